@@ -1,0 +1,74 @@
+# Everything anyone runs here. `make help` lists it.
+# Only stock tools are needed: make, go, and a C compiler for the race detector.
+
+GO            ?= go
+RACE          ?= -race
+PKG           ?= ./...
+FUZZTIME      ?= 30s
+CHAOS_TIMEOUT ?= 60m
+LINT_VERSION  := v2.15.0
+LINT          := .cache/golangci-lint-$(LINT_VERSION)
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build the binary into bin/rollcall
+	$(GO) build -o bin/rollcall ./cmd/rollcall
+
+.PHONY: test
+test: ## vet, arrows, and every test with the race detector: what CI runs, within 5 minutes on 2 cores
+	$(GO) vet ./...
+	$(GO) test ./docs/...
+	$(GO) test $(RACE) -timeout 5m $(PKG)
+
+.PHONY: arrows
+arrows: ## the import table, the size caps and the links of docs/ alone
+	$(GO) test -count=1 ./docs/...
+
+.PHONY: fmt
+fmt: ## gofmt the tree
+	gofmt -w $$(git ls-files '*.go')
+
+.PHONY: fmt-check
+fmt-check: ## fail where gofmt would change a file
+	@out=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
+	if [ -n "$$out" ]; then echo "not gofmt'ed, run make fmt:"; echo "$$out"; exit 1; fi
+
+.PHONY: lint
+lint: $(LINT) ## golangci-lint, pinned; the first run builds it into .cache/
+	$(LINT) run ./...
+
+# Built from source by the toolchain that runs it, so that it understands this Go version.
+$(LINT):
+	@mkdir -p .cache
+	GOBIN=$(CURDIR)/.cache $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+	mv .cache/golangci-lint $(LINT)
+
+.PHONY: chaos
+chaos: ## kill -9 of real processes, again and again (build tag chaos; minutes to hours)
+	$(GO) test -tags chaos -count=1 -v -timeout $(CHAOS_TIMEOUT) -run '^TestChaos' $(PKG)
+
+.PHONY: bench
+bench: ## Go benchmarks; results worth keeping go to docs/perf with machine and command
+	$(GO) test -run '^$$' -bench . -benchmem $(PKG)
+
+.PHONY: mutants
+mutants: ## break each fold rule once and show that a test goes red
+	$(GO) test -tags mutants -count=1 -v -timeout 60m -run '^TestMutants' ./projections/...
+
+.PHONY: fuzz
+fuzz: ## every fuzz test for FUZZTIME each (FUZZTIME=1h make fuzz)
+	@set -e; for pkg in $$($(GO) list $(PKG)); do \
+	  for name in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	    echo "== $$pkg $$name"; \
+	    $(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) $$pkg; \
+	  done; \
+	done
+
+.PHONY: clean
+clean: ## remove what make built
+	rm -rf .cache bin
