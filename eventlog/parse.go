@@ -1,0 +1,254 @@
+package eventlog
+
+import (
+	"bytes"
+	"math"
+	"strconv"
+	"sync"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Limits on what is kept of a text; see the package comment.
+const (
+	maxText  = 32 << 10
+	maxTitle = 128 << 10
+)
+
+// tolerant is how every body is read: duplicate names and bad UTF-8 are counted
+// at ingest (see [Identify]) and refused nowhere.
+var tolerant = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+
+// payload is a body as it was sent, before its meaning is settled. A member
+// that stands twice has the value of the last one.
+type payload struct {
+	event               string
+	meeting             meetingPart
+	top                 meetingPart // the same members at top level
+	participant         participantPart
+	recording           recordingPart
+	chat, script, brief artifactPart
+	reason              string
+	streamID, status    string
+}
+
+type meetingPart struct {
+	id, sessionID, title, roomName string
+	organizer                      Organizer
+	startedAt, endedAt             readTime
+	stopReason                     []byte
+}
+
+type participantPart struct {
+	peerID, customID, clientID, name string
+	joinedAt, leftAt                 readTime
+}
+
+type recordingPart struct {
+	id, recordingID, status             string
+	meetingID, roomUUID, organizationID string
+	outputFileName, errMessage          string
+	stopReason                          []byte
+	startedTime, stoppedTime, expiry    readTime
+	fileSize, filesize                  readSize
+	downloadURL, audioDownloadURL       string
+}
+
+type artifactPart struct {
+	url    string
+	expiry readTime
+}
+
+// readTime is a time member: t where it was readable, bad where it was not null
+// and unreadable.
+type readTime struct {
+	t   Time
+	bad bool
+}
+
+type readSize struct {
+	n  int64
+	ok bool
+}
+
+// parser reads one body. problems collects the names of members of the wrong
+// type.
+type parser struct {
+	dec      jsontext.Decoder
+	buf      bytes.Buffer
+	problems []string
+	scratch  []byte
+}
+
+var parsers = sync.Pool{New: func() any { return new(parser) }}
+
+// parse reads body into p. It reports false where body is no JSON object.
+func (x *parser) parse(body []byte, p *payload) bool {
+	x.buf = *bytes.NewBuffer(body)
+	x.dec.Reset(&x.buf, tolerant)
+	x.problems = nil
+	if x.dec.PeekKind() != '{' {
+		return false
+	}
+	if err := x.object(func(name string) error { return x.topMember(name, p) }); err != nil {
+		return false
+	}
+	// Anything behind the object but white space makes the body no JSON text.
+	return x.dec.PeekKind() == 0 && len(bytes.TrimLeft(x.dec.UnreadBuffer(), " \t\r\n")) == 0
+}
+
+// object calls member with each name; member must consume the value.
+func (x *parser) object(member func(name string) error) error {
+	if _, err := x.dec.ReadToken(); err != nil {
+		return err
+	}
+	for x.dec.PeekKind() != '}' {
+		raw, err := x.dec.ReadValue()
+		if err != nil {
+			return err
+		}
+		if err := member(x.unquoteName(raw)); err != nil {
+			return err
+		}
+	}
+	_, err := x.dec.ReadToken()
+	return err
+}
+
+func (x *parser) unquoteName(raw jsontext.Value) string {
+	x.scratch, _ = jsontext.AppendUnquote(x.scratch[:0], raw)
+	return intern(x.scratch)
+}
+
+// nested reads an object member, or marks it and skips it.
+func (x *parser) nested(name string, member func(name string) error) error {
+	switch x.dec.PeekKind() {
+	case '{':
+		return x.object(member)
+	case 'n':
+		return x.dec.SkipValue()
+	}
+	x.problem(name)
+	return x.dec.SkipValue()
+}
+
+func (x *parser) problem(name string) { x.problems = append(x.problems, name) }
+
+// text reads a string of at most limit bytes; a longer one is absent, or cut
+// where cut is set.
+func (x *parser) text(name string, to *string, limit int, cut bool) error {
+	*to = ""
+	raw, err := x.dec.ReadValue()
+	if err != nil {
+		return err
+	}
+	if raw.Kind() != '"' {
+		if raw.Kind() != 'n' {
+			x.problem(name)
+		}
+		return nil
+	}
+	x.scratch, _ = jsontext.AppendUnquote(x.scratch[:0], raw)
+	s := x.scratch
+	if len(s) > limit {
+		x.problem(name)
+		if !cut {
+			return nil
+		}
+		for limit > 0 && !utf8.RuneStart(s[limit]) {
+			limit--
+		}
+		s = s[:limit]
+	}
+	*to = string(s)
+	return nil
+}
+
+// id reads an id, URL or status; label a text that is shown to people.
+func (x *parser) id(name string, to *string) error    { return x.text(name, to, maxText, false) }
+func (x *parser) label(name string, to *string) error { return x.text(name, to, maxText, true) }
+
+func (x *parser) time(name string, to *readTime) error {
+	*to = readTime{}
+	raw, err := x.dec.ReadValue()
+	if err != nil {
+		return err
+	}
+	switch raw.Kind() {
+	case 'n':
+		return nil
+	case '"':
+		x.scratch, _ = jsontext.AppendUnquote(x.scratch[:0], raw)
+		if t, ok := ParseTime(string(x.scratch)); ok {
+			to.t = t
+			return nil
+		}
+	}
+	to.bad = true
+	x.problem(name)
+	return nil
+}
+
+// size reads a number of bytes, sent as a number or as numeric text.
+func (x *parser) size(name string, to *readSize) error {
+	*to = readSize{}
+	raw, err := x.dec.ReadValue()
+	if err != nil || raw.Kind() == 'n' {
+		return err
+	}
+	text := []byte(raw)
+	if raw.Kind() == '"' {
+		x.scratch, _ = jsontext.AppendUnquote(x.scratch[:0], raw)
+		text = x.scratch
+	}
+	if raw.Kind() == '"' && !jsontext.Value(text).IsValid() || jsontext.Value(text).Kind() != '0' {
+		x.problem(name)
+		return nil
+	}
+	if n, err := strconv.ParseInt(string(text), 10, 64); err == nil && n >= 0 {
+		*to = readSize{n, true}
+	} else if f, err := strconv.ParseFloat(string(text), 64); err == nil && f >= 0 && f < math.MaxInt64 {
+		*to = readSize{int64(f), true}
+	} else {
+		x.problem(name)
+	}
+	return nil
+}
+
+// raw reads any value as it was sent, compacted, with bad UTF-8 replaced.
+func (x *parser) raw(name string, to *[]byte) error {
+	*to = nil
+	raw, err := x.dec.ReadValue()
+	if err != nil || raw.Kind() == 'n' || string(raw) == `""` {
+		return err
+	}
+	if len(raw) > maxText {
+		x.problem(name)
+		return nil
+	}
+	if *to, err = jsontext.AppendFormat(nil, raw, tolerant); err != nil {
+		*to = nil
+		x.problem(name)
+	}
+	return nil
+}
+
+func (x *parser) organizer(name string, to *Organizer) error {
+	*to = Organizer{}
+	switch x.dec.PeekKind() {
+	case '"':
+		return x.label(name, &to.Name)
+	default:
+		return x.nested(name, func(member string) error {
+			switch member {
+			case "id":
+				return x.id(name+".id", &to.ID)
+			case "name":
+				return x.label(name+".name", &to.Name)
+			}
+			return x.dec.SkipValue()
+		})
+	}
+}
