@@ -1,0 +1,271 @@
+package docs
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"go/ast"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "rollcall"
+
+// room is one line of the table in ARCHITECTURE.md: what a package may import.
+type room struct {
+	imports []string // packages of ours that it may import
+	outside []string // where set, the only modules of others that it may import
+	never   []string // packages that must not be reached, even through others
+	noOS    bool     // neither it nor what it imports of ours touches os (fmt does, so others can't count)
+	pure    bool     // no clock and no goroutine in its sources
+	open    bool     // may import every package of ours but the test kit
+}
+
+const (
+	natsClient = "github.com/nats-io/nats.go"
+	natsServer = "github.com/nats-io/nats-server/v2"
+	jsonCodec  = "github.com/go-json-experiment/json"
+	ulidModule = "github.com/oklog/ulid/v2"
+	testKit    = "eventlog/eventlogtest"
+)
+
+// rooms is the whole table: a package that is not in it fails the test, so that
+// nothing grows beside it.
+var rooms = map[string]room{
+	"eventlog": {
+		outside: []string{jsonCodec, ulidModule},
+		never:   []string{natsClient, natsServer, "net"},
+		noOS:    true,
+	},
+	"eventlog/natslog": {
+		imports: []string{"eventlog"},
+		never:   []string{natsServer},
+	},
+	"eventlog/traffic": {
+		imports: []string{"eventlog"},
+		never:   []string{natsClient, natsServer},
+	},
+	"eventlog/eventlogtest": {
+		imports: []string{"eventlog", "eventlog/natslog", "eventlog/traffic"},
+	},
+	"projections": {
+		imports: []string{"eventlog"},
+		outside: []string{jsonCodec},
+		never:   []string{natsClient, natsServer, "net"},
+		noOS:    true,
+		pure:    true,
+	},
+	"projector": {
+		imports: []string{"eventlog"},
+		never:   []string{natsClient, natsServer},
+	},
+	"projector/viewstore": {
+		imports: []string{"eventlog", "projector"},
+		never:   []string{natsServer},
+	},
+	"ingest": {
+		imports: []string{"eventlog"},
+		never:   []string{natsClient, natsServer},
+	},
+	"query": {
+		imports: []string{"eventlog", "projections", "projector", "projector/viewstore"},
+		never:   []string{natsServer},
+	},
+	"cmd/rollcall": {open: true},
+	"docs":         {},
+}
+
+// listed is what the test reads of `go list -json`.
+type listed struct {
+	ImportPath string
+	Standard   bool
+	Imports    []string
+	Deps       []string
+	Module     *struct{ Path string }
+}
+
+// graph is the import graph without tests: ours, and all that they reach.
+func graph(t *testing.T) map[string]*listed {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), "go", "list", "-deps", "-json=ImportPath,Standard,Imports,Deps,Module", "./...")
+	command.Dir = root
+	command.Env = append(os.Environ(), "GOFLAGS=-mod=readonly")
+	var stderr bytes.Buffer
+	command.Stderr = &stderr
+	out, err := command.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, stderr.Bytes())
+	}
+	packages := map[string]*listed{}
+	for decoder := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p listed
+		err := decoder.Decode(&p)
+		if errors.Is(err, io.EOF) {
+			return packages
+		}
+		if err != nil {
+			t.Fatalf("decode go list: %v", err)
+		}
+		packages[p.ImportPath] = &p
+	}
+}
+
+// ours returns a package's name in the table; ok is false for a package of others.
+func ours(path string) (name string, ok bool) { return strings.CutPrefix(path, module+"/") }
+
+// within reports whether an import path is a module or package, or lies below it.
+func within(path, parent string) bool { return path == parent || strings.HasPrefix(path, parent+"/") }
+
+func TestArrows(t *testing.T) {
+	packages := graph(t)
+	for path, p := range packages {
+		name, ok := ours(path)
+		if !ok {
+			continue
+		}
+		r, known := rooms[name]
+		if !known {
+			t.Errorf("package %s is not in the table of docs/arrows_test.go; put the code where it belongs, or give the room a line there and in ARCHITECTURE.md", name)
+			continue
+		}
+		checkImports(t, packages, name, p, r)
+		for _, banned := range r.never {
+			if chain := reach(packages, path, banned); chain != nil {
+				t.Errorf("%s reaches %s: %s", name, banned, strings.Join(chain, " → "))
+			}
+		}
+		if r.noOS {
+			checkNoOS(t, packages, name, p)
+		}
+	}
+	for name := range rooms {
+		if _, ok := packages[module+"/"+name]; !ok {
+			t.Logf("room %s is empty", name)
+		}
+	}
+}
+
+// checkImports holds a package's own import list against its room.
+func checkImports(t *testing.T, packages map[string]*listed, name string, p *listed, r room) {
+	t.Helper()
+	for _, imported := range p.Imports {
+		if other, ok := ours(imported); ok {
+			if other == testKit {
+				t.Errorf("%s imports %s outside of a test", name, other)
+			} else if !r.open && !slices.Contains(r.imports, other) {
+				t.Errorf("%s imports %s; its room allows %v", name, other, r.imports)
+			}
+			continue
+		}
+		if q := packages[imported]; r.outside == nil || q == nil || q.Standard {
+			continue
+		}
+		if !slices.ContainsFunc(r.outside, func(m string) bool { return within(imported, m) }) {
+			t.Errorf("%s imports %s; its room allows %v", name, imported, r.outside)
+		}
+	}
+}
+
+// checkNoOS fails where the package, or one of ours that it reaches, imports os.
+func checkNoOS(t *testing.T, packages map[string]*listed, name string, p *listed) {
+	t.Helper()
+	for _, path := range append([]string{p.ImportPath}, p.Deps...) {
+		q := packages[path]
+		if _, mine := ours(path); mine && q != nil && (slices.Contains(q.Imports, "os") || slices.Contains(q.Imports, "os/exec")) {
+			t.Errorf("%s must not touch os, but %s imports it", name, path)
+		}
+	}
+}
+
+// reach returns a shortest chain of imports from a package to one within target, or nil.
+// A standard package such as "net" is meant exactly: net/url and net/netip do no I/O.
+func reach(packages map[string]*listed, from, target string) []string {
+	hit := func(path string) bool {
+		return path == target || strings.Contains(target, ".") && within(path, target)
+	}
+	before := map[string]string{from: ""}
+	for queue := []string{from}; len(queue) > 0; queue = queue[1:] {
+		p := packages[queue[0]]
+		if p == nil {
+			continue
+		}
+		for _, next := range p.Imports {
+			if _, seen := before[next]; seen {
+				continue
+			}
+			before[next] = queue[0]
+			if hit(next) {
+				var chain []string
+				for at := next; at != ""; at = before[at] {
+					chain = append([]string{at}, chain...)
+				}
+				return chain
+			}
+			queue = append(queue, next)
+		}
+	}
+	return nil
+}
+
+// TestBinary holds what the binary's own graph may contain.
+func TestBinary(t *testing.T) {
+	packages := graph(t)
+	binary := packages[module+"/cmd/rollcall"]
+	if binary == nil {
+		t.Skip("no cmd/rollcall yet")
+	}
+	for _, path := range append([]string{binary.ImportPath}, binary.Deps...) {
+		p := packages[path]
+		if p == nil || within(path, natsServer) {
+			continue
+		}
+		if path == module+"/"+testKit || path == "testing" || within(path, "pgregory.net/rapid") || within(path, "github.com/rogpeppe/go-internal") {
+			t.Errorf("the binary reaches %s: %s", path, strings.Join(reach(packages, binary.ImportPath, path), " → "))
+		}
+		for _, imported := range p.Imports {
+			if within(imported, natsServer) && path != binary.ImportPath {
+				t.Errorf("%s imports %s; in the binary only cmd/rollcall may", path, imported)
+			}
+		}
+	}
+}
+
+// clocks are the names of package time that read a clock or wait on one.
+var clocks = []string{"Now", "Since", "Until", "After", "AfterFunc", "Tick", "NewTimer", "NewTicker", "Sleep"}
+
+// TestPure holds that folds have no clock and no goroutine.
+func TestPure(t *testing.T) {
+	for _, s := range sources(t) {
+		dir, _, _ := cutLast(s.path, "/")
+		if !rooms[dir].pure || s.test() {
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.GoStmt:
+				t.Errorf("%s:%d starts a goroutine; a fold has none", s.path, s.line(n))
+			case *ast.SelectorExpr:
+				if x, ok := n.X.(*ast.Ident); ok && x.Name == "time" && slices.Contains(clocks, n.Sel.Name) {
+					t.Errorf("%s:%d uses time.%s; a fold has no clock", s.path, s.line(n), n.Sel.Name)
+				}
+			case *ast.ImportSpec:
+				if n.Name != nil && n.Path.Value == `"time"` {
+					t.Errorf("%s:%d imports time under another name, which hides a clock from this test", s.path, s.line(n))
+				}
+			}
+			return true
+		})
+	}
+}
+
+// cutLast cuts s around the last sep.
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return "", s, false
+}
