@@ -7,13 +7,13 @@ func (x *parser) topMember(name string, p *payload) error {
 		return x.id(name, &p.event)
 	case "meeting":
 		p.meeting = meetingPart{}
-		return x.nested(name, func(m string) error { return x.meetingMember("meeting.", m, &p.meeting) })
+		return x.nested("meeting", "meeting.", func(m string) error { return x.meetingMember(m, &p.meeting) })
 	case "participant":
 		p.participant = participantPart{}
-		return x.nested(name, func(m string) error { return x.participantMember(m, &p.participant) })
+		return x.nested("participant", "participant.", func(m string) error { return x.participantMember(m, &p.participant) })
 	case "recording":
 		p.recording = recordingPart{}
-		return x.nested(name, func(m string) error { return x.recordingMember(m, &p.recording) })
+		return x.nested("recording", "recording.", func(m string) error { return x.recordingMember(m, &p.recording) })
 	case "meetingId":
 		return x.id(name, &p.top.id)
 	case "reason":
@@ -37,85 +37,83 @@ func (x *parser) topMember(name string, p *payload) error {
 	case "id", "stopReason": // members of meeting that mean nothing at top level
 		return x.dec.SkipValue()
 	}
-	return x.meetingMember("", name, &p.top)
+	return x.meetingMember(name, &p.top)
 }
 
-func (x *parser) meetingMember(prefix, name string, m *meetingPart) error {
+func (x *parser) meetingMember(name string, m *meetingPart) error {
 	switch name {
 	case "id":
-		return x.id(prefix+name, &m.id)
+		return x.id(name, &m.id)
 	case "sessionId":
-		return x.id(prefix+name, &m.sessionID)
+		return x.id(name, &m.sessionID)
 	case "title":
-		return x.text(prefix+name, &m.title, maxTitle, true)
+		return x.text(name, &m.title, maxTitle, true)
 	case "roomName":
-		return x.label(prefix+name, &m.roomName)
+		return x.label(name, &m.roomName)
 	case "organizedBy":
-		return x.organizer(prefix+name, &m.organizer)
+		return x.organizer(name, &m.organizer)
 	case "startedAt":
-		return x.time(prefix+name, &m.startedAt)
+		return x.time(name, &m.startedAt)
 	case "endedAt":
-		return x.time(prefix+name, &m.endedAt)
+		return x.time(name, &m.endedAt)
 	case "stopReason":
-		return x.raw(prefix+name, &m.stopReason)
+		return x.raw(name, &m.stopReason)
 	}
 	return x.dec.SkipValue()
 }
 
 func (x *parser) participantMember(name string, m *participantPart) error {
-	const prefix = "participant."
 	switch name {
 	case "peerId":
-		return x.id(prefix+name, &m.peerID)
+		return x.id(name, &m.peerID)
 	case "customParticipantId":
-		return x.id(prefix+name, &m.customID)
+		return x.id(name, &m.customID)
 	case "clientSpecificId":
-		return x.id(prefix+name, &m.clientID)
+		return x.id(name, &m.clientID)
 	case "userDisplayName":
-		return x.label(prefix+name, &m.name)
+		return x.label(name, &m.name)
 	case "joinedAt":
-		return x.time(prefix+name, &m.joinedAt)
+		return x.time(name, &m.joinedAt)
 	case "leftAt":
-		return x.time(prefix+name, &m.leftAt)
+		return x.time(name, &m.leftAt)
 	}
 	return x.dec.SkipValue()
 }
 
 func (x *parser) recordingMember(name string, m *recordingPart) error {
-	const prefix = "recording."
 	switch name {
 	case "id":
-		return x.id(prefix+name, &m.id)
+		return x.id(name, &m.id)
 	case "recordingId":
-		return x.id(prefix+name, &m.recordingID)
+		return x.id(name, &m.recordingID)
 	case "status":
-		return x.id(prefix+name, &m.status)
+		return x.id(name, &m.status)
 	case "meetingId":
-		return x.id(prefix+name, &m.meetingID)
+		return x.id(name, &m.meetingID)
 	case "roomUUID":
-		return x.id(prefix+name, &m.roomUUID)
+		return x.id(name, &m.roomUUID)
 	case "organizationId":
-		return x.id(prefix+name, &m.organizationID)
+		return x.id(name, &m.organizationID)
 	case "outputFileName":
-		return x.label(prefix+name, &m.outputFileName)
+		return x.label(name, &m.outputFileName)
 	case "errMessage":
-		return x.label(prefix+name, &m.errMessage)
+		return x.label(name, &m.errMessage)
 	case "stopReason":
-		return x.raw(prefix+name, &m.stopReason)
+		return x.raw(name, &m.stopReason)
 	case "startedTime":
-		return x.time(prefix+name, &m.startedTime)
+		return x.time(name, &m.startedTime)
 	case "stoppedTime":
-		return x.time(prefix+name, &m.stoppedTime)
+		return x.time(name, &m.stoppedTime)
 	case "downloadUrlExpiry":
-		return x.time(prefix+name, &m.expiry)
+		return x.time(name, &m.expiry)
 	case "fileSize":
-		return x.size(prefix+name, &m.fileSize)
+		return x.size(name, &m.fileSize)
 	case "filesize":
-		return x.size(prefix+name, &m.filesize)
+		return x.size(name, &m.filesize)
 	case "downloadUrl":
-		return x.id(prefix+name, &m.downloadURL)
+		return x.id(name, &m.downloadURL)
 	case "audioDownloadUrl":
-		return x.id(prefix+name, &m.audioDownloadURL)
+		return x.id(name, &m.audioDownloadURL)
 	}
 	return x.dec.SkipValue()
 }

@@ -74,10 +74,11 @@ type readSize struct {
 }
 
 // parser reads one body. problems collects the names of members of the wrong
-// type.
+// type; prefix is where in the body the parser is, like "meeting.".
 type parser struct {
 	dec      jsontext.Decoder
 	buf      bytes.Buffer
+	prefix   string
 	problems []string
 	scratch  []byte
 }
@@ -88,7 +89,7 @@ var parsers = sync.Pool{New: func() any { return new(parser) }}
 func (x *parser) parse(body []byte, p *payload) bool {
 	x.buf = *bytes.NewBuffer(body)
 	x.dec.Reset(&x.buf, tolerant)
-	x.problems = nil
+	x.prefix, x.problems = "", nil
 	if x.dec.PeekKind() != '{' {
 		return false
 	}
@@ -123,10 +124,14 @@ func (x *parser) unquoteName(raw jsontext.Value) string {
 }
 
 // nested reads an object member, or marks it and skips it.
-func (x *parser) nested(name string, member func(name string) error) error {
+func (x *parser) nested(name, prefix string, member func(name string) error) error {
 	switch x.dec.PeekKind() {
 	case '{':
-		return x.object(member)
+		outer := x.prefix
+		x.prefix = prefix
+		err := x.object(member)
+		x.prefix = outer
+		return err
 	case 'n':
 		return x.dec.SkipValue()
 	}
@@ -134,7 +139,7 @@ func (x *parser) nested(name string, member func(name string) error) error {
 	return x.dec.SkipValue()
 }
 
-func (x *parser) problem(name string) { x.problems = append(x.problems, name) }
+func (x *parser) problem(name string) { x.problems = append(x.problems, x.prefix+name) }
 
 // text reads a string of at most limit bytes; a longer one is absent, or cut
 // where cut is set.
@@ -241,12 +246,16 @@ func (x *parser) organizer(name string, to *Organizer) error {
 	case '"':
 		return x.label(name, &to.Name)
 	default:
-		return x.nested(name, func(member string) error {
+		prefix := "organizedBy."
+		if x.prefix != "" {
+			prefix = "meeting.organizedBy."
+		}
+		return x.nested(name, prefix, func(member string) error {
 			switch member {
 			case "id":
-				return x.id(name+".id", &to.ID)
+				return x.id(member, &to.ID)
 			case "name":
-				return x.label(name+".name", &to.Name)
+				return x.label(member, &to.Name)
 			}
 			return x.dec.SkipValue()
 		})
