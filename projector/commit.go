@@ -1,0 +1,221 @@
+package projector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"rollcall/eventlog"
+)
+
+// writes gathers what a State flushes.
+type writes struct {
+	documents []Put
+	parts     []Part
+	// index finds a key that was flushed before; nil while each comes once.
+	index map[string]int
+	limit int
+	err   error
+}
+
+// Put, Delete and PutPart implement eventlog.Writer.
+func (w *writes) Put(key string, document []byte) {
+	if document == nil {
+		document = []byte{}
+	}
+	w.check(key, document)
+	w.document(Put{key, document})
+}
+
+// Delete stores a delete marker: whether the key exists is not known here.
+func (w *writes) Delete(key string) { w.document(Put{key, nil}) }
+
+// PutPart stores a part of the state.
+func (w *writes) PutPart(part string, value []byte) {
+	if value == nil {
+		value = []byte{}
+	}
+	w.check(part, value)
+	if at, ok := w.index["p/"+part]; ok {
+		w.parts[at].Value = value
+		return
+	}
+	if w.index != nil {
+		w.index["p/"+part] = len(w.parts)
+	}
+	w.parts = append(w.parts, Part{part, value})
+}
+
+func (w *writes) document(d Put) {
+	if at, ok := w.index["d/"+d.Key]; ok {
+		w.documents[at] = d
+		return
+	}
+	if w.index != nil {
+		w.index["d/"+d.Key] = len(w.documents)
+	}
+	w.documents = append(w.documents, d)
+}
+
+func (w *writes) check(name string, value []byte) {
+	if len(value) > w.limit && w.err == nil {
+		w.err = fmt.Errorf("%w: %d bytes in %.64q, at most %d are stored", ErrTooLarge, len(value), name, w.limit)
+	}
+}
+
+// flush empties a state's changes into w.
+func flush(e *entity, w *writes) error {
+	if err := guard(func() { e.state.Flush(w) }); err != nil {
+		return err
+	}
+	return w.err
+}
+
+// flushCareful flushes after one record, adding to what earlier records changed.
+func (e *entity) flushCareful(limit int) error {
+	if e.pending == nil {
+		e.pending = &writes{limit: limit, index: make(map[string]int)}
+	}
+	return flush(e, e.pending)
+}
+
+// gather closes the window: it empties all changed entities into one commit.
+// Without anything to commit it returns nil.
+func (t *term) gather() (*Commit, []*entity, error) {
+	if !t.moved && len(t.dirty) == 0 && len(t.park) == 0 {
+		return nil, nil, nil
+	}
+	c := &Commit{Entities: make([]EntityWrite, 0, len(t.dirty)), Park: t.park}
+	for _, e := range t.dirty {
+		w := e.pending
+		if w == nil {
+			w = &writes{limit: t.p.config.MaxValueBytes}
+		}
+		if err := flush(e, w); err != nil {
+			// Which record did it shows when the entity is flushed after each.
+			t.poison.careful[e.key] = true
+			return nil, nil, errRefold
+		}
+		e.pending = nil
+		if len(w.documents)+len(w.parts) > 0 {
+			c.Entities = append(c.Entities, EntityWrite{e.key, w.documents, w.parts})
+		}
+	}
+	entities := t.dirty
+	for _, e := range entities {
+		e.dirty, e.busy = false, true
+	}
+	t.commits++
+	c.Checkpoint = Checkpoint{
+		Incarnation: t.incarnation,
+		Sequence:    t.seq,
+		StoredAt:    t.storedAt,
+		Epoch:       t.Opened.Checkpoint.Epoch,
+		Commit:      fmt.Sprintf("%s.%d", t.termID(), t.commits),
+		Parked:      t.parked.count(),
+	}
+	t.dirty, t.park, t.moved = nil, nil, false
+	return c, entities, nil
+}
+
+// termID keeps commit ids apart when a refold begins a new term in one epoch.
+func (t *term) termID() string {
+	return fmt.Sprintf("%d-%d", t.Opened.Checkpoint.Epoch, t.poison.refolds)
+}
+
+// lastCommit is the id of the commit that the store held before the next one.
+func (t *term) lastCommit() string { return t.Opened.Checkpoint.Commit }
+
+// launch gathers a commit and sends it on its way.
+func (t *term) launch(ctx context.Context, wg *sync.WaitGroup) error {
+	c, entities, err := t.gather()
+	if err != nil || c == nil {
+		return err
+	}
+	t.flight = &flight{c, entities}
+	previous := t.lastCommit()
+	wg.Go(func() { t.results <- t.commit(ctx, c, previous) })
+	return nil
+}
+
+// landed takes the outcome of the commit in flight.
+func (t *term) landed(err error) error {
+	f := t.flight
+	t.flight = nil
+	if err != nil {
+		return err
+	}
+	for _, e := range f.entities {
+		e.busy = false
+	}
+	t.Opened.Checkpoint = f.commit.Checkpoint
+	t.Opened.Parked = t.parked.list(f.commit.Checkpoint.Sequence)
+	for _, r := range f.commit.Park {
+		t.p.metrics.parked.Inc()
+		t.p.log.Error().Uint64(keySequence, uint64(r.Sequence)).Str(keyEntity, eventlog.EscapeID(r.Entity)).
+			Msg("record parked: it is left out of the view; see `rollcall parked show`")
+	}
+	t.poison.settle(f.commit.Checkpoint.Sequence)
+	waiting := t.mail.waiting()
+	if waiting.IsZero() && t.moved {
+		waiting = t.storedAt
+	}
+	t.p.board.committed(f.commit.Checkpoint, waiting)
+	return nil
+}
+
+// commit stores c. A try that fails has an unknown outcome: the checkpoint that
+// the store then holds says whether it happened, can be tried again, or never
+// can, because somebody else writes.
+func (t *term) commit(ctx context.Context, c *Commit, previous string) error {
+	started := t.p.config.Now()
+	for wait := retryFirst; ; wait = min(2*wait, retryLast) {
+		err := t.try(ctx, c)
+		if err == nil {
+			t.p.metrics.committed(t.p.config.Now().Sub(started))
+			return nil
+		}
+		if errors.Is(err, ErrTooLarge) {
+			return fmt.Errorf("%w: raise the server's max_payload above %d bytes", err, t.p.config.MaxValueBytes)
+		}
+		t.p.metrics.commitErrors.Inc()
+		cp, rerr := t.reread(ctx)
+		if rerr != nil {
+			return fmt.Errorf("commit to %s: %w; re-read checkpoint: %w", t.Bucket, err, rerr)
+		}
+		switch {
+		case cp.Epoch == c.Checkpoint.Epoch && cp.Commit == c.Checkpoint.Commit:
+			t.p.metrics.committed(t.p.config.Now().Sub(started))
+			return nil
+		case cp.Epoch != c.Checkpoint.Epoch || cp.Commit != previous:
+			return fmt.Errorf("%w: %s is at epoch %d, this projector at %d", ErrFenced, t.Bucket, cp.Epoch, c.Checkpoint.Epoch)
+		}
+		t.p.log.Warn().Err(err).Str(keyBucket, t.Bucket).Int64(keyRetryMS, wait.Milliseconds()).Msg("commit failed; trying again")
+		if err := pause(ctx, wait); err != nil {
+			return fmt.Errorf("commit to %s given up: %w", t.Bucket, err)
+		}
+	}
+}
+
+func (t *term) try(ctx context.Context, c *Commit) error {
+	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
+	defer cancel()
+	return t.Commit(ctx, c)
+}
+
+// reread asks for the checkpoint until it gets an answer.
+func (t *term) reread(ctx context.Context) (Checkpoint, error) {
+	for wait := retryFirst; ; wait = min(2*wait, retryLast) {
+		c, cancel := context.WithTimeout(ctx, commitTimeout)
+		cp, err := t.Tenure.Checkpoint(c)
+		cancel()
+		if err == nil || ctx.Err() != nil {
+			return cp, err
+		}
+		t.p.log.Warn().Err(err).Str(keyBucket, t.Bucket).Int64(keyRetryMS, wait.Milliseconds()).Msg("checkpoint can't be read; trying again")
+		if pause(ctx, wait) != nil {
+			return cp, err
+		}
+	}
+}

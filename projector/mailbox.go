@@ -1,0 +1,138 @@
+package projector
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"rollcall/eventlog"
+)
+
+// item is a record on its way from the reader to the fold, decoded.
+type item struct {
+	event    eventlog.Event
+	storedAt time.Time
+	bytes    int
+}
+
+// mailbox hands items from the reader to the fold. A channel of single items
+// would cost both sides a switch for each; this costs one for as many as are there.
+type mailbox struct {
+	mu    sync.Mutex
+	items []*item // guarded by mu
+	bytes int     // guarded by mu
+	// ready and space carry at most one token each.
+	ready, space chan struct{}
+}
+
+func newMailbox() *mailbox {
+	return &mailbox{ready: make(chan struct{}, 1), space: make(chan struct{}, 1)}
+}
+
+// put waits for room. It is called by one goroutine.
+func (m *mailbox) put(ctx context.Context, it *item) error {
+	for {
+		m.mu.Lock()
+		if len(m.items) == 0 || len(m.items) < mailEvents && m.bytes+it.bytes <= mailBytes {
+			m.items = append(m.items, it)
+			m.bytes += it.bytes
+			m.mu.Unlock()
+			signal(m.ready)
+			return nil
+		}
+		m.mu.Unlock()
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-m.space:
+		}
+	}
+}
+
+// take moves at most n items to the end of to, and says how many stay.
+func (m *mailbox) take(to []*item, n int) ([]*item, int) {
+	m.mu.Lock()
+	n = min(n, len(m.items))
+	to = append(to, m.items[:n]...)
+	for _, it := range m.items[:n] {
+		m.bytes -= it.bytes
+	}
+	rest := copy(m.items, m.items[n:])
+	clear(m.items[rest:])
+	m.items = m.items[:rest]
+	m.mu.Unlock()
+	signal(m.space)
+	if rest > 0 {
+		signal(m.ready)
+	}
+	return to, rest
+}
+
+// waiting says when the log stored the oldest item; zero where there is none.
+func (m *mailbox) waiting() time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.items) == 0 {
+		return time.Time{}
+	}
+	return m.items[0].storedAt
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// read follows the log behind after into the mailbox until ctx ends or the log
+// can't be followed any further. Anything that may pass is tried again.
+func (p *Projector) read(ctx context.Context, after eventlog.Seq, m *mailbox) error {
+	wait := retryFirst
+	for {
+		err := p.readOnce(ctx, &after, m, &wait)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil && fatal(err) {
+			return fmt.Errorf("%w; run `rollcall rebuild %s`", err, p.config.Projection.Name())
+		}
+		p.metrics.readErrors.Inc()
+		p.log.Warn().Err(err).Int64(keyRetryMS, wait.Milliseconds()).Msg("reading the log interrupted; trying again")
+		if pause(ctx, wait) != nil {
+			return nil
+		}
+		wait = min(2*wait, retryLast)
+	}
+}
+
+func (p *Projector) readOnce(ctx context.Context, after *eventlog.Seq, m *mailbox, wait *time.Duration) error {
+	for r, err := range p.config.Source.Read(ctx, eventlog.ReadOptions{After: *after, Follow: true}) {
+		if err != nil {
+			return err
+		}
+		if r.Seq <= *after {
+			return fmt.Errorf("%w: record %d came after %d", eventlog.ErrLostTail, r.Seq, *after)
+		}
+		it := &item{event: eventlog.Decode(&r), storedAt: r.StoredAt, bytes: len(r.Body)}
+		if err := m.put(ctx, it); err != nil {
+			return err
+		}
+		p.board.seen(r.Seq, r.StoredAt)
+		*after = r.Seq
+		*wait = retryFirst
+	}
+	return nil
+}
+
+// watchHead keeps the end of the log fresh, so that a read that hangs shows as lag.
+func (p *Projector) watchHead(ctx context.Context) {
+	for pause(ctx, headInterval) == nil {
+		c, cancel := context.WithTimeout(ctx, headInterval)
+		if head, err := p.config.Source.Head(c); err == nil {
+			p.board.head(head.Last, p.config.Now())
+		}
+		cancel()
+	}
+}

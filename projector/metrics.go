@@ -1,0 +1,119 @@
+package projector
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"rollcall/eventlog"
+)
+
+// metrics are the Prometheus metrics of one projector, each with the label
+// view. It is the collector that is registered.
+type metrics struct {
+	status func() Status
+	// applied counts by event type. The fold's goroutine owns it; observe
+	// publishes it once a chunk, which spares an atomic for each event.
+	applied                          [maxTypes]uint64
+	published                        [maxTypes]atomic.Uint64
+	hits, misses, evictions          atomic.Uint64
+	cacheBytes, cacheEntities        atomic.Int64
+	fenced, readErrors, commitErrors prometheus.Counter
+	parked, refolds                  prometheus.Counter
+	commitSeconds                    prometheus.Histogram
+
+	lag, lagSeconds, sequence, appliedDesc, parkedNow *prometheus.Desc
+	cacheDesc, bytesDesc, entitiesDesc, evictDesc     *prometheus.Desc
+}
+
+// maxTypes is more than there are event types.
+const maxTypes = 16
+
+func newMetrics(view string, status func() Status) *metrics {
+	labels := prometheus.Labels{"view": view}
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help, ConstLabels: labels})
+	}
+	desc := func(name, help string, variable ...string) *prometheus.Desc {
+		return prometheus.NewDesc(name, help, variable, labels)
+	}
+	return &metrics{
+		status:       status,
+		fenced:       counter("rollcall_projector_fenced_total", "Times that another process took over."),
+		readErrors:   counter("rollcall_projector_read_errors_total", "Reads of the log that broke off and were tried again."),
+		commitErrors: counter("rollcall_projector_commit_errors_total", "Commits whose outcome had to be asked for."),
+		refolds:      counter("rollcall_projector_refolds_total", "Times that folding began again at the checkpoint to leave a failing record out."),
+		parked:       counter("rollcall_projector_parked_total", "Records parked by this process."),
+		commitSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "rollcall_projector_commit_seconds", Help: "From the first try of a commit to its certain success.",
+			ConstLabels: labels, Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
+		}),
+		lag:          desc("rollcall_projector_lag_records", "Records in the log that the view does not hold yet."),
+		lagSeconds:   desc("rollcall_projector_lag_seconds", "Age of the oldest of those records."),
+		sequence:     desc("rollcall_projector_sequence", "Last log sequence in the view."),
+		parkedNow:    desc("rollcall_projector_parked_records", "Records that are parked now."),
+		appliedDesc:  desc("rollcall_projector_applied_total", "Records folded or passed over, by event type.", "type"),
+		cacheDesc:    desc("rollcall_projector_cache_requests_total", "Entities asked of the cache.", "result"),
+		bytesDesc:    desc("rollcall_projector_cache_bytes", "Memory of the entities held, roughly."),
+		entitiesDesc: desc("rollcall_projector_cache_entities", "Entities held in memory."),
+		evictDesc:    desc("rollcall_projector_cache_evictions_total", "Entities dropped to keep the cache in its bound."),
+	}
+}
+
+// observe publishes the fold goroutine's counts.
+func (m *metrics) observe(c *cache) {
+	for i := range m.applied {
+		m.published[i].Store(m.applied[i])
+	}
+	m.hits.Store(c.hits)
+	m.misses.Store(c.misses)
+	m.evictions.Store(c.evictions)
+	m.cacheBytes.Store(c.bytes)
+	m.cacheEntities.Store(int64(len(c.entities)))
+}
+
+func (m *metrics) committed(d time.Duration) { m.commitSeconds.Observe(d.Seconds()) }
+
+// Describe and Collect implement prometheus.Collector.
+func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		m.lag, m.lagSeconds, m.sequence, m.parkedNow, m.appliedDesc,
+		m.cacheDesc, m.bytesDesc, m.entitiesDesc, m.evictDesc,
+	} {
+		ch <- d
+	}
+	for _, c := range m.plain() {
+		c.Describe(ch)
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (m *metrics) Collect(ch chan<- prometheus.Metric) {
+	s := m.status()
+	gauge := func(d *prometheus.Desc, v float64) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v)
+	}
+	count := func(d *prometheus.Desc, v uint64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	}
+	gauge(m.lag, float64(s.Lag))
+	gauge(m.lagSeconds, s.LagSeconds)
+	gauge(m.sequence, float64(s.Sequence))
+	gauge(m.parkedNow, float64(s.Parked))
+	gauge(m.bytesDesc, float64(m.cacheBytes.Load()))
+	gauge(m.entitiesDesc, float64(m.cacheEntities.Load()))
+	count(m.cacheDesc, m.hits.Load(), "hit")
+	count(m.cacheDesc, m.misses.Load(), "miss")
+	count(m.evictDesc, m.evictions.Load())
+	for _, t := range append(eventlog.Types(), eventlog.Unknown, eventlog.Unreadable) {
+		count(m.appliedDesc, m.published[t].Load(), t.String())
+	}
+	for _, c := range m.plain() {
+		c.Collect(ch)
+	}
+}
+
+func (m *metrics) plain() []prometheus.Collector {
+	return []prometheus.Collector{m.fenced, m.readErrors, m.commitErrors, m.parked, m.refolds, m.commitSeconds}
+}

@@ -1,0 +1,167 @@
+package projector
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"time"
+
+	"rollcall/eventlog"
+)
+
+// Projection is a fold that a Projector drives. See [eventlog.Fold] for its laws.
+type Projection = eventlog.Fold
+
+// Degradable is a State that shows that records are missing from it. The
+// projector calls Degraded whenever the earliest received time of the entity's
+// parked records changes; the zero Time says that none is missing any more.
+// Like Apply it is total, and the next Flush writes what it changed.
+type Degradable interface {
+	Degraded(since eventlog.Time)
+}
+
+// Source is the log as a projector reads it. Its methods may be called
+// concurrently. Errors that wrap [eventlog.ErrTrimmed], [eventlog.ErrIncarnation]
+// or [eventlog.ErrLostTail] end the projector, others are tried again.
+type Source interface {
+	// Head says where the log begins and ends, and which log it is.
+	Head(ctx context.Context) (eventlog.Head, error)
+	// Record returns one record, or eventlog.ErrNotFound.
+	Record(ctx context.Context, seq eventlog.Seq) (eventlog.Record, error)
+	// Read yields records in the order of their sequence, without a gap.
+	Read(ctx context.Context, opts eventlog.ReadOptions) iter.Seq2[eventlog.Record, error]
+}
+
+// Sentinels of a Store. An error that wraps none of them leaves the outcome of
+// a Commit unknown.
+var (
+	// ErrFenced: another process writes the generation now. Nothing of the
+	// commit that met it was stored, beyond batches that went before.
+	ErrFenced = errors.New("another projector has taken over")
+	// ErrVersion: the stored generation was made by another version of the fold.
+	ErrVersion = errors.New("view was made by another version of its fold")
+	// ErrSettings: the store exists with settings that can't hold a view.
+	ErrSettings = errors.New("unsuitable settings")
+	// ErrState: a stored state can't be read.
+	ErrState = errors.New("corrupt state")
+	// ErrTooLarge: a value that the store can't hold.
+	ErrTooLarge = errors.New("value too large")
+)
+
+// Claim says which generation a process wants to write.
+type Claim struct {
+	// View and Version are the fold's.
+	View, Version string
+	// Generation is the one to write; 0 is the one in force, and makes the
+	// first one where the view has none.
+	Generation int
+	// Steal takes the lease from its holder at once, for short work such as a
+	// repair. The holder finds itself fenced, and waits.
+	Steal bool
+	// Standby, when not nil, is called once when another process holds the
+	// lease and Acquire begins to wait.
+	Standby func(holder string)
+}
+
+// Checkpoint says how far a generation is. It is stored in the same atomic
+// batch as what it covers.
+type Checkpoint struct {
+	// Incarnation is the log's, "" before the first record.
+	Incarnation string `json:"incarnation"`
+	// Sequence is the last log sequence that the view holds, and StoredAt the
+	// time at which the log stored that record.
+	Sequence eventlog.Seq `json:"sequence"`
+	StoredAt time.Time    `json:"storedAt"`
+	// Epoch counts the take-overs of this generation.
+	Epoch uint64 `json:"epoch"`
+	// Commit names the commit, uniquely within the generation.
+	Commit string `json:"commit"`
+	// Parked counts the records that were kept aside.
+	Parked int `json:"parked"`
+}
+
+// Tenure is one process's right to write one generation, until it is fenced,
+// or released. Its methods may be called concurrently, Commit excepted.
+type Tenure interface {
+	// Load returns the stored parts of each entity, in the order of the
+	// entities; none for an entity that was never stored.
+	Load(ctx context.Context, entities []string) ([][]Part, error)
+	// Commit stores c. On return without an error all of it is durable and
+	// visible. ErrFenced: a stale writer. ErrTooLarge: nothing was stored. Any
+	// other error: unknown, ask Checkpoint.
+	Commit(ctx context.Context, c *Commit) error
+	// Checkpoint reads the stored checkpoint, never an older one than the last
+	// that Commit stored.
+	Checkpoint(ctx context.Context) (Checkpoint, error)
+}
+
+// Opened is what a Store says about a generation when it is acquired.
+type Opened struct {
+	Tenure
+	Bucket     string
+	Generation int
+	Checkpoint Checkpoint
+	// Empty is set where the generation holds no entity yet.
+	Empty  bool
+	Parked []Parked
+	// Lost is closed when the lease is found in other hands.
+	Lost <-chan struct{}
+	// Release gives the lease back, so that a standby takes over at once.
+	Release func(ctx context.Context) error
+}
+
+// Store keeps the views of projectors.
+type Store interface {
+	// Acquire blocks until this process may write the generation that c names,
+	// then raises the epoch, so that nobody else can write it any more, and
+	// reads the checkpoint. It returns ErrVersion without waiting.
+	Acquire(ctx context.Context, c Claim) (*Opened, error)
+}
+
+// Part is one stored part of an entity's state.
+type Part struct {
+	Name  string
+	Value []byte
+}
+
+// Put is a document to store under Key, or to delete where Value is nil.
+type Put struct {
+	Key   string
+	Value []byte
+}
+
+// EntityWrite is what one entity changed since its last commit. A commit that
+// does not fit into one batch stores the documents of an entity before its
+// parts, and parts in the order given, so that an entity whose commit broke off
+// is folded again from parts that know nothing of the documents.
+type EntityWrite struct {
+	Entity    string
+	Documents []Put
+	// Parts to store; a nil Value deletes the part.
+	Parts []Part
+}
+
+// Commit is everything that one window changed.
+type Commit struct {
+	Checkpoint Checkpoint
+	Entities   []EntityWrite
+	// Park are records to keep aside, Unpark those that are not any more.
+	Park   []Parked
+	Unpark []eventlog.Seq
+	// Bulk says that nobody reads the generation yet: the store may write
+	// faster than in atomic batches, as long as the checkpoint comes last.
+	Bulk bool
+}
+
+// Parked is a record that was left out of a view because its fold failed.
+type Parked struct {
+	Sequence   eventlog.Seq  `json:"sequence"`
+	EventID    string        `json:"eventId"`
+	Type       string        `json:"type"`
+	ReceivedAt eventlog.Time `json:"receivedAt"`
+	// Entity is what the record folds into; "" where not even that is known.
+	Entity string `json:"entity"`
+	// Error is why, on one line, ParkedAt when by our clock.
+	Error    string    `json:"error"`
+	ParkedAt time.Time `json:"parkedAt"`
+}

@@ -1,0 +1,311 @@
+package projector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"rollcall/eventlog"
+)
+
+// errRefold: a record failed its fold, or an entity needs a careful look. The
+// term ends and the next one folds again from the checkpoint, knowing more.
+var errRefold = errors.New("fold again from the checkpoint")
+
+// term is the time between an acquisition, or a refold, and what ends it. Its
+// fields belong to the fold's goroutine, which is the one that calls run.
+type term struct {
+	p *Projector
+	*Opened
+	fold   Projection
+	poison *poison
+	target eventlog.Seq // end of the log when the term began
+	mail   *mailbox
+	cache  *cache
+
+	// What was folded so far, and since when it waits to be committed.
+	seq        eventlog.Seq
+	storedAt   time.Time
+	moved      bool
+	movedSince time.Time
+	dirty      []*entity
+	dirtySince time.Time
+	backlog    int // items left in the mailbox after the last chunk
+	chunk      []*item
+	park       []Parked
+	parked     *parkedSet
+
+	// The commit in flight. results has room for its one outcome, so that the
+	// committer never waits for the fold.
+	incarnation string
+	commits     uint64
+	flight      *flight
+	results     chan error
+}
+
+// flight is a commit on its way, with the entities that it holds.
+type flight struct {
+	commit   *Commit
+	entities []*entity
+}
+
+func newTerm(p *Projector, opened *Opened, head eventlog.Head, poison *poison) *term {
+	return &term{
+		p: p, Opened: opened, fold: p.config.Projection, poison: poison,
+		target: head.Last, mail: newMailbox(),
+		cache: newCache(p.config.CacheBytes, opened.Empty),
+		seq:   opened.Checkpoint.Sequence, storedAt: opened.Checkpoint.StoredAt,
+		parked:      newParkedSet(opened.Parked),
+		incarnation: head.Incarnation,
+		results:     make(chan error, 1),
+	}
+}
+
+// run reads, folds and commits until ctx ends (nil), or something ends the term.
+func (t *term) run(ctx context.Context) error {
+	inner, cancel := context.WithCancel(ctx)
+	commits, stopCommits := context.WithCancel(context.WithoutCancel(ctx))
+	readErr := make(chan error, 1)
+	var wg sync.WaitGroup
+	wg.Go(func() { readErr <- t.p.read(inner, t.seq, t.mail) })
+	wg.Go(func() { t.p.watchHead(inner) })
+	defer wg.Wait()
+	defer stopCommits()
+	defer cancel()
+
+	err := t.loop(inner, commits, &wg, readErr)
+	cancel()
+	late := time.AfterFunc(t.p.config.StopTimeout, stopCommits)
+	defer late.Stop()
+	if t.flight != nil {
+		if cerr := t.landed(<-t.results); cerr != nil && (err == nil || errors.Is(err, errRefold)) {
+			return cerr
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return t.last(commits)
+}
+
+// last commits what is held when the projector is told to stop.
+func (t *term) last(ctx context.Context) error {
+	c, entities, err := t.gather()
+	if err != nil || c == nil {
+		return err
+	}
+	t.flight = &flight{c, entities}
+	return t.landed(t.commit(ctx, c, t.lastCommit()))
+}
+
+func (t *term) loop(ctx, commits context.Context, wg *sync.WaitGroup, readErr <-chan error) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		if t.due(t.p.config.Now()) <= 0 {
+			if err := t.launch(commits, wg); err != nil {
+				return err
+			}
+		}
+		ready := t.mail.ready
+		if t.full() {
+			ready = nil
+		}
+		timer.Reset(t.due(t.p.config.Now()))
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.Lost:
+			return fmt.Errorf("%w: lease on %s is in other hands", ErrFenced, t.Bucket)
+		case err := <-readErr:
+			if err != nil {
+				return err
+			}
+			return ctx.Err()
+		case err := <-t.results:
+			if err := t.landed(err); err != nil {
+				return err
+			}
+		case <-timer.C:
+		case <-ready:
+			if err := t.foldChunk(ctx); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// never is longer than any window.
+const never = time.Hour
+
+// due says how long the open window has to wait for its commit.
+func (t *term) due(now time.Time) time.Duration {
+	c := &t.p.config
+	switch {
+	case t.flight != nil:
+		return never
+	case len(t.dirty) >= c.BatchEntities || len(t.dirty) > 0 && t.cache.bytes > c.CacheBytes:
+		return 0
+	case len(t.dirty) > 0 || len(t.park) > 0:
+		window := c.Window
+		if t.backlog > 0 {
+			window = max(window, maxWindow)
+		}
+		return t.dirtySince.Add(window).Sub(now)
+	case t.moved:
+		return t.movedSince.Add(c.IdleWindow).Sub(now)
+	}
+	return never
+}
+
+// full stops the fold while the commit in flight and what waits behind it hold
+// too much memory.
+func (t *term) full() bool {
+	c := &t.p.config
+	return t.flight != nil && len(t.dirty) > 0 &&
+		(len(t.dirty) >= 2*c.BatchEntities || t.cache.bytes > 2*c.CacheBytes)
+}
+
+// foldChunk folds what the reader has put ready.
+func (t *term) foldChunk(ctx context.Context) error {
+	t.chunk, t.backlog = t.mail.take(t.chunk[:0], chunkEvents)
+	keys := make([]string, len(t.chunk))
+	for i, it := range t.chunk {
+		keys[i] = t.key(it)
+	}
+	if err := t.fetch(ctx, keys); err != nil {
+		return err
+	}
+	now := t.p.config.Now()
+	for i, it := range t.chunk {
+		if err := t.foldOne(it, keys[i], now); err != nil {
+			return err
+		}
+		t.seq, t.storedAt = it.event.Seq, it.storedAt
+		t.p.metrics.applied[it.event.Type]++
+	}
+	clear(t.chunk)
+	if len(keys) > 0 && !t.moved {
+		t.moved, t.movedSince = true, now
+	}
+	t.cache.evict()
+	t.p.metrics.observe(t.cache)
+	if t.backlog == 0 && t.seq >= t.target {
+		t.p.goneLive()
+	}
+	return nil
+}
+
+// key asks the fold for the event's entity. A record on which it fails is poison.
+func (t *term) key(it *item) (key string) {
+	if t.poison.has(it.event.Seq) {
+		return t.poison.entity(it.event.Seq)
+	}
+	if err := guard(func() { key = t.fold.Key(&it.event) }); err != nil {
+		t.poison.add(it.event.Seq, "", err)
+		return ""
+	}
+	return key
+}
+
+// fetch brings the entities of a chunk into the cache, missing ones in one read.
+func (t *term) fetch(ctx context.Context, keys []string) error {
+	var missing []*entity
+	for _, key := range keys {
+		if key == "" {
+			continue
+		}
+		if t.cache.get(key) != nil {
+			t.cache.hits++
+			continue
+		}
+		e := &entity{key: key, careful: t.poison.careful[key]}
+		if err := guard(func() { e.state = t.fold.New(key) }); err != nil {
+			return fmt.Errorf("%w: fold %s can't make a new state: %w", ErrState, t.fold.Name(), err)
+		}
+		t.cache.add(e)
+		if t.cache.stored(key) {
+			t.cache.misses++
+			missing = append(missing, e)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return t.load(ctx, missing)
+}
+
+func (t *term) load(ctx context.Context, missing []*entity) error {
+	keys := make([]string, len(missing))
+	for i, e := range missing {
+		keys[i] = e.key
+	}
+	all, err := t.Load(ctx, keys)
+	if err != nil {
+		return fmt.Errorf("load %d entities of %s: %w", len(keys), t.Bucket, err)
+	}
+	for i, e := range missing {
+		for _, part := range all[i] {
+			var loadErr error
+			if err := guard(func() { loadErr = e.state.Load(part.Name, part.Value) }); err != nil {
+				loadErr = err
+			}
+			if loadErr != nil {
+				return fmt.Errorf("%w: part %s of entity %s in %s: %w; run `rollcall verify %s --repair`",
+					ErrState, part.Name, eventlog.EscapeID(e.key), t.Bucket, loadErr, t.fold.Name())
+			}
+		}
+		t.cache.resize(e)
+	}
+	return nil
+}
+
+// foldOne applies one event, or keeps its record aside.
+func (t *term) foldOne(it *item, key string, now time.Time) error {
+	seq := it.event.Seq
+	if t.poison.has(seq) {
+		t.keepAside(it, key, now)
+		return nil
+	}
+	if key == "" {
+		return nil
+	}
+	e := t.cache.get(key)
+	err := guard(func() { e.state.Apply(&it.event) })
+	if err == nil && e.careful {
+		err = e.flushCareful(t.p.config.MaxValueBytes)
+	}
+	if err != nil {
+		t.poison.add(seq, key, err)
+		t.p.log.Error().Uint64(keySequence, uint64(seq)).Str(keyEntity, eventlog.EscapeID(key)).
+			Msg("record fails its fold; folding again without it")
+		return errRefold
+	}
+	t.touch(e, now)
+	return nil
+}
+
+// touch marks an entity as changed.
+func (t *term) touch(e *entity, now time.Time) {
+	t.cache.resize(e)
+	if e.dirty {
+		return
+	}
+	e.dirty = true
+	if len(t.dirty) == 0 && len(t.park) == 0 {
+		t.dirtySince = now
+	}
+	t.dirty = append(t.dirty, e)
+}
+
+// goneLive says once a term that the end of the log was met.
+func (p *Projector) goneLive() {
+	p.board.set(func(s *Status) {
+		if s.State == StateCatchingUp {
+			s.State = StateLive
+			p.log.Info().Str(keyBucket, s.Bucket).Msg("live")
+		}
+	})
+}
