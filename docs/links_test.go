@@ -111,7 +111,9 @@ func declared(t *testing.T) names {
 	for _, s := range sources(t) {
 		dir := path.Dir(s.path)
 		name := path.Base(dir)
-		n.packages[name] = true
+		if dir != "cmd/rollcall" { // its name is also the first token of our subjects and keys
+			n.packages[name] = true
+		}
 		if n.flags[dir] == nil {
 			n.flags[dir] = map[string]bool{}
 		}
