@@ -24,19 +24,22 @@ func (w *writes) Put(key string, document []byte) {
 	if document == nil {
 		document = []byte{}
 	}
-	w.check(key, document)
+	w.check(key, ValidKey(key), document)
 	w.document(Put{key, document})
 }
 
 // Delete stores a delete marker: whether the key exists is not known here.
-func (w *writes) Delete(key string) { w.document(Put{key, nil}) }
+func (w *writes) Delete(key string) {
+	w.check(key, ValidKey(key), nil)
+	w.document(Put{key, nil})
+}
 
 // PutPart stores a part of the state.
 func (w *writes) PutPart(part string, value []byte) {
 	if value == nil {
 		value = []byte{}
 	}
-	w.check(part, value)
+	w.check(part, validPart(part), value)
 	if at, ok := w.index["p/"+part]; ok {
 		w.parts[at].Value = value
 		return
@@ -58,7 +61,10 @@ func (w *writes) document(d Put) {
 	w.documents = append(w.documents, d)
 }
 
-func (w *writes) check(name string, value []byte) {
+func (w *writes) check(name string, valid bool, value []byte) {
+	if !valid && w.err == nil {
+		w.err = fmt.Errorf("fold named a value %.64q, which the store can't hold", name)
+	}
 	if len(value) > w.limit && w.err == nil {
 		w.err = fmt.Errorf("%w: %d bytes in %.64q, at most %d are stored", ErrTooLarge, len(value), name, w.limit)
 	}

@@ -165,3 +165,46 @@ type Parked struct {
 	Error    string    `json:"error"`
 	ParkedAt time.Time `json:"parkedAt"`
 }
+
+// maxKey bounds a view key, in bytes.
+const maxKey = 512
+
+// ValidKey reports whether a store can hold a document under key: tokens of
+// [A-Za-z0-9_=/-], none empty, between dots. Folds escape ids, so a key that is
+// not valid is a bug in one.
+func ValidKey(key string) bool {
+	if key == "" || len(key) > maxKey || key[len(key)-1] == '.' {
+		return false
+	}
+	dot := true
+	for i := range len(key) {
+		c := key[i]
+		switch {
+		case c == '.':
+			if dot {
+				return false
+			}
+			dot = true
+			continue
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '_', c == '-', c == '=', c == '/':
+		default:
+			return false
+		}
+		dot = false
+	}
+	return true
+}
+
+// validPart is the rule of eventlog.Writer's PutPart.
+func validPart(part string) bool {
+	if part == "" || len(part) > 32 {
+		return false
+	}
+	for i := range len(part) {
+		c := part[i]
+		if !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '_' || c == '-') {
+			return false
+		}
+	}
+	return true
+}

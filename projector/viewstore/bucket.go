@@ -1,0 +1,78 @@
+package viewstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"rollcall/projector"
+)
+
+// bucketConfig is the stream behind a bucket. It is managed as a stream: the KV
+// interface of nats.go has no field for atomic batches, and UpdateKeyValue
+// turns them off silently.
+func (s *Store) bucketConfig(bucket string, subjects ...string) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:        StreamOf(bucket),
+		Description: "Rollcall view; read it as KV bucket " + bucket,
+		Subjects:    append([]string{"$KV." + bucket + ".>"}, subjects...),
+		// One value a key: a replay of the log is what history is for.
+		MaxMsgsPerSubject: 1,
+		// Old, so that a full bucket never refuses a checkpoint's successor.
+		Discard:  jetstream.DiscardOld,
+		Storage:  jetstream.FileStorage,
+		Replicas: max(1, s.config.Replicas),
+		// A commit is one batch: all of it, or nothing.
+		AllowAtomicPublish: true,
+		// Delete markers go away by themselves.
+		AllowMsgTTL: true,
+		// Reads are answered without the API's queue.
+		AllowDirect: true,
+		// What KV purge needs; and nobody deletes a single message by its number.
+		AllowRollup: true,
+		DenyDelete:  true,
+		// Nothing of ours sends message ids to views.
+		Duplicates: 0,
+		Metadata:   map[string]string{"rollcall": "view"},
+	}
+}
+
+// ensure makes the bucket's stream, or checks the one that is there.
+func (s *Store) ensure(ctx context.Context, want jetstream.StreamConfig) (jetstream.Stream, error) {
+	stream, err := s.js.Stream(ctx, want.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		stream, err = s.js.CreateStream(ctx, want)
+		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			stream, err = s.js.Stream(ctx, want.Name)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open stream %s: %w", want.Name, err)
+	}
+	got := stream.CachedInfo().Config
+	var wrong []string
+	for _, c := range []struct {
+		name string
+		ok   bool
+	}{
+		{"allow_atomic", got.AllowAtomicPublish},
+		{"allow_msg_ttl", got.AllowMsgTTL},
+		{"allow_direct", got.AllowDirect},
+		{"max_msgs_per_subject 1", got.MaxMsgsPerSubject == 1},
+		{"discard old", got.Discard == jetstream.DiscardOld},
+		{"subjects " + strings.Join(want.Subjects, ","), slices.Equal(got.Subjects, want.Subjects)},
+	} {
+		if !c.ok {
+			wrong = append(wrong, c.name)
+		}
+	}
+	if len(wrong) > 0 {
+		return nil, fmt.Errorf("%w: stream %s lacks %s; set it with `nats stream edit`, or delete the stream to have the view folded anew",
+			projector.ErrSettings, want.Name, strings.Join(wrong, ", "))
+	}
+	return stream, nil
+}

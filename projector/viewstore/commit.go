@@ -1,0 +1,241 @@
+package viewstore
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+
+	"rollcall/eventlog"
+	"rollcall/projector"
+)
+
+const (
+	// batchMessages is the server's limit for an atomic batch, and batchBytes
+	// ours, well below what a connection may have pending.
+	batchMessages = 1000
+	batchBytes    = 8 << 20
+	// messageOverhead is about what subject and headers add.
+	messageOverhead = 256
+)
+
+// packer cuts the messages of a commit into batches.
+type packer struct {
+	batches [][]*nats.Msg
+	current []*nats.Msg
+	bytes   int
+}
+
+func size(messages []*nats.Msg) (n int) {
+	for _, m := range messages {
+		n += len(m.Data) + messageOverhead
+	}
+	return n
+}
+
+func (p *packer) room(count, bytes int) bool {
+	return len(p.current)+count <= batchMessages && p.bytes+bytes <= batchBytes
+}
+
+func (p *packer) cut() {
+	if len(p.current) > 0 {
+		p.batches = append(p.batches, p.current)
+		p.current, p.bytes = nil, 0
+	}
+}
+
+// together adds messages to one batch where one can hold them, in order always.
+func (p *packer) together(messages []*nats.Msg) {
+	if n := size(messages); !p.room(len(messages), n) && len(messages) <= batchMessages && n <= batchBytes {
+		p.cut()
+	}
+	for _, m := range messages {
+		n := len(m.Data) + messageOverhead
+		if !p.room(1, n) {
+			p.cut()
+		}
+		p.current = append(p.current, m)
+		p.bytes += n
+	}
+}
+
+// entity adds what one entity changed: all in one batch if it fits; else the
+// documents first and the parts, together if they fit, behind them.
+func (p *packer) entity(documents, parts []*nats.Msg) {
+	both := size(documents) + size(parts)
+	if len(documents)+len(parts) <= batchMessages && both <= batchBytes {
+		if !p.room(len(documents)+len(parts), both) {
+			p.cut()
+		}
+		p.together(documents)
+		p.together(parts)
+		return
+	}
+	p.together(documents)
+	p.together(parts)
+}
+
+// Commit implements projector.Tenure.
+func (t *tenure) Commit(ctx context.Context, c *projector.Commit) error {
+	batches, told, err := t.pack(c)
+	if err != nil {
+		return err
+	}
+	t.untold = told
+	checkpoint := checkpointSubject(t.bucket)
+	for i, batch := range batches {
+		final := i == len(batches)-1
+		// The last batch writes the checkpoint, which is its last message; the
+		// ones before only look at it.
+		if final {
+			fence(batch[len(batch)-1], checkpoint, t.revision)
+		} else {
+			fence(batch[0], checkpoint, t.revision)
+		}
+		sequence, err := publish(ctx, t.store.js.Conn(), batch)
+		if err != nil {
+			return asCommitError(err, t.bucket)
+		}
+		if final {
+			t.advance(sequence)
+		}
+		told.batch(i, sequence)
+	}
+	t.announce(ctx, told)
+	return nil
+}
+
+// pack makes the messages of a commit, in batches.
+func (t *tenure) pack(c *projector.Commit) ([][]*nats.Msg, *announcement, error) {
+	var p packer
+	limit := int(t.store.js.Conn().MaxPayload())
+	told := &announcement{commit: c.Checkpoint.Commit, sequence: c.Checkpoint.Sequence}
+	message := func(subject string, data []byte) (*nats.Msg, error) {
+		if len(data)+2*messageOverhead > limit {
+			return nil, fmt.Errorf("%w: %s has %d bytes, the server takes %d", projector.ErrTooLarge, subject, len(data), limit)
+		}
+		m := &nats.Msg{Subject: subject, Data: data, Header: make(nats.Header, 4)}
+		if data == nil {
+			marker(m)
+		}
+		return m, nil
+	}
+	for _, e := range c.Entities {
+		documents := make([]*nats.Msg, 0, len(e.Documents))
+		for _, d := range e.Documents {
+			if !projector.ValidKey(d.Key) {
+				return nil, nil, fmt.Errorf("%w: fold %s made the key %q, which NATS can't hold", projector.ErrState, t.view, d.Key)
+			}
+			m, err := message(documentSubject(t.bucket, d.Key), d.Value)
+			if err != nil {
+				return nil, nil, err
+			}
+			documents = append(documents, m)
+		}
+		parts := make([]*nats.Msg, 0, len(e.Parts))
+		root := entityRoot(t.bucket, e.Entity)
+		for _, part := range e.Parts {
+			m, err := message(root+part.Name, part.Value)
+			if err != nil {
+				return nil, nil, err
+			}
+			parts = append(parts, m)
+		}
+		p.entity(documents, parts)
+	}
+	for _, r := range c.Park {
+		data, err := json.Marshal(r)
+		if err != nil {
+			return nil, nil, fmt.Errorf("encode parked record %d: %w", r.Sequence, err)
+		}
+		m, err := message(parkedSubject(t.bucket, r.Sequence), data)
+		if err != nil {
+			return nil, nil, err
+		}
+		p.together([]*nats.Msg{m})
+	}
+	for _, seq := range c.Unpark {
+		m, _ := message(parkedSubject(t.bucket, seq), nil)
+		p.together([]*nats.Msg{m})
+	}
+	data, err := json.Marshal(c.Checkpoint)
+	if err != nil {
+		return nil, nil, fmt.Errorf("encode checkpoint: %w", err)
+	}
+	m, err := message(checkpointSubject(t.bucket), data)
+	if err != nil {
+		return nil, nil, err
+	}
+	p.together([]*nats.Msg{m})
+	p.cut()
+	told.collect(p.batches, documentSubject(t.bucket, ""))
+	return p.batches, told, nil
+}
+
+// announcement is what a commit tells core NATS subscribers once it is stored.
+type announcement struct {
+	commit   string
+	sequence eventlog.Seq
+	changes  []change
+	lengths  []int // of the batches
+}
+
+type change struct {
+	key         string
+	data        []byte
+	deleted     bool
+	batch, from int // place in its batch
+	revision    uint64
+}
+
+func (a *announcement) collect(batches [][]*nats.Msg, prefix string) {
+	for b, batch := range batches {
+		a.lengths = append(a.lengths, len(batch))
+		for i, m := range batch {
+			if len(m.Subject) > len(prefix) && m.Subject[:len(prefix)] == prefix {
+				a.changes = append(a.changes, change{
+					key: m.Subject[len(prefix):], data: m.Data, deleted: len(m.Header) > 0, batch: b, from: i,
+				})
+			}
+		}
+	}
+}
+
+// batch takes the sequence that the last message of a batch got: the others
+// stand right before it.
+func (a *announcement) batch(n int, last uint64) {
+	for i := range a.changes {
+		if c := &a.changes[i]; c.batch == n {
+			c.revision = last - uint64(a.lengths[n]-1-c.from)
+		}
+	}
+}
+
+// stored takes the revision of the checkpoint of a commit whose answer was lost.
+func (a *announcement) stored(checkpoint uint64) { a.batch(len(a.lengths)-1, checkpoint) }
+
+// announce publishes each change once, where the generation is in force.
+func (t *tenure) announce(ctx context.Context, a *announcement) {
+	t.untold = nil
+	if len(a.changes) == 0 {
+		return
+	}
+	alias, err := t.store.Alias(ctx, t.view)
+	if err != nil || alias.Bucket != t.bucket {
+		return
+	}
+	nc := t.store.js.Conn()
+	for _, c := range a.changes {
+		m := &nats.Msg{Subject: PlainSubject(t.view, c.key), Data: c.data, Header: nats.Header{
+			headerRevision: revisionHeader(c.revision),
+			headerSequence: sequenceHeader(a.sequence),
+		}}
+		if c.deleted {
+			m.Header[headerOperation] = []string{operationDelete}
+		}
+		if err := nc.PublishMsg(m); err != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,55 @@
+package viewstore
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"rollcall/projector"
+)
+
+// Sentinels of the reading side.
+var (
+	// ErrNotFound: the view holds no such key.
+	ErrNotFound = errors.New("key not found")
+	// ErrNoView: no projector has ever run for the view.
+	ErrNoView = errors.New("view does not exist")
+)
+
+// requestTimeout bounds a request where the context has no end of its own.
+const requestTimeout = 5 * time.Second
+
+// Both codes say that the expected last sequence of a subject was another one:
+// the second comes where a cluster still had a write of that subject under way.
+const (
+	codeWrongSequence         jetstream.ErrorCode = 10071
+	codeWrongSequenceConstant jetstream.ErrorCode = 10164
+	codeTooLarge              jetstream.ErrorCode = 10054
+)
+
+// isConflict reports whether the server refused a write because of its fence.
+func isConflict(err error) bool {
+	var api jetstream.JetStreamError
+	if !errors.As(err, &api) || api.APIError() == nil {
+		return false
+	}
+	code := api.APIError().ErrorCode
+	return code == codeWrongSequence || code == codeWrongSequenceConstant
+}
+
+// asCommitError makes a server's refusal one of the projector's sentinels.
+func asCommitError(err error, bucket string) error {
+	if err == nil {
+		return nil
+	}
+	if isConflict(err) {
+		return fmt.Errorf("%w: %s was written by another process: %w", projector.ErrFenced, bucket, err)
+	}
+	var api jetstream.JetStreamError
+	if errors.As(err, &api) && api.APIError() != nil && api.APIError().ErrorCode == codeTooLarge {
+		return fmt.Errorf("%w: %w", projector.ErrTooLarge, err)
+	}
+	return fmt.Errorf("write to %s: %w", bucket, err)
+}

@@ -1,0 +1,308 @@
+package viewstore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"rollcall/projector"
+)
+
+// Kind says what a Change is.
+type Kind uint8
+
+// Kinds of changes.
+const (
+	// Put: Key has the document Value now.
+	Put Kind = iota + 1
+	// Delete: Key is gone, or was never there.
+	Delete
+	// Commit: everything since the last Commit or Reset belongs together, and
+	// the view holds every record up to Checkpoint.Sequence.
+	Commit
+	// Reset: what the reader holds is void; the generation begins anew. It
+	// comes first unless the position could be resumed, and when the alias
+	// moves. The view is whole again at the next Commit.
+	Reset
+)
+
+// String is the kind in lower case.
+func (k Kind) String() string {
+	switch k {
+	case Put:
+		return "put"
+	case Delete:
+		return "delete"
+	case Commit:
+		return "commit"
+	case Reset:
+		return "reset"
+	}
+	return "none"
+}
+
+// Change is one step of a followed view.
+type Change struct {
+	Kind       Kind
+	View       string
+	Bucket     string
+	Generation int
+	Version    string // of the fold that made the generation
+	Key        string
+	Value      []byte
+	// Revision is where the change stands in its bucket, StoredAt when it was
+	// stored. Of a Reset both are zero.
+	Revision uint64
+	StoredAt time.Time
+	// Checkpoint is set of a Commit.
+	Checkpoint projector.Checkpoint
+}
+
+// Position is where a reader stands. A reader that keeps what it was given
+// stores the position of the last Commit with it.
+type Position struct {
+	Bucket   string    `json:"bucket"`
+	Revision uint64    `json:"revision"`
+	StoredAt time.Time `json:"storedAt"`
+}
+
+// Position is where a reader that has taken c stands.
+func (c Change) Position() Position { return Position{c.Bucket, c.Revision, c.StoredAt} }
+
+// Follow yields a view as it is, then its changes, in the order in which they
+// were committed, until ctx ends: it survives lost connections and restarts of
+// the server without a gap. From the zero Position, or one that can't be
+// resumed (another generation is in force, the reader was away for longer than
+// delete markers live), it begins with a Reset. An error ends it; the reader
+// may call again with the position of its last Commit.
+func (r *Reader) Follow(ctx context.Context, view string, from Position) iter.Seq2[Change, error] {
+	return func(yield func(Change, error) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		aliases, err := r.watchAlias(ctx, view)
+		if err != nil {
+			if ctx.Err() == nil {
+				yield(Change{}, err)
+			}
+			return
+		}
+		defer aliases.stop()
+		for ctx.Err() == nil {
+			alias := aliases.current
+			f := follower{reader: r, view: view, alias: alias, aliases: aliases, yield: yield}
+			moved, err := f.run(ctx, from)
+			switch {
+			case ctx.Err() != nil || f.ended:
+				return
+			case err != nil && aliases.current != alias:
+				// The generation was dropped while another came into force.
+			case err != nil:
+				yield(Change{}, err)
+				return
+			case !moved:
+				return
+			}
+			from = Position{}
+		}
+	}
+}
+
+// follower follows one generation.
+type follower struct {
+	reader  *Reader
+	view    string
+	alias   Alias
+	aliases *aliasWatch
+	yield   func(Change, error) bool
+	ended   bool // yield said so
+}
+
+// run follows until the alias moves (true), the consumer of changes ends it, or
+// an error.
+func (f *follower) run(ctx context.Context, from Position) (moved bool, err error) {
+	bucket := f.alias.Bucket
+	stream, err := f.reader.stream(ctx, StreamOf(bucket))
+	if err != nil {
+		return false, err
+	}
+	info := stream.CachedInfo()
+	target := info.State.LastSeq
+	if !resumable(from, bucket, info) {
+		from = Position{}
+		if !f.send(Change{Kind: Reset}) {
+			return false, nil
+		}
+	}
+	feed, err := f.reader.consume(ctx, StreamOf(bucket), from.Revision+1,
+		documentSubject(bucket, ">"), checkpointSubject(bucket))
+	if err != nil {
+		return false, err
+	}
+	defer feed.stop()
+	root := documentSubject(bucket, "")
+	for {
+		select {
+		case <-ctx.Done():
+			return false, nil
+		case alias := <-f.aliases.moves:
+			f.aliases.current = alias
+			if alias.Bucket != bucket {
+				return true, nil
+			}
+		case err := <-feed.failed:
+			return false, fmt.Errorf("follow %s: %w", bucket, err)
+		case m := <-feed.messages:
+			c, err := f.change(m, root)
+			if err != nil {
+				return false, err
+			}
+			// Before the snapshot is complete a commit is not: some of its
+			// keys may have moved behind the next one.
+			if c.Kind == Commit && c.Revision < target {
+				continue
+			}
+			if !f.send(c) {
+				return false, nil
+			}
+		}
+	}
+}
+
+// resumable reports whether nothing can be missing behind a position.
+func resumable(from Position, bucket string, info *jetstream.StreamInfo) bool {
+	switch {
+	case from.Bucket != bucket || from.Revision == 0 || from.Revision > info.State.LastSeq:
+		return false
+	case info.Created.After(from.StoredAt):
+		return false // another stream of the same name
+	case from.Revision == info.State.LastSeq:
+		return true
+	}
+	// The server's clock, twice: what it stored last, and what the reader saw last.
+	return info.State.LastTime.Sub(from.StoredAt) < followTTL && info.TimeStamp.Sub(from.StoredAt) < followTTL
+}
+
+func (f *follower) send(c Change) bool {
+	c.View, c.Bucket, c.Generation, c.Version = f.view, f.alias.Bucket, f.alias.Generation, f.alias.Version
+	f.ended = !f.yield(c, nil)
+	return !f.ended
+}
+
+func (f *follower) change(m stored, root string) (Change, error) {
+	c := Change{Revision: m.sequence, StoredAt: m.time}
+	key, ok := strings.CutPrefix(m.subject, root)
+	switch {
+	case !ok:
+		c.Kind = Commit
+		if err := json.Unmarshal(m.data, &c.Checkpoint); err != nil {
+			return c, fmt.Errorf("%w: checkpoint of %s: %w", projector.ErrState, f.alias.Bucket, err)
+		}
+	case deleted(m.header):
+		c.Kind, c.Key = Delete, key
+	default:
+		c.Kind, c.Key, c.Value = Put, key, m.data
+	}
+	return c, nil
+}
+
+// feed is a consumer's messages in a channel.
+type feed struct {
+	messages chan stored
+	failed   chan error
+	stop     func()
+}
+
+// consume starts an ordered consumer, which makes itself anew after a lost
+// connection, at the message behind the last one delivered.
+func (r *Reader) consume(ctx context.Context, stream string, start uint64, filters ...string) (*feed, error) {
+	config := jetstream.OrderedConsumerConfig{
+		FilterSubjects: filters, DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
+		OptStartSeq: max(1, start), InactiveThreshold: consumerIdle, MaxResetAttempts: -1,
+	}
+	consumer, err := r.js.OrderedConsumer(ctx, stream, config)
+	if err != nil {
+		return nil, fmt.Errorf("make consumer on %s: %w", stream, err)
+	}
+	done, cancel := context.WithCancel(ctx)
+	f := &feed{messages: make(chan stored, 256), failed: make(chan error, 1)}
+	consuming, err := consumer.Consume(func(m jetstream.Msg) {
+		meta, err := m.Metadata()
+		if err != nil {
+			return
+		}
+		select {
+		case f.messages <- stored{m.Subject(), meta.Sequence.Stream, meta.Timestamp, m.Headers(), m.Data()}:
+		case <-done.Done():
+		}
+	}, jetstream.PullMaxMessages(scanBuffer), jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
+		// Everything else the consumer mends by itself.
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			select {
+			case f.failed <- err:
+			default:
+			}
+		}
+	}))
+	if err != nil {
+		cancel()
+		return nil, fmt.Errorf("read %s: %w", stream, err)
+	}
+	f.stop = func() {
+		cancel()
+		consuming.Stop()
+		<-consuming.Closed()
+	}
+	return f, nil
+}
+
+// aliasWatch tells when a view's alias moves.
+type aliasWatch struct {
+	current Alias
+	moves   chan Alias
+	stop    func()
+}
+
+// watchAlias waits until the view exists.
+func (r *Reader) watchAlias(ctx context.Context, view string) (*aliasWatch, error) {
+	if err := validView(view); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNoView, err)
+	}
+	current, err := r.Alias(ctx, view)
+	if err != nil {
+		return nil, err
+	}
+	f, err := r.consume(ctx, StreamOf(Control), current.revision+1, documentSubject(Control, aliasPrefix+view))
+	if err != nil {
+		return nil, err
+	}
+	w := &aliasWatch{current: current, moves: make(chan Alias)}
+	inner, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-inner.Done():
+				return
+			case m := <-f.messages:
+				alias := Alias{revision: m.sequence}
+				if json.Unmarshal(m.data, &alias) != nil {
+					continue
+				}
+				select {
+				case w.moves <- alias:
+				case <-inner.Done():
+					return
+				}
+			}
+		}
+	}()
+	w.stop = func() { cancel(); <-done; f.stop() }
+	return w, nil
+}

@@ -1,0 +1,272 @@
+package viewstore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"rollcall/projector"
+)
+
+// Reader reads views. It needs no more than a user who may only read, holds
+// nothing, and may be used from several goroutines.
+type Reader struct {
+	js jetstream.JetStream
+}
+
+// NewReader returns a Reader on a connection's JetStream.
+func NewReader(js jetstream.JetStream) *Reader { return &Reader{js: js} }
+
+// Alias says which generation of a view is in force.
+type Alias struct {
+	Bucket     string `json:"bucket"`
+	Generation int    `json:"generation"`
+	// Version is that of the fold that made the generation.
+	Version string `json:"version"`
+	// Epoch counts the changes of the alias.
+	Epoch uint64 `json:"epoch"`
+
+	revision uint64
+}
+
+// Entry is one document of a view.
+type Entry struct {
+	Key   string
+	Value []byte
+	// Revision is the document's in its bucket, StoredAt when it was committed.
+	Revision   uint64
+	StoredAt   time.Time
+	Bucket     string
+	Generation int
+}
+
+// Alias returns what is in force for a view, or ErrNoView.
+func (r *Reader) Alias(ctx context.Context, view string) (Alias, error) {
+	if err := validView(view); err != nil {
+		return Alias{}, fmt.Errorf("%w: %w", ErrNoView, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	m, err := r.last(ctx, StreamOf(Control), documentSubject(Control, aliasPrefix+view))
+	if errors.Is(err, nats.ErrNoResponders) {
+		// Without the control bucket nobody answers for it, nor without JetStream.
+		return Alias{}, fmt.Errorf("%w: no projector has run yet for %s", ErrNoView, view)
+	}
+	if err != nil {
+		return Alias{}, fmt.Errorf("read alias of view %s: %w", view, err)
+	}
+	if m == nil || deleted(m.header) {
+		return Alias{}, fmt.Errorf("%w: no projector has run yet for %s", ErrNoView, view)
+	}
+	alias := Alias{revision: m.sequence}
+	if err := json.Unmarshal(m.data, &alias); err != nil {
+		return Alias{}, fmt.Errorf("%w: alias of view %s: %w", projector.ErrState, view, err)
+	}
+	return alias, nil
+}
+
+// Checkpoint says how far a bucket is; the zero Checkpoint where nothing was
+// committed yet.
+func (r *Reader) Checkpoint(ctx context.Context, bucket string) (projector.Checkpoint, error) {
+	cp, _, err := r.checkpoint(ctx, bucket)
+	return cp, err
+}
+
+// Parked lists the records that were left out of a view's generation in force.
+func (r *Reader) Parked(ctx context.Context, view string) ([]projector.Parked, error) {
+	alias, err := r.Alias(ctx, view)
+	if err != nil {
+		return nil, err
+	}
+	return r.parked(ctx, alias.Bucket)
+}
+
+// Get returns a document of the generation in force, ErrNotFound or ErrNoView.
+// It sees every commit that ended before the call.
+func (r *Reader) Get(ctx context.Context, view, key string) (Entry, error) {
+	for try := 0; ; try++ {
+		alias, err := r.Alias(ctx, view)
+		if err != nil {
+			return Entry{}, err
+		}
+		e, err := r.GetFrom(ctx, alias, key)
+		// A generation may be dropped between the two reads.
+		if err != nil && errors.Is(err, nats.ErrNoResponders) && try < 3 {
+			continue
+		}
+		return e, err
+	}
+}
+
+// GetFrom is Get on one generation.
+func (r *Reader) GetFrom(ctx context.Context, alias Alias, key string) (Entry, error) {
+	if !projector.ValidKey(key) {
+		return Entry{}, fmt.Errorf("%w: %q in %s", ErrNotFound, key, alias.Bucket)
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	m, err := r.last(ctx, StreamOf(alias.Bucket), documentSubject(alias.Bucket, key))
+	if err != nil {
+		return Entry{}, fmt.Errorf("get %s from %s: %w", key, alias.Bucket, err)
+	}
+	if m == nil || deleted(m.header) {
+		return Entry{}, fmt.Errorf("%w: %s in %s", ErrNotFound, key, alias.Bucket)
+	}
+	return Entry{key, m.data, m.sequence, m.time, alias.Bucket, alias.Generation}, nil
+}
+
+// All yields the documents of the generation in force whose keys begin with
+// prefix, in the order of their last change. While commits go on, some of what
+// it yields is newer than the rest: Follow gives a consistent view.
+func (r *Reader) All(ctx context.Context, view, prefix string) iter.Seq2[Entry, error] {
+	return r.all(ctx, view, prefix, false)
+}
+
+// Keys is All without the values.
+func (r *Reader) Keys(ctx context.Context, view, prefix string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		for e, err := range r.all(ctx, view, prefix, true) {
+			if !yield(e.Key, err) {
+				return
+			}
+		}
+	}
+}
+
+func (r *Reader) all(ctx context.Context, view, prefix string, keysOnly bool) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		alias, err := r.Alias(ctx, view)
+		if err != nil {
+			yield(Entry{}, err)
+			return
+		}
+		for e, err := range r.allFrom(ctx, alias, prefix, keysOnly) {
+			if !yield(e, err) {
+				return
+			}
+		}
+	}
+}
+
+// AllFrom is All on one generation.
+func (r *Reader) AllFrom(ctx context.Context, alias Alias, prefix string) iter.Seq2[Entry, error] {
+	return r.allFrom(ctx, alias, prefix, false)
+}
+
+func (r *Reader) allFrom(ctx context.Context, alias Alias, prefix string, keysOnly bool) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		root := documentSubject(alias.Bucket, "")
+		// The server filters by whole tokens, the rest is done here.
+		filter := root
+		if dot := strings.LastIndexByte(prefix, '.'); dot > 0 && projector.ValidKey(prefix[:dot]) {
+			filter += prefix[:dot+1]
+		}
+		for m, err := range r.scan(ctx, StreamOf(alias.Bucket), []string{filter + ">"}, scanOptions{keysOnly: keysOnly}) {
+			if err != nil {
+				yield(Entry{}, fmt.Errorf("read %s: %w", alias.Bucket, err))
+				return
+			}
+			key := strings.TrimPrefix(m.subject, root)
+			if deleted(m.header) || !strings.HasPrefix(key, prefix) {
+				continue
+			}
+			if !yield(Entry{key, m.data, m.sequence, m.time, alias.Bucket, alias.Generation}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// scanOptions say what of a stream to scan.
+type scanOptions struct {
+	keysOnly bool
+}
+
+const (
+	// scanBuffer is how many messages are asked for at a time.
+	scanBuffer = 2000
+	// scanPatience is how long a scan waits before it asks whether there is more.
+	scanPatience = 2 * time.Second
+	// consumerIdle is when the server forgets a consumer that nobody reads.
+	consumerIdle = 30 * time.Second
+)
+
+// scan yields the messages that a stream holds now, in its order, and ends.
+func (r *Reader) scan(ctx context.Context, stream string, filters []string, o scanOptions) iter.Seq2[stored, error] {
+	return func(yield func(stored, error) bool) {
+		s, err := r.stream(ctx, stream)
+		if err != nil {
+			yield(stored{}, err)
+			return
+		}
+		end := s.CachedInfo().State.LastSeq
+		consumer, err := r.js.OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{
+			FilterSubjects: filters, DeliverPolicy: jetstream.DeliverAllPolicy,
+			HeadersOnly: o.keysOnly, InactiveThreshold: consumerIdle,
+		})
+		if err != nil {
+			yield(stored{}, fmt.Errorf("make consumer on %s: %w", stream, err))
+			return
+		}
+		info := consumer.CachedInfo()
+		if info != nil && info.NumPending == 0 {
+			return
+		}
+		messages, err := consumer.Messages(jetstream.PullMaxMessages(scanBuffer))
+		if err != nil {
+			yield(stored{}, fmt.Errorf("read %s: %w", stream, err))
+			return
+		}
+		defer messages.Stop()
+		for {
+			m, err := messages.Next(jetstream.NextMaxWait(scanPatience))
+			if err != nil {
+				if ctx.Err() != nil {
+					yield(stored{}, ctx.Err())
+					return
+				}
+				// What was pending may have been overwritten or have expired.
+				if errors.Is(err, nats.ErrTimeout) {
+					if info, ierr := consumer.Info(ctx); ierr == nil && info.NumPending > 0 {
+						continue
+					} else if ierr == nil {
+						return
+					}
+				}
+				yield(stored{}, fmt.Errorf("read %s: %w", stream, err))
+				return
+			}
+			meta, err := m.Metadata()
+			if err != nil {
+				yield(stored{}, fmt.Errorf("read %s: %w", stream, err))
+				return
+			}
+			if !yield(stored{m.Subject(), meta.Sequence.Stream, meta.Timestamp, m.Headers(), m.Data()}, nil) {
+				return
+			}
+			if meta.NumPending == 0 || meta.Sequence.Stream >= end {
+				return
+			}
+		}
+	}
+}
+
+func (r *Reader) stream(ctx context.Context, name string) (jetstream.Stream, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	s, err := r.js.Stream(ctx, name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil, fmt.Errorf("%w: stream %s is gone", ErrNoView, name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open stream %s: %w", name, err)
+	}
+	return s, nil
+}

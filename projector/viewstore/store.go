@@ -1,0 +1,142 @@
+package viewstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
+	"github.com/rs/zerolog"
+
+	"rollcall/projector"
+)
+
+// Config of a Store. The zero value is the default of every field.
+type Config struct {
+	// Replicas of the buckets that are made: 1.
+	Replicas int
+	// Holder names this process in leases: a random id.
+	Holder string
+	// LeaseTTL is how long a lease that is not renewed holds a standby off: 3 s.
+	// It is renewed three times as often.
+	LeaseTTL time.Duration
+	// Timeout bounds one request to the server: 5 s.
+	Timeout time.Duration
+	// Exclusive says that no other process can hold a lease, since this one
+	// runs the only server: leases are taken without waiting. The fence still holds.
+	Exclusive bool
+	// Logger gets what passes by itself; the zero Logger is silent.
+	Logger zerolog.Logger
+}
+
+// Store keeps views in JetStream KV buckets. It implements projector.Store and
+// may be used by several projectors at once. What it reads it reads as [Reader].
+type Store struct {
+	*Reader
+	config Config
+}
+
+// The server must know atomic batches with a fence, which came with 2.12.
+const minMajor, minMinor = 2, 12
+
+// Open makes or checks the control bucket. It fails with a one-line error that
+// says what to do on a server without JetStream, or one that is too old.
+func Open(ctx context.Context, js jetstream.JetStream, config Config) (*Store, error) {
+	if config.Holder == "" {
+		config.Holder = nuid.Next()
+	}
+	if config.LeaseTTL <= 0 {
+		config.LeaseTTL = 3 * time.Second
+	}
+	if config.Timeout <= 0 {
+		config.Timeout = requestTimeout
+	}
+	if err := checkVersion(js.Conn().ConnectedServerVersion()); err != nil {
+		return nil, err
+	}
+	s := &Store{Reader: NewReader(js), config: config}
+	ctx, cancel := context.WithTimeout(ctx, config.Timeout)
+	defer cancel()
+	if _, err := s.ensure(ctx, s.bucketConfig(Control)); err != nil {
+		if errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
+			return nil, fmt.Errorf("%w: the NATS server runs without JetStream; start it with -js", projector.ErrSettings)
+		}
+		return nil, err
+	}
+	return s, nil
+}
+
+func checkVersion(version string) error {
+	parts := strings.SplitN(version, ".", 3)
+	if len(parts) < 2 {
+		return nil
+	}
+	major, err1 := strconv.Atoi(parts[0])
+	minor, err2 := strconv.Atoi(parts[1])
+	if err1 != nil || err2 != nil || major > minMajor || major == minMajor && minor >= minMinor {
+		return nil
+	}
+	return fmt.Errorf("%w: nats-server %s has no atomic batches; use %d.%d or newer",
+		projector.ErrSettings, version, minMajor, minMinor)
+}
+
+// Acquire implements projector.Store.
+func (s *Store) Acquire(ctx context.Context, c projector.Claim) (*projector.Opened, error) {
+	if err := validView(c.View); err != nil {
+		return nil, err
+	}
+	generation := c.Generation
+	bucket := Bucket(c.View, generation)
+	if generation == 0 {
+		alias, err := s.firstAlias(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		if alias.Version != c.Version {
+			return nil, fmt.Errorf("%w: %s holds version %s, this program folds version %s; run `rollcall rebuild %s`, or serve with --auto-rebuild",
+				projector.ErrVersion, alias.Bucket, alias.Version, c.Version, c.View)
+		}
+		generation, bucket = alias.Generation, alias.Bucket
+	}
+	stream, err := s.ensure(ctx, s.bucketConfig(bucket, stateRoot(bucket)+">"))
+	if err != nil {
+		return nil, err
+	}
+	lease, err := s.takeLease(ctx, bucket, c)
+	if err != nil {
+		return nil, err
+	}
+	t := &tenure{store: s, stream: stream, view: c.View, bucket: bucket, generation: generation, lease: lease}
+	opened, err := t.open(ctx)
+	if err != nil {
+		release, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.Timeout)
+		defer cancel()
+		return nil, errors.Join(err, lease.release(release))
+	}
+	return opened, nil
+}
+
+// firstAlias returns the view's alias, and makes it, with generation 1, where
+// the view has none.
+func (s *Store) firstAlias(ctx context.Context, c projector.Claim) (Alias, error) {
+	alias, err := s.Alias(ctx, c.View)
+	if !errors.Is(err, ErrNoView) {
+		return alias, err
+	}
+	alias = Alias{Bucket: Bucket(c.View, 1), Generation: 1, Version: c.Version, Epoch: 1}
+	if _, err := s.ensure(ctx, s.bucketConfig(alias.Bucket, stateRoot(alias.Bucket)+">")); err != nil {
+		return Alias{}, err
+	}
+	_, err = s.put(ctx, documentSubject(Control, aliasPrefix+c.View), alias, 0)
+	if isConflict(err) {
+		return s.Alias(ctx, c.View)
+	}
+	if err != nil {
+		return Alias{}, fmt.Errorf("write alias of view %s: %w", c.View, err)
+	}
+	return s.Alias(ctx, c.View)
+}

@@ -1,0 +1,193 @@
+package viewstore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
+)
+
+// Headers of the server's batch protocol (NATS ADR-50) and of ours.
+const (
+	headerBatchID       = "Nats-Batch-Id"
+	headerBatchSequence = "Nats-Batch-Sequence"
+	headerBatchCommit   = "Nats-Batch-Commit"
+	headerOperation     = "KV-Operation"
+	headerNumPending    = "Nats-Num-Pending"
+	headerRevision      = "Rollcall-Revision"
+	headerSequence      = "Rollcall-Sequence"
+
+	operationDelete = "DEL"
+	operationPurge  = "PURGE"
+)
+
+// pubAck is the server's answer to a publish or to the commit of a batch.
+type pubAck struct {
+	Sequence uint64              `json:"seq"`
+	Error    *jetstream.APIError `json:"error"`
+}
+
+// publish stores messages in one atomic batch and returns the sequence of the
+// last; the others stand right before it. A single message needs no batch,
+// which saves the server the staging of one: 0.1 ms instead of 7.
+func publish(ctx context.Context, nc *nats.Conn, messages []*nats.Msg) (uint64, error) {
+	last := messages[len(messages)-1]
+	if len(messages) > 1 {
+		id := nuid.Next()
+		for i, m := range messages {
+			m.Header[headerBatchID] = []string{id}
+			m.Header[headerBatchSequence] = []string{strconv.Itoa(i + 1)}
+		}
+		last.Header[headerBatchCommit] = []string{"1"}
+		for _, m := range messages[:len(messages)-1] {
+			if err := nc.PublishMsg(m); err != nil {
+				return 0, fmt.Errorf("publish batch: %w", err)
+			}
+		}
+	}
+	reply, err := nc.RequestMsgWithContext(ctx, last)
+	if err != nil {
+		return 0, fmt.Errorf("publish to %s: %w", last.Subject, err)
+	}
+	var ack pubAck
+	if err := json.Unmarshal(reply.Data, &ack); err != nil {
+		return 0, fmt.Errorf("read publish ack: %w", err)
+	}
+	if ack.Error != nil {
+		return 0, ack.Error
+	}
+	return ack.Sequence, nil
+}
+
+// fence makes m depend on subject's last message still being revision.
+func fence(m *nats.Msg, subject string, revision uint64) {
+	m.Header[jetstream.ExpectedLastSubjSeqHeader] = []string{strconv.FormatUint(revision, 10)}
+	if m.Subject != subject {
+		m.Header[jetstream.ExpectedLastSubjSeqSubjHeader] = []string{subject}
+	}
+}
+
+// marker turns m into a delete marker that goes away by itself.
+func marker(m *nats.Msg) {
+	m.Data = nil
+	m.Header[headerOperation] = []string{operationDelete}
+	m.Header[jetstream.MsgTTLHeader] = []string{MarkerTTL.String()}
+}
+
+// deleted reports whether a stored message says that its key is gone.
+func deleted(h nats.Header) bool {
+	op := h.Get(headerOperation)
+	return op == operationDelete || op == operationPurge || h.Get(jetstream.MarkerReasonHeader) != ""
+}
+
+// stored is one message of a stream.
+type stored struct {
+	subject  string
+	sequence uint64
+	time     time.Time
+	header   nats.Header
+	data     []byte
+}
+
+// errTooMany: more subjects match than one request may return.
+var errTooMany = errors.New("too many results for one request")
+
+// lastMessages returns the last message of every subject that matches, from one
+// moment: no commit shows in part. Subjects without a message are left out.
+func (r *Reader) lastMessages(ctx context.Context, stream string, subjects []string) ([]stored, error) {
+	request, err := json.Marshal(struct {
+		Last []string `json:"multi_last"`
+	}{subjects})
+	if err != nil {
+		return nil, err
+	}
+	nc := r.js.Conn()
+	inbox := nc.NewRespInbox()
+	sub, err := nc.SubscribeSync(inbox)
+	if err != nil {
+		return nil, fmt.Errorf("subscribe for answers: %w", err)
+	}
+	defer func() { _ = sub.Unsubscribe() }()
+	if err := nc.PublishRequest(r.api("DIRECT.GET."+stream), inbox, request); err != nil {
+		return nil, fmt.Errorf("ask %s: %w", stream, err)
+	}
+	var all []stored
+	for {
+		m, err := sub.NextMsgWithContext(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("read %d subjects of %s: %w", len(subjects), stream, err)
+		}
+		switch status := m.Header.Get("Status"); status {
+		case "":
+			s, err := parseDirect(m)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, s)
+		case "204":
+			if m.Header.Get(headerNumPending) != "0" {
+				return nil, errTooMany
+			}
+			return all, nil
+		case "404":
+			return all, nil
+		case "413":
+			return nil, errTooMany
+		default:
+			return nil, fmt.Errorf("read %s: server answered %s %s", stream, status, m.Header.Get("Description"))
+		}
+	}
+}
+
+func parseDirect(m *nats.Msg) (stored, error) {
+	sequence, err := strconv.ParseUint(m.Header.Get(jetstream.SequenceHeader), 10, 64)
+	if err != nil {
+		return stored{}, fmt.Errorf("read sequence of an answer: %w", err)
+	}
+	at, err := time.Parse(time.RFC3339Nano, m.Header.Get(jetstream.TimeStampHeaer))
+	if err != nil {
+		return stored{}, fmt.Errorf("read time of an answer: %w", err)
+	}
+	return stored{m.Header.Get(jetstream.SubjectHeader), sequence, at, m.Header, m.Data}, nil
+}
+
+// api is the subject of a JetStream request, in the account's domain.
+func (r *Reader) api(request string) string {
+	o := r.js.Options()
+	switch {
+	case o.APIPrefix != "":
+		return o.APIPrefix + "." + request
+	case o.Domain != "":
+		return "$JS." + o.Domain + ".API." + request
+	}
+	return "$JS.API." + request
+}
+
+// last returns the last message of one subject; nil where there is none.
+func (r *Reader) last(ctx context.Context, stream, subject string) (*stored, error) {
+	all, err := r.lastMessages(ctx, stream, []string{subject})
+	if err != nil || len(all) == 0 {
+		return nil, err
+	}
+	return &all[0], nil
+}
+
+// put stores v as JSON where the subject's last message is revision.
+func (s *Store) put(ctx context.Context, subject string, v any, revision uint64) (uint64, error) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return 0, err
+	}
+	m := nats.NewMsg(subject)
+	m.Data = data
+	fence(m, subject, revision)
+	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
+	defer cancel()
+	return publish(ctx, s.js.Conn(), []*nats.Msg{m})
+}
