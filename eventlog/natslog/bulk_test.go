@@ -1,0 +1,193 @@
+package natslog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"rollcall/eventlog"
+	"rollcall/eventlog/eventlogtest"
+)
+
+// fillLog appends n records of growing size and returns a consumer on them.
+func fillLog(t testing.TB, js jetstream.JetStream, n int) (*Log, string) {
+	t.Helper()
+	ctx := t.Context()
+	l, err := Open(ctx, js, Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	futures := make([]jetstream.PubAckFuture, 0, n)
+	for i := range n {
+		r := eventlog.Record{
+			EventID: fmt.Sprintf("01J00000000000000000%06d", i), ReceivedAt: eventlog.TimeOfUnixMicro(int64(1e15 + i)),
+			Source: "prod", DeliveryID: fmt.Sprintf("delivery %d", i), Signature: "c2ln", Type: "meeting.started",
+			Body: fmt.Appendf(nil, `{"event":"meeting.started","meeting":{"id":"m%d","title":"%0*d"}}`, i, i%700, i),
+		}
+		f, err := js.PublishMsgAsync(message(&r, ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		futures = append(futures, f)
+		if i%500 == 0 {
+			<-js.PublishAsyncComplete()
+		}
+	}
+	<-js.PublishAsyncComplete()
+	for _, f := range futures {
+		select {
+		case err := <-f.Err():
+			t.Fatal(err)
+		default:
+		}
+	}
+	return l, newConsumer(t, js)
+}
+
+func newConsumer(t testing.TB, js jetstream.JetStream) string {
+	t.Helper()
+	c, err := js.CreateConsumer(t.Context(), eventlog.Stream, jetstream.ConsumerConfig{
+		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, InactiveThreshold: time.Minute,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.CachedInfo().Name
+}
+
+// TestBulkReadsWhatRecordReads holds the protocol reader against nats.go.
+func TestBulkReadsWhatRecordReads(t *testing.T) {
+	const n = 9001 // more than two requests
+	tests := map[string]func(t *testing.T) jetstream.JetStream{
+		"tcp": func(t *testing.T) jetstream.JetStream { return eventlogtest.Connect(t) },
+		"password": func(t *testing.T) jetstream.JetStream {
+			node := eventlogtest.Server(t, eventlogtest.Options{Configure: func(o *server.Options) { o.Username, o.Password = "u", "p" }})
+			return connect(t, node, nats.UserInfo("u", "p"))
+		},
+	}
+	for name, start := range tests {
+		t.Run(name, func(t *testing.T) {
+			js := start(t)
+			l, consumer := fillLog(t, js, n)
+			next := eventlog.Seq(1)
+			for got, err := range bulk(t.Context(), js, consumer, n) {
+				if err != nil {
+					t.Fatalf("bulk after %d records: %v", next-1, err)
+				}
+				if next%97 == 0 || next == n {
+					want, err := l.Record(t.Context(), next)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if !got.StoredAt.Equal(want.StoredAt) {
+						t.Errorf("record %d: StoredAt = %v; want %v", next, got.StoredAt, want.StoredAt)
+					}
+					got.StoredAt = want.StoredAt
+					if !reflect.DeepEqual(got, want) {
+						t.Fatalf("record %d = %+v; want %+v", next, got, want)
+					}
+				}
+				if got.Seq != next {
+					t.Fatalf("Seq = %d; want %d", got.Seq, next)
+				}
+				next++
+			}
+			if next != n+1 {
+				t.Errorf("bulk gave %d records; want %d", next-1, n)
+			}
+		})
+	}
+}
+
+func connect(t *testing.T, node *eventlogtest.Node, opts ...nats.Option) jetstream.JetStream {
+	t.Helper()
+	nc, err := nats.Connect(node.URL(), opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return js
+}
+
+// TestBulkEndsWithError: a server that goes away and a context that ends are
+// errors, never a wait or a silent end.
+func TestBulkEndsWithError(t *testing.T) {
+	node := eventlogtest.Server(t)
+	js := node.JetStream(t)
+	_, consumer := fillLog(t, js, 5000)
+
+	var last error
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	n := 0
+	for _, err := range bulk(ctx, js, consumer, 5000) {
+		if n++; n == 10 {
+			cancel()
+		}
+		last = err
+	}
+	if !errors.Is(last, context.Canceled) {
+		t.Errorf("bulk after cancel ended with %v; want an error", last)
+	}
+
+	consumer, n = newConsumer(t, js), 0
+	stopped := make(chan struct{})
+	for _, err := range bulk(t.Context(), js, consumer, 50000) {
+		if n++; n == 10 {
+			go func() { defer close(stopped); node.Stop(t) }() // it waits for readers to take what is under way
+		}
+		last = err
+	}
+	<-stopped
+	if last == nil {
+		t.Errorf("bulk of a stopped server ended without an error after %d records", n)
+	}
+}
+
+func BenchmarkRead(b *testing.B) {
+	const n = 100_000
+	js := eventlogtest.Connect(b)
+	fillLog(b, js, n)
+	b.Run("bulk", func(b *testing.B) {
+		for b.Loop() {
+			got := 0
+			for _, err := range bulk(b.Context(), js, newConsumer(b, js), n) {
+				if err != nil {
+					b.Fatal(err)
+				}
+				got++
+			}
+		}
+		b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "records/s")
+	})
+	b.Run("ordered", func(b *testing.B) {
+		for b.Loop() {
+			c, err := js.OrderedConsumer(b.Context(), eventlog.Stream, jetstream.OrderedConsumerConfig{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			it, err := c.Messages(jetstream.PullMaxMessages(5000))
+			if err != nil {
+				b.Fatal(err)
+			}
+			for range n {
+				if _, err := it.Next(); err != nil {
+					b.Fatal(err)
+				}
+			}
+			it.Stop()
+		}
+		b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "records/s")
+	})
+}
