@@ -1,0 +1,206 @@
+package natslog
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"rollcall/eventlog"
+)
+
+// settlePause is the wait between two looks into a log that can't be read now.
+const settlePause = 20 * time.Millisecond
+
+// ack is the server's answer to a publish.
+type ack struct {
+	Error     *jetstream.APIError `json:"error"`
+	Seq       uint64              `json:"seq"`
+	Duplicate bool                `json:"duplicate"`
+	Batch     string              `json:"batch"`
+	Count     int                 `json:"count"`
+}
+
+// readAck returns the ack in m, its error included.
+func readAck(m *nats.Msg) (ack, error) {
+	if m.Header.Get("Status") == "503" {
+		return ack{}, nats.ErrNoResponders
+	}
+	var a ack
+	if err := json.Unmarshal(m.Data, &a); err != nil {
+		return ack{}, fmt.Errorf("read ack: %w", err)
+	}
+	if a.Error != nil {
+		return ack{}, a.Error
+	}
+	if a.Seq == 0 {
+		return ack{}, errors.New("ack without a sequence")
+	}
+	return a, nil
+}
+
+// onAck takes every answer. It runs in the subscription's goroutine.
+func (c *committer) onAck(m *nats.Msg) {
+	token, err := strconv.ParseUint(m.Subject[strings.LastIndexByte(m.Subject, '.')+1:], 36, 64)
+	if err != nil || c.deaf.Load() {
+		return
+	}
+	a, err := readAck(m)
+	c.mu.Lock()
+	f := c.flight
+	if f == nil || token < f.token || token >= f.token+uint64(len(f.records)) || f.left == 0 {
+		c.mu.Unlock()
+		return // an answer that came after its time
+	}
+	if f.batch != "" {
+		c.onBatchAck(f, a, err)
+		return
+	}
+	p := f.records[token-f.token]
+	if !p.settled {
+		f.left--
+		c.settle(p, c.appended(p, a), err)
+		if err == nil {
+			c.stats.Singles++
+		}
+	}
+	c.advance(f)
+}
+
+// appended is the answer for a record stored alone.
+func (c *committer) appended(p *pending, a ack) eventlog.Appended {
+	if a.Duplicate {
+		return eventlog.Appended{Seq: eventlog.Seq(a.Seq), Duplicate: true} // Append reads the event id
+	}
+	return eventlog.Appended{Seq: eventlog.Seq(a.Seq), EventID: p.eventID}
+}
+
+// onBatchAck ends a batch: stored, refused, or to be published one by one. It
+// releases c.mu, which is held when it is called.
+func (c *committer) onBatchAck(f *flight, a ack, err error) {
+	var api *jetstream.APIError
+	switch {
+	case errors.As(err, &api) && api.ErrorCode == codeDuplicateInBatch:
+		c.stats.RefusedBatches++
+		c.oneByOne(f)
+		return
+	case err == nil && (a.Batch != f.batch || a.Count != len(f.records)):
+		err = fmt.Errorf("ack is for %d records of batch %q", a.Count, a.Batch)
+	}
+	if err == nil {
+		c.stored(f, a.Seq)
+	} else {
+		for _, p := range f.records {
+			c.settle(p, eventlog.Appended{}, err)
+		}
+	}
+	f.left = 0
+	c.advance(f)
+}
+
+// stored answers every record of a batch whose last one is at seq: its records
+// stand side by side. c.mu is held.
+func (c *committer) stored(f *flight, seq uint64) {
+	first := seq - uint64(len(f.records)) + 1
+	for i, p := range f.records {
+		c.settle(p, eventlog.Appended{Seq: eventlog.Seq(first + uint64(i)), EventID: p.eventID}, nil)
+	}
+	c.stats.Batches++
+	c.stats.BatchRecords += uint64(len(f.records))
+}
+
+// oneByOne publishes the records of a refused batch again as singles: nothing
+// of it was stored, and the repeat among them gets its own answer. It releases
+// c.mu, which is held when it is called.
+func (c *committer) oneByOne(f *flight) {
+	if f.timer != nil {
+		f.timer.Stop()
+	}
+	g := &flight{records: f.records, after: f.after, token: c.token, left: 0}
+	c.token += uint64(len(f.records))
+	for _, p := range f.records {
+		if !p.settled {
+			g.left++
+		}
+		// Publishing copied the members, so their messages may be used again.
+		delete(p.msg.Header, headerBatchID)
+		delete(p.msg.Header, headerBatchSeq)
+		delete(p.msg.Header, headerBatchCommit)
+	}
+	c.flight = g
+	c.mu.Unlock()
+	c.launch(g)
+}
+
+// onTimeout ends a flight whose acks did not come in time. It runs in the
+// timer's goroutine.
+func (c *committer) onTimeout(f *flight) {
+	c.mu.Lock()
+	if c.flight != f || f.left == 0 {
+		c.mu.Unlock()
+		return
+	}
+	if f.batch == "" {
+		for _, p := range f.records {
+			c.settle(p, eventlog.Appended{}, context.DeadlineExceeded)
+		}
+		f.left = 0
+		c.advance(f)
+		return
+	}
+	c.mu.Unlock()
+	seq, found := c.lookup(f)
+	c.mu.Lock()
+	if c.flight != f || f.left == 0 {
+		c.mu.Unlock()
+		return // the ack came meanwhile
+	}
+	if found {
+		c.stats.Settled++
+		c.stored(f, seq)
+	} else {
+		c.stats.Unsettled++
+		for _, p := range f.records {
+			c.settle(p, eventlog.Appended{}, context.DeadlineExceeded)
+		}
+	}
+	f.left = 0
+	c.advance(f)
+}
+
+// lookup searches the log behind f.after for the batch. A batch is stored as a
+// whole, so that any member proves all. Not finding it proves nothing.
+func (c *committer) lookup(f *flight) (last uint64, found bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), c.config.Settle)
+	defer cancel()
+	want := f.records[0].eventID
+	for seq := f.after + 1; ctx.Err() == nil; {
+		m, err := c.log.stream.GetMsg(ctx, seq)
+		switch {
+		case err == nil && m.Header.Get(headerBatchID) == f.batch:
+			n, err := strconv.ParseUint(m.Header.Get(headerBatchSeq), 10, 64)
+			if err == nil && n >= 1 && n <= uint64(len(f.records)) {
+				return seq - n + uint64(len(f.records)), true
+			}
+			seq++
+		case err == nil && escape(want) == m.Header.Get(HeaderID):
+			return seq + uint64(len(f.records)) - 1, true
+		case err == nil:
+			seq++
+		default:
+			// At the end of the log, or the log can't be read: look again, since
+			// the batch may still be on its way.
+			select {
+			case <-ctx.Done():
+			case <-time.After(settlePause):
+			}
+		}
+	}
+	return 0, false
+}

@@ -1,0 +1,210 @@
+package natslog
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"rollcall/eventlog"
+)
+
+// Append stores a record and returns when the server has acknowledged it. It
+// may be called from many goroutines, whose records share atomic batches.
+//
+// A record with a delivery uuid that repeats one within the duplicate window
+// is not stored: the answer is the first one's sequence and event id. r is not
+// kept, but r.Body must not change before Append returns, and for as long as
+// the log is open if it returns an error.
+//
+// Every error wraps eventlog.ErrUnavailable and means that the outcome is
+// unknown. A ctx that ends while the record still waits takes it back.
+func (l *Log) Append(ctx context.Context, r *eventlog.Record) (eventlog.Appended, error) {
+	id := messageID(r)
+	a, err := l.committer.append(ctx, &pending{
+		msg:     message(r, id),
+		id:      id,
+		eventID: r.EventID,
+		done:    make(chan struct{}),
+	})
+	if err != nil {
+		return eventlog.Appended{}, fmt.Errorf("append record: %w", err)
+	}
+	if a.Duplicate && a.EventID == "" {
+		first, err := l.Record(ctx, a.Seq)
+		switch {
+		case errors.Is(err, eventlog.ErrNotFound):
+			// MaxBytes removed it within the window: it was stored, and that is
+			// all that can be said.
+		case err != nil:
+			return eventlog.Appended{}, fmt.Errorf("append record: read the first of a repeat: %w: %w", eventlog.ErrUnavailable, err)
+		}
+		a.EventID = first.EventID
+		l.committer.remember(id, a, first.StoredAt)
+	}
+	return a, nil
+}
+
+// remember keeps the answer to a repeat that the server recognised, for as long
+// as the server will, so that a storm of repeats after a restart does not have
+// batch after batch refused.
+func (c *committer) remember(id string, a eventlog.Appended, stored time.Time) {
+	if a.EventID == "" {
+		return
+	}
+	a.Duplicate = false
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.recent.add(id, a, stored)
+}
+
+// Record reads one record. eventlog.ErrNotFound: there is none at that
+// sequence, or not any more; eventlog.ErrUnavailable: try again.
+func (l *Log) Record(ctx context.Context, seq eventlog.Seq) (eventlog.Record, error) {
+	if seq == 0 {
+		return eventlog.Record{}, fmt.Errorf("read record 0: %w", eventlog.ErrNotFound)
+	}
+	m, err := l.stream.GetMsg(ctx, uint64(seq))
+	if errors.Is(err, jetstream.ErrMsgNotFound) && l.stream.CachedInfo().Config.Replicas > 1 {
+		m, err = l.leaderMsg(ctx, seq) // the replica that answered may lag
+	}
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return eventlog.Record{}, fmt.Errorf("read record %d: %w", seq, eventlog.ErrNotFound)
+	}
+	if err != nil {
+		return eventlog.Record{}, fmt.Errorf("read record %d: %w", seq, classify(err))
+	}
+	return record(m.Sequence, m.Time, m.Header, m.Data), nil
+}
+
+// leaderMsg reads a message from the stream's leader.
+func (l *Log) leaderMsg(ctx context.Context, seq eventlog.Seq) (*jetstream.RawStreamMsg, error) {
+	prefix := l.js.Options().APIPrefix
+	if prefix == "" {
+		prefix = jetstream.DefaultAPIPrefix
+	}
+	req, err := json.Marshal(map[string]uint64{"seq": uint64(seq)})
+	if err != nil {
+		return nil, err
+	}
+	reply, err := l.js.Conn().RequestWithContext(ctx, prefix+"STREAM.MSG.GET."+eventlog.Stream, req)
+	if err != nil {
+		return nil, err
+	}
+	var answer struct {
+		Error   *jetstream.APIError `json:"error"`
+		Message *struct {
+			Seq    uint64    `json:"seq"`
+			Header []byte    `json:"hdrs"`
+			Data   []byte    `json:"data"`
+			Time   time.Time `json:"time"`
+		} `json:"message"`
+	}
+	if err := json.Unmarshal(reply.Data, &answer); err != nil {
+		return nil, err
+	}
+	if answer.Error != nil {
+		if answer.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound {
+			return nil, jetstream.ErrMsgNotFound
+		}
+		return nil, answer.Error
+	}
+	if answer.Message == nil {
+		return nil, jetstream.ErrInvalidJetStreamResponse
+	}
+	h, err := nats.DecodeHeadersMsg(answer.Message.Header)
+	if err != nil {
+		return nil, err
+	}
+	return &jetstream.RawStreamMsg{Sequence: answer.Message.Seq, Header: h, Data: answer.Message.Data, Time: answer.Message.Time}, nil
+}
+
+// Head asks the server where the log begins and ends, and which log it is.
+func (l *Log) Head(ctx context.Context) (eventlog.Head, error) {
+	info, err := l.stream.Info(ctx)
+	if err != nil {
+		return eventlog.Head{}, fmt.Errorf("read head: %w", classify(err))
+	}
+	return head(info), nil
+}
+
+func head(info *jetstream.StreamInfo) eventlog.Head {
+	h := eventlog.Head{
+		Incarnation: info.Config.Metadata[incarnationKey],
+		First:       eventlog.Seq(info.State.FirstSeq),
+		Last:        eventlog.Seq(info.State.LastSeq),
+	}
+	if info.State.Msgs == 0 {
+		h.First = h.Last + 1
+	}
+	return h
+}
+
+// Info is what an operator wants to know of the log.
+type Info struct {
+	eventlog.Head
+	Records, Bytes              uint64
+	FirstStoredAt, LastStoredAt time.Time // zero where the log is empty
+	Replicas                    int
+	MaxAge                      time.Duration // 0: none
+	MaxBytes                    int64         // -1: none
+	DuplicateWindow             time.Duration
+	// Durability says in a sentence what a successful append outlives, and
+	// Synced whether that includes a power loss.
+	Durability string
+	Synced     bool
+	Commits    Stats
+}
+
+// Info asks the server for the log's state.
+func (l *Log) Info(ctx context.Context) (Info, error) {
+	si, err := l.stream.Info(ctx)
+	if err != nil {
+		return Info{}, fmt.Errorf("read log info: %w", classify(err))
+	}
+	in := Info{
+		Head:            head(si),
+		Records:         si.State.Msgs,
+		Bytes:           si.State.Bytes,
+		Replicas:        si.Config.Replicas,
+		MaxAge:          si.Config.MaxAge,
+		MaxBytes:        si.Config.MaxBytes,
+		DuplicateWindow: si.Config.Duplicates,
+		Commits:         l.Stats(),
+	}
+	if si.State.Msgs > 0 {
+		in.FirstStoredAt, in.LastStoredAt = si.State.FirstTime, si.State.LastTime
+	}
+	in.Durability, in.Synced = l.durability(in.Replicas)
+	return in, nil
+}
+
+func (l *Log) durability(replicas int) (string, bool) {
+	switch {
+	case l.syncAlways:
+		return "200 means fsynced: it survives kill and power loss", true
+	case replicas > 1:
+		return fmt.Sprintf("200 means stored by most of %d servers: it survives the loss of a minority; "+
+			"power loss of all depends on their sync_interval", replicas), false
+	}
+	return "200 means written by one external server: it survives kill -9; a power loss can take what its " +
+		"sync_interval (default 2m) had not synced; set sync_interval: always there", false
+}
+
+// Stats returns what the group commit did since the log was opened.
+func (l *Log) Stats() Stats {
+	l.committer.mu.Lock()
+	defer l.committer.mu.Unlock()
+	s := l.committer.stats
+	s.Queued = len(l.committer.queue)
+	return s
+}
+
+// Close ends appending: what still waits gets ErrUnavailable. Reads go on. It
+// does not close the connection. Callers that want their appends finished wait
+// for them first.
+func (l *Log) Close() { l.committer.close() }
