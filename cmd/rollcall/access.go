@@ -1,0 +1,181 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"rollcall/eventlog"
+)
+
+// Two accounts live in the embedded server. The log and the views are in
+// accountData, which only this program and users with a role reach. A client
+// without credentials is in accountReaders, which holds nothing and imports
+// what reads.
+//
+// One account with publish permissions would not do: JetStream sends its
+// answers to whatever reply subject a request names, and a push consumer to
+// whatever deliver subject it names, with the server's own rights. A reader
+// could so have the server write a record or a view. Across an account border
+// answers come back in the reader's own account, where nothing listens.
+const (
+	accountData    = "ROLLCALL"
+	accountReaders = "READERS"
+)
+
+// Subjects of the embedded server.
+const (
+	subjectGuard   = "rollcall.guard."   // consumer requests of readers, looked through by guard
+	subjectDeliver = "rollcall.deliver." // where push consumers of readers deliver
+	apiConsumer    = "$JS.API.CONSUMER."
+)
+
+// readerRequests is what a reader may ask for: nothing that changes or removes
+// anything. Consumers are made and removed through the guard.
+var readerRequests = []string{
+	"$JS.API.INFO",
+	"$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.MSG.GET.*",
+	"$JS.API.DIRECT.GET.>",
+	"$JS.API.CONSUMER.NAMES.*", "$JS.API.CONSUMER.LIST.*", "$JS.API.CONSUMER.INFO.*.*", "$JS.API.CONSUMER.MSG.NEXT.*.*",
+	"$JS.ACK.>", "$JS.FC.>",
+	"$SRV.>", "rollcall.query.>",
+}
+
+// readerGuarded are the consumer requests that go through the guard.
+var readerGuarded = []string{"CREATE.>", "DELETE.*.*"}
+
+// readerSubjects is what a reader may subscribe to as it is published.
+var readerSubjects = []string{"rollcall.views.>", "meetings.>", "$KV.>"}
+
+// role is what a user of --nats-users may do, in the account that it is in.
+type role struct {
+	account string
+	publish []string
+	deny    []string
+}
+
+// jetStreamWrite are the stream requests of a role that owns streams.
+func jetStreamWrite(streams ...string) (subjects []string) {
+	for _, s := range streams {
+		subjects = append(subjects, "$JS.API.STREAM.CREATE."+s, "$JS.API.STREAM.UPDATE."+s, "$JS.API.STREAM.INFO."+s,
+			"$JS.API.STREAM.MSG.GET."+s, "$JS.API.DIRECT.GET."+s, "$JS.API.DIRECT.GET."+s+".>")
+	}
+	return subjects
+}
+
+// jetStreamRead reads streams: information, single messages, own consumers.
+func jetStreamRead(streams ...string) (subjects []string) {
+	for _, s := range streams {
+		subjects = append(subjects, "$JS.API.STREAM.INFO."+s, "$JS.API.STREAM.MSG.GET."+s, "$JS.API.DIRECT.GET."+s, "$JS.API.DIRECT.GET."+s+".>",
+			"$JS.API.CONSUMER.CREATE."+s, "$JS.API.CONSUMER.CREATE."+s+".>", "$JS.API.CONSUMER.INFO."+s+".*",
+			"$JS.API.CONSUMER.DELETE."+s+".*", "$JS.API.CONSUMER.MSG.NEXT."+s+".*", "$JS.ACK."+s+".>", "$JS.FC."+s+".>")
+	}
+	return subjects
+}
+
+// roles are the least rights of each part of Rollcall that runs as a process of
+// its own, and of people.
+func roles() map[string]role {
+	common := []string{"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "_INBOX.>"}
+	ingester := slices.Concat(common, jetStreamWrite(eventlog.Stream), jetStreamRead(eventlog.Stream), []string{"meetings.*.*.*"})
+	logWrite := []string{"meetings.>"}
+	for _, verb := range []string{"CREATE", "UPDATE", "PURGE", "DELETE", "MSG.DELETE"} {
+		logWrite = append(logWrite, "$JS.API.STREAM."+verb+"."+eventlog.Stream)
+	}
+	projector := slices.Concat(common, jetStreamRead(eventlog.Stream),
+		// A wildcard can't stand for a part of a token, so "every stream whose
+		// name starts with KV_" is every stream; the log's are denied again.
+		[]string{
+			"$JS.API.STREAM.CREATE.*", "$JS.API.STREAM.UPDATE.*", "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.PURGE.*", "$JS.API.STREAM.DELETE.*",
+			"$JS.API.STREAM.MSG.GET.*", "$JS.API.DIRECT.GET.>", "$JS.API.CONSUMER.>", "$JS.ACK.>", "$JS.FC.>",
+			"$KV.>", "rollcall.state.>", "rollcall.views.>", "$SRV.>", "rollcall.query.>",
+		})
+	return map[string]role{
+		"reader":    {account: accountReaders, publish: slices.Concat(readerRequests, guardedSubjects())},
+		"ingester":  {account: accountData, publish: ingester},
+		"projector": {account: accountData, publish: projector, deny: logWrite},
+		"operator":  {account: accountData, publish: []string{">"}},
+	}
+}
+
+func guardedSubjects() (subjects []string) {
+	for _, s := range readerGuarded {
+		subjects = append(subjects, apiConsumer+s)
+	}
+	return subjects
+}
+
+// natsUser is a user of --nats-users.
+type natsUser struct {
+	Name     string
+	Password string
+	NKey     string
+	Role     string
+}
+
+// accountsConfig is the accounts part of the embedded server's configuration,
+// in nats-server's own language. internal is the program's own password.
+func accountsConfig(internal string, users []natsUser) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "accounts {\n  %s {\n    jetstream: enabled\n    users: [\n      {user: %q, password: %q}\n", accountData, internalUser, internal)
+	writeUsers(&b, accountData, users)
+	b.WriteString("    ]\n    exports: [\n")
+	for _, s := range readerRequests {
+		fmt.Fprintf(&b, "      {service: %q, response: stream}\n", s)
+	}
+	for _, s := range readerGuarded {
+		fmt.Fprintf(&b, "      {service: %q, response: stream}\n", subjectGuard+s)
+	}
+	for _, s := range append([]string{subjectDeliver + ">"}, readerSubjects...) {
+		fmt.Fprintf(&b, "      {stream: %q}\n", s)
+	}
+	fmt.Fprintf(&b, "    ]\n  }\n  %s {\n    users: [\n", accountReaders)
+	fmt.Fprintf(&b, "      {user: %q, password: %q, permissions: %s}\n", anonymousUser, internal+"-unused", permissions("reader"))
+	writeUsers(&b, accountReaders, users)
+	b.WriteString("    ]\n    imports: [\n")
+	for _, s := range readerRequests {
+		fmt.Fprintf(&b, "      {service: {account: %s, subject: %q}}\n", accountData, s)
+	}
+	for _, s := range readerGuarded {
+		fmt.Fprintf(&b, "      {service: {account: %s, subject: %q}, to: %q}\n", accountData, subjectGuard+s, apiConsumer+s)
+	}
+	for _, s := range readerSubjects {
+		fmt.Fprintf(&b, "      {stream: {account: %s, subject: %q}}\n", accountData, s)
+	}
+	fmt.Fprintf(&b, "      {stream: {account: %s, subject: %q}, to: %q}\n", accountData, subjectDeliver+">", "_INBOX.>")
+	fmt.Fprintf(&b, "    ]\n  }\n}\nno_auth_user: %q\n", anonymousUser)
+	return b.String()
+}
+
+// Users of the embedded server that no file names.
+const (
+	internalUser  = "rollcall"
+	anonymousUser = "anonymous"
+)
+
+func writeUsers(b *strings.Builder, account string, users []natsUser) {
+	for _, u := range users {
+		if roles()[u.Role].account != account {
+			continue
+		}
+		if u.NKey != "" {
+			fmt.Fprintf(b, "      {nkey: %q, permissions: %s}\n", u.NKey, permissions(u.Role))
+			continue
+		}
+		fmt.Fprintf(b, "      {user: %q, password: %q, permissions: %s}\n", u.Name, u.Password, permissions(u.Role))
+	}
+}
+
+func permissions(name string) string {
+	r := roles()[name]
+	return fmt.Sprintf("{publish: {allow: [%s], deny: [%s]}, allow_responses: true}", quotedList(r.publish), quotedList(r.deny))
+}
+
+func quotedList(subjects []string) string {
+	quoted := make([]string, len(subjects))
+	for i, s := range subjects {
+		quoted[i] = strconv.Quote(s)
+	}
+	return strings.Join(quoted, ", ")
+}

@@ -1,0 +1,222 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+)
+
+// testServer is an embedded server with the stream MEETINGS and a view bucket,
+// and the guard; it returns the server's address and a connection with all
+// rights.
+func testServer(t *testing.T, users ...natsUser) (string, *nats.Conn) {
+	t.Helper()
+	e, err := startEmbedded(t.Context(), embeddedConfig{dir: t.TempDir(), listen: "127.0.0.1:0", users: users, log: zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.WarnLevel)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { e.stop() })
+	nc, err := e.connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	g, err := startGuard(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(g.stop)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []jetstream.StreamConfig{
+		{Name: "MEETINGS", Subjects: []string{"meetings.*.*.*"}, AllowDirect: true},
+		{Name: "KV_sessions_g1", Subjects: []string{"$KV.sessions_g1.>", "rollcall.state.sessions_g1.>"}, MaxMsgsPerSubject: 1, AllowDirect: true, AllowRollup: true},
+	} {
+		if _, err := js.CreateStream(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, subject := range []string{"meetings.1.meeting.started", "$KV.sessions_g1.live.a", "$KV.sessions_g1.live.b"} {
+		if _, err := js.Publish(t.Context(), subject, []byte(subject)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return e.url(), nc
+}
+
+func dial(t *testing.T, url string, opts ...nats.Option) (*nats.Conn, jetstream.JetStream) {
+	t.Helper()
+	opts = append(opts, nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+	nc, err := nats.Connect(url, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(2*time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return nc, js
+}
+
+func TestAnonymousClientReads(t *testing.T) {
+	url, own := testServer(t)
+	nc, js := dial(t, url)
+	ctx := t.Context()
+
+	kv, err := js.KeyValue(ctx, "sessions_g1")
+	if err != nil {
+		t.Fatalf("open bucket: %v", err)
+	}
+	entry, err := kv.Get(ctx, "live.a")
+	if err != nil || string(entry.Value()) != "$KV.sessions_g1.live.a" {
+		t.Errorf("Get(live.a) = %v, %v; want its value", entry, err)
+	}
+	w, err := kv.WatchAll(ctx) // a push consumer, through the guard
+	if err != nil {
+		t.Fatalf("watch: %v", err)
+	}
+	var keys []string
+	for e := range w.Updates() {
+		if e == nil {
+			break
+		}
+		keys = append(keys, e.Key())
+	}
+	if got := strings.Join(keys, " "); got != "live.a live.b" {
+		t.Errorf("watched keys = %q; want %q", got, "live.a live.b")
+	}
+	if err := w.Stop(); err != nil {
+		t.Errorf("stop watching: %v", err)
+	}
+
+	cons, err := js.OrderedConsumer(ctx, "MEETINGS", jetstream.OrderedConsumerConfig{}) // a pull consumer
+	if err != nil {
+		t.Fatalf("ordered consumer: %v", err)
+	}
+	m, err := cons.Next()
+	if err != nil || m.Subject() != "meetings.1.meeting.started" {
+		t.Errorf("Next() = %v, %v; want the record", m, err)
+	}
+
+	sub, err := nc.SubscribeSync("rollcall.views.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc.Flush()
+	own.Publish("rollcall.views.sessions.live.a", []byte("x"))
+	if m, err := sub.NextMsg(2 * time.Second); err != nil || m.Subject != "rollcall.views.sessions.live.a" {
+		t.Errorf("plain subject: %v, %v; want the change", m, err)
+	}
+	answering, err := own.Subscribe("rollcall.query.session.get", func(m *nats.Msg) { m.Respond([]byte("found")) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answering.Unsubscribe()
+	own.Flush()
+	if m, err := nc.Request("rollcall.query.session.get", nil, 2*time.Second); err != nil || string(m.Data) != "found" {
+		t.Errorf("query: %v, %v; want an answer", m, err)
+	}
+}
+
+// TestAnonymousClientChangesNothing tries every way of writing there is, the
+// server's own answers and deliveries included.
+func TestAnonymousClientChangesNothing(t *testing.T) {
+	url, own := testServer(t)
+	nc, js := dial(t, url)
+	ownJS, err := jetstream.New(own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := state(t, ownJS)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+
+	// The server says no to a plain publish behind the client's back.
+	violations := make(chan error, 16)
+	nc.SetErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { violations <- err })
+	for _, subject := range []string{"meetings.1.meeting.started", "$KV.sessions_g1.live.a", "rollcall.state.sessions_g1.checkpoint",
+		"rollcall.views.sessions.live.a", "$JS.API.STREAM.DELETE.MEETINGS", "$JS.API.STREAM.CREATE.X", "$JS.API.STREAM.UPDATE.MEETINGS",
+		"$JS.API.STREAM.PURGE.MEETINGS", "$JS.API.STREAM.MSG.DELETE.MEETINGS", "$JS.API.STREAM.RESTORE.Y", "$JS.API.STREAM.SNAPSHOT.MEETINGS",
+		"$JS.API.CONSUMER.DURABLE.CREATE.MEETINGS.d", "$JS.API.CONSUMER.PAUSE.MEETINGS.d", "rollcall.guard.CREATE.MEETINGS"} {
+		nc.Publish(subject, []byte("forged"))
+		if err := <-violations; !errors.Is(err, nats.ErrPermissionViolation) {
+			t.Errorf("publish to %s: %v; want %v", subject, err, nats.ErrPermissionViolation)
+		}
+	}
+	if _, err := js.CreateConsumer(ctx, "MEETINGS", jetstream.ConsumerConfig{Durable: "d"}); err == nil {
+		t.Errorf("a durable consumer was made; want it refused")
+	}
+
+	// Let the server write: an answer and a delivery to a subject of the log, of a view.
+	for _, target := range []string{"meetings.1.meeting.started", "$KV.sessions_g1.live.a", "rollcall.state.sessions_g1.checkpoint"} {
+		nc.PublishRequest("$JS.API.STREAM.INFO.MEETINGS", target, nil)
+		nc.PublishRequest("$JS.API.DIRECT.GET.KV_sessions_g1.$KV.sessions_g1.live.b", target, nil)
+		nc.PublishRequest("$JS.API.CONSUMER.CREATE.KV_sessions_g1.c1", target, []byte(`{"stream_name":"KV_sessions_g1","config":{"name":"c1","ack_policy":"none"}}`))
+		nc.PublishRequest("$JS.API.CONSUMER.MSG.NEXT.KV_sessions_g1.c1", target, []byte(`{"batch":1,"no_wait":true}`))
+		for _, deliver := range []string{target, "_INBOX." + target} {
+			m, err := nc.Request("$JS.API.CONSUMER.CREATE.KV_sessions_g1",
+				[]byte(`{"stream_name":"KV_sessions_g1","config":{"deliver_subject":"`+deliver+`","ack_policy":"none","deliver_policy":"all"}}`), 2*time.Second)
+			if err != nil || deliver == target && !strings.Contains(string(m.Data), "inbox only") {
+				t.Errorf("consumer delivering to %s: %v, %v; want a refusal", deliver, m, err)
+			}
+		}
+	}
+	nc.Flush()
+	if _, err := nc.Request("$JS.API.INFO", nil, 2*time.Second); err != nil { // everything before it has been dealt with
+		t.Fatal(err)
+	}
+	if after := state(t, ownJS); after != before {
+		t.Errorf("streams after the attempts = %v; want %v", after, before)
+	}
+}
+
+func TestReaderRemovesItsOwnConsumersOnly(t *testing.T) {
+	url, own := testServer(t)
+	_, js := dial(t, url)
+	ownJS, err := jetstream.New(own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := t.Context()
+	if _, err := ownJS.CreateConsumer(ctx, "MEETINGS", jetstream.ConsumerConfig{Name: "ours"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.CreateConsumer(ctx, "MEETINGS", jetstream.ConsumerConfig{Name: "theirs"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := js.DeleteConsumer(ctx, "MEETINGS", "ours"); err == nil {
+		t.Errorf("DeleteConsumer(ours) by a reader = nil; want an error")
+	}
+	if err := js.DeleteConsumer(ctx, "MEETINGS", "theirs"); err != nil {
+		t.Errorf("DeleteConsumer(theirs) by the reader = %v; want nil", err)
+	}
+	if _, err := ownJS.Consumer(ctx, "MEETINGS", "ours"); err != nil {
+		t.Errorf("our consumer: %v; want it there", err)
+	}
+	if err := js.DeleteConsumer(ctx, "MEETINGS", "none"); !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		t.Errorf("DeleteConsumer(none) = %v; want %v", err, jetstream.ErrConsumerNotFound)
+	}
+}
+
+// state is what the streams hold, as numbers.
+func state(t *testing.T, js jetstream.JetStream) (all [2]struct{ messages, last, bytes uint64 }) {
+	t.Helper()
+	for i, name := range []string{"MEETINGS", "KV_sessions_g1"} {
+		s, err := js.Stream(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		st := s.CachedInfo().State
+		all[i].messages, all[i].last, all[i].bytes = st.Msgs, st.LastSeq, st.Bytes
+	}
+	return all
+}

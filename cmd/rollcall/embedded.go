@@ -1,0 +1,212 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
+)
+
+// embeddedConfig says how to run the nats-server inside the process.
+type embeddedConfig struct {
+	dir    string // data directory
+	listen string // client address; empty: none
+	users  []natsUser
+	log    zerolog.Logger
+}
+
+// embedded is a nats-server in this process: JetStream on files, every write
+// synced before it is acknowledged.
+type embedded struct {
+	server   *server.Server
+	password string
+	unlock   func() error
+	fatal    chan error
+	once     sync.Once
+}
+
+// startEmbedded takes the data directory and starts the server. It returns when
+// clients can connect, which after a crash includes the scan of the files.
+func startEmbedded(ctx context.Context, c embeddedConfig) (*embedded, error) {
+	unlock, err := lockDir(c.dir)
+	if err != nil {
+		return nil, err
+	}
+	e := &embedded{unlock: unlock, password: randomPassword(), fatal: make(chan error, 1)}
+	if err := e.start(ctx, c); err != nil {
+		return nil, errors.Join(err, unlock())
+	}
+	return e, nil
+}
+
+func randomPassword() string {
+	var b [24]byte
+	rand.Read(b[:]) // never fails: crypto/rand ends the process instead
+	return hex.EncodeToString(b[:])
+}
+
+func (e *embedded) start(ctx context.Context, c embeddedConfig) error {
+	opts := &server.Options{}
+	if err := opts.ProcessConfigString(accountsConfig(e.password, c.users)); err != nil {
+		return fmt.Errorf("configure embedded NATS: %w; check the names in --nats-users", err)
+	}
+	opts.ServerName = "rollcall"
+	opts.JetStream = true
+	opts.StoreDir = filepath.Join(c.dir, "nats")
+	// The limit is the disk: the default, a share of what was free at the start,
+	// would refuse a full but working log after a restart.
+	opts.JetStreamMaxStore = math.MaxInt64 / 2
+	opts.SyncAlways = true
+	opts.NoSigs = true
+	opts.DisableJetStreamBanner = true
+	opts.DontListen = c.listen == ""
+	if c.listen != "" {
+		host, port, err := splitListen(c.listen)
+		if err != nil {
+			return usagef("--nats-listen %q: %w", c.listen, err)
+		}
+		opts.Host, opts.Port = host, port
+		if err := tryListen(c.listen); err != nil {
+			return listenError("--nats-listen", c.listen, err)
+		}
+	}
+	s, err := server.NewServer(opts)
+	if err != nil {
+		return fmt.Errorf("start embedded NATS: %w", err)
+	}
+	e.server = s
+	s.SetLoggerV2(&natsLog{log: c.log.With().Str(keyPart, "nats").Logger(), fatal: e.fatal}, false, false, false)
+	go s.Start()
+	for !s.ReadyForConnections(100 * time.Millisecond) {
+		select {
+		case err := <-e.fatal:
+			e.shutdown()
+			return fmt.Errorf("start embedded NATS: %w", err)
+		case <-ctx.Done():
+			e.shutdown()
+			return ctx.Err()
+		default:
+		}
+	}
+	return nil
+}
+
+// connect returns a connection with all rights that needs no port.
+func (e *embedded) connect(opts ...nats.Option) (*nats.Conn, error) {
+	nc, err := nats.Connect("", append(opts, nats.InProcessServer(e.server), nats.UserInfo(internalUser, e.password))...)
+	if err != nil {
+		return nil, fmt.Errorf("connect to embedded NATS: %w", err)
+	}
+	return nc, nil
+}
+
+// url is the address for other processes; empty where there is none.
+func (e *embedded) url() string {
+	if e.server.Addr() == nil {
+		return ""
+	}
+	return "nats://" + e.server.Addr().String()
+}
+
+func (e *embedded) shutdown() {
+	if e.server != nil {
+		e.server.Shutdown()
+		e.server.WaitForShutdown()
+	}
+}
+
+// stop ends the server, clients last, and gives the data directory back.
+func (e *embedded) stop() (err error) {
+	e.once.Do(func() {
+		e.shutdown()
+		err = e.unlock()
+	})
+	return err
+}
+
+func splitListen(address string) (string, int, error) {
+	host, text, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", 0, err
+	}
+	port, err := strconv.ParseUint(text, 10, 16)
+	if err != nil {
+		return "", 0, fmt.Errorf("port %q: want 0 to 65535", text)
+	}
+	if port == 0 {
+		return host, server.RANDOM_PORT, nil
+	}
+	return host, int(port), nil
+}
+
+// tryListen finds out whether an address can be had, since nats-server reports
+// that through its log alone.
+func tryListen(address string) error {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return err
+	}
+	return l.Close()
+}
+
+// listenError says what to do about an address that can't be listened on.
+func listenError(flag, address string, err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("port of %s is in use: %s; stop what listens there, or choose another with %s (port 0: any free one)", flag, address, flag)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("no permission to listen on %s; choose a port above 1023 with %s", address, flag)
+	}
+	return usagef("%s %s: %w", flag, address, err)
+}
+
+// natsLog bridges the server's log into ours.
+type natsLog struct {
+	log   zerolog.Logger
+	fatal chan<- error
+}
+
+func (l *natsLog) Noticef(format string, v ...any) { l.log.Debug().Msgf(format, v...) }
+func (l *natsLog) Debugf(format string, v ...any)  { l.log.Debug().Msgf(format, v...) }
+func (l *natsLog) Tracef(format string, v ...any)  { l.log.Trace().Msgf(format, v...) }
+
+// Errorf passes errors on. What a client was refused is a warning: anybody can
+// make the server say it.
+func (l *natsLog) Errorf(format string, v ...any) {
+	level := zerolog.ErrorLevel
+	if strings.Contains(format, "Violation") || strings.Contains(format, "authentication error") {
+		level = zerolog.WarnLevel
+	}
+	l.log.WithLevel(level).Msgf(format, v...)
+}
+
+// Warnf passes warnings on, but for the one about passwords in a configuration
+// file: ours are made at each start and never written.
+func (l *natsLog) Warnf(format string, v ...any) {
+	if strings.Contains(format, "Plaintext passwords") {
+		return
+	}
+	l.log.Warn().Msgf(format, v...)
+}
+
+func (l *natsLog) Fatalf(format string, v ...any) {
+	err := fmt.Errorf(format, v...)
+	l.log.Error().Err(err).Msg("nats server stopped")
+	select {
+	case l.fatal <- err:
+	default:
+	}
+}

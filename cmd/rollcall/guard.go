@@ -1,0 +1,172 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/nats-io/nats.go"
+)
+
+// guard makes and removes consumers for readers, who must not do it themselves:
+// a push consumer delivers to any subject with the server's own rights, also to
+// the log's and the views'. The guard lets a consumer deliver to the reader's
+// inbox alone, which it moves over the account border, and refuses durable ones
+// and removals of consumers that it did not make.
+type guard struct {
+	nc  *nats.Conn
+	sub *nats.Subscription
+}
+
+const (
+	inbox = "_INBOX."
+	// readerMark is metadata of the consumers that the guard made.
+	readerMark = "rollcall.reader"
+	// readerIdle is the most that a reader's consumer may lie unused.
+	readerIdle = 10 * time.Minute
+	// guardRequests bounds what is asked at a time.
+	guardRequests = 64
+)
+
+// startGuard answers readers' consumer requests over nc until it is stopped.
+func startGuard(nc *nats.Conn) (*guard, error) {
+	g := &guard{nc: nc}
+	slots := make(chan struct{}, guardRequests)
+	sub, err := nc.Subscribe(subjectGuard+">", func(m *nats.Msg) {
+		slots <- struct{}{}
+		go func() {
+			defer func() { <-slots }()
+			g.answer(m)
+		}()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("subscribe consumer guard: %w", err)
+	}
+	g.sub = sub
+	return g, nc.Flush()
+}
+
+func (g *guard) stop() { _ = g.sub.Unsubscribe() }
+
+// apiAnswer is a JetStream API answer that holds nothing but an error.
+type apiAnswer struct {
+	Type  string   `json:"type"`
+	Error apiError `json:"error"`
+}
+
+type apiError struct {
+	Code        int    `json:"code"`
+	ErrCode     int    `json:"err_code"`
+	Description string `json:"description"`
+}
+
+func (g *guard) answer(m *nats.Msg) {
+	verb, rest, _ := strings.Cut(strings.TrimPrefix(m.Subject, subjectGuard), ".")
+	kind := "io.nats.jetstream.api.v1.consumer_create_response"
+	var answer []byte
+	var err error
+	switch verb {
+	case "CREATE":
+		answer, err = g.create(rest, m.Data)
+	case "DELETE":
+		kind = "io.nats.jetstream.api.v1.consumer_delete_response"
+		answer, err = g.remove(rest)
+	default:
+		err = errors.New("unknown request")
+	}
+	if err != nil {
+		// 10003 is JetStream's "bad request"; readers get words with it.
+		answer, _ = json.Marshal(apiAnswer{kind, apiError{403, 10003, err.Error()}})
+	}
+	_ = m.Respond(answer)
+}
+
+// create passes a request for a consumer on, with its deliver subject moved.
+func (g *guard) create(rest string, request []byte) ([]byte, error) {
+	var body, config map[string]jsontext.Value
+	if err := json.Unmarshal(request, &body); err != nil {
+		return nil, fmt.Errorf("read request: %w", err)
+	}
+	if err := json.Unmarshal(body["config"], &config); err != nil {
+		return nil, fmt.Errorf("read consumer config: %w", err)
+	}
+	if durable := jsonText(config["durable_name"]); durable != "" {
+		return nil, errors.New("readers make no durable consumers; use an ephemeral one, or connect with a role (--nats-users)")
+	}
+	deliver := jsonText(config["deliver_subject"])
+	if deliver != "" {
+		tail, ok := strings.CutPrefix(deliver, inbox)
+		if !ok {
+			return nil, errors.New("a reader's consumer delivers to its inbox only")
+		}
+		config["deliver_subject"] = quote(subjectDeliver + tail)
+	}
+	metadata := map[string]string{}
+	_ = json.Unmarshal(config["metadata"], &metadata) // none is as good as unreadable: the server judges the rest
+	metadata[readerMark] = "1"
+	config["metadata"] = marshal(metadata)
+	var idle int64
+	if json.Unmarshal(config["inactive_threshold"], &idle) == nil && time.Duration(idle) > readerIdle {
+		config["inactive_threshold"] = marshal(int64(readerIdle))
+	}
+	body["config"] = marshal(config)
+	answer, err := g.nc.Request(apiConsumer+"CREATE."+rest, marshal(body), 5*time.Second)
+	if err != nil {
+		return nil, fmt.Errorf("ask JetStream: %w", err)
+	}
+	if deliver == "" {
+		return answer.Data, nil
+	}
+	return restoreDeliver(answer.Data, deliver), nil
+}
+
+// restoreDeliver writes the reader's own deliver subject into an answer.
+func restoreDeliver(answer []byte, deliver string) []byte {
+	var body, config map[string]jsontext.Value
+	if json.Unmarshal(answer, &body) != nil || json.Unmarshal(body["config"], &config) != nil {
+		return answer // an error answer has no config
+	}
+	config["deliver_subject"] = quote(deliver)
+	body["config"] = marshal(config)
+	return marshal(body)
+}
+
+// remove deletes a consumer that the guard made.
+func (g *guard) remove(rest string) ([]byte, error) {
+	info, err := g.nc.Request(apiConsumer+"INFO."+rest, nil, 5*time.Second)
+	if err != nil {
+		return nil, fmt.Errorf("ask JetStream: %w", err)
+	}
+	var known struct {
+		Config struct {
+			Metadata map[string]string `json:"metadata"`
+		} `json:"config"`
+	}
+	if json.Unmarshal(info.Data, &known) == nil && known.Config.Metadata[readerMark] == "" && !strings.Contains(string(info.Data), `"error"`) {
+		return nil, errors.New("a reader removes its own consumers only")
+	}
+	answer, err := g.nc.Request(apiConsumer+"DELETE."+rest, nil, 5*time.Second)
+	if err != nil {
+		return nil, fmt.Errorf("ask JetStream: %w", err)
+	}
+	return answer.Data, nil
+}
+
+func jsonText(v jsontext.Value) (s string) {
+	_ = json.Unmarshal(v, &s) // absent or no text: as if empty, the server judges it
+	return s
+}
+
+func quote(s string) jsontext.Value { return marshal(s) }
+
+// marshal encodes what can't fail: texts, numbers, and values already encoded.
+func marshal(v any) jsontext.Value {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return jsontext.Value("null")
+	}
+	return b
+}
