@@ -157,8 +157,8 @@ func checkPoint(ctx context.Context, source Source, view string, cp Checkpoint, 
 			eventlog.ErrLostTail, cp.Sequence, head.Last, next)
 	}
 	if head.First > cp.Sequence+1 {
-		return fmt.Errorf("%w: view ends at record %d, the log begins at %d; %s --carry",
-			eventlog.ErrTrimmed, cp.Sequence, head.First, next)
+		return fmt.Errorf("%w: view ends at record %d, the log begins at %d; run `rollcall rebuild %s --carry`",
+			eventlog.ErrTrimmed, cp.Sequence, head.First, view)
 	}
 	if cp.Sequence == 0 || cp.Sequence < head.First {
 		return nil
