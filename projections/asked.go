@@ -1,0 +1,74 @@
+package projections
+
+import (
+	"time"
+
+	"rollcall/eventlog"
+)
+
+// The fields that need a clock or another view are computed here, when somebody
+// asks, and never stored.
+
+// RecordingRef is one element of a session's asked field recordings.
+type RecordingRef struct {
+	RecordingID string `json:"recordingId"`
+	Status      string `json:"status"`
+}
+
+// Superseded reports whether next, of the same meeting, comes after s: the
+// meeting's next session is the least of those that do. Sessions are ordered by
+// startedAt, then by id. Only a LIVE session is superseded.
+func (s *Session) Superseded(next *Session) bool {
+	return s.Status == Live && s.MeetingID != "" && s.MeetingID == next.MeetingID && s.before(next)
+}
+
+func (s *Session) before(other *Session) bool {
+	if s.StartedAt != other.StartedAt {
+		return s.StartedAt < other.StartedAt
+	}
+	return s.SessionID < other.SessionID
+}
+
+// SupersededBy returns the id of the session that follows s in its meeting, ""
+// where s is not LIVE or none does. Sessions of other meetings are ignored.
+func (s *Session) SupersededBy(others []Session) string {
+	var next *Session
+	for i := range others {
+		if o := &others[i]; s.Superseded(o) && (next == nil || o.before(next)) {
+			next = o
+		}
+	}
+	if next == nil {
+		return ""
+	}
+	return next.SessionID
+}
+
+// Stale reports whether s is LIVE, and superseded or without an event for at
+// least after (24 h unless configured).
+func (s *Session) Stale(superseded bool, now time.Time, after time.Duration) bool {
+	return s.Status == Live && (superseded || now.Sub(s.LastEventAt.Std()) >= after)
+}
+
+// AttendanceRatio is attendedSeconds / the session's durationSeconds, at most 1;
+// ok is false (null) while the session is LIVE or where its duration is 0.
+func (p *Participant) AttendanceRatio(session *Session) (ratio float64, ok bool) {
+	d := session.DurationSeconds
+	if d == nil || *d <= 0 {
+		return 0, false
+	}
+	return min(1, float64(p.AttendedSeconds)/float64(*d)), true
+}
+
+// StuckFor reports whether a recording is not final and had no event for d.
+func (r *Recording) StuckFor(now time.Time, d time.Duration) bool {
+	return r.Status != statusUploaded && r.Status != statusErrored && now.Sub(r.LastEventAt.Std()) >= d
+}
+
+// ExpiresWithin reports whether the recording's link is still valid at now and
+// ends within d.
+func (r *Recording) ExpiresWithin(now time.Time, d time.Duration) bool {
+	at := eventlog.TimeOf(now)
+	e := r.DownloadURLExpiresAt
+	return r.DownloadURL != "" && !e.IsZero() && e > at && !e.Std().After(now.Add(d))
+}

@@ -1,0 +1,202 @@
+package projections
+
+import "rollcall/eventlog"
+
+// peer is what the records say about one connection. Every member is a minimum,
+// a maximum or a first.
+type peer struct {
+	place
+	id                   string
+	custom, client, name first
+	// joinedAt is the earliest readable one of joins and leaves, joinSeen the
+	// earliest received time of a join; leftAt is the latest readable one of
+	// leaves, leaveSeen the earliest received time of a leave.
+	joinedAt, joinSeen, leftAt, leaveSeen eventlog.Time
+}
+
+// link is what follows from a peer's facts, whatever the session does.
+type link struct {
+	participant string
+	joined      eventlog.Time
+	left        eventlog.Time // zero: no leave was seen
+	unseen      bool          // joined is left, for want of anything else
+}
+
+func (p *peer) link() link {
+	l := link{participant: p.id, joined: p.joinedAt, left: p.leftAt}
+	if p.custom.text != "" {
+		l.participant = p.custom.text
+	} else if p.client.text != "" {
+		l.participant = p.client.text
+	}
+	if l.left.IsZero() {
+		l.left = p.leaveSeen
+	}
+	if l.joined.IsZero() {
+		l.joined = p.joinSeen
+	}
+	if l.joined.IsZero() {
+		l.joined, l.unseen = l.left, true
+	}
+	return l
+}
+
+// interval returns [joined, left) cut at the session's end (zero: LIVE); open is
+// set where nothing closes it. left may be before joined.
+func (l *link) interval(end eventlog.Time) (joined, left eventlog.Time, open bool) {
+	left = l.left
+	if left.IsZero() || !end.IsZero() && end < left {
+		left = end
+	}
+	return l.joined, left, left.IsZero()
+}
+
+// seconds is the connection's length: 0 while open or where it is empty.
+func (l *link) seconds(end eventlog.Time) eventlog.Seconds {
+	joined, left, open := l.interval(end)
+	if open || left <= joined {
+		return 0
+	}
+	return left.Sub(joined)
+}
+
+func (p *peer) put(b []byte) []byte {
+	var last eventlog.Order
+	b = putText(b, p.id)
+	for _, f := range [...]*first{&p.custom, &p.client, &p.name} {
+		b = f.put(b, &last)
+	}
+	for _, t := range [...]eventlog.Time{p.joinedAt, p.joinSeen, p.leftAt, p.leaveSeen} {
+		b = putTime(b, t)
+	}
+	return b
+}
+
+func (p *peer) read(r *reader) {
+	var last eventlog.Order
+	p.id = r.text()
+	for _, f := range [...]*first{&p.custom, &p.client, &p.name} {
+		f.read(r, &last)
+	}
+	for _, t := range [...]*eventlog.Time{&p.joinedAt, &p.joinSeen, &p.leftAt, &p.leaveSeen} {
+		*t = r.time()
+	}
+}
+
+// apply merges a join or a leave and reports a change.
+func (p *peer) apply(ev *eventlog.Event, names bool) bool {
+	in := &ev.Participant
+	changed := p.custom.merge(ev.Order, in.CustomID)
+	changed = p.client.merge(ev.Order, in.ClientID) || changed
+	if names {
+		changed = p.name.merge(ev.Order, in.Name) || changed
+	}
+	changed = earliest(&p.joinedAt, in.JoinedAt) || changed
+	if ev.Type == eventlog.ParticipantJoined {
+		return earliest(&p.joinSeen, ev.Order.At) || changed
+	}
+	changed = latest(&p.leftAt, in.LeftAt) || changed
+	return earliest(&p.leaveSeen, ev.Order.At) || changed
+}
+
+// absorb merges what another part says about the same peer.
+func (p *peer) absorb(q *peer) {
+	p.custom.merge(q.custom.order, q.custom.text)
+	p.client.merge(q.client.order, q.client.text)
+	p.name.merge(q.name.order, q.name.text)
+	earliest(&p.joinedAt, q.joinedAt)
+	earliest(&p.joinSeen, q.joinSeen)
+	latest(&p.leftAt, q.leftAt)
+	earliest(&p.leaveSeen, q.leaveSeen)
+}
+
+// roster is a session's peers. A join or a leave costs the same however many
+// there are: it changes one peer, and one part of 16 when flushed.
+type roster struct {
+	names bool // whether display names are kept
+	peers map[string]*peer
+	shelf shelf[*peer]
+	bytes int
+	// watch is told of every change: old is nil for a new peer. It is called for
+	// each peer once when the entity was loaded.
+	watch func(p *peer, old, now *link)
+	ready bool
+}
+
+const (
+	peersEach   = 16
+	peersPrefix = "p"
+)
+
+func newRoster(names bool, watch func(p *peer, old, now *link)) roster {
+	return roster{
+		names: names, peers: make(map[string]*peer), watch: watch,
+		shelf: shelf[*peer]{prefix: peersPrefix, each: peersEach},
+	}
+}
+
+// start tells watch of the peers that were loaded; it must be called before
+// anything is read off them.
+func (r *roster) start() {
+	if r.ready {
+		return
+	}
+	r.ready = true
+	for _, p := range r.peers {
+		now := p.link()
+		r.watch(p, nil, &now)
+	}
+}
+
+// apply folds a join or leave in and reports a change.
+func (r *roster) apply(ev *eventlog.Event) bool {
+	if ev.Type != eventlog.ParticipantJoined && ev.Type != eventlog.ParticipantLeft || ev.Participant.PeerID == "" {
+		return false
+	}
+	p := r.peers[ev.Participant.PeerID]
+	if p == nil {
+		p = &peer{id: ev.Participant.PeerID}
+		p.apply(ev, r.names)
+		r.peers[p.id] = p
+		r.shelf.add(p)
+		now := p.link()
+		r.watch(p, nil, &now)
+		r.bytes += 400 + len(p.id) + len(ev.Participant.CustomID)*2 + len(ev.Participant.ClientID) + len(ev.Participant.Name)
+		return true
+	}
+	old := p.link()
+	if !p.apply(ev, r.names) {
+		return false
+	}
+	r.shelf.mark(p)
+	now := p.link()
+	r.watch(p, &old, &now)
+	return true
+}
+
+// load reads a part, and reports whether name is one of these.
+func (r *roster) load(name string, value []byte) (ours bool, err error) {
+	n := r.shelf.index(name)
+	if n < 0 {
+		return false, nil
+	}
+	r.shelf.grow(n)
+	in := reader{b: value}
+	in.version()
+	for len(in.b) > 0 && !in.bad {
+		p := new(peer)
+		p.read(&in)
+		if in.bad {
+			break
+		}
+		r.bytes += 400 + len(value)/8
+		if old := r.peers[p.id]; old != nil {
+			old.absorb(p)
+			r.shelf.merged(old, n)
+			continue
+		}
+		r.peers[p.id] = p
+		r.shelf.load(p, n)
+	}
+	return true, in.done()
+}

@@ -1,0 +1,221 @@
+package projections
+
+import (
+	"rollcall/eventlog"
+)
+
+// sessionFold is view sessions: a document for each session that was opened,
+// under live.<session> or ended.<session>.
+type sessionFold struct{}
+
+func (sessionFold) Name() string    { return "sessions" }
+func (sessionFold) Version() string { return "1" }
+
+func (sessionFold) Key(ev *eventlog.Event) string {
+	id, _ := sessionOf(ev)
+	return id
+}
+
+func (sessionFold) New(key string) eventlog.State {
+	s := &sessionState{id: key}
+	s.roster = newRoster(false, func(_ *peer, old, now *link) { s.crowd.replace(old, now) })
+	return s
+}
+
+// SessionState is the state of a session, with what a projector tells it about
+// records that it could not fold in.
+type SessionState interface {
+	eventlog.State
+	// Park notes that a record received at that time is missing in the session.
+	Park(at eventlog.Time)
+	// Unpark notes that none is missing any more.
+	Unpark()
+}
+
+type sessionState struct {
+	id         string
+	bounds     bounds
+	roster     roster
+	crowd      crowd
+	deliveries deliveries
+
+	meeting, title, room, reason first
+	organizer                    organizer
+	started, standIn             bool // meeting.started seen; a meeting id stood in
+	badTimes                     eventlog.BadTime
+	degraded                     eventlog.Time
+
+	dirty, dirtyCore bool
+}
+
+func (s *sessionState) Apply(ev *eventlog.Event) {
+	id, standIn := sessionOf(ev)
+	if id != s.id || id == "" {
+		return
+	}
+	s.roster.start()
+	if s.roster.apply(ev) {
+		s.dirty = true
+	}
+	core := s.bounds.apply(ev)
+	alone := s.deliveries.alone
+	if s.deliveries.add(ev) {
+		s.dirty = true
+		core = core || alone != s.deliveries.alone
+	}
+	core = s.applyCore(ev, standIn) || core
+	s.dirtyCore = s.dirtyCore || core
+	s.dirty = s.dirty || core
+}
+
+func (s *sessionState) applyCore(ev *eventlog.Event, standIn bool) bool {
+	changed := s.meeting.merge(ev.Order, ev.MeetingID)
+	changed = s.title.merge(ev.Order, ev.Title) || changed
+	changed = s.room.merge(ev.Order, ev.RoomName) || changed
+	changed = s.organizer.merge(ev) || changed
+	changed = set(&s.standIn, standIn) || changed
+	switch ev.Type {
+	case eventlog.MeetingStarted:
+		changed = set(&s.started, true) || changed
+	case eventlog.MeetingEnded:
+		changed = s.reason.merge(ev.Order, ev.Reason) || changed
+	}
+	if bad := s.badTimes | ev.BadTimes; bad != s.badTimes {
+		s.badTimes, changed = bad, true
+	}
+	return changed
+}
+
+func (s *sessionState) Park(at eventlog.Time) {
+	if earliest(&s.degraded, at) {
+		s.dirty, s.dirtyCore = true, true
+	}
+}
+
+func (s *sessionState) Unpark() {
+	if !s.degraded.IsZero() {
+		s.degraded, s.dirty, s.dirtyCore = 0, true, true
+	}
+}
+
+func (s *sessionState) Flush(w eventlog.Writer) {
+	s.roster.start()
+	if !s.dirty {
+		return
+	}
+	s.dirty = false
+	if s.bounds.opened {
+		doc := s.document()
+		key := eventlog.EscapeID(s.id)
+		if s.bounds.ended {
+			w.Put("ended."+key, doc.AppendJSON(nil))
+			w.Delete("live." + key)
+		} else {
+			w.Put("live."+key, doc.AppendJSON(nil))
+		}
+	}
+	s.roster.shelf.flush(w)
+	s.deliveries.flush(w)
+	if s.dirtyCore {
+		s.dirtyCore = false
+		w.PutPart(corePart, s.putCore())
+	}
+}
+
+func (s *sessionState) document() Session {
+	b := &s.bounds
+	end := b.endedAt()
+	s.crowd.settle(end, s.roster.peers)
+	doc := Session{
+		SessionID: s.id, MeetingID: s.meeting.text, Title: s.title.text, RoomName: s.room.text,
+		Organizer: s.organizer.who, Status: b.status(),
+		StartedAt: b.startedAt(func() eventlog.Time { return s.crowd.first(s.roster.peers) }), EndedAt: end,
+		LiveParticipants: s.crowd.open, UniqueParticipants: len(s.crowd.people), Connections: s.crowd.total,
+		MaxConcurrentParticipants: s.crowd.peak.before(end), ParticipantSeconds: s.crowd.sum.total(),
+		Implicit: !s.started, LastEventAt: s.deliveries.last(), DegradedSince: s.degraded,
+	}
+	if b.ended {
+		doc.LiveParticipants = 0
+		doc.EndReason = s.reason.text
+		if doc.EndReason == "" {
+			doc.EndReason = ReasonUnknown
+		}
+		d := max(0, end.Sub(doc.StartedAt))
+		doc.DurationSeconds = &d
+	}
+	doc.Anomalies = s.anomalies(&doc)
+	return doc
+}
+
+// anomalies are in the order of their names.
+func (s *sessionState) anomalies(doc *Session) []string {
+	list := []string{}
+	for _, a := range [...]struct {
+		name string
+		seen bool
+	}{
+		{BadTime, s.badTimes != 0},
+		{EndBeforeStart, s.bounds.ended && doc.EndedAt < doc.StartedAt},
+		{EndInferred, s.bounds.ended && s.bounds.lastEnd.IsZero()},
+		{JoinUnseen, s.crowd.unseen > 0},
+		{LeftAfterEnd, s.crowd.lateLeaves > 0},
+		{LeftBeforeJoin, s.crowd.backwards > 0},
+		{NoSessionID, s.standIn},
+	} {
+		if a.seen {
+			list = append(list, a.name)
+		}
+	}
+	return list
+}
+
+// corePart is the part that holds what an entity keeps once.
+const corePart = "core"
+
+func (s *sessionState) putCore() []byte {
+	b := s.bounds.put([]byte{stateVersion})
+	var flags byte
+	if s.started {
+		flags |= 1
+	}
+	if s.standIn {
+		flags |= 2
+	}
+	b = append(b, flags, byte(s.badTimes))
+	b = putTime(putTime(b, s.deliveries.alone), s.degraded)
+	var last eventlog.Order
+	for _, f := range [...]*first{&s.meeting, &s.title, &s.room, &s.reason} {
+		b = f.put(b, &last)
+	}
+	return s.organizer.put(b)
+}
+
+func (s *sessionState) Load(part string, value []byte) error {
+	if ours, err := s.roster.load(part, value); ours {
+		return err
+	}
+	if ours, err := s.deliveries.load(part, value); ours {
+		return err
+	}
+	if part != corePart {
+		return errState
+	}
+	r := reader{b: value}
+	r.version()
+	s.bounds.read(&r)
+	flags := r.byte()
+	s.started, s.standIn = flags&1 != 0, flags&2 != 0
+	s.badTimes = eventlog.BadTime(r.byte())
+	s.deliveries.alone, s.degraded = r.time(), r.time()
+	var last eventlog.Order
+	for _, f := range [...]*first{&s.meeting, &s.title, &s.room, &s.reason} {
+		f.read(&r, &last)
+	}
+	s.organizer.read(&r)
+	return r.done()
+}
+
+func (s *sessionState) Size() int {
+	return 1024 + s.roster.bytes + s.deliveries.size() + s.crowd.size() +
+		len(s.meeting.text) + len(s.title.text) + len(s.room.text) + len(s.reason.text)
+}

@@ -1,0 +1,167 @@
+package projections
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"rollcall/eventlog"
+)
+
+// usageFold is view usage: what a session adds to the rows of contract part 4's
+// usage, a document a session, in a form from which the rows of any time zone
+// follow. See the package comment for the form and what it costs.
+type usageFold struct{}
+
+func (usageFold) Name() string    { return "usage" }
+func (usageFold) Version() string { return "1" }
+
+func (usageFold) Key(ev *eventlog.Event) string {
+	id, _ := sessionOf(ev)
+	return id
+}
+
+func (usageFold) New(key string) eventlog.State {
+	s := &usageState{id: key, dirty: make(map[string]bool), attended: make(map[string][]interval)}
+	s.slots = make(slots)
+	s.roster = newRoster(false, s.watch)
+	return s
+}
+
+type usageState struct {
+	id        string
+	bounds    bounds
+	organizer organizer
+	roster    roster
+	crowd     crowd
+	members   members
+
+	// slots hold the connections as cut at crowd.end, and the unions in attended.
+	slots    slots
+	attended map[string][]interval // by participant, what slots hold of it
+	sum      tally                 // of attended
+	dirty    map[string]bool       // participants whose union may have changed
+
+	changed, dirtyCore bool
+}
+
+func (s *usageState) watch(p *peer, old, now *link) {
+	s.crowd.replace(old, now)
+	s.members.replace(p, old, now)
+	if old != nil {
+		s.connected(old, -1)
+		s.dirty[old.participant] = true
+	}
+	s.connected(now, 1)
+	s.dirty[now.participant] = true
+}
+
+func (s *usageState) connected(l *link, n int64) {
+	if joined, left, open := l.interval(s.crowd.end); !open && joined < left {
+		s.slots.add(baseSlot, interval{joined, left}, n, 0)
+	}
+}
+
+func (s *usageState) Apply(ev *eventlog.Event) {
+	id, _ := sessionOf(ev)
+	if id != s.id || id == "" {
+		return
+	}
+	s.roster.start()
+	core := s.bounds.apply(ev)
+	core = s.organizer.merge(ev) || core
+	s.dirtyCore = s.dirtyCore || core
+	s.changed = s.roster.apply(ev) || core || s.changed
+}
+
+func (s *usageState) Flush(w eventlog.Writer) {
+	s.roster.start()
+	if !s.changed {
+		return
+	}
+	s.changed = false
+	if s.bounds.opened {
+		doc := s.document()
+		w.Put(eventlog.EscapeID(s.id), doc.AppendJSON(nil))
+	}
+	s.roster.shelf.flush(w)
+	if s.dirtyCore {
+		s.dirtyCore = false
+		w.PutPart(corePart, s.organizer.put(s.bounds.put([]byte{stateVersion})))
+	}
+}
+
+// settle brings slots up to date with the session's end and the unions of the
+// participants that changed.
+func (s *usageState) settle() {
+	if s.crowd.settle(s.bounds.endedAt(), s.roster.peers) {
+		clear(s.slots)
+		clear(s.attended)
+		s.sum = tally{}
+		for _, p := range s.roster.peers {
+			l := p.link()
+			s.connected(&l, 1)
+			s.dirty[l.participant] = true
+		}
+	}
+	for id := range s.dirty {
+		s.count(s.attended[id], -1)
+		list := s.union(id)
+		s.count(list, 1)
+		if len(list) == 0 {
+			delete(s.attended, id)
+		} else {
+			s.attended[id] = list
+		}
+	}
+	clear(s.dirty)
+}
+
+func (s *usageState) count(list []interval, n int64) {
+	for _, v := range list {
+		s.slots.add(baseSlot, v, 0, n)
+		s.sum.add(v.to.Sub(v.from), n)
+	}
+}
+
+func (s *usageState) union(id string) []interval {
+	peers := s.members[id]
+	seats := make([]seat, len(peers))
+	for i, p := range peers {
+		seats[i] = seat{p.link(), p}
+	}
+	slices.SortFunc(seats, func(a, b seat) int {
+		return cmp.Or(cmp.Compare(a.joined, b.joined), strings.Compare(a.peer.id, b.peer.id))
+	})
+	return union(seats, s.crowd.end)
+}
+
+func (s *usageState) document() UsageSession {
+	s.settle()
+	length, list := s.slots.list()
+	return UsageSession{
+		SessionID: s.id, Organizer: s.organizer.who, Status: s.bounds.status(),
+		StartedAt:                 s.bounds.startedAt(func() eventlog.Time { return s.crowd.first(s.roster.peers) }),
+		MaxConcurrentParticipants: s.crowd.peak.before(s.crowd.end),
+		ParticipantSeconds:        s.crowd.sum.total(), AttendedSeconds: s.sum.total(),
+		SlotSeconds: int64(length / eventlog.Second), Slots: list,
+	}
+}
+
+func (s *usageState) Load(part string, value []byte) error {
+	if ours, err := s.roster.load(part, value); ours {
+		return err
+	}
+	if part != corePart {
+		return errState
+	}
+	r := reader{b: value}
+	r.version()
+	s.bounds.read(&r)
+	s.organizer.read(&r)
+	return r.done()
+}
+
+func (s *usageState) Size() int {
+	return 1024 + s.roster.bytes + s.crowd.size() + len(s.members)*160 + len(s.slots)*64
+}
