@@ -74,8 +74,12 @@ var rooms = map[string]room{
 		never:   []string{natsClient, natsServer},
 	},
 	"query": {
-		imports: []string{"eventlog", "projections", "projector", "projector/viewstore"},
+		imports: []string{"eventlog", "projections", "projector", "projector/viewstore", "query/page"},
 		never:   []string{natsServer},
+	},
+	"query/page": {
+		outside: []string{},
+		never:   []string{natsClient, natsServer},
 	},
 	"cmd/rollcall": {open: true},
 	"docs":         {},
