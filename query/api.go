@@ -1,0 +1,203 @@
+package query
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"rollcall/eventlog"
+)
+
+const (
+	// defaultStaleAfter is when a LIVE session without an event counts as stale.
+	defaultStaleAfter = 24 * time.Hour
+	// answerTimeout bounds an answer's work, waiting for minSequence apart.
+	answerTimeout = 15 * time.Second
+)
+
+// Config says what the API answers from and to whom.
+type Config struct {
+	// Replica and Log are required.
+	Replica *Replica
+	Log     Log
+	// Folds compute documents as of a moment; those of sessions, attendance,
+	// recordings and artifacts are used. Without them asOf is refused.
+	Folds []eventlog.Fold
+	// StaleAfter is how long without an event makes a LIVE session stale: 24 h.
+	StaleAfter time.Duration
+	// Tokens are the bearer tokens that are let in; none: everybody is.
+	Tokens []string
+	// Hosts are names that the API may be addressed by, beside localhost and
+	// addresses. It keeps pages of other sites from reaching a loopback address
+	// through a name that they make point to it. With Tokens it is not needed.
+	Hosts []string
+	// Now is the clock; nil: time.Now.
+	Now func() time.Time
+	// Registerer takes the metrics; nil: none.
+	Registerer prometheus.Registerer
+	Logger     zerolog.Logger
+}
+
+func (c Config) validate() error {
+	switch {
+	case c.Replica == nil:
+		return errors.New("query: no replica: set Replica")
+	case c.Log == nil:
+		return errors.New("query: no log to read events from: set Log")
+	case c.StaleAfter < 0:
+		return errors.New("query: StaleAfter is negative: leave it 0 for 24h")
+	}
+	return nil
+}
+
+// API answers questions about the views, over HTTP and over NATS alike. Its
+// methods may be used from several goroutines.
+type API struct {
+	config  Config
+	replica *Replica
+	log     Log
+	folds   map[string]eventlog.Fold
+	routes  []*route
+	byPath  map[string]*route
+	openAPI []byte
+	metrics *metrics
+	now     func() time.Time
+}
+
+// New makes an API.
+func New(c Config) (*API, error) {
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	if c.StaleAfter == 0 {
+		c.StaleAfter = defaultStaleAfter
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	a := &API{config: c, replica: c.Replica, log: c.Log, now: c.Now, folds: map[string]eventlog.Fold{}, byPath: map[string]*route{}}
+	for _, f := range c.Folds {
+		a.folds[f.Name()] = f
+	}
+	a.routes = a.table()
+	for _, r := range a.routes {
+		a.byPath[r.path] = r
+	}
+	var err error
+	if a.openAPI, err = a.describe(); err != nil {
+		return nil, fmt.Errorf("describe API: %w", err)
+	}
+	a.metrics = newMetrics(a, c.Registerer)
+	return a, nil
+}
+
+// route is one path of the API: what it takes, what it answers from, and what
+// it answers. The OpenAPI document is made from the same table.
+type route struct {
+	path    string // as in OpenAPI, {name} for a parameter
+	id      string // operationId
+	summary string
+	params  []param
+	// item names the schema of the document; fields are its members.
+	item   string
+	fields []field
+	list   bool
+	views  []string
+	// answer gives a document or a page.
+	answer func(ctx context.Context, c *call) (*answer, error)
+	// stream, instead of answer, is for the change feed.
+	stream func(w http.ResponseWriter, r *http.Request, c *call) error
+}
+
+// call is one request, wherever it came from.
+type call struct {
+	*values
+	route   *route
+	now     time.Time
+	csv     bool
+	closing <-chan struct{} // ends change feeds
+	// key is what the cursors of this list are good for.
+	key string
+}
+
+// answer is what a route found: one document, or a page of them.
+type answer struct {
+	doc      []byte
+	page     *page
+	sequence eventlog.Seq
+}
+
+// reply is an answer in the form that goes out.
+type reply struct {
+	status      int
+	contentType string
+	body        []byte
+	etag        string
+	sequence    eventlog.Seq
+	next        string
+	retryAfter  int
+}
+
+// begin parses a request for a route.
+func (a *API) begin(r *route, path map[string]string, query url.Values, csv bool) (*call, error) {
+	v, err := parse(r.params, path, query)
+	if err != nil {
+		return nil, err
+	}
+	switch v.text["format"] {
+	case "csv":
+		csv = true
+	case "json":
+		csv = false
+	}
+	if v.asOf != nil && len(a.folds) == 0 {
+		return nil, badRequest("asOf is not available here: this process was started without folds")
+	}
+	c := &call{values: v, route: r, now: a.now(), csv: csv && r.list}
+	c.key = r.path
+	for _, p := range r.params {
+		switch s, ok := path[p.name]; {
+		case p.inPath && ok:
+			c.key += "\x00" + p.name + "=" + s
+		case p.name == "cursor" || p.name == "limit" || p.name == "sort" || p.name == "minSequence" || p.name == "wait" || p.name == "format":
+		default:
+			c.key += "\x00" + p.name + "=" + strings.Join(query[p.name], ",")
+		}
+	}
+	return c, nil
+}
+
+// do answers a request.
+func (a *API) do(ctx context.Context, r *route, path map[string]string, query url.Values, csv bool) *reply {
+	c, err := a.begin(r, path, query, csv)
+	if err != nil {
+		return a.refuse(r, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.wait()+answerTimeout)
+	defer cancel()
+	ans, err := r.answer(ctx, c)
+	if err != nil {
+		return a.refuse(r, err)
+	}
+	rep, err := ans.encode(c)
+	if err != nil {
+		return a.refuse(r, err)
+	}
+	return rep
+}
+
+// refuse turns an error into a problem detail.
+func (a *API) refuse(r *route, err error) *reply {
+	p := problemOf(err)
+	if p.Status == http.StatusInternalServerError {
+		a.config.Logger.Error().Err(err).Str(keyRoute, r.path).Msg("request failed")
+	}
+	return &reply{status: p.Status, contentType: "application/problem+json", body: p.body(), retryAfter: p.retryAfter}
+}

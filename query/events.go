@@ -1,0 +1,260 @@
+package query
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"rollcall/eventlog"
+)
+
+// masked stands for a secret.
+const masked = `"***"`
+
+// listEvents lists records of the log, oldest first.
+func (a *API) listEvents(ctx context.Context, c *call) (*answer, error) {
+	head, err := a.waitHead(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return a.eventPage(ctx, c, head, nil, func(*eventlog.Record) bool { return true })
+}
+
+// sessionEvents lists the records of a session: those that name it, and those
+// of its recordings.
+func (a *API) sessionEvents(ctx context.Context, c *call) (*answer, error) {
+	slices, err := a.slicesOf(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	head, err := a.waitHead(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	id := c.text["sessionId"]
+	return a.eventPage(ctx, c, head, slices, func(r *eventlog.Record) bool {
+		// A cheap look before the decoder: an id that is not in the body as it
+		// is, or escaped, is not in the event.
+		if !bytes.Contains(r.Body, []byte(id)) && !bytes.Contains(r.Body, []byte(`\`)) {
+			return false
+		}
+		ev := eventlog.Decode(r)
+		return sessionOf(&ev) == id
+	})
+}
+
+// sessionOf is the session that an event belongs to; "" where it has none.
+func sessionOf(ev *eventlog.Event) string {
+	switch {
+	case ev.SessionID != "":
+		return ev.SessionID
+	case ev.Type == eventlog.RecordingStatus:
+		return ev.Recording.RoomUUID
+	case ev.Type == eventlog.MeetingStarted, ev.Type == eventlog.MeetingEnded,
+		ev.Type == eventlog.ParticipantJoined, ev.Type == eventlog.ParticipantLeft:
+		return ev.MeetingID // Dyte's first edition has no session id
+	}
+	return ""
+}
+
+// slicesOf says in which slices of the log a session's records are: its
+// meeting's, and its own for events that name no meeting. Sessions that the
+// provider reports under two meeting ids are the known exception.
+func (a *API) slicesOf(ctx context.Context, c *call) (list []int, err error) {
+	id := c.text["sessionId"]
+	err = a.replica.read(ctx, []string{viewSessions}, c.values, func(s *snapshot) error {
+		l := a.sessions(s, c)
+		l.filter("s.sessionId = ?", id)
+		l.extra = []string{"s.meetingId"}
+		q := reader{listing: l, by: l.orders["sessionId"], snapshot: s, want: 1}
+		if err := q.run(ctx, "", nil); err != nil {
+			return err
+		}
+		if len(q.items) == 0 {
+			return notFound("no session %q", id)
+		}
+		list = append(list, eventlog.Slice(id))
+		if meeting := q.items[0].extra[0]; meeting != "" {
+			list = append(list, eventlog.Slice(meeting))
+		}
+		slices.Sort(list)
+		list = slices.Compact(list)
+		return nil
+	})
+	return list, err
+}
+
+// waitHead returns how far the log is, once it holds the record minSequence.
+func (a *API) waitHead(ctx context.Context, c *call) (eventlog.Seq, error) {
+	head, err := a.log.Head(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("read log: %w", err)
+	}
+	least := c.minSequence()
+	if head.Last >= least {
+		return head.Last, nil
+	}
+	wait, cancel := context.WithTimeout(ctx, c.wait())
+	defer cancel()
+	for r, err := range a.log.Read(wait, eventlog.ReadOptions{After: least - 1, UpTo: least, Follow: true}) {
+		if err == nil && r.Seq >= least {
+			return r.Seq, nil
+		}
+		if err != nil && wait.Err() == nil {
+			return 0, fmt.Errorf("read log: %w", err)
+		}
+	}
+	if ctx.Err() != nil {
+		return 0, ctx.Err()
+	}
+	return 0, fmt.Errorf("%w: the log is at %d", errBehind, head.Last)
+}
+
+// eventPage reads one page of the records that are wanted. Its order is the
+// log's; a cursor is the sequence of the last one.
+func (a *API) eventPage(ctx context.Context, c *call, head eventlog.Seq, slices []int, want func(*eventlog.Record) bool) (*answer, error) {
+	after := eventlog.Seq(c.numbers["after"])
+	sc := scope(c.key)
+	if text := c.text["cursor"]; text != "" {
+		cur, err := decodeCursor(text, sc)
+		if err != nil {
+			return nil, err
+		}
+		after = max(after, eventlog.Seq(cur.Number))
+	}
+	p := &page{items: []item{}}
+	ans := &answer{page: p, sequence: head}
+	if after >= head {
+		return ans, nil
+	}
+	limit := c.limit()
+	for r, err := range a.log.Read(ctx, eventlog.ReadOptions{After: after, UpTo: head, Slices: slices}) {
+		if err != nil {
+			if errors.Is(err, eventlog.ErrTrimmed) {
+				return nil, newProblem(410, "the log no longer holds the records after %d", after)
+			}
+			return nil, fmt.Errorf("read log: %w", err)
+		}
+		if !want(&r) {
+			continue
+		}
+		if len(p.items) == limit {
+			next, err := cursor{Number: p.items[limit-1].num}.encode(sc)
+			p.next = next
+			return ans, err
+		}
+		p.items = append(p.items, item{num: int64(r.Seq), doc: eventJSON(&r)})
+	}
+	return ans, ctx.Err()
+}
+
+// eventJSON is a record as the API shows it.
+func eventJSON(r *eventlog.Record) []byte {
+	b := append([]byte(nil), `{"sequence":`...)
+	b = strconv.AppendUint(b, uint64(r.Seq), 10)
+	b = append(b, `,"eventId":`...)
+	b = append(b, quote(r.EventID)...)
+	b = append(b, `,"source":`...)
+	b = append(b, quote(r.Source)...)
+	b = append(b, `,"type":`...)
+	b = append(b, quote(r.Type)...)
+	b = append(b, `,"receivedAt":`...)
+	b = r.ReceivedAt.AppendJSON(b)
+	b = append(b, `,"body":`...)
+	if body, ok := maskBody(r.Body); ok {
+		b = append(b, body...)
+	} else {
+		b = append(b, `null,"bodyBase64":"`...)
+		b = base64.StdEncoding.AppendEncode(b, maskText(r.Body))
+		b = append(b, '"')
+	}
+	return append(b, '}')
+}
+
+// maskBody copies a JSON text with the value of every member named streamKey
+// masked, however deep it stands. It reports false for what is no JSON.
+func maskBody(body []byte) ([]byte, bool) {
+	dec := jsontext.NewDecoder(bytes.NewReader(body), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	var out bytes.Buffer
+	enc := jsontext.NewEncoder(&out, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	for depth := 0; ; {
+		tok, err := dec.ReadToken()
+		if err != nil {
+			return nil, false
+		}
+		secret := false
+		switch tok.Kind() {
+		case '{', '[':
+			depth++
+		case '}', ']':
+			depth--
+		case '"':
+			secret = isName(dec) && isSecret(tok.String())
+		}
+		if err := enc.WriteToken(tok); err != nil {
+			return nil, false
+		}
+		if secret {
+			if err := dec.SkipValue(); err != nil {
+				return nil, false
+			}
+			if err := enc.WriteValue(jsontext.Value(masked)); err != nil {
+				return nil, false
+			}
+		}
+		if depth == 0 {
+			break
+		}
+	}
+	if _, err := dec.ReadToken(); err == nil || out.Len() == 0 {
+		return nil, false // something follows the value
+	}
+	return bytes.ToValidUTF8(bytes.TrimRight(out.Bytes(), "\n"), []byte("\uFFFD")), true
+}
+
+// maskText masks what looks like a stream key in a text that is no JSON, such
+// as a body that was cut off.
+func maskText(body []byte) []byte {
+	for _, name := range []string{"streamKey", "stream_key"} {
+		for from := 0; ; {
+			i := bytes.Index(body[from:], []byte(name))
+			if i < 0 {
+				break
+			}
+			from += i + len(name)
+			end := bytes.IndexAny(body[from:], ",}\n")
+			if end < 0 {
+				end = len(body) - from
+			}
+			body = slices.Concat(body[:from], []byte("***"), body[from+end:])
+		}
+	}
+	return body
+}
+
+// isName reports whether the token just read is a member's name.
+func isName(dec *jsontext.Decoder) bool {
+	kind, n := dec.StackIndex(dec.StackDepth())
+	return kind == '{' && n%2 == 1
+}
+
+func isSecret(name string) bool { return name == "streamKey" || name == "stream_key" }
+
+// receivedAt is the received time of the record at seq, or now where there is
+// none: what "now" meant when the log ended there.
+func (a *API) receivedAt(ctx context.Context, seq eventlog.Seq, now time.Time) time.Time {
+	if seq == 0 {
+		return now
+	}
+	if r, err := a.log.Record(ctx, seq); err == nil && !r.ReceivedAt.IsZero() {
+		return r.ReceivedAt.Std()
+	}
+	return now
+}

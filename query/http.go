@@ -1,0 +1,270 @@
+package query
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	// Timeouts of the server: a request is a line and a few headers.
+	readHeaderTimeout = 5 * time.Second
+	readTimeout       = 10 * time.Second
+	idleTimeout       = 60 * time.Second
+	maxHeaderBytes    = 32 << 10
+	// writeMargin is what is left to send an answer once it is made.
+	writeMargin = 30 * time.Second
+	// shutdownTimeout bounds the wait for requests under way.
+	shutdownTimeout = 5 * time.Second
+)
+
+// CheckAddr refuses an address that others can reach while everybody is let in:
+// it must be loopback, or there are tokens, or insecure is set on purpose.
+func CheckAddr(addr string, tokens []string, insecure bool) error {
+	if insecure || len(tokens) > 0 {
+		return nil
+	}
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("api address %q: %w: give host:port", addr, err)
+	}
+	if host == "localhost" {
+		return nil
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsLoopback() {
+		return nil
+	}
+	return fmt.Errorf("api address %s is not loopback and nobody has to show a token: give --api-token-file, or --insecure", addr)
+}
+
+// ReadTokens reads bearer tokens from a file, one a line; empty lines and those
+// that begin with # are left out. Two tokens let one be replaced by the other.
+func ReadTokens(file string) ([]string, error) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read token file: %w", err)
+	}
+	var tokens []string
+	for line := range strings.Lines(string(b)) {
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		if len(line) < 16 {
+			return nil, fmt.Errorf("token file %s: a token is shorter than 16 characters: make one with `openssl rand -hex 32`", file)
+		}
+		tokens = append(tokens, line)
+	}
+	if len(tokens) == 0 {
+		return nil, fmt.Errorf("token file %s holds no token: put one on a line", file)
+	}
+	return tokens, nil
+}
+
+// Serve answers on l until ctx ends, then finishes what is under way. Change
+// feeds are cut, and resume elsewhere.
+func (a *API) Serve(ctx context.Context, l net.Listener) error {
+	closing := make(chan struct{})
+	srv := &http.Server{
+		Handler:           a.handler(closing),
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+	}
+	done := make(chan error, 1)
+	go func() { done <- srv.Serve(l) }()
+	select {
+	case err := <-done:
+		close(closing)
+		return fmt.Errorf("serve api: %w", err)
+	case <-ctx.Done():
+	}
+	close(closing)
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	defer cancel()
+	err := srv.Shutdown(end)
+	if err != nil {
+		err = errors.Join(fmt.Errorf("stop api: %w", err), srv.Close())
+	}
+	<-done
+	return err
+}
+
+// Handler answers over HTTP. Its change feeds end with their requests.
+func (a *API) Handler() http.Handler { return a.handler(nil) }
+
+func (a *API) handler(closing <-chan struct{}) http.Handler {
+	mux := http.NewServeMux()
+	for _, r := range a.routes {
+		mux.HandleFunc(r.path, func(w http.ResponseWriter, req *http.Request) { a.serve(w, req, r, closing) })
+	}
+	a.pages(mux)
+	mux.HandleFunc("/", func(w http.ResponseWriter, req *http.Request) {
+		write(w, req, a.refuse(&route{path: "/"}, notFound("no such path; see /openapi.json")))
+	})
+	return a.guard(mux)
+}
+
+// serve answers one request for a route.
+func (a *API) serve(w http.ResponseWriter, req *http.Request, r *route, closing <-chan struct{}) {
+	begin := time.Now()
+	if req.Method != http.MethodGet && req.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		write(w, req, a.refuse(r, newProblem(http.StatusMethodNotAllowed, "this path is only read: use GET")))
+		return
+	}
+	path := map[string]string{}
+	for _, p := range r.params {
+		if p.inPath {
+			path[p.name] = req.PathValue(p.name)
+		}
+	}
+	query, err := url.ParseQuery(req.URL.RawQuery)
+	if err != nil {
+		write(w, req, a.refuse(r, badRequest("the query can't be read: escape it")))
+		return
+	}
+	if r.stream != nil {
+		c, err := a.begin(r, path, query, false)
+		if err == nil {
+			c.closing = closing
+			err = r.stream(w, req, c)
+		}
+		if err != nil {
+			write(w, req, a.refuse(r, err))
+		}
+		return
+	}
+	rep := a.do(req.Context(), r, path, query, wantsCSV(req.Header.Values("Accept")))
+	if req.Context().Err() == nil {
+		// What does not go out within the deadline is a client that does not read.
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeMargin))
+	}
+	write(w, req, rep)
+	a.metrics.answered(r, rep.status, time.Since(begin))
+}
+
+// write sends a reply, or 304 where the client has it.
+func write(w http.ResponseWriter, req *http.Request, rep *reply) {
+	h := w.Header()
+	h.Set("Content-Type", rep.contentType)
+	h.Set("Cache-Control", "private, no-cache")
+	h.Add("Vary", "Accept")
+	if rep.status == http.StatusOK && rep.contentType != "application/problem+json" {
+		h.Set("Rollcall-Sequence", strconv.FormatUint(uint64(rep.sequence), 10))
+	}
+	if rep.next != "" {
+		h.Set("Rollcall-Next-Cursor", rep.next)
+	}
+	if rep.retryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(rep.retryAfter))
+	}
+	if rep.etag != "" {
+		h.Set("ETag", rep.etag)
+		if matches(req.Header.Values("If-None-Match"), rep.etag) {
+			h.Del("Content-Type")
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+	}
+	h.Set("Content-Length", strconv.Itoa(len(rep.body)))
+	w.WriteHeader(rep.status)
+	_, _ = w.Write(rep.body) // the client may be gone; nobody is left to tell
+}
+
+// matches is the weak comparison of If-None-Match.
+func matches(header []string, etag string) bool {
+	etag = strings.TrimPrefix(etag, "W/")
+	for _, h := range header {
+		for one := range strings.SplitSeq(h, ",") {
+			one = strings.TrimPrefix(strings.TrimSpace(one), "W/")
+			if one == "*" || one == etag {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// wantsCSV reports whether the Accept header prefers CSV to JSON.
+func wantsCSV(accept []string) bool {
+	var csv, json float64
+	for one := range strings.SplitSeq(strings.Join(accept, ","), ",") {
+		kind, rest, _ := strings.Cut(one, ";")
+		q := 1.0
+		if _, v, ok := strings.Cut(rest, "q="); ok {
+			v, _, _ = strings.Cut(v, ";")
+			q, _ = strconv.ParseFloat(strings.TrimSpace(v), 64)
+		}
+		switch strings.ToLower(strings.TrimSpace(kind)) {
+		case "text/csv":
+			csv = max(csv, q)
+		case "application/json", "application/*":
+			json = max(json, q)
+		}
+	}
+	return csv > json
+}
+
+// guard lets in who may come in, and sets the headers that every answer has.
+func (a *API) guard(next http.Handler) http.Handler {
+	sums := make([][sha256.Size]byte, len(a.config.Tokens))
+	for i, t := range a.config.Tokens {
+		sums[i] = sha256.Sum256([]byte(t))
+	}
+	at := &route{path: "*"}
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		h := w.Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		switch {
+		case len(sums) == 0 && !a.knownHost(req.Host):
+			write(w, req, a.refuse(at, newProblem(http.StatusMisdirectedRequest,
+				"host %q is not known here: address the API by localhost or its IP, or add the name with --api-host", req.Host)))
+		case len(sums) > 0 && !a.open(req) && !allowed(req, sums):
+			h.Set("WWW-Authenticate", `Bearer realm="rollcall"`)
+			write(w, req, a.refuse(at, newProblem(http.StatusUnauthorized, "a bearer token is needed: Authorization: Bearer <token>")))
+		default:
+			next.ServeHTTP(w, req)
+		}
+	})
+}
+
+// allowed compares the token with every known one, in constant time.
+func allowed(req *http.Request, sums [][sha256.Size]byte) bool {
+	scheme, token, ok := strings.Cut(req.Header.Get("Authorization"), " ")
+	if !ok || !strings.EqualFold(scheme, "Bearer") {
+		token = cookieToken(req)
+	}
+	sum := sha256.Sum256([]byte(strings.TrimSpace(token)))
+	match := 0
+	for i := range sums {
+		match |= subtle.ConstantTimeCompare(sum[:], sums[i][:])
+	}
+	return match == 1
+}
+
+// knownHost reports whether a Host header can't be the work of DNS rebinding: an
+// address, localhost, or a name that was configured.
+func (a *API) knownHost(host string) bool {
+	name := host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		name = h
+	}
+	name = strings.ToLower(strings.Trim(name, "[]"))
+	return name == "localhost" || net.ParseIP(name) != nil || slices.Contains(a.config.Hosts, name)
+}

@@ -1,0 +1,25 @@
+package query
+
+// Keys of log fields.
+const (
+	keyDir        = "dir"
+	keyView       = "view"
+	keyBucket     = "bucket"
+	keyGeneration = "generation"
+	keySequence   = "sequence"
+	keyRows       = "rows"
+	keyElapsedMS  = "elapsed_ms"
+	keyRoute      = "route"
+	keyStatus     = "status"
+	keyKey        = "key"
+)
+
+// Names of the views.
+const (
+	viewSessions    = "sessions"
+	viewAttendance  = "attendance"
+	viewRecordings  = "recordings"
+	viewArtifacts   = "artifacts"
+	viewLivestreams = "livestreams"
+	viewUsage       = "usage"
+)

@@ -1,0 +1,181 @@
+package query
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+)
+
+// order is what a list can be sorted by: an SQL expression that is never NULL.
+type order struct {
+	expr string
+	text bool // its values are texts, else integers
+}
+
+// listing is a list over the replica.
+type listing struct {
+	from  string // the view's table as s, and what is joined to it
+	where []string
+	args  []any
+	// id is unique within the list, and breaks ties, ascending.
+	id     string
+	orders map[string]order
+	// fallback is the order when none is asked for, like "-startedAt".
+	fallback string
+	// extra are more expressions to read for each item, as texts.
+	extra []string
+}
+
+func (l *listing) filter(condition string, args ...any) {
+	l.where = append(l.where, condition)
+	l.args = append(l.args, args...)
+}
+
+// item is one row of a list.
+type item struct {
+	id    string
+	text  string // the value it is sorted by
+	num   int64
+	doc   []byte
+	extra []string
+}
+
+// page is one page of a list; next is "" on the last one.
+type page struct {
+	items []item
+	next  string
+}
+
+// ordersOf gives the orders that follow from the stored fields of a document.
+func ordersOf(alias string, fields []field) map[string]order {
+	orders := make(map[string]order, len(fields))
+	for _, f := range fields {
+		if f.stored() {
+			orders[f.name] = order{expr: alias + "." + f.name, text: f.kind == kindText}
+		}
+	}
+	return orders
+}
+
+// sorting splits a sort parameter.
+func sorting(param, fallback string) (name string, descending bool) {
+	if param == "" {
+		param = fallback
+	}
+	name, descending = strings.CutPrefix(param, "-")
+	return name, descending
+}
+
+// page reads one page. key says what the cursor is good for.
+func (l *listing) page(ctx context.Context, s *snapshot, v *values, key string) (*page, error) {
+	name, descending := sorting(v.text["sort"], l.fallback)
+	by, ok := l.orders[name]
+	if !ok {
+		return nil, badRequest("can't sort by %q; want one of %s", name, strings.Join(sortedKeys(l.orders), ", "))
+	}
+	sc := scope(key, name, fmt.Sprint(descending))
+	limit := v.limit()
+	q := reader{listing: l, by: by, descending: descending, snapshot: s, want: limit + 1}
+	var err error
+	if text := v.text["cursor"]; text != "" {
+		var c cursor
+		if c, err = decodeCursor(text, sc); err != nil {
+			return nil, err
+		}
+		err = q.after(ctx, c)
+	} else {
+		err = q.run(ctx, "", nil)
+	}
+	if err != nil {
+		return nil, err
+	}
+	p := &page{items: q.items}
+	if len(p.items) <= limit {
+		return p, nil
+	}
+	p.items = p.items[:limit]
+	last := p.items[limit-1]
+	p.next, err = cursor{Text: last.text, Number: last.num, ID: last.id}.encode(sc)
+	return p, err
+}
+
+// reader runs the queries of a page.
+type reader struct {
+	*listing
+	by         order
+	descending bool
+	snapshot   *snapshot
+	want       int
+	items      []item
+}
+
+// after reads what follows a cursor: first the rest of the items with the same
+// sort value, then those behind. Two plain ranges use an index where one
+// condition with OR would not.
+func (q *reader) after(ctx context.Context, c cursor) error {
+	var value any = c.Number
+	if q.by.text {
+		value = c.Text
+	}
+	if q.by.expr != q.id {
+		if err := q.run(ctx, q.by.expr+" = ? AND "+q.id+" > ?", []any{value, c.ID}); err != nil {
+			return err
+		}
+	} else {
+		value = c.ID
+	}
+	if len(q.items) >= q.want {
+		return nil
+	}
+	op := " > ?"
+	if q.descending {
+		op = " < ?"
+	}
+	return q.run(ctx, q.by.expr+op, []any{value})
+}
+
+// run reads the items that also meet condition.
+func (q *reader) run(ctx context.Context, condition string, args []any) error {
+	where := q.where
+	if condition != "" {
+		where = append(append([]string(nil), where...), condition)
+	}
+	direction := ""
+	if q.descending {
+		direction = " DESC"
+	}
+	// The rows are chosen first, by row id alone: documents and computed
+	// fields are read for those of the page only.
+	var b strings.Builder
+	fmt.Fprintf(&b, "SELECT %s, k.v, s.doc", q.id)
+	for _, e := range q.extra {
+		b.WriteString(", " + e)
+	}
+	fmt.Fprintf(&b, " FROM (SELECT s.id AS rid, %s AS v FROM %s", q.by.expr, q.from)
+	for i, w := range where {
+		b.WriteString([]string{" WHERE ", " AND "}[min(i, 1)] + "(" + w + ")")
+	}
+	fmt.Fprintf(&b, " ORDER BY %s%s", q.by.expr, direction)
+	if q.by.expr != q.id {
+		b.WriteString(", " + q.id)
+	}
+	fmt.Fprintf(&b, " LIMIT %d) k JOIN %s ON s.id = k.rid ORDER BY k.v%s, %s", q.want-len(q.items), q.from, direction, q.id)
+	return q.snapshot.each(ctx, q.scan, b.String(), append(append([]any(nil), q.args...), args...)...)
+}
+
+func (q *reader) scan(rows *sql.Rows) error {
+	it := item{extra: make([]string, len(q.extra))}
+	dest := []any{&it.id, &it.num, &it.doc}
+	if q.by.text {
+		dest[1] = &it.text
+	}
+	for i := range it.extra {
+		dest = append(dest, &it.extra[i])
+	}
+	if err := rows.Scan(dest...); err != nil {
+		return err
+	}
+	q.items = append(q.items, it)
+	return nil
+}

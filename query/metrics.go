@@ -1,0 +1,50 @@
+package query
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics are what operators see of the API.
+type metrics struct {
+	requests *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+	feeds    prometheus.Gauge
+}
+
+func newMetrics(a *API, reg prometheus.Registerer) *metrics {
+	m := &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "rollcall_query_requests_total", Help: "Answers of the read API."}, []string{"route", "code"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "rollcall_query_request_seconds", Help: "Time to answer, waiting for minSequence included.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10}}, []string{"route"}),
+		feeds: prometheus.NewGauge(prometheus.GaugeOpts{Name: "rollcall_query_change_feeds", Help: "Clients of the change feed."}),
+	}
+	if reg != nil {
+		reg.MustRegister(m.requests, m.seconds, m.feeds, replicaCollector{a.replica,
+			prometheus.NewDesc("rollcall_query_replica_sequence", "Last log sequence in the copy of a view.", []string{"view"}, nil)})
+	}
+	return m
+}
+
+func (m *metrics) answered(r *route, status int, d time.Duration) {
+	m.requests.WithLabelValues(r.path, strconv.Itoa(status)).Inc()
+	m.seconds.WithLabelValues(r.path).Observe(d.Seconds())
+}
+
+// replicaCollector reads the replica's positions when asked.
+type replicaCollector struct {
+	replica  *Replica
+	sequence *prometheus.Desc
+}
+
+// Describe implements prometheus.Collector.
+func (c replicaCollector) Describe(ch chan<- *prometheus.Desc) { ch <- c.sequence }
+
+// Collect implements prometheus.Collector.
+func (c replicaCollector) Collect(ch chan<- prometheus.Metric) {
+	for view, seq := range c.replica.Sequences() {
+		ch <- prometheus.MustNewConstMetric(c.sequence, prometheus.GaugeValue, float64(seq), view)
+	}
+}

@@ -1,0 +1,232 @@
+package query
+
+import (
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"rollcall/eventlog"
+)
+
+const (
+	defaultLimit = 100
+	maxLimit     = 1000
+	defaultWait  = 2 * time.Second
+	maxWait      = 30 * time.Second
+	// maxParam bounds a parameter's length. Ids are as long as a provider likes,
+	// but their bodies end at 256 KiB.
+	maxParam = 8 << 10
+)
+
+// paramKind is how a parameter's text is read.
+type paramKind uint8
+
+const (
+	paramText paramKind = iota // not empty
+	paramSearch
+	paramSeq
+	paramLimit
+	paramBool
+	paramEnum
+	paramTime
+	paramDate
+	paramDuration
+	paramWait
+	paramZone
+	paramAsOf
+	paramSort
+	paramCursor
+	paramList // comma list of enum
+)
+
+// param is one parameter of a route.
+type param struct {
+	name   string
+	kind   paramKind
+	inPath bool
+	enum   []string
+	doc    string
+}
+
+// values are the parsed parameters of a request.
+type values struct {
+	text      map[string]string
+	numbers   map[string]uint64
+	bools     map[string]bool
+	times     map[string]eventlog.Time
+	durations map[string]time.Duration
+	lists     map[string][]string
+	zone      *time.Location
+	asOf      *asOf
+}
+
+// asOf is a point in the past: up to a received time, or up to a sequence.
+type asOf struct {
+	at  eventlog.Time
+	seq eventlog.Seq
+}
+
+// parse reads a request's parameters by the route's list. What the list does
+// not name, or names and can't be read, is a 400.
+func parse(params []param, path map[string]string, query url.Values) (*values, error) {
+	v := &values{text: map[string]string{}, numbers: map[string]uint64{}, bools: map[string]bool{}, times: map[string]eventlog.Time{},
+		durations: map[string]time.Duration{}, lists: map[string][]string{}, zone: time.UTC}
+	for name, given := range query {
+		i := slices.IndexFunc(params, func(p param) bool { return p.name == name && !p.inPath })
+		switch {
+		case i < 0:
+			return nil, badRequest("unknown parameter %q; this path takes %s", name, names(params))
+		case len(given) != 1:
+			return nil, badRequest("parameter %s is given %d times", name, len(given))
+		}
+	}
+	for _, p := range params {
+		s, ok := path[p.name], p.inPath
+		if !p.inPath {
+			if given := query[p.name]; len(given) == 1 {
+				s, ok = given[0], true
+			}
+		}
+		if !ok {
+			continue
+		}
+		if len(s) > maxParam {
+			return nil, badRequest("parameter %s is longer than %d bytes", p.name, maxParam)
+		}
+		if !utf8.ValidString(s) {
+			return nil, badRequest("parameter %s is no UTF-8", p.name)
+		}
+		if want := v.set(p, s); want != "" {
+			return nil, badRequest("parameter %s can't be %s; want %s", p.name, strconv.Quote(s[:min(len(s), 64)]), want)
+		}
+	}
+	return v, nil
+}
+
+func names(params []param) string {
+	var all []string
+	for _, p := range params {
+		if !p.inPath {
+			all = append(all, p.name)
+		}
+	}
+	return strings.Join(all, ", ")
+}
+
+// set reads one parameter. It returns what was wanted where s is something else.
+func (v *values) set(p param, s string) (want string) {
+	switch p.kind {
+	case paramSearch, paramCursor:
+		v.text[p.name] = s
+		return ""
+	case paramText, paramSort:
+		v.text[p.name] = s
+		return unless(s != "", "a text that is not empty")
+	case paramEnum:
+		v.text[p.name] = s
+		return unless(slices.Contains(p.enum, s), "one of "+strings.Join(p.enum, ", "))
+	case paramList:
+		v.lists[p.name] = strings.Split(s, ",")
+		for i, e := range v.lists[p.name] {
+			if !slices.Contains(p.enum, e) || slices.Contains(v.lists[p.name][:i], e) {
+				return "some of " + strings.Join(p.enum, ",")
+			}
+		}
+		return ""
+	case paramSeq:
+		n, err := strconv.ParseUint(s, 10, 63)
+		v.numbers[p.name] = n
+		return unless(err == nil, "a sequence, like 42")
+	case paramLimit:
+		n, err := strconv.ParseUint(s, 10, 31)
+		v.numbers[p.name] = n
+		return unless(err == nil && n >= 1 && n <= maxLimit, "a number from 1 to 1000")
+	case paramBool:
+		v.bools[p.name] = s == "true"
+		return unless(s == "true" || s == "false", "true or false")
+	case paramTime:
+		t, ok := parseTime(s)
+		v.times[p.name] = t
+		return unless(ok, "an RFC 3339 time, like 2026-01-31T12:00:00Z")
+	case paramDate:
+		_, err := time.Parse(time.DateOnly, s)
+		v.text[p.name] = s
+		return unless(err == nil, "a date, like 2026-01-31")
+	case paramDuration, paramWait:
+		return v.setDuration(p, s)
+	case paramZone:
+		return v.setZone(s)
+	case paramAsOf:
+		return v.setAsOf(s)
+	}
+	return "another kind"
+}
+
+func unless(ok bool, want string) string {
+	if ok {
+		return ""
+	}
+	return want
+}
+
+func (v *values) setDuration(p param, s string) string {
+	d, err := time.ParseDuration(s)
+	v.durations[p.name] = d
+	if p.kind == paramWait {
+		return unless(err == nil && d >= 0 && d <= maxWait, "a duration up to 30s, like 2s")
+	}
+	return unless(err == nil && d >= 0, "a duration, like 10m or 24h")
+}
+
+func (v *values) setZone(s string) string {
+	const want = "an IANA time zone, like Asia/Kolkata"
+	if s == "" || s == "Local" {
+		return want
+	}
+	zone, err := time.LoadLocation(s)
+	if err != nil {
+		return want
+	}
+	v.zone = zone
+	return ""
+}
+
+func (v *values) setAsOf(s string) string {
+	if n, err := strconv.ParseUint(s, 10, 63); err == nil {
+		v.asOf = &asOf{seq: eventlog.Seq(n)}
+		return ""
+	}
+	t, ok := parseTime(s)
+	v.asOf = &asOf{at: t}
+	return unless(ok, "a sequence or an RFC 3339 time")
+}
+
+// parseTime reads an RFC 3339 time or, as midnight UTC, a date.
+func parseTime(s string) (eventlog.Time, bool) {
+	if len(s) == len(time.DateOnly) {
+		s += "T00:00:00Z"
+	}
+	t, ok := eventlog.ParseTime(s)
+	return t, ok && !t.IsZero()
+}
+
+// limit is how many items a page holds.
+func (v *values) limit() int {
+	if n, ok := v.numbers["limit"]; ok {
+		return int(n)
+	}
+	return defaultLimit
+}
+
+// wait is how long to wait for minSequence.
+func (v *values) wait() time.Duration {
+	if d, ok := v.durations["wait"]; ok {
+		return d
+	}
+	return defaultWait
+}
+
+func (v *values) minSequence() eventlog.Seq { return eventlog.Seq(v.numbers["minSequence"]) }

@@ -1,0 +1,178 @@
+package query
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"rollcall/eventlog"
+)
+
+// ratioScale turns an attendance ratio into an integer to sort by.
+const ratioScale = 1_000_000_000_000
+
+// participants joins each participant with the session, for the ratio.
+func (a *API) participants(s *snapshot) *listing {
+	l := &listing{
+		from: s.table(viewAttendance) + " s JOIN " + s.table(viewSessions) + " m ON m.sessionId = s.sessionId",
+		// A person has one document in a session.
+		id: "s.participantId", orders: ordersOf("s", participantFields()), fallback: "participantId",
+		extra: []string{"m.durationSeconds", "s.attendedSeconds"},
+	}
+	l.orders["attendanceRatio"] = order{expr: fmt.Sprintf(
+		"CASE WHEN m.durationSeconds > 0 THEN CAST(MIN(1.0, 1.0 * s.attendedSeconds / m.durationSeconds) * %d AS INTEGER) ELSE -1 END", ratioScale)}
+	return l
+}
+
+func (a *API) listParticipants(ctx context.Context, c *call) (ans *answer, err error) {
+	if c.asOf != nil {
+		return a.participantsAsOf(ctx, c)
+	}
+	err = a.replica.read(ctx, c.route.views, c.values, func(s *snapshot) error {
+		if err := a.knownSession(ctx, s, c.text["sessionId"]); err != nil {
+			return err
+		}
+		l := a.participants(s)
+		l.filter("s.sessionId = ?", c.text["sessionId"])
+		p, err := l.page(ctx, s, c.values, c.key)
+		if err != nil {
+			return err
+		}
+		for i := range p.items {
+			it := &p.items[i]
+			it.doc = splice(it.doc, "attendanceRatio", ratioOf(it.extra[0], it.extra[1]))
+		}
+		ans = &answer{page: p, sequence: s.sequence(c.route.views)}
+		return nil
+	})
+	return ans, err
+}
+
+// personSessions lists the sessions that a person was in: the person's
+// participant documents, each with a short form of its session.
+func (a *API) personSessions(ctx context.Context, c *call) (ans *answer, err error) {
+	err = a.replica.read(ctx, c.route.views, c.values, func(s *snapshot) error {
+		l := a.participants(s)
+		l.id = "s.sessionId"
+		l.extra = append(l.extra, "m.doc")
+		l.orders["startedAt"] = order{expr: "m.startedAt"}
+		l.fallback = "-startedAt"
+		l.filter("s.participantId = ?", c.text["participantId"])
+		if t, ok := c.times["from"]; ok {
+			l.filter("m.startedAt >= ?", int64(t))
+		}
+		if t, ok := c.times["to"]; ok {
+			l.filter("m.startedAt < ?", int64(t))
+		}
+		p, err := l.page(ctx, s, c.values, c.key)
+		if err != nil {
+			return err
+		}
+		if len(p.items) == 0 && c.text["cursor"] == "" {
+			if err := a.knownPerson(ctx, s, c.text["participantId"]); err != nil {
+				return err
+			}
+		}
+		for i := range p.items {
+			it := &p.items[i]
+			short, err := shortSession([]byte(it.extra[2]))
+			if err != nil {
+				return err
+			}
+			it.doc = splice(it.doc, "attendanceRatio", ratioOf(it.extra[0], it.extra[1]), "session", short)
+		}
+		ans = &answer{page: p, sequence: s.sequence(c.route.views)}
+		return nil
+	})
+	return ans, err
+}
+
+// sessionRef is what a person's history says of each session.
+type sessionRef struct {
+	SessionID       string            `json:"sessionId"`
+	MeetingID       *string           `json:"meetingId"`
+	Title           *string           `json:"title"`
+	Status          string            `json:"status"`
+	StartedAt       eventlog.Time     `json:"startedAt"`
+	EndedAt         eventlog.Time     `json:"endedAt"`
+	DurationSeconds *eventlog.Seconds `json:"durationSeconds"`
+}
+
+func sessionRefFields() []field {
+	var some []field
+	for _, f := range sessionFields() {
+		switch f.name {
+		case "sessionId", "meetingId", "title", "status", "startedAt", "endedAt", "durationSeconds":
+			some = append(some, f)
+		}
+	}
+	return some
+}
+
+// personFields are the members of a person's session.
+func personFields() []field {
+	return append(participantFields(), field{name: "session", kind: kindObject, schema: documentSchema(sessionRefFields()),
+		csv: &csvField{names: []string{"meetingId", "title", "status", "startedAt", "endedAt", "durationSeconds"}, cells: sessionCells}})
+}
+
+func sessionCells(raw jsontext.Value) []string {
+	cells, err := csvCells(sessionRefFields()[1:], raw)
+	if err != nil {
+		return make([]string, 6)
+	}
+	return cells
+}
+
+func shortSession(doc []byte) ([]byte, error) {
+	var ref sessionRef
+	if err := json.Unmarshal(doc, &ref); err != nil {
+		return nil, fmt.Errorf("read session: %w", err)
+	}
+	return json.Marshal(ref)
+}
+
+// knownSession is a 404 where no such session is.
+func (a *API) knownSession(ctx context.Context, s *snapshot, id string) error {
+	return exists(ctx, s, notFound("no session %q", id), "SELECT 1 FROM "+s.table(viewSessions)+" WHERE sessionId = ? LIMIT 1", id)
+}
+
+func (a *API) knownPerson(ctx context.Context, s *snapshot, id string) error {
+	return exists(ctx, s, notFound("no participant %q", id), "SELECT 1 FROM "+s.table(viewAttendance)+" WHERE participantId = ? LIMIT 1", id)
+}
+
+func exists(ctx context.Context, s *snapshot, missing error, query string, args ...any) error {
+	found := false
+	err := s.each(ctx, func(rows *sql.Rows) error {
+		found = true
+		var one int
+		return rows.Scan(&one)
+	}, query, args...)
+	if err == nil && !found {
+		return missing
+	}
+	return err
+}
+
+// ratioOf is attendanceRatio from the columns' texts, in microseconds.
+func ratioOf(duration, attended string) []byte {
+	var d, n int64
+	if _, err := fmt.Sscan(duration, &d); err != nil || d <= 0 {
+		return []byte("null")
+	}
+	if _, err := fmt.Sscan(attended, &n); err != nil {
+		return []byte("null")
+	}
+	return ratioJSON(eventlog.Seconds(n), eventlog.Seconds(d))
+}
+
+func ratioJSON(attended, duration eventlog.Seconds) []byte {
+	b, err := json.Marshal(min(1, float64(attended)/float64(duration)))
+	if err != nil || strings.HasPrefix(string(b), "-") {
+		return []byte("null")
+	}
+	return b
+}

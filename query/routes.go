@@ -1,0 +1,118 @@
+package query
+
+// shared are the parameters that every path takes.
+func shared() []param {
+	return []param{
+		{name: "minSequence", kind: paramSeq, doc: "Answer only from views that hold this record: the Rollcall-Sequence of a webhook's answer."},
+		{name: "wait", kind: paramWait, doc: "How long to wait for minSequence (default 2s, at most 30s); then 504."},
+	}
+}
+
+// with appends the shared parameters.
+func with(params ...param) []param { return append(params, shared()...) }
+
+// listWith appends those of every list too.
+func listWith(params ...param) []param {
+	return with(append(params,
+		param{name: "limit", kind: paramLimit, doc: "Items on a page: 100 unless given, at most 1000."},
+		param{name: "cursor", kind: paramCursor, doc: "nextCursor of the page before, with the same parameters."},
+		param{name: "sort", kind: paramSort, doc: "A scalar field to sort by, with - in front for descending order."},
+		param{name: "format", kind: paramEnum, enum: []string{"json", "csv"}, doc: "The form of the answer, like the Accept header."},
+	)...)
+}
+
+func pathParam(name string) param {
+	return param{name: name, kind: paramText, inPath: true}
+}
+
+func textParam(name, doc string) param { return param{name: name, kind: paramText, doc: doc} }
+
+func sessionFilters() []param {
+	return []param{
+		textParam("meetingId", "Sessions of this meeting."),
+		textParam("organizerId", "Sessions of this organizer."),
+		textParam("participantId", "Sessions that this participant was in."),
+		{name: "from", kind: paramTime, doc: "Started at or after this time."},
+		{name: "to", kind: paramTime, doc: "Started before this time."},
+		{name: "q", kind: paramSearch, doc: "Text in the title or an id, whatever the letter case."},
+	}
+}
+
+func asOfParam() param {
+	return param{name: "asOf", kind: paramAsOf, doc: "From the records received up to this time, or up to this sequence."}
+}
+
+// table is the whole API.
+func (a *API) table() []*route {
+	status := param{name: "status", kind: paramEnum, enum: []string{"LIVE", "ENDED"}}
+	stale := param{name: "stale", kind: paramBool, doc: "Only sessions that are stale, or only those that are not."}
+	staleToo := param{name: "stale", kind: paramBool, doc: "true: stale sessions too."}
+	withPeople := append(sessionViews(), viewAttendance)
+	participantViews := []string{viewSessions, viewAttendance}
+	return append([]*route{
+		{path: "/v1/sessions", id: "listSessions", summary: "Sessions", params: listWith(append(sessionFilters(), status, stale)...),
+			item: "Session", fields: sessionFields(), list: true, views: withPeople, answer: a.listSessions},
+		{path: "/v1/sessions/{sessionId}", id: "getSession", summary: "One session", params: with(pathParam("sessionId"), asOfParam()),
+			item: "Session", fields: sessionFields(), views: sessionViews(), answer: a.session},
+		{path: "/v1/meetings/live", id: "listLiveMeetings", summary: "The sessions that go on now, stale ones left out",
+			params: listWith(append(sessionFilters(), staleToo)...), item: "Session", fields: sessionFields(), list: true,
+			views: withPeople, answer: a.liveSessions},
+		{path: "/v1/sessions/{sessionId}/participants", id: "listParticipants", summary: "A session's participants",
+			params: listWith(pathParam("sessionId"), asOfParam()), item: "Participant", fields: participantFields(), list: true,
+			views: participantViews, answer: a.listParticipants},
+		{path: "/v1/participants/{participantId}/sessions", id: "listParticipantSessions", summary: "The sessions that a person was in",
+			params: listWith(pathParam("participantId"), param{name: "from", kind: paramTime, doc: "Started at or after this time."},
+				param{name: "to", kind: paramTime, doc: "Started before this time."}),
+			item: "ParticipantSession", fields: personFields(), list: true, views: participantViews, answer: a.personSessions},
+	}, a.moreRoutes()...)
+}
+
+func (a *API) moreRoutes() []*route {
+	days := []param{
+		{name: "from", kind: paramDate, doc: "First day, in the time zone."},
+		{name: "to", kind: paramDate, doc: "The day behind the last one."},
+		{name: "groupBy", kind: paramList, enum: []string{"day", "organizer"}, doc: "What a row is for (default day,organizer)."},
+		{name: "timezone", kind: paramZone, doc: "The IANA time zone in which days begin (default UTC)."},
+	}
+	return []*route{
+		{path: "/v1/recordings", id: "listRecordings", summary: "Recordings", params: listWith(
+			textParam("status", "Recordings in this state."), textParam("sessionId", "Recordings of this session."),
+			textParam("meetingId", "Recordings of this meeting."),
+			param{name: "stuckFor", kind: paramDuration, doc: "Not final, and no event for so long."},
+			param{name: "expiresWithin", kind: paramDuration, doc: "The download link is valid, and ends within this time."}),
+			item: "Recording", fields: recordingFields(), list: true, views: []string{viewRecordings}, answer: a.listRecordings},
+		{path: "/v1/recordings/{recordingId}", id: "getRecording", summary: "One recording", params: with(pathParam("recordingId")),
+			item: "Recording", fields: recordingFields(), views: []string{viewRecordings}, answer: a.recording},
+		{path: "/v1/livestreams", id: "listLivestreams", summary: "Livestreams", params: listWith(
+			textParam("status", "Livestreams in this state."), textParam("meetingId", "Livestreams of this meeting.")),
+			item: "Livestream", fields: livestreamFields(), list: true, views: []string{viewLivestreams}, answer: a.listLivestreams},
+		{path: "/v1/livestreams/{streamId}", id: "getLivestream", summary: "One livestream", params: with(pathParam("streamId")),
+			item: "Livestream", fields: livestreamFields(), views: []string{viewLivestreams}, answer: a.livestream},
+		{path: "/v1/usage", id: "listUsage", summary: "What was used, by day and organizer", params: listWith(days...),
+			item: "UsageRow", fields: usageFields(), list: true, views: []string{viewUsage, viewRecordings}, answer: a.usage},
+		{path: "/v1/projections", id: "listProjections", summary: "How far the projections are", params: listWith(),
+			item: "Projection", fields: projectionFields(), list: true, answer: a.projections},
+		{path: "/v1/events", id: "listEvents", summary: "The log's records", params: eventParams(),
+			item: "Event", fields: eventFields(), list: true, answer: a.listEvents},
+		{path: "/v1/sessions/{sessionId}/events", id: "listSessionEvents", summary: "The records of a session", params: eventParams(pathParam("sessionId")),
+			item: "Event", fields: eventFields(), list: true, views: []string{viewSessions}, answer: a.sessionEvents},
+		{path: "/v1/changes", id: "streamChanges", summary: "What changes in the views, as server-sent events", stream: a.changes,
+			params: with(param{name: "views", kind: paramList, enum: allViews(), doc: "The views to watch (default all)."})},
+		{path: "/openapi.json", id: "getOpenAPI", summary: "This description", params: shared(), answer: a.openapi},
+	}
+}
+
+// eventParams are those of a list of records, whose only order is the log's.
+func eventParams(params ...param) []param {
+	return append(params, append([]param{
+		{name: "after", kind: paramSeq, doc: "Records behind this sequence."},
+		{name: "limit", kind: paramLimit, doc: "Items on a page: 100 unless given, at most 1000."},
+		{name: "cursor", kind: paramCursor, doc: "nextCursor of the page before, with the same parameters."},
+		{name: "sort", kind: paramEnum, enum: []string{"sequence"}, doc: "The log's order, the only one."},
+		{name: "format", kind: paramEnum, enum: []string{"json", "csv"}, doc: "The form of the answer, like the Accept header."},
+	}, shared()...)...)
+}
+
+func allViews() []string {
+	return []string{viewSessions, viewAttendance, viewRecordings, viewArtifacts, viewLivestreams, viewUsage}
+}

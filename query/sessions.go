@@ -1,0 +1,231 @@
+package query
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+
+	"rollcall/eventlog"
+)
+
+// sessionViews are what a Session with its asked fields is answered from.
+func sessionViews() []string { return []string{viewSessions, viewRecordings, viewArtifacts} }
+
+// superseded is the SQL of supersededBy: the meeting's next session by
+// startedAt, then id, where this one is LIVE; else ”.
+func superseded(table string) string {
+	return `CASE WHEN s.status = 'LIVE' AND s.meetingId <> '' THEN COALESCE((SELECT n.sessionId FROM ` + table + ` n
+		WHERE n.meetingId = s.meetingId AND (n.startedAt, n.sessionId) > (s.startedAt, s.sessionId)
+		ORDER BY n.startedAt, n.sessionId LIMIT 1), '') ELSE '' END`
+}
+
+// stale is the SQL of stale, 0 or 1.
+func (a *API) stale(table string, c *call) string {
+	cutoff := eventlog.TimeOf(c.now.Add(-a.config.StaleAfter))
+	return fmt.Sprintf("(s.status = 'LIVE' AND (s.lastEventAt <= %d OR (%s) <> ''))", int64(cutoff), superseded(table))
+}
+
+// sessions is the list that all questions about sessions start from.
+func (a *API) sessions(s *snapshot, c *call) *listing {
+	table := s.table(viewSessions)
+	l := &listing{from: table + " s", id: "s.sessionId", orders: ordersOf("s", sessionFields()), fallback: "-startedAt"}
+	l.orders["supersededBy"] = order{expr: superseded(table), text: true}
+	l.orders["stale"] = order{expr: a.stale(table, c)}
+	l.orders["organizerId"] = order{expr: "s.organizerId", text: true}
+	l.orders["organizerName"] = order{expr: "s.organizerName", text: true}
+	l.extra = []string{superseded(table), a.stale(table, c)}
+	return l
+}
+
+func (a *API) listSessions(ctx context.Context, c *call) (ans *answer, err error) {
+	err = a.replica.read(ctx, c.route.views, c.values, func(s *snapshot) error {
+		l := a.sessions(s, c)
+		if err := a.filterSessions(ctx, s, c, l); err != nil {
+			return err
+		}
+		p, err := l.page(ctx, s, c.values, c.key)
+		if err != nil {
+			return err
+		}
+		ans = &answer{page: p, sequence: s.sequence(c.route.views)}
+		return a.addAsked(ctx, s, p.items)
+	})
+	return ans, err
+}
+
+// liveSessions lists what goes on now.
+func (a *API) liveSessions(ctx context.Context, c *call) (*answer, error) {
+	c.text["status"] = "LIVE"
+	if !c.bools["stale"] {
+		c.bools["stale"] = false
+	} else {
+		delete(c.bools, "stale") // those too
+	}
+	return a.listSessions(ctx, c)
+}
+
+func (a *API) filterSessions(ctx context.Context, s *snapshot, c *call, l *listing) error {
+	for _, name := range []string{"status", "meetingId", "organizerId"} {
+		if v := c.text[name]; v != "" {
+			l.filter("s."+name+" = ?", v)
+		}
+	}
+	if id := c.text["participantId"]; id != "" {
+		l.filter("s.sessionId IN (SELECT p.sessionId FROM "+s.table(viewAttendance)+" p WHERE p.participantId = ?)", id)
+	}
+	if t, ok := c.times["from"]; ok {
+		l.filter("s.startedAt >= ?", int64(t))
+	}
+	if t, ok := c.times["to"]; ok {
+		l.filter("s.startedAt < ?", int64(t))
+		l.filter("s.startedAt > 0")
+	}
+	if want, ok := c.bools["stale"]; ok {
+		condition := a.stale(s.table(viewSessions), c)
+		if !want {
+			condition = "NOT " + condition
+		}
+		l.filter(condition)
+	}
+	if q := c.text["q"]; q != "" {
+		return l.search(ctx, s, q)
+	}
+	return nil
+}
+
+// searchFew is up to how many hits the trigram index leads a search. With more,
+// going through the list in its order finds a page sooner; see
+// docs/perf/query.txt.
+const searchFew = 2000
+
+// search limits the list to sessions whose title or ids contain q, whatever the
+// letter case.
+func (l *listing) search(ctx context.Context, s *snapshot, q string) error {
+	q = searchText(q)
+	table := s.table(viewSessions)
+	if match := trigrams(q); match != "" {
+		var hits int
+		err := s.each(ctx, func(rows *sql.Rows) error { return rows.Scan(&hits) },
+			"SELECT count(*) FROM (SELECT 1 FROM "+table+"_fts WHERE search MATCH ? LIMIT ?)", match, searchFew+1)
+		if err != nil {
+			return err
+		}
+		if hits <= searchFew {
+			l.filter("s.id IN (SELECT rowid FROM "+table+"_fts WHERE search MATCH ?)", match)
+		}
+	}
+	// Which trigrams a text has says nothing of their order, and q may not
+	// reach from one text into the next.
+	for part := range strings.SplitSeq(q, "\n") {
+		l.filter("instr(s.search, ?) > 0", part)
+	}
+	return nil
+}
+
+// trigrams is the FTS5 query for texts that have all trigrams of q; "" where q
+// is too short for one.
+func trigrams(q string) string {
+	runes := []rune(q)
+	var terms []string
+	for i := 0; i+3 <= len(runes) && len(terms) < 16; i++ {
+		t := string(runes[i : i+3])
+		if strings.ContainsAny(t, "\x00\n\uFFFD") {
+			return ""
+		}
+		terms = append(terms, `"`+strings.ReplaceAll(t, `"`, `""`)+`"`)
+	}
+	return strings.Join(terms, " AND ")
+}
+
+func (a *API) session(ctx context.Context, c *call) (ans *answer, err error) {
+	if c.asOf != nil {
+		return a.sessionAsOf(ctx, c)
+	}
+	err = a.replica.read(ctx, c.route.views, c.values, func(s *snapshot) error {
+		it, err := a.oneSession(ctx, s, c)
+		if err != nil {
+			return err
+		}
+		ans = &answer{doc: it.doc, sequence: s.sequence(c.route.views)}
+		return nil
+	})
+	return ans, err
+}
+
+// oneSession reads a session with its asked fields, or says that there is none.
+func (a *API) oneSession(ctx context.Context, s *snapshot, c *call) (item, error) {
+	l := a.sessions(s, c)
+	l.filter("s.sessionId = ?", c.text["sessionId"])
+	q := reader{listing: l, by: l.orders["sessionId"], snapshot: s, want: 1}
+	if err := q.run(ctx, "", nil); err != nil {
+		return item{}, err
+	}
+	if len(q.items) == 0 {
+		return item{}, notFound("no session %q", c.text["sessionId"])
+	}
+	err := a.addAsked(ctx, s, q.items)
+	return q.items[0], err
+}
+
+// addAsked adds the asked fields to sessions.
+func (a *API) addAsked(ctx context.Context, s *snapshot, items []item) error {
+	if len(items) == 0 {
+		return nil
+	}
+	ids := make([]any, len(items))
+	for i, it := range items {
+		ids[i] = it.id
+	}
+	in := "(?" + strings.Repeat(", ?", len(ids)-1) + ")"
+	recordings := make(map[string][]byte, len(items))
+	err := s.each(ctx, func(rows *sql.Rows) error {
+		var session, id, status string
+		if err := rows.Scan(&session, &id, &status); err != nil {
+			return err
+		}
+		recordings[session] = appendRef(recordings[session], id, status)
+		return nil
+	}, "SELECT sessionId, recordingId, status FROM "+s.table(viewRecordings)+" WHERE sessionId IN "+in+" ORDER BY recordingId", ids...)
+	if err != nil {
+		return err
+	}
+	artifacts := make(map[string][]byte, len(items))
+	err = s.each(ctx, func(rows *sql.Rows) error {
+		var session string
+		var doc []byte
+		if err := rows.Scan(&session, &doc); err != nil {
+			return err
+		}
+		artifacts[session] = doc
+		return nil
+	}, "SELECT sessionId, doc FROM "+s.table(viewArtifacts)+" WHERE sessionId IN "+in, ids...)
+	if err != nil {
+		return err
+	}
+	for i := range items {
+		it := &items[i]
+		it.doc = withAsked(it.doc, recordings[it.id], artifacts[it.id], it.extra[0], it.extra[1] == "1")
+	}
+	return nil
+}
+
+func appendRef(b []byte, id, status string) []byte {
+	if len(b) > 0 {
+		b = append(b, ',')
+	}
+	b = append(b, `{"recordingId":`...)
+	b = append(b, quote(id)...)
+	b = append(b, `,"status":`...)
+	b = append(b, quoteOrNull(status)...)
+	return append(b, '}')
+}
+
+// withAsked completes a Session. refs are the elements of recordings.
+func withAsked(doc, refs, artifacts []byte, supersededBy string, stale bool) []byte {
+	if artifacts == nil {
+		artifacts = []byte("null")
+	}
+	all := append(append([]byte{'['}, refs...), ']')
+	return splice(doc, "recordings", all, "artifacts", artifacts, "supersededBy", quoteOrNull(supersededBy), "stale", boolJSON(stale))
+}

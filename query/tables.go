@@ -1,0 +1,240 @@
+package query
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"rollcall/eventlog"
+	"rollcall/projector/viewstore"
+)
+
+// viewsDDL makes the one table that says how far each view is.
+const viewsDDL = `CREATE TABLE IF NOT EXISTS views (
+	view TEXT PRIMARY KEY, number INTEGER NOT NULL, bucket TEXT NOT NULL, generation INTEGER NOT NULL, version TEXT NOT NULL,
+	revision INTEGER NOT NULL, storedAt INTEGER NOT NULL, sequence INTEGER NOT NULL, parked INTEGER NOT NULL,
+	loaded INTEGER NOT NULL, loadedRevision INTEGER NOT NULL, forgotten INTEGER NOT NULL
+) WITHOUT ROWID`
+
+// table says how a view is kept: a row a document, with the document's scalar
+// fields as columns beside it. Each generation has its own table, <view>_<n>.
+type table struct {
+	view    string
+	columns []column
+	// indexes are column lists; made after the first load.
+	indexes []string
+	// search names the columns that the trigram index covers; nil: none.
+	search []string
+}
+
+// column is one extracted value.
+type column struct {
+	name string
+	kind kind
+	// from, where set, derives the value from the document's members.
+	from func(found map[string]jsontext.Value) any
+}
+
+func columnsOf(fields []field) []column {
+	var cols []column
+	for _, f := range fields {
+		if f.stored() {
+			cols = append(cols, column{name: f.name, kind: f.kind})
+		}
+	}
+	return cols
+}
+
+func viewTables() []*table {
+	sessions := append(columnsOf(sessionFields()),
+		column{name: "organizerId", kind: kindText, from: func(found map[string]jsontext.Value) any { return organizer(found["organizer"]).ID }},
+		column{name: "organizerName", kind: kindText, from: func(found map[string]jsontext.Value) any { return organizer(found["organizer"]).Name }})
+	return []*table{
+		{view: viewSessions, columns: sessions, search: []string{"title", "sessionId", "meetingId"}, indexes: []string{
+			"startedAt", "sessionId", "meetingId, startedAt, sessionId", "organizerId, startedAt", "status, startedAt",
+			"title", "endedAt", "lastEventAt", "durationSeconds", "participantSeconds", "uniqueParticipants", "maxConcurrentParticipants",
+		}},
+		{view: viewAttendance, columns: columnsOf(participantFields()), indexes: []string{"sessionId, participantId", "participantId"}},
+		{view: viewRecordings, columns: columnsOf(recordingFields()), indexes: []string{
+			"startedAt", "recordingId", "sessionId", "meetingId", "status, startedAt", "lastEventAt", "downloadUrlExpiresAt",
+		}},
+		{view: viewArtifacts, columns: columnsOf(artifactFields()), indexes: []string{"sessionId"}},
+		{view: viewLivestreams, columns: columnsOf(livestreamFields()), indexes: []string{"streamId"}},
+		usageView(),
+	}
+}
+
+// name is the table that holds the view's rows.
+func (t *table) name(number int) string { return fmt.Sprintf("%s_%d", t.view, number) }
+
+// create makes an empty table without the indexes that only readers need.
+func (t *table) create(number int) []string {
+	name := t.name(number)
+	var b strings.Builder
+	fmt.Fprintf(&b, "CREATE TABLE %s (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, rev INTEGER NOT NULL, seq INTEGER NOT NULL", name)
+	for _, c := range t.columns {
+		typ := "INTEGER"
+		if c.kind == kindText {
+			typ = "TEXT"
+		}
+		fmt.Fprintf(&b, ", %s %s NOT NULL", c.name, typ)
+	}
+	if t.search != nil {
+		b.WriteString(", search TEXT NOT NULL")
+	}
+	b.WriteString(", doc BLOB NOT NULL)")
+	return []string{
+		b.String(),
+		fmt.Sprintf("CREATE TABLE %s_gone (key TEXT PRIMARY KEY, rev INTEGER NOT NULL, seq INTEGER NOT NULL) WITHOUT ROWID", name),
+	}
+}
+
+// finish makes what readers need, once the table is filled.
+func (t *table) finish(number int) []string {
+	name := t.name(number)
+	ddl := []string{
+		fmt.Sprintf("CREATE INDEX %s_rev ON %s (rev)", name, name),
+		fmt.Sprintf("CREATE INDEX %s_gone_rev ON %s_gone (rev)", name, name),
+	}
+	for i, columns := range t.indexes {
+		ddl = append(ddl, fmt.Sprintf("CREATE INDEX %s_i%d ON %s (%s)", name, i, name, columns))
+	}
+	if t.search != nil {
+		ddl = append(ddl,
+			// Single trigrams suffice, since matches are checked against the row:
+			// detail=none and no content keep the index at a third of the size.
+			fmt.Sprintf("CREATE VIRTUAL TABLE %s_fts USING fts5(search, tokenize='trigram', content='', contentless_delete=1, detail=none)", name),
+			fmt.Sprintf("INSERT INTO %s_fts (rowid, search) SELECT id, search FROM %s", name, name))
+	}
+	return ddl
+}
+
+// drop removes a generation's tables.
+func (t *table) drop(number int) []string {
+	name := t.name(number)
+	return []string{
+		"DROP TABLE IF EXISTS " + name, "DROP TABLE IF EXISTS " + name + "_gone", "DROP TABLE IF EXISTS " + name + "_fts",
+	}
+}
+
+// put is the statement that stores a row; its arguments are those of row.
+func (t *table) put(number int) string {
+	names := []string{"key", "rev", "seq"}
+	for _, c := range t.columns {
+		names = append(names, c.name)
+	}
+	if t.search != nil {
+		names = append(names, "search")
+	}
+	names = append(names, "doc")
+	sets := make([]string, 0, len(names)-1)
+	for _, n := range names[1:] {
+		sets = append(sets, n+" = excluded."+n)
+	}
+	return fmt.Sprintf("INSERT INTO %s (%s) VALUES (?%s) ON CONFLICT (key) DO UPDATE SET %s RETURNING id",
+		t.name(number), strings.Join(names, ", "), strings.Repeat(", ?", len(names)-1), strings.Join(sets, ", "))
+}
+
+// row extracts the arguments of put. searched is the text that q looks in.
+func (t *table) row(c viewstore.Change, seq eventlog.Seq) (args []any, searched string, err error) {
+	found := make(map[string]jsontext.Value, 24)
+	err = members(c.Value, func(name string, value jsontext.Value) { found[name] = slices.Clone(value) })
+	if err != nil {
+		return nil, "", fmt.Errorf("document %s of view %s: %w", c.Key, t.view, err)
+	}
+	args = append(args, c.Key, int64(c.Revision), int64(seq))
+	for _, col := range t.columns {
+		v := any(nil)
+		if col.from != nil {
+			v = col.from(found)
+		} else {
+			v = columnValue(col.kind, found[col.name])
+		}
+		args = append(args, v)
+	}
+	if t.search != nil {
+		parts := make([]string, len(t.search))
+		for i, name := range t.search {
+			parts[i] = text(found[name])
+		}
+		searched = searchText(strings.Join(parts, "\n"))
+		args = append(args, searched)
+	}
+	return append(args, c.Value), searched, nil
+}
+
+// searchText is the form in which texts are compared by q: letter case does not
+// count. The tokenizer ends a text at a NUL, so there is none.
+func searchText(s string) string { return strings.ToLower(strings.ReplaceAll(s, "\x00", "\uFFFD")) }
+
+func readStates(ctx context.Context, tx *sql.Tx) (map[string]viewState, error) {
+	rows, err := tx.QueryContext(ctx, `SELECT view, number, bucket, generation, version, revision, storedAt, sequence, parked, loaded, loadedRevision, forgotten FROM views`)
+	if err != nil {
+		return nil, fmt.Errorf("read replica's positions: %w", err)
+	}
+	defer rows.Close()
+	states := make(map[string]viewState, 8)
+	for rows.Next() {
+		var s viewState
+		var storedAt int64
+		if err := rows.Scan(&s.View, &s.Table, &s.Bucket, &s.Generation, &s.Version, &s.Revision, &storedAt, &s.Sequence, &s.Parked,
+			&s.Loaded, &s.LoadedRevision, &s.Forgotten); err != nil {
+			return nil, fmt.Errorf("read replica's positions: %w", err)
+		}
+		s.StoredAt = time.Unix(0, storedAt)
+		states[s.View] = s
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read replica's positions: %w", err)
+	}
+	return states, nil
+}
+
+func storeState(ctx context.Context, tx *sql.Tx, s viewState) error {
+	_, err := tx.ExecContext(ctx, `INSERT OR REPLACE INTO views (view, number, bucket, generation, version, revision, storedAt, sequence, parked, loaded, loadedRevision, forgotten)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, s.View, s.Table, s.Bucket, s.Generation, s.Version, int64(s.Revision), s.StoredAt.UnixNano(), int64(s.Sequence), s.Parked,
+		int64(s.Loaded), int64(s.LoadedRevision), int64(s.Forgotten))
+	if err != nil {
+		return fmt.Errorf("store replica's position: %w", err)
+	}
+	return nil
+}
+
+// dropOrphans removes tables that no view has in force: loads that broke off.
+func dropOrphans(ctx context.Context, tx *sql.Tx, states map[string]viewState) error {
+	for _, t := range viewTables() {
+		rows, err := tx.QueryContext(ctx, `SELECT name FROM sqlite_master WHERE type = 'table' AND name GLOB ?`, t.view+"_[0-9]*")
+		if err != nil {
+			return fmt.Errorf("prepare replica: %w", err)
+		}
+		var numbers []int
+		for rows.Next() {
+			var name string
+			var n int
+			if err := rows.Scan(&name); err != nil {
+				rows.Close()
+				return fmt.Errorf("prepare replica: %w", err)
+			}
+			if _, err := fmt.Sscanf(name, t.view+"_%d", &n); err == nil && name == t.name(n) && n != states[t.view].Table {
+				numbers = append(numbers, n)
+			}
+		}
+		rows.Close()
+		if err := rows.Err(); err != nil {
+			return fmt.Errorf("prepare replica: %w", err)
+		}
+		for _, n := range numbers {
+			for _, ddl := range t.drop(n) {
+				if _, err := tx.ExecContext(ctx, ddl); err != nil {
+					return fmt.Errorf("prepare replica: %w", err)
+				}
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,164 @@
+package query
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"iter"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"rollcall/eventlog"
+	"rollcall/projections"
+)
+
+// maxUsageDays bounds the days of one question, since each costs a step.
+const maxUsageDays = 40_000
+
+// usageView keeps the usage view: what each session adds to usage rows. The
+// time that it covers decides whether a question reads it.
+func usageView() *table {
+	covered := func(last bool) func(found map[string]jsontext.Value) any {
+		return func(found map[string]jsontext.Value) any {
+			begin, end := usageSpan(found)
+			if last {
+				return int64(end)
+			}
+			return int64(begin)
+		}
+	}
+	return &table{view: viewUsage, columns: []column{
+		{name: "sessionId", kind: kindText}, {name: "startedAt", kind: kindTime},
+		{name: "begins", kind: kindTime, from: covered(false)}, {name: "ends", kind: kindTime, from: covered(true)},
+	}, indexes: []string{"sessionId", "begins", "ends"}}
+}
+
+// usageSpan is the time from a session's first slot, or start, to the end of
+// its last slot.
+func usageSpan(found map[string]jsontext.Value) (begin, end eventlog.Time) {
+	var seconds int64
+	var slots []projections.UsageSlot
+	if found["startedAt"] != nil && begin.UnmarshalJSON(found["startedAt"]) != nil {
+		begin = 0
+	}
+	end = begin
+	if json.Unmarshal(found["slotSeconds"], &seconds) != nil || json.Unmarshal(found["slots"], &slots) != nil || len(slots) == 0 {
+		return begin, end
+	}
+	length := eventlog.Seconds(seconds) * eventlog.Second
+	at := func(slot int64) eventlog.Time { return eventlog.TimeOfUnixMicro(slot * int64(length)) }
+	first, last := at(slots[0].Slot), at(slots[len(slots)-1].Slot+1)
+	if begin == 0 {
+		return first, last
+	}
+	return min(begin, first), max(end, last)
+}
+
+// usage answers usage rows.
+func (a *API) usage(ctx context.Context, c *call) (ans *answer, err error) {
+	q := projections.UsageQuery{Zone: c.zone, ByDay: true, ByOrganizer: true}
+	if by, ok := c.lists["groupBy"]; ok {
+		q.ByDay, q.ByOrganizer = false, false
+		for _, g := range by {
+			q.ByDay = q.ByDay || g == "day"
+			q.ByOrganizer = q.ByOrganizer || g == "organizer"
+		}
+	}
+	err = a.replica.read(ctx, c.route.views, c.values, func(s *snapshot) error {
+		if err := a.usageDays(ctx, s, c, &q); err != nil {
+			return err
+		}
+		rows, err := usageRows(ctx, s, q)
+		if err != nil {
+			return err
+		}
+		items := make([]item, len(rows))
+		for i := range rows {
+			items[i] = item{id: rows[i].Day.String() + "\n" + rows[i].Organizer.ID + "\n" + rows[i].Organizer.Name, doc: rows[i].AppendJSON(nil)}
+		}
+		p, err := pageOf(items, usageFields(), "day", c.values, c.key)
+		if err != nil {
+			return err
+		}
+		ans = &answer{page: p, sequence: s.sequence(c.route.views)}
+		return nil
+	})
+	return ans, err
+}
+
+// usageDays sets the days of a question: those asked for, or all that something
+// happened on.
+func (a *API) usageDays(ctx context.Context, s *snapshot, c *call, q *projections.UsageQuery) error {
+	var first, last eventlog.Time
+	err := s.each(ctx, func(rows *sql.Rows) error { return rows.Scan(&first, &last) },
+		"SELECT COALESCE(MIN(t), 0), COALESCE(MAX(u), 0) FROM (SELECT MIN(begins) AS t, MAX(ends) AS u FROM "+s.table(viewUsage)+
+			" WHERE begins > 0 UNION ALL SELECT MIN(startedAt), MAX(stoppedAt) FROM "+s.table(viewRecordings)+" WHERE startedAt > 0)")
+	if err != nil {
+		return err
+	}
+	var ok bool
+	if q.From, ok = projections.ParseDate(c.text["from"]); !ok {
+		q.From = dayOf(first, c.zone)
+	}
+	if q.To, ok = projections.ParseDate(c.text["to"]); !ok {
+		q.To = dayOf(last, c.zone).Next()
+	}
+	if days := q.From.Days(q.To); days > maxUsageDays {
+		if c.text["from"] != "" && c.text["to"] != "" {
+			return badRequest("from %s to %s are %d days; ask for at most %d", q.From, q.To, days, maxUsageDays)
+		}
+		q.From = dayOf(eventlog.TimeOf(time.Date(q.To.Year, q.To.Month, q.To.Day-maxUsageDays, 0, 0, 0, 0, time.UTC)), time.UTC)
+	}
+	return nil
+}
+
+func dayOf(t eventlog.Time, zone *time.Location) projections.Date {
+	y, m, d := t.Std().In(zone).Date()
+	return projections.Date{Year: y, Month: m, Day: d}
+}
+
+// usageRows adds up what overlaps the days, with a margin for any time zone.
+// Sessions of the recordings are read too, for their organizers.
+func usageRows(ctx context.Context, s *snapshot, q projections.UsageQuery) ([]projections.UsageRow, error) {
+	const margin = 36 * time.Hour
+	from := int64(eventlog.TimeOf(time.Date(q.From.Year, q.From.Month, q.From.Day, 0, 0, 0, 0, time.UTC).Add(-margin)))
+	to := int64(eventlog.TimeOf(time.Date(q.To.Year, q.To.Month, q.To.Day, 0, 0, 0, 0, time.UTC).Add(margin)))
+	var failed error
+	recorded := "startedAt > 0 AND stoppedAt > startedAt AND startedAt < ?2 AND stoppedAt > ?1"
+	sessions := documents[projections.UsageSession](ctx, s, &failed,
+		"SELECT doc FROM "+s.table(viewUsage)+" WHERE (begins < ?2 AND ends >= ?1) OR sessionId IN (SELECT sessionId FROM "+
+			s.table(viewRecordings)+" WHERE "+recorded+")", from, to)
+	recordings := documents[projections.Recording](ctx, s, &failed, "SELECT doc FROM "+s.table(viewRecordings)+" WHERE "+recorded, from, to)
+	rows := projections.UsageRows(q, sessions, recordings)
+	return rows, cmp.Or(failed, ctx.Err())
+}
+
+// documents yields parsed documents; an error ends it and is left in failed.
+func documents[D projections.Document](ctx context.Context, s *snapshot, failed *error, query string, args ...any) iter.Seq[D] {
+	return func(yield func(D) bool) {
+		rows, err := s.tx.QueryContext(ctx, query, args...)
+		if err != nil {
+			*failed = err
+			return
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var doc []byte
+			if err := rows.Scan(&doc); err != nil {
+				*failed = err
+				return
+			}
+			d, err := projections.Parse[D](doc)
+			if err != nil {
+				*failed = err
+				return
+			}
+			if !yield(d) {
+				return
+			}
+		}
+		*failed = cmp.Or(*failed, rows.Err())
+	}
+}
