@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	_ "time/tzdata" // time zones, where the system has none
 	"unicode/utf8"
 
 	"rollcall/eventlog"

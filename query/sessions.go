@@ -107,12 +107,12 @@ func (l *listing) search(ctx context.Context, s *snapshot, q string) error {
 	if match := trigrams(q); match != "" {
 		var hits int
 		err := s.each(ctx, func(rows *sql.Rows) error { return rows.Scan(&hits) },
-			"SELECT count(*) FROM (SELECT 1 FROM "+table+"_fts WHERE search MATCH ? LIMIT ?)", match, searchFew+1)
+			"SELECT count(*) FROM (SELECT 1 FROM "+table+"_fts WHERE "+table+"_fts MATCH ? LIMIT ?)", match, searchFew+1)
 		if err != nil {
 			return err
 		}
 		if hits <= searchFew {
-			l.filter("s.id IN (SELECT rowid FROM "+table+"_fts WHERE search MATCH ?)", match)
+			l.filter("s.id IN (SELECT rowid FROM "+table+"_fts WHERE "+table+"_fts MATCH ?)", match)
 		}
 	}
 	// Which trigrams a text has says nothing of their order, and q may not

@@ -8,8 +8,8 @@ const FIRST_RETRY = 300;
 const LAST_RETRY = 8000;
 
 // feed calls onChanges with lists of {view, key, sequence}, and onState with
-// {state: "connected" | "stale", since}. resumed tells a return from a cut.
-export function feed({ onChanges, onState }) {
+// {state: "connected" | "stale", since}; onReset where keys that are shown may be gone. resumed tells a return from a cut.
+export function feed({ onChanges, onReset, onState }) {
   let lastID = "";
   let retry = FIRST_RETRY;
   let wake = () => {};
@@ -30,6 +30,8 @@ export function feed({ onChanges, onState }) {
     try {
       const more = lastID ? { "Last-Event-ID": lastID } : {};
       const answer = await request("/v1/changes", { accept: "text/event-stream", signal: cut.signal, more });
+      // A place that this server doesn't know is of no use: the view is loaded anew anyway.
+      if (answer.status === 400) lastID = "";
       if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
       say(true);
       retry = FIRST_RETRY;
@@ -40,12 +42,15 @@ export function feed({ onChanges, onState }) {
         if (done) return;
         heard = Date.now();
         const changes = [];
+        let reset = false;
         for (const e of parser(value)) {
           if (e.id !== undefined) lastID = e.id;
           if (e.retry) retry = e.retry;
           if (e.event === "change" && e.data) changes.push(JSON.parse(e.data));
+          reset ||= e.event === "reset";
         }
-        if (changes.length) onChanges(changes);
+        if (reset) onReset();
+        else if (changes.length) onChanges(changes);
       }
     } finally {
       clearInterval(watch);

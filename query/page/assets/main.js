@@ -149,6 +149,7 @@ function start() {
   show();
   feed({
     onChanges: (changes) => open.view.changed?.(changes),
+    onReset: () => open.view.reload?.(),
     onState: (s) => {
       badge(s);
       // Between a view's first load and the line's first word, and while it was cut,

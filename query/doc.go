@@ -1,0 +1,42 @@
+// Package query is the read side: a copy of the views that can be asked
+// anything, the HTTP API, the same questions over NATS, and the change feed.
+//
+//	view buckets ──Follow──► follower (one a view) ──► writer ──► SQLite file
+//	                                                     │ commit
+//	                                                     ▼
+//	HTTP, NATS micro ──► route ──► wait(minSequence) ──► read transaction ──► answer
+//	the log ◄── events, asOf (the real folds over one meeting's slice)
+//
+// # The replica
+//
+// [Replica] is a cache: it may be deleted at any time, and a file of another
+// schema version is. Several processes have one each. A row is a document as the
+// projector stored it, its scalar fields beside it as columns for filters and
+// sorting. What a commit changed goes into one transaction together with the
+// place in the bucket's stream and the log sequence that the view holds, so
+// every read transaction sees whole commits and knows how far they are.
+//
+// A view that begins anew (another generation, a reader that was away for too
+// long) is loaded into tables beside those in force. They are switched in the
+// transaction that ends the load: nobody reads an empty view or half of one.
+//
+// # Order and failure
+//
+// One goroutine writes. States are published after their transaction, and wake
+// those who wait for minSequence; nothing polls. Following breaks off on errors
+// and resumes at the stored place. A file that can't be written ends Run; nothing
+// is lost with it.
+//
+// # The API
+//
+// A table of routes says which parameters a path takes, which views it needs
+// and which fields its documents have. Parsing, refusal of what is unknown,
+// sorting, CSV and the OpenAPI document all follow from it, so they can't drift
+// apart. Fields that need a clock or another view are added when asked for; a
+// stored document goes out byte for byte.
+//
+// # Trust
+//
+// Everybody who may read may read everything; see docs/GUARANTEES.md. Stream keys
+// are masked in every answer.
+package query

@@ -1,0 +1,123 @@
+// Recordings: how far each got, which are stuck, whose links run out, what failed.
+
+import { all } from "./api.js";
+import { h, memo } from "./dom.js";
+import { bytes, count, duration, millis } from "./format.js";
+import { refresher } from "./refresh.js";
+import { badge, csv, elapsed, field, ident, next, outside, recordingBadge, select, sorted, state, table, text, to, until, when } from "./ui.js";
+
+const CAP = 5000;
+
+// The provider's stages, in order; a recording's history says which it reached.
+const STAGES = ["INVOKED", "RECORDING", "UPLOADING", "UPLOADED"];
+const FINAL = new Set(["UPLOADED", "ERRORED"]);
+const TABS = [["all", "All"], ["stuck", "Stuck"], ["expiring", "Link runs out"], ["errors", "Errors"]];
+
+export function recordings({ params, draw, set, signal }) {
+  const rows = memo();
+  let items = [];
+  let more = false;
+  let loaded = false;
+  let error = null;
+  let at = 0;
+  let limit = 100;
+  let tab = TABS.some(([id]) => id === params.get("tab")) ? params.get("tab") : "all";
+  let stuckFor = Number(params.get("stuckFor") ?? 600);
+  let within = Number(params.get("within") ?? 86400);
+  let sort = { by: "lastEventAt", down: true };
+
+  const load = refresher(async () => {
+    try {
+      const list = await all("/v1/recordings", { minSequence: at || null, wait: at ? "5s" : null }, { signal, cap: CAP });
+      const known = new Map(items.map((r) => [r.recordingId, r]));
+      items = list.items.map((r) => (known.has(r.recordingId) && JSON.stringify(known.get(r.recordingId)) === JSON.stringify(r) ? known.get(r.recordingId) : r));
+      more = list.more;
+      loaded = true;
+      error = null;
+    } catch (err) {
+      if (signal.aborted) return;
+      error = err;
+    }
+    draw();
+  }, { rest: 80 });
+
+  const stuck = (r, now) => !FINAL.has(r.status) && now - millis(r.lastEventAt) >= stuckFor * 1000;
+  const expiring = (r, now) => {
+    const end = millis(r.downloadUrlExpiresAt);
+    return end !== null && end > now && end - now <= within * 1000;
+  };
+  const chosen = {
+    all: () => true,
+    stuck,
+    expiring,
+    errors: (r) => r.status === "ERRORED" || r.conflict || r.error,
+  };
+
+  const columns = [
+    { id: "status", label: "Status", sort: (r) => r.status, cell: (r) => h("span", { class: "badges" }, recordingBadge(r), r.conflict ? badge("warn", "conflict", "ERRORED and UPLOADED were both seen") : null) },
+    { id: "recordingId", label: "Recording", cell: (r) => [text(r.outputFileName, "no file yet", 60), h("span", { class: "sub" }, ident(r.recordingId))] },
+    { id: "session", label: "Session", cell: (r) => (r.sessionId ? h("a", { href: to("session", r.sessionId) }, text(r.sessionId, "–", 14)) : text(null)) },
+    { id: "lastEventAt", label: "In this state for", num: true, sort: (r) => millis(r.lastEventAt), cell: (r) => (FINAL.has(r.status) ? when(r.lastEventAt) : elapsed(millis(r.lastEventAt))) },
+    { id: "startedAt", label: "Started", sort: (r) => millis(r.startedAt), cell: (r) => when(r.startedAt) },
+    { id: "durationSeconds", label: "Duration", num: true, sort: (r) => r.durationSeconds, cell: (r) => duration(r.durationSeconds) },
+    { id: "fileSizeBytes", label: "Size", num: true, sort: (r) => r.fileSizeBytes, cell: (r) => bytes(r.fileSizeBytes) },
+    { id: "link", label: "Link", sort: (r) => millis(r.downloadUrlExpiresAt), cell: (r) => [outside(r.downloadUrl, "download"), r.downloadUrlExpiresAt ? h("span", { class: "sub" }, until(millis(r.downloadUrlExpiresAt))) : null] },
+    { id: "error", label: "Error", cell: (r) => (r.error ? h("span", { class: "bad" }, "✖ ", text(r.error, "", 120)) : text(null)) },
+  ];
+
+  function funnel() {
+    const reached = (stage) => items.filter((r) => r.status === stage || r.history.some((e) => STAGES.indexOf(e.status) >= STAGES.indexOf(stage))).length;
+    const inNow = (s) => items.filter((r) => r.status === s).length;
+    const others = items.filter((r) => !STAGES.includes(r.status) && r.status !== "PAUSED" && r.status !== "ERRORED").length;
+    const bar = (label, n, now, kind) => h("tr", { key: label }, h("th", { scope: "row" }, label),
+      h("td", { class: "wide" }, h("span", { class: `funnel ${kind}`, style: { width: `${items.length ? (n / items.length) * 100 : 0}%` }, "aria-hidden": "true" })), h("td", { class: "num" }, count(n)), h("td", { class: "num" }, count(now)));
+    return h("section", { key: "funnel", "aria-labelledby": "funnel-h" }, h("h2", { id: "funnel-h" }, "How far they got"),
+      h("table", { class: "funnels" }, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Stage"), h("td", {}), h("th", { scope: "col", class: "num" }, "reached"), h("th", { scope: "col", class: "num" }, "there now"))),
+        h("tbody", {}, STAGES.map((s) => bar(s, reached(s), inNow(s), "ok")), bar("PAUSED", inNow("PAUSED"), inNow("PAUSED"), "held"), bar("ERRORED", inNow("ERRORED"), inNow("ERRORED"), "failed"), others ? bar("other", others, others, "held") : null)),
+      more ? h("p", { class: "note" }, `Counted over the latest ${count(CAP)} recordings.`) : null);
+  }
+
+  function render() {
+    const now = Date.now();
+    const list = sorted(items.filter((r) => chosen[tab](r, now)), columns, sort, (r) => r.recordingId);
+    const pick = (id) => {
+      tab = id;
+      limit = 100;
+      set({ tab });
+    };
+    return [
+      h("div", { class: "title", key: "title" }, h("h1", {}, "Recordings"), h("p", { class: "summary" }, loaded ? `${count(items.length)} known` : "")),
+      items.length ? funnel() : null,
+      h("div", { class: "filters", key: "tabs" },
+        h("div", { class: "tabs", role: "group", "aria-label": "Which recordings" }, TABS.map(([id, label]) => h("button", { key: id, type: "button", "aria-pressed": String(tab === id), onclick: () => pick(id) }, label, " ", h("span", { class: "n" }, count(items.filter((r) => chosen[id](r, now)).length))))),
+        tab === "stuck" ? field("No event for", select(String(stuckFor), [["60", "1 minute"], ["600", "10 minutes"], ["3600", "1 hour"], ["86400", "1 day"]], (v) => {
+          stuckFor = Number(v);
+          set({ stuckFor: v });
+        })) : null,
+        tab === "expiring" ? field("Within", select(String(within), [["3600", "1 hour"], ["86400", "1 day"], ["259200", "3 days"], ["604800", "7 days"]], (v) => {
+          within = Number(v);
+          set({ within: v });
+        })) : null,
+        csv("/v1/recordings", tab === "stuck" ? { stuckFor: `${stuckFor}s` } : tab === "expiring" ? { expiresWithin: `${within}s` } : tab === "errors" ? { status: "ERRORED" } : {}, "recordings.csv")),
+      state({ loading: !loaded, error, retry: load, empty: loaded && !list.length ? (items.length ? "None of the recordings is like that." : "No recording was seen yet.") : null }),
+      list.length ? table({ caption: "Recordings", columns, rows: list, key: (r) => r.recordingId, sort, limit, memo: rows, onSort: (by) => {
+        sort = next(sort, by);
+        draw();
+      }, onMore: (n) => {
+        limit = n;
+        draw();
+      } }) : null,
+    ];
+  }
+
+  function changed(changes) {
+    for (const c of changes) {
+      if (c.view !== "recordings") continue;
+      at = Math.max(at, c.sequence);
+      load();
+    }
+  }
+
+  load();
+  return { title: () => "Recordings", render, changed, reload: load };
+}
