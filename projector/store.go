@@ -78,6 +78,11 @@ type Checkpoint struct {
 	Commit string `json:"commit"`
 	// Parked counts the records that were kept aside.
 	Parked int `json:"parked"`
+	// Previous is the commit that this one followed, and Documents how many
+	// documents it changed. The store fills both in: they let a follower see
+	// that it has missed nothing.
+	Previous  string `json:"previous"`
+	Documents int    `json:"documents"`
 }
 
 // Tenure is one process's right to write one generation, until it is fenced,

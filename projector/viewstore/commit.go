@@ -83,6 +83,7 @@ func (t *tenure) Commit(ctx context.Context, c *projector.Commit) error {
 		return err
 	}
 	t.untold = told
+	t.attempts++
 	checkpoint := checkpointSubject(t.bucket)
 	for i, batch := range batches {
 		final := i == len(batches)-1
@@ -93,17 +94,25 @@ func (t *tenure) Commit(ctx context.Context, c *projector.Commit) error {
 		} else {
 			fence(batch[0], checkpoint, t.revision)
 		}
-		sequence, err := publish(ctx, t.store.js.Conn(), batch)
+		sequence, err := publish(ctx, t.store.js.Conn(), batchID(c.Checkpoint.Commit, t.attempts, i), batch)
 		if err != nil {
 			return asCommitError(err, t.bucket)
 		}
 		if final {
 			t.advance(sequence)
+			t.previous = c.Checkpoint.Commit
 		}
 		told.batch(i, sequence)
 	}
 	t.announce(ctx, told)
 	return nil
+}
+
+// batchID names a batch by its commit, which is how a follower tells which
+// documents belong to one. Each attempt has its own, so that the server never
+// mixes one with what is left of another.
+func batchID(commit string, attempt, batch int) string {
+	return fmt.Sprintf("%s:%d.%d", commit, attempt, batch)
 }
 
 // pack makes the messages of a commit, in batches.
@@ -159,7 +168,12 @@ func (t *tenure) pack(c *projector.Commit) ([][]*nats.Msg, *announcement, error)
 		m, _ := message(parkedSubject(t.bucket, seq), nil)
 		p.together([]*nats.Msg{m})
 	}
-	data, err := json.Marshal(c.Checkpoint)
+	cp := c.Checkpoint
+	cp.Previous = t.previous
+	for _, e := range c.Entities {
+		cp.Documents += len(e.Documents)
+	}
+	data, err := json.Marshal(cp)
 	if err != nil {
 		return nil, nil, fmt.Errorf("encode checkpoint: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"rollcall/projector"
@@ -131,9 +132,7 @@ func (f *follower) run(ctx context.Context, from Position) (moved bool, err erro
 	if err != nil {
 		return false, err
 	}
-	info := stream.CachedInfo()
-	target := info.State.LastSeq
-	if !resumable(from, bucket, info) {
+	if !resumable(from, bucket, stream.CachedInfo()) {
 		from = Position{}
 		if !f.send(Change{Kind: Reset}) {
 			return false, nil
@@ -146,6 +145,7 @@ func (f *follower) run(ctx context.Context, from Position) (moved bool, err erro
 	}
 	defer feed.stop()
 	root := documentSubject(bucket, "")
+	gaps := gaps{stream: stream}
 	for {
 		select {
 		case <-ctx.Done():
@@ -162,16 +162,87 @@ func (f *follower) run(ctx context.Context, from Position) (moved bool, err erro
 			if err != nil {
 				return false, err
 			}
-			// Before the snapshot is complete a commit is not: some of its
-			// keys may have moved behind the next one.
-			if c.Kind == Commit && c.Revision < target {
-				continue
+			if c.Kind == Commit {
+				if whole, err := gaps.commit(ctx, c); err != nil {
+					return false, err
+				} else if !whole {
+					continue
+				}
+			} else {
+				gaps.document(c.Key, m.header)
 			}
 			if !f.send(c) {
 				return false, nil
 			}
 		}
 	}
+}
+
+// gaps finds out which commits a follower has seen in part only. A bucket keeps
+// one message a key, so a commit that the follower is slow to read loses the
+// documents that a later one writes again. The view is whole once that later
+// one is read: nothing that went missing is behind the stream's end as it was
+// when the gap showed.
+type gaps struct {
+	stream jetstream.Stream
+	last   string // the last commit seen; "" at first, which is a gap
+	until  uint64 // commits below are not whole
+	// The documents of the commit that is being read.
+	batch string
+	keys  map[string]struct{}
+}
+
+// document takes note of a document's commit.
+func (g *gaps) document(key string, h nats.Header) {
+	commit := commitOf(h)
+	if commit != g.batch || g.keys == nil {
+		g.batch, g.keys = commit, make(map[string]struct{})
+	}
+	g.keys[key] = struct{}{}
+}
+
+// commit reports whether the view is whole at c.
+func (g *gaps) commit(ctx context.Context, c Change) (bool, error) {
+	seen := 0
+	if g.batch == c.Checkpoint.Commit {
+		seen = len(g.keys)
+	}
+	missed := g.last == "" || g.last != c.Checkpoint.Previous || seen != c.Checkpoint.Documents
+	g.last, g.batch, g.keys = c.Checkpoint.Commit, "", nil
+	if missed {
+		end, err := g.end(ctx)
+		if err != nil {
+			return false, err
+		}
+		g.until = end
+	}
+	return c.Revision >= g.until, nil
+}
+
+// end asks for the stream's last sequence, until the server answers.
+func (g *gaps) end(ctx context.Context) (uint64, error) {
+	for {
+		request, cancel := context.WithTimeout(ctx, requestTimeout)
+		info, err := g.stream.Info(request)
+		cancel()
+		switch {
+		case err == nil:
+			return info.State.LastSeq, nil
+		case ctx.Err() != nil:
+			return 0, ctx.Err()
+		case errors.Is(err, jetstream.ErrStreamNotFound):
+			return 0, fmt.Errorf("follow view: %w", err)
+		}
+		if err := wait(ctx, standbyPoll); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// commitOf reads a document's commit off its batch id; see batchID.
+func commitOf(h nats.Header) string {
+	commit, _, _ := strings.Cut(h.Get(headerBatchID), ":")
+	return commit
 }
 
 // resumable reports whether nothing can be missing behind a position.
@@ -211,6 +282,10 @@ func (f *follower) change(m stored, root string) (Change, error) {
 	return c, nil
 }
 
+// heartbeat is how often the server says that a quiet consumer still exists. Two
+// that stay away, as after a restart of the server, make the consumer anew.
+const heartbeat = time.Second
+
 // feed is a consumer's messages in a channel.
 type feed struct {
 	messages chan stored
@@ -240,7 +315,7 @@ func (r *Reader) consume(ctx context.Context, stream string, start uint64, filte
 		case f.messages <- stored{m.Subject(), meta.Sequence.Stream, meta.Timestamp, m.Headers(), m.Data()}:
 		case <-done.Done():
 		}
-	}, jetstream.PullMaxMessages(scanBuffer), jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
+	}, jetstream.PullMaxMessages(scanBuffer), jetstream.PullHeartbeat(heartbeat), jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
 		// Everything else the consumer mends by itself.
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
 			select {

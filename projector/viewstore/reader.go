@@ -219,7 +219,7 @@ func (r *Reader) scan(ctx context.Context, stream string, filters []string, o sc
 		if info != nil && info.NumPending == 0 {
 			return
 		}
-		messages, err := consumer.Messages(jetstream.PullMaxMessages(scanBuffer))
+		messages, err := consumer.Messages(jetstream.PullMaxMessages(scanBuffer), jetstream.PullHeartbeat(heartbeat))
 		if err != nil {
 			yield(stored{}, fmt.Errorf("read %s: %w", stream, err))
 			return

@@ -28,6 +28,8 @@ type tenure struct {
 	// it. open and Commit write them, and neither runs beside the other.
 	epoch    uint64
 	revision uint64
+	previous string // the commit that revision is of
+	attempts int
 	// loaded is the revision for Load, which runs beside Commit.
 	loaded atomic.Uint64
 	// untold are changes whose commit's outcome is not known yet.
@@ -66,10 +68,11 @@ func (t *tenure) takeOver(ctx context.Context) (projector.Checkpoint, error) {
 			return cp, err
 		}
 		cp.Epoch++
+		cp.Previous, cp.Documents = cp.Commit, 0
 		cp.Commit = fmt.Sprintf("%d-0.0", cp.Epoch)
 		next, err := t.store.put(ctx, checkpointSubject(t.bucket), cp, revision)
 		if err == nil {
-			t.epoch = cp.Epoch
+			t.epoch, t.previous = cp.Epoch, cp.Commit
 			t.advance(next)
 			return cp, nil
 		}
@@ -113,6 +116,7 @@ func (t *tenure) Checkpoint(ctx context.Context) (projector.Checkpoint, error) {
 	}
 	if cp.Epoch == t.epoch && revision > t.revision {
 		t.advance(revision)
+		t.previous = cp.Commit
 		if a := t.untold; a != nil && a.commit == cp.Commit {
 			a.stored(revision)
 			t.announce(ctx, a)

@@ -10,7 +10,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/nats-io/nuid"
 )
 
 // Headers of the server's batch protocol (NATS ADR-50) and of ours.
@@ -35,11 +34,11 @@ type pubAck struct {
 
 // publish stores messages in one atomic batch and returns the sequence of the
 // last; the others stand right before it. A single message needs no batch,
-// which saves the server the staging of one: 0.1 ms instead of 7.
-func publish(ctx context.Context, nc *nats.Conn, messages []*nats.Msg) (uint64, error) {
+// which saves the server the staging of one: 0.1 ms instead of 7. The id must
+// not have been used before.
+func publish(ctx context.Context, nc *nats.Conn, id string, messages []*nats.Msg) (uint64, error) {
 	last := messages[len(messages)-1]
 	if len(messages) > 1 {
-		id := nuid.Next()
 		for i, m := range messages {
 			m.Header[headerBatchID] = []string{id}
 			m.Header[headerBatchSequence] = []string{strconv.Itoa(i + 1)}
@@ -189,5 +188,5 @@ func (s *Store) put(ctx context.Context, subject string, v any, revision uint64)
 	fence(m, subject, revision)
 	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
 	defer cancel()
-	return publish(ctx, s.js.Conn(), []*nats.Msg{m})
+	return publish(ctx, s.js.Conn(), "", []*nats.Msg{m})
 }
