@@ -297,3 +297,17 @@ func TestNoLineNumbers(t *testing.T) {
 		}
 	}
 }
+
+// TestComments: a comment that names a document names one that exists.
+func TestComments(t *testing.T) {
+	cited := regexp.MustCompile(`\bdocs/[\w./-]*\w`)
+	for _, s := range sources(t) {
+		for _, group := range s.file.Comments {
+			for _, at := range cited.FindAllString(group.Text(), -1) {
+				if _, err := os.Stat(filepath.Join(root, at)); err != nil {
+					t.Errorf("%s:%d names %s, which does not exist", s.path, s.line(group), at)
+				}
+			}
+		}
+	}
+}
