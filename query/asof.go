@@ -29,9 +29,12 @@ func (a *API) past(ctx context.Context, c *call, views ...string) (*past, error)
 	if err != nil {
 		return nil, err
 	}
-	p := &past{documents: map[string]map[string][]byte{}, sequence: head}
+	if head.First > 1 {
+		return nil, newProblem(410, "the log no longer holds the records before %d, so the past can't be computed", head.First)
+	}
+	p := &past{documents: map[string]map[string][]byte{}, sequence: head.Last}
 	if c.asOf.at.IsZero() {
-		p.sequence = min(head, c.asOf.seq)
+		p.sequence = min(head.Last, c.asOf.seq)
 	}
 	states := map[foldKey]eventlog.State{}
 	if p.sequence > 0 {

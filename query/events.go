@@ -92,34 +92,35 @@ func (a *API) slicesOf(ctx context.Context, c *call) (list []int, err error) {
 }
 
 // waitHead returns how far the log is, once it holds the record minSequence.
-func (a *API) waitHead(ctx context.Context, c *call) (eventlog.Seq, error) {
+func (a *API) waitHead(ctx context.Context, c *call) (eventlog.Head, error) {
 	head, err := a.log.Head(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("read log: %w", err)
+		return head, fmt.Errorf("read log: %w", err)
 	}
 	least := c.minSequence()
 	if head.Last >= least {
-		return head.Last, nil
+		return head, nil
 	}
 	wait, cancel := context.WithTimeout(ctx, c.wait())
 	defer cancel()
-	for r, err := range a.log.Read(wait, eventlog.ReadOptions{After: least - 1, UpTo: least, Follow: true}) {
+	for r, err := range a.log.Read(wait, eventlog.ReadOptions{After: head.Last, UpTo: least, Follow: true}) {
 		if err == nil && r.Seq >= least {
-			return r.Seq, nil
+			head.Last = r.Seq
+			return head, nil
 		}
 		if err != nil && wait.Err() == nil {
-			return 0, fmt.Errorf("read log: %w", err)
+			return head, fmt.Errorf("read log: %w", err)
 		}
 	}
 	if ctx.Err() != nil {
-		return 0, ctx.Err()
+		return head, ctx.Err()
 	}
-	return 0, fmt.Errorf("%w: the log is at %d", errBehind, head.Last)
+	return head, fmt.Errorf("%w: the log is at %d", errBehind, head.Last)
 }
 
 // eventPage reads one page of the records that are wanted. Its order is the
 // log's; a cursor is the sequence of the last one.
-func (a *API) eventPage(ctx context.Context, c *call, head eventlog.Seq, slices []int, want func(*eventlog.Record) bool) (*answer, error) {
+func (a *API) eventPage(ctx context.Context, c *call, head eventlog.Head, slices []int, want func(*eventlog.Record) bool) (*answer, error) {
 	after := eventlog.Seq(c.numbers["after"])
 	sc := scope(c.key)
 	if text := c.text["cursor"]; text != "" {
@@ -130,12 +131,15 @@ func (a *API) eventPage(ctx context.Context, c *call, head eventlog.Seq, slices 
 		after = max(after, eventlog.Seq(cur.Number))
 	}
 	p := &page{items: []item{}}
-	ans := &answer{page: p, sequence: head}
-	if after >= head {
+	ans := &answer{page: p, sequence: head.Last}
+	if head.First > 0 {
+		after = max(after, head.First-1) // what retention removed is not waited for
+	}
+	if after >= head.Last {
 		return ans, nil
 	}
 	limit := c.limit()
-	for r, err := range a.log.Read(ctx, eventlog.ReadOptions{After: after, UpTo: head, Slices: slices}) {
+	for r, err := range a.log.Read(ctx, eventlog.ReadOptions{After: after, UpTo: head.Last, Slices: slices}) {
 		if err != nil {
 			if errors.Is(err, eventlog.ErrTrimmed) {
 				return nil, newProblem(410, "the log no longer holds the records after %d", after)

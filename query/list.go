@@ -160,7 +160,7 @@ func (q *reader) run(ctx context.Context, condition string, args []any) error {
 	if q.by.expr != q.id {
 		b.WriteString(", " + q.id)
 	}
-	fmt.Fprintf(&b, " LIMIT %d) k JOIN %s ON s.id = k.rid ORDER BY k.v%s, %s", q.want-len(q.items), q.from, direction, q.id)
+	fmt.Fprintf(&b, " LIMIT %d) k CROSS JOIN %s WHERE s.id = k.rid ORDER BY k.v%s, %s", q.want-len(q.items), q.from, direction, q.id)
 	return q.snapshot.each(ctx, q.scan, b.String(), append(append([]any(nil), q.args...), args...)...)
 }
 

@@ -2,6 +2,7 @@ package query
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -14,10 +15,11 @@ import (
 func (a *API) openapi(ctx context.Context, c *call) (*answer, error) {
 	var seq eventlog.Seq
 	if c.minSequence() > 0 {
-		var err error
-		if seq, err = a.waitHead(ctx, c); err != nil {
+		head, err := a.waitHead(ctx, c)
+		if err != nil {
 			return nil, err
 		}
+		seq = head.Last
 	}
 	return &answer{doc: a.openAPI, sequence: seq}, nil
 }
@@ -89,10 +91,15 @@ func (r *route) problems() map[string]string {
 	if strings.Contains(r.path, "{") {
 		p["404"] = "No such item"
 	}
-	if r.id == "listEvents" || r.id == "listSessionEvents" {
+	if r.takes("asOf") || r.takes("after") {
 		p["410"] = "The log no longer holds these records"
 	}
 	return p
+}
+
+// takes reports whether a route has a parameter.
+func (r *route) takes(name string) bool {
+	return slices.ContainsFunc(r.params, func(p param) bool { return p.name == name })
 }
 
 // describe is a parameter as OpenAPI has it.

@@ -47,7 +47,7 @@ func (a *API) projections(ctx context.Context, c *call) (*answer, error) {
 	items := []item{}
 	var least eventlog.Seq
 	for i, view := range allViews() {
-		p, err := a.projection(ctx, c, view, states[view], head)
+		p, err := a.projection(ctx, c, view, states[view], head.Last)
 		if err != nil {
 			return nil, err
 		}
