@@ -38,6 +38,8 @@ type Config struct {
 	// addresses. It keeps pages of other sites from reaching a loopback address
 	// through a name that they make point to it. With Tokens it is not needed.
 	Hosts []string
+	// Version is shown on the page.
+	Version string
 	// Now is the clock; nil: time.Now.
 	Now func() time.Time
 	// Registerer takes the metrics; nil: none.

@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	webpage "rollcall/query/page"
 )
 
 const (
@@ -109,7 +111,9 @@ func (a *API) handler(closing <-chan struct{}) http.Handler {
 	for _, r := range a.routes {
 		mux.HandleFunc(r.path, func(w http.ResponseWriter, req *http.Request) { a.serve(w, req, r, closing) })
 	}
-	a.pages(mux)
+	site := webpage.Handler(webpage.Config{Version: a.config.Version})
+	mux.Handle("/{$}", site)
+	mux.Handle(assetsPath, site)
 	mux.HandleFunc("/", func(w http.ResponseWriter, req *http.Request) {
 		write(w, req, a.refuse(&route{path: "/"}, notFound("no such path; see /openapi.json")))
 	})
@@ -235,7 +239,7 @@ func (a *API) guard(next http.Handler) http.Handler {
 		case len(sums) == 0 && !a.knownHost(req.Host):
 			write(w, req, a.refuse(at, newProblem(http.StatusMisdirectedRequest,
 				"host %q is not known here: address the API by localhost or its IP, or add the name with --api-host", req.Host)))
-		case len(sums) > 0 && !a.open(req) && !allowed(req, sums):
+		case len(sums) > 0 && !open(req) && !allowed(req, sums):
 			h.Set("WWW-Authenticate", `Bearer realm="rollcall"`)
 			write(w, req, a.refuse(at, newProblem(http.StatusUnauthorized, "a bearer token is needed: Authorization: Bearer <token>")))
 		default:
@@ -244,11 +248,20 @@ func (a *API) guard(next http.Handler) http.Handler {
 	})
 }
 
+// assetsPath is below what the page's files are.
+const assetsPath = "/assets/"
+
+// open reports whether a path is shown to everybody: the page, which holds no
+// data and asks for the token.
+func open(req *http.Request) bool {
+	return req.URL.Path == "/" || strings.HasPrefix(req.URL.Path, assetsPath)
+}
+
 // allowed compares the token with every known one, in constant time.
 func allowed(req *http.Request, sums [][sha256.Size]byte) bool {
 	scheme, token, ok := strings.Cut(req.Header.Get("Authorization"), " ")
 	if !ok || !strings.EqualFold(scheme, "Bearer") {
-		token = cookieToken(req)
+		return false
 	}
 	sum := sha256.Sum256([]byte(strings.TrimSpace(token)))
 	match := 0

@@ -1,0 +1,248 @@
+package query_test
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"rollcall/eventlog"
+	"rollcall/query"
+)
+
+// story posts a small history with something of everything, and returns the
+// sequence before the end of s1.
+func (w *world) story() (before eventlog.Seq) {
+	w.post(started("s1", "m1", `=HYPERLINK("http://x","y")`, 0))
+	w.post(joined("s1", "m1", "p1", "ann", 0))
+	w.post(joined("s1", "m1", "p2", "bob", 60))
+	w.post(left("s1", "m1", "p2", "bob", 60, 300))
+	w.post(`{"event":"recording.statusUpdate","meeting":{"id":"m1","sessionId":"s1"},"recording":{"recordingId":"r1","status":"RECORDING"}}`)
+	before = w.post(started("s2", "m1", "a \"b\", c\nd", 300))
+	w.post(ended("s1", "m1", 0, 600))
+	w.post(`{"event":"recording.statusUpdate","meeting":{"id":"m1","sessionId":"s1"},"recording":{"recordingId":"r1","status":"UPLOADED","fileSize":7,"downloadUrl":"https://x/1","downloadUrlExpiry":"` + stamp(90000) + `","stopReason":{"reason":"API_CALL"},"startedTime":"` + stamp(0) + `","stoppedTime":"` + stamp(600) + `"}}`)
+	w.post(`{"event":"meeting.chatSynced","meetingId":"m1","sessionId":"s1","chatDownloadUrl":"https://x/chat","chatDownloadUrlExpiry":"` + stamp(90000) + `"}`)
+	w.post(`{"event":"livestreaming.statusUpdate","streamId":"l1","status":"LIVE","streamKey":"top secret","deep":[{"streamKey":{"a":"top secret"}}]}`)
+	w.post(`not JSON, "streamKey": "top secret", cut`)
+	w.post(`{"event":"brand.new","streamKey":"top secret"}`)
+	return before
+}
+
+func TestSingleItems(t *testing.T) {
+	w := newWorld(t)
+	w.story()
+	a := w.get("/v1/sessions/s1")
+	if a.status != 200 {
+		t.Fatalf("GET /v1/sessions/s1 = %d %s; want 200", a.status, a.body)
+	}
+	var s map[string]any
+	if err := json.Unmarshal(a.body, &s); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"status": "ENDED", "durationSeconds": "600", "recordings": "[map[recordingId:r1 status:UPLOADED]]",
+		"supersededBy": "<nil>", "stale": "false", "participantSeconds": "840", "maxConcurrentParticipants": "2",
+	} {
+		if got := fmt.Sprint(s[name]); got != want {
+			t.Errorf("%s = %s; want %s", name, got, want)
+		}
+	}
+	if a, ok := s["artifacts"].(map[string]any); !ok || fmt.Sprint(a["chat"]) != "map[expiresAt:2026-03-03T10:00:00Z url:https://x/chat]" {
+		t.Errorf("artifacts = %v; want the chat's link", s["artifacts"])
+	}
+	if got, want := a.header.Get("Rollcall-Sequence"), fmt.Sprint(w.last); got != want {
+		t.Errorf("Rollcall-Sequence = %s; want %s", got, want)
+	}
+	tag := a.header.Get("ETag")
+	if again := w.get("/v1/sessions/s1", "If-None-Match", `"x", W/`+tag); again.status != http.StatusNotModified || len(again.body) > 0 {
+		t.Errorf("GET with If-None-Match = %d %s; want 304 without a body", again.status, again.body)
+	}
+	if again := w.get("/v1/sessions/s1", "If-None-Match", `"x"`); again.status != 200 {
+		t.Errorf("GET with another If-None-Match = %d; want 200", again.status)
+	}
+	for path, want := range map[string]string{
+		"/v1/recordings?expiresWithin=24h": "", "/v1/recordings?expiresWithin=26h": "r1", "/v1/recordings?stuckFor=1s": "",
+		"/v1/recordings?sessionId=s1": "r1", "/v1/recordings?status=UPLOADED": "r1", "/v1/recordings?meetingId=m2": "",
+	} {
+		if got := w.items(path).column("recordingId"); got != want {
+			t.Errorf("GET %s = %s; want %s", path, got, want)
+		}
+	}
+	if got, want := string(w.get("/v1/livestreams/l1").body), `{"streamId":"l1","status":"LIVE","meetingId":null,`; !strings.HasPrefix(got, want) {
+		t.Errorf("livestream = %s; want it to begin with %s", got, want)
+	}
+}
+
+func TestStuckRecording(t *testing.T) {
+	w := newWorld(t)
+	w.post(recording("r1", "s1", "UPLOADING"))
+	if got := w.items("/v1/recordings?stuckFor=10m").column("recordingId"); got != "" {
+		t.Errorf("stuck at once = %s; want none", got)
+	}
+	w.clock.Set(epoch.Add(601e9))
+	if got := w.items("/v1/recordings?stuckFor=10m").column("recordingId"); got != "r1" {
+		t.Errorf("stuck after 10m = %s; want r1", got)
+	}
+}
+
+// TestAsOf compares the past with what the API answered then.
+func TestAsOf(t *testing.T) {
+	w := newWorld(t)
+	type state struct {
+		seq                   eventlog.Seq
+		session, participants string
+	}
+	var states []state
+	for _, body := range []string{
+		started("s1", "m1", "T", 0), joined("s1", "m1", "p1", "ann", 0), recording("r1", "s1", "RECORDING"),
+		joined("s1", "m1", "p2", "bob", 60), started("s2", "m1", "T", 100), left("s1", "m1", "p2", "bob", 60, 300), ended("s1", "m1", 0, 600),
+		`{"event":"meeting.chatSynced","meetingId":"m1","sessionId":"s1","chatDownloadUrl":"https://x/chat"}`,
+	} {
+		// Recordings of this helper name meeting "m": let them name m1.
+		seq := w.post(strings.ReplaceAll(body, `{"id":"m",`, `{"id":"m1",`))
+		w.clock.Set(epoch)
+		states = append(states, state{seq, string(w.get("/v1/sessions/s1").body), people(w.get("/v1/sessions/s1/participants").body)})
+	}
+	for i, s := range states {
+		for _, asOf := range []string{fmt.Sprint(s.seq), epoch.Add(1e9 * 2 * 0).UTC().Format("2006")} {
+			if len(asOf) == 4 {
+				asOf = w.receivedAt(s.seq)
+			}
+			if got := string(w.get("/v1/sessions/s1?asOf=" + asOf).body); got != s.session {
+				t.Errorf("step %d: session as of %s = %s; want %s", i, asOf, got, s.session)
+			}
+			if got := people(w.get("/v1/sessions/s1/participants?asOf=" + asOf).body); got != s.participants {
+				t.Errorf("step %d: participants as of %s = %s; want %s", i, asOf, got, s.participants)
+			}
+		}
+	}
+	for _, asOf := range []string{"0", "2020-01-01T00:00:00Z"} {
+		if a := w.get("/v1/sessions/s1?asOf=" + asOf); a.status != http.StatusNotFound {
+			t.Errorf("session as of %s = %d %s; want 404", asOf, a.status, a.body)
+		}
+	}
+	if a := w.get("/v1/sessions/s1?asOf=then"); a.status != http.StatusBadRequest {
+		t.Errorf("session as of then = %d; want 400", a.status)
+	}
+}
+
+// people is a list's items without asOf, which moves on.
+func people(body []byte) string {
+	text, _, _ := strings.Cut(string(body), `,"asOf"`)
+	return text
+}
+
+func (w *world) receivedAt(seq eventlog.Seq) string {
+	r, err := w.log.Record(w.t.Context(), seq)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return r.ReceivedAt.String()
+}
+
+func TestEvents(t *testing.T) {
+	w := newWorld(t)
+	w.story()
+	l := w.items("/v1/events")
+	if len(l.Items) != 12 {
+		t.Fatalf("events = %d; want 12", len(l.Items))
+	}
+	body := string(w.get("/v1/events").body) + string(w.get("/v1/events?format=csv").body)
+	if strings.Contains(body, "top secret") || !strings.Contains(body, `"streamKey":"***"`) {
+		t.Errorf("events show a stream key: %s", body)
+	}
+	broken := l.Items[10]
+	if broken["body"] != nil || broken["bodyBase64"] == nil {
+		t.Errorf("unreadable event = %v; want body null and bodyBase64", broken)
+	}
+	if got, want := w.items("/v1/sessions/s1/events").column("sequence"), "1,2,3,4,5,7,8,9"; got != want {
+		t.Errorf("events of s1 = %s; want %s", got, want)
+	}
+	if got, want := w.items("/v1/events?after=3&limit=2").column("sequence"), "4,5"; got != want {
+		t.Errorf("events after 3 = %s; want %s", got, want)
+	}
+	var got []string
+	for cursor := ""; ; {
+		l := w.items("/v1/sessions/s1/events?limit=3" + cursor)
+		got = append(got, l.column("sequence"))
+		if l.NextCursor == nil {
+			break
+		}
+		cursor = "&cursor=" + *l.NextCursor
+	}
+	if want := "1,2,3|4,5,7|8,9"; strings.Join(got, "|") != want {
+		t.Errorf("pages of s1's events = %s; want %s", strings.Join(got, "|"), want)
+	}
+}
+
+func TestCSV(t *testing.T) {
+	w := newWorld(t)
+	w.story()
+	for _, a := range []answer{w.get("/v1/sessions?format=csv&sort=startedAt"), w.get("/v1/sessions?sort=startedAt", "Accept", "text/csv")} {
+		if got := a.header.Get("Content-Type"); !strings.HasPrefix(got, "text/csv") {
+			t.Fatalf("Content-Type = %s; want text/csv", got)
+		}
+		rows, err := csv.NewReader(strings.NewReader(string(a.body))).ReadAll()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(rows) != 3 || rows[0][2] != "title" || rows[1][2] != `'=HYPERLINK("http://x","y")` || rows[2][2] != "a \"b\", c\nd" {
+			t.Errorf("CSV = %q; want two sessions with guarded titles", rows)
+		}
+	}
+	for _, path := range []string{"/v1/sessions/s1/participants", "/v1/participants/ann/sessions", "/v1/recordings", "/v1/livestreams", "/v1/usage", "/v1/projections", "/v1/events"} {
+		a := w.get(path, "Accept", "text/csv, application/json;q=0.5")
+		rows, err := csv.NewReader(strings.NewReader(string(a.body))).ReadAll()
+		if err != nil || len(rows) < 2 {
+			t.Errorf("GET %s as CSV = %s, %v; want a header and rows", path, a.body, err)
+		}
+	}
+}
+
+func TestAppendCell(t *testing.T) {
+	for in, want := range map[string]string{
+		"": "", "plain": "plain", "=1+1": "'=1+1", "+1": "'+1", "-1": "'-1", "@x": "'@x", "\tx": "'\tx", "\rx": "\"'\rx\"",
+		" =x": "' =x", "＝x": "'＝x", "\x00=": "'\x00=", "a,b": `"a,b"`, `a"b`: `"a""b"`, "a\nb": "\"a\nb\"", "\u00a0=x": "'\u00a0=x", "12": "12",
+	} {
+		if got := string(query.AppendCell(nil, in)); got != want {
+			t.Errorf("AppendCell(%q) = %q; want %q", in, got, want)
+		}
+	}
+}
+
+func TestUsage(t *testing.T) {
+	w := newWorld(t)
+	w.story()
+	l := w.items("/v1/usage?from=2026-03-01&to=2026-03-05&groupBy=day,organizer&timezone=UTC")
+	if len(l.Items) != 1 {
+		t.Fatalf("usage = %v; want one row", l.Items)
+	}
+	for name, want := range map[string]string{"day": "2026-03-02", "organizerId": "org-m1", "sessions": "2", "participantSeconds": "840",
+		"attendedSeconds": "840", "recordingSeconds": "600", "peakParticipants": "2"} {
+		if got := fmt.Sprint(l.Items[0][name]); got != want {
+			t.Errorf("usage: %s = %s; want %s", name, got, want)
+		}
+	}
+	if got := w.items("/v1/usage?timezone=Pacific/Kiritimati&groupBy=day").column("day"); got != "2026-03-02" {
+		t.Errorf("usage by day in Kiritimati = %s; want 2026-03-02", got)
+	}
+	if got := w.items("/v1/usage?from=2026-03-03"); len(got.Items) != 0 {
+		t.Errorf("usage from 2026-03-03 = %v; want none", got.Items)
+	}
+}
+
+func TestProjections(t *testing.T) {
+	w := newWorld(t)
+	w.story()
+	l := w.items("/v1/projections")
+	if got, want := l.column("name"), "artifacts,attendance,livestreams,recordings,sessions,usage"; got != want {
+		t.Errorf("projections = %s; want %s", got, want)
+	}
+	for _, p := range l.Items {
+		if p["state"] != "live" || fmt.Sprint(p["lag"]) != "0" || p["bucket"] != p["name"].(string)+"_g1" {
+			t.Errorf("projection = %v; want it live without lag", p)
+		}
+	}
+}
