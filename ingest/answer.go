@@ -1,0 +1,61 @@
+package ingest
+
+import (
+	"math"
+	"net/http"
+	"strconv"
+
+	"rollcall/eventlog"
+)
+
+// writeStored answers a delivery that is in the log.
+func writeStored(w http.ResponseWriter, a eventlog.Appended) {
+	seq := strconv.FormatUint(uint64(a.Seq), 10)
+	// A ULID and a number need no escaping.
+	b := make([]byte, 0, 96)
+	b = append(b, `{"eventId":"`...)
+	b = append(b, a.EventID...)
+	b = append(b, `","sequence":`...)
+	b = append(b, seq...)
+	b = append(b, `,"duplicate":`...)
+	b = strconv.AppendBool(b, a.Duplicate)
+	b = append(b, '}', '\n')
+	header := w.Header()
+	header.Set("Content-Type", "application/json")
+	header.Set(headerSequence, seq)
+	header.Set("Content-Length", strconv.Itoa(len(b)))
+	w.WriteHeader(http.StatusOK)
+	_, _ = w.Write(b) // a client that left comes again, and hears of a duplicate
+}
+
+// refuse answers with a problem document (RFC 9457).
+func (h *Handler) refuse(w http.ResponseWriter, m sourceMetrics, r *refusal) {
+	m.refused(r)
+	h.refused.Warn().Str(logSource, m.name).Int(logStatus, r.status).Str(logReason, r.reason).Msg("delivery refused")
+	writeProblem(w, r)
+}
+
+func writeProblem(w http.ResponseWriter, r *refusal) {
+	b := make([]byte, 0, 256)
+	b = append(b, `{"type":"urn:rollcall:problem:`...)
+	b = append(b, r.reason...)
+	b = append(b, `","title":`...)
+	b = strconv.AppendQuote(b, http.StatusText(r.status))
+	b = append(b, `,"status":`...)
+	b = strconv.AppendInt(b, int64(r.status), 10)
+	b = append(b, `,"detail":`...)
+	b = strconv.AppendQuote(b, r.detail)
+	b = append(b, '}', '\n')
+	header := w.Header()
+	header.Set("Content-Type", "application/problem+json")
+	header.Set("Cache-Control", "no-store")
+	header.Set("Content-Length", strconv.Itoa(len(b)))
+	switch r.status {
+	case http.StatusMethodNotAllowed:
+		header.Set("Allow", http.MethodPost)
+	case http.StatusServiceUnavailable:
+		header.Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(r.retryAfter.Seconds())))))
+	}
+	w.WriteHeader(r.status)
+	_, _ = w.Write(b)
+}

@@ -1,0 +1,50 @@
+// Package ingest is the HTTP edge: POST /webhooks/{source} takes a provider's
+// delivery, verifies it, and answers only when it is durable in the log.
+//
+//	known source ─▶ size cap ─▶ raw read ─▶ signature ─▶ who is it about ─▶ rate ─▶ append ─▶ 200
+//	     404           413         503      401 │ 503         401            503      503
+//
+// # Answers
+//
+// Providers drop an event for good on a 4xx and try again on a 5xx, so nothing
+// that could be stored later gets a 4xx. 401 says that the signature is absent,
+// or wrong against a key that was fetched after the delivery arrived, or that
+// the delivery is another tenant's. Where the key can't be confirmed (the key
+// endpoint is down, or was asked less than a minute ago) a wrong signature is a
+// 503: after a rotation a flood of forgeries would otherwise lose what is
+// honest. Every error is a problem document (RFC 9457); each 503 has Retry-After.
+//
+// A verified body is stored whatever is in it. Nothing of a body that was not
+// verified is kept, logged or counted but its size.
+//
+// # Identity
+//
+// A delivery is known by the header dyte-uuid, rtk-uuid or webhook-id. What is
+// no printable ASCII of at most 256 bytes stands as h_ and its SHA-256.
+//
+// # Schemes
+//
+//   - rsa: RSASSA-PKCS1-v1_5 with SHA-256 over the raw body, base64 in
+//     dyte-signature or rtk-signature (docs.dyte.io/guides/capabilities/webhooks,
+//     developers.cloudflare.com/realtime/realtimekit/webhooks). The algorithm is
+//     fixed; keys below 2048 bits are refused. Keys come from a file, which is
+//     read again when it changes, or from an https URL.
+//   - standard: Standard Webhooks (github.com/standard-webhooks), HMAC-SHA256 and
+//     ed25519, several signatures, a tolerance for the signed time. The file has
+//     one whsec_ or whpk_ key a line.
+//   - none: no signature; for tests on loopback.
+//
+// # Use
+//
+//	h, err := ingest.New(ingest.Config{Log: log, Sources: sources, KeyDir: dir, Metrics: registry})
+//	go h.Run(ctx)                        // keeps keys fresh; returns when ctx ends
+//	ingest.Serve(ctx, listener, h, ingest.ServerConfig{}) // timeouts, connection limit, graceful stop
+//
+// The Handler works without Run where no source has a key URL.
+//
+// # Concurrency and memory
+//
+// A Handler serves any number of requests. Signatures are verified by a bounded
+// number at a time; appends that wait are bounded too, and answered 503 above
+// it. Memory is at most connections × body cap, for as long as the read timeout.
+package ingest

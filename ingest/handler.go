@@ -1,0 +1,313 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/time/rate"
+
+	"rollcall/eventlog"
+)
+
+const (
+	pathPrefix     = "/webhooks/"
+	unknownSource  = "unknown" // the metrics' label of requests to no source
+	headerSequence = "Rollcall-Sequence"
+
+	// busyRetry is the Retry-After while the log or the ingester is busy.
+	busyRetry = time.Second
+	// Refusals are logged, but a flood of them must not flood the log.
+	refusalLogBurst  = 10
+	refusalLogPeriod = 10 * time.Second
+)
+
+// Keys of log lines.
+const (
+	logSource   = "source"
+	logReason   = "reason"
+	logStatus   = "status"
+	logSequence = "sequence"
+	logEventID  = "event_id"
+	logType     = "type"
+	logBody     = "body_bytes"
+	logElapsed  = "elapsed_ms"
+)
+
+// Handler answers POST /webhooks/{source}. It may serve any number of requests.
+type Handler struct {
+	config   Config
+	sources  map[string]*source
+	ids      *eventIDs
+	metrics  *metrics
+	nobody   sourceMetrics // of requests to no source
+	inFlight slots
+	refused  zerolog.Logger
+	runs     []func(context.Context)
+}
+
+// source is a configured source with what serves it.
+type source struct {
+	config   Source
+	verifier verifier
+	limiter  *rate.Limiter // nil: no limit
+	metrics  sourceMetrics
+}
+
+// New makes a Handler. It reads key files, so that a bad one stops the start;
+// keys from a URL are fetched by Run.
+func New(c Config) (*Handler, error) {
+	if err := c.validate(); err != nil {
+		return nil, fmt.Errorf("configure ingest: %w", err)
+	}
+	c = c.withDefaults()
+	m, err := newMetrics(c.Metrics)
+	if err != nil {
+		return nil, fmt.Errorf("configure ingest: register metrics: %w", err)
+	}
+	h := &Handler{
+		config:   c,
+		sources:  make(map[string]*source, len(c.Sources)),
+		ids:      newEventIDs(c.Entropy),
+		metrics:  m,
+		nobody:   m.source(unknownSource),
+		inFlight: make(slots, c.MaxInFlight),
+		refused:  c.Logger.Sample(&zerolog.BurstSampler{Burst: refusalLogBurst, Period: refusalLogPeriod}),
+	}
+	slot := make(slots, c.MaxVerifications)
+	for _, s := range c.Sources {
+		src := &source{config: s, metrics: m.source(s.Name)}
+		onRefresh := func(ok bool) {
+			result := "ok"
+			if !ok {
+				result = "error"
+			}
+			m.refreshes.WithLabelValues(s.Name, result).Inc()
+		}
+		var run func(context.Context)
+		src.verifier, run, err = newVerifier(c, s, slot, onRefresh)
+		if err != nil {
+			return nil, fmt.Errorf("configure ingest: source %q: %w", s.Name, err)
+		}
+		if run != nil {
+			h.runs = append(h.runs, run)
+		}
+		if s.Rate > 0 {
+			burst := s.Burst
+			if burst == 0 {
+				burst = int(math.Ceil(s.Rate))
+			}
+			src.limiter = rate.NewLimiter(rate.Limit(s.Rate), burst)
+		}
+		h.sources[s.Name] = src
+	}
+	return h, nil
+}
+
+// Run keeps the keys that come from URLs fresh. It blocks until ctx ends, and
+// returns nil then. It is called once.
+func (h *Handler) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	for _, run := range h.runs {
+		wg.Go(func() { run(ctx) })
+	}
+	wg.Wait()
+	<-ctx.Done()
+	return nil
+}
+
+// Keys says how each source's keys are, by source name.
+func (h *Handler) Keys() []KeyStatus {
+	var all []KeyStatus
+	for _, s := range h.config.Sources {
+		k := h.sources[s.Name].verifier.status()
+		k.Source, k.Scheme = s.Name, s.Scheme
+		all = append(all, k)
+	}
+	return all
+}
+
+// Ready returns nil if every source has a key to verify with, else an error
+// that names the first one without. It does not ask the log.
+func (h *Handler) Ready() error {
+	for _, k := range h.Keys() {
+		if k.Scheme == SchemeNone || len(k.Fingerprints) > 0 {
+			continue
+		}
+		if k.Err != nil {
+			return fmt.Errorf("source %q has no key: %w", k.Source, k.Err)
+		}
+		return fmt.Errorf("source %q has no key yet", k.Source)
+	}
+	return nil
+}
+
+// ServeHTTP takes a delivery; see the package's documentation for the answers.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	started := h.config.Now()
+	src, refused := h.source(r)
+	if refused != nil {
+		h.refuse(w, h.nobody, refused)
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), h.config.Timeout)
+	defer cancel()
+	rec, id, refused := h.accept(ctx, w, r, src, started)
+	var a eventlog.Appended
+	if refused == nil {
+		a, refused = h.store(ctx, src, rec)
+	}
+	if refused != nil {
+		h.refuse(w, src.metrics, refused)
+		return
+	}
+	src.metrics.stored(id, a, len(rec.Body))
+	h.config.Logger.Debug().Str(logSource, src.config.Name).Str(logType, id.Type.String()).Str(logEventID, a.EventID).
+		Uint64(logSequence, uint64(a.Seq)).Int(logBody, len(rec.Body)).
+		Int64(logElapsed, h.config.Now().Sub(started).Milliseconds()).Msg("delivery stored")
+	writeStored(w, a)
+}
+
+// source finds whom a request is for.
+func (h *Handler) source(r *http.Request) (*source, *refusal) {
+	name, ok := strings.CutPrefix(r.URL.Path, pathPrefix)
+	src := h.sources[name]
+	switch {
+	case !ok || src == nil:
+		return nil, &refusal{status: http.StatusNotFound, reason: "unknown-source", detail: "there is no such source; deliveries go to " + pathPrefix + "{source}"}
+	case r.Method != http.MethodPost:
+		return nil, &refusal{status: http.StatusMethodNotAllowed, reason: "method", detail: "deliveries are posted"}
+	}
+	return src, nil
+}
+
+// accept reads and verifies a delivery, and makes the record of it.
+func (h *Handler) accept(ctx context.Context, w http.ResponseWriter, r *http.Request, src *source, started time.Time) (*eventlog.Record, eventlog.Identity, *refusal) {
+	var id eventlog.Identity
+	body, refused := h.read(w, r)
+	if refused != nil {
+		return nil, id, refused
+	}
+	verifying := time.Now()
+	p, refused := src.verifier.verify(ctx, &delivery{header: r.Header, body: body, arrival: started})
+	h.metrics.verify.Observe(time.Since(verifying).Seconds())
+	if refused != nil {
+		return nil, id, refused
+	}
+	id = eventlog.Identify(body)
+	webhook := webhookID(r.Header)
+	if refused := src.allowed(webhook, id.OrganizationIDs); refused != nil {
+		return nil, id, refused
+	}
+	if refused := src.throttle(); refused != nil {
+		return nil, id, refused
+	}
+	// Taken as late as possible, so that it is close to the record's place in
+	// the log, and still before anybody can know of the record.
+	received := h.config.Now()
+	eventID, err := h.ids.next(received)
+	if err != nil {
+		return nil, id, &refusal{status: http.StatusServiceUnavailable, reason: "no-event-id", detail: "no event id could be made", retryAfter: busyRetry}
+	}
+	rec := &eventlog.Record{
+		EventID:        eventID,
+		ReceivedAt:     eventlog.TimeOf(received),
+		Source:         src.config.Name,
+		DeliveryID:     p.id,
+		WebhookID:      webhook,
+		Signature:      p.signature,
+		KeyFingerprint: p.fingerprint,
+		Type:           id.Name,
+		Body:           body,
+	}
+	if rec.DeliveryID == "" {
+		rec.DeliveryID = deliveryID(r.Header)
+	}
+	return rec, id, nil
+}
+
+// read takes the raw body, as long as the provider waits.
+func (h *Handler) read(w http.ResponseWriter, r *http.Request) ([]byte, *refusal) {
+	tooLarge := &refusal{
+		status: http.StatusRequestEntityTooLarge, reason: "too-large",
+		detail: "a body has at most " + strconv.FormatInt(h.config.MaxBody, 10) + " bytes",
+	}
+	if r.ContentLength > h.config.MaxBody {
+		return nil, tooLarge
+	}
+	// Not every ResponseWriter can set a deadline; the server has one of its own.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(h.config.Timeout))
+	limited := http.MaxBytesReader(w, r.Body, h.config.MaxBody)
+	var body []byte
+	var err error
+	if r.ContentLength >= 0 {
+		body = make([]byte, r.ContentLength)
+		_, err = io.ReadFull(limited, body)
+	} else {
+		body, err = io.ReadAll(limited)
+	}
+	var over *http.MaxBytesError
+	switch {
+	case errors.As(err, &over):
+		return nil, tooLarge
+	case err != nil:
+		return nil, &refusal{status: http.StatusServiceUnavailable, reason: "body-incomplete", detail: "the body did not come whole", retryAfter: busyRetry}
+	}
+	return body, nil
+}
+
+// throttle takes a token of the source's rate.
+func (s *source) throttle() *refusal {
+	if s.limiter == nil {
+		return nil
+	}
+	reservation := s.limiter.Reserve()
+	delay := reservation.Delay()
+	if reservation.OK() && delay == 0 {
+		return nil
+	}
+	reservation.Cancel()
+	return &refusal{
+		status: http.StatusServiceUnavailable, reason: "rate-limited",
+		detail: "the source sends more than it may", retryAfter: min(max(delay, time.Second), time.Minute),
+	}
+}
+
+// store appends a record within the request's time.
+func (h *Handler) store(ctx context.Context, src *source, rec *eventlog.Record) (eventlog.Appended, *refusal) {
+	select {
+	case h.inFlight <- struct{}{}:
+		defer h.inFlight.release()
+	default:
+		return eventlog.Appended{}, &refusal{status: http.StatusServiceUnavailable, reason: "queue-full", detail: "too many deliveries wait for the log", retryAfter: busyRetry}
+	}
+	h.metrics.inFlight.Inc()
+	defer h.metrics.inFlight.Dec()
+	started := time.Now()
+	a, err := h.config.Log.Append(ctx, rec)
+	h.metrics.append.Observe(time.Since(started).Seconds())
+	if err != nil {
+		h.refused.Error().Err(err).Str(logSource, src.config.Name).Msg("delivery not stored")
+		return eventlog.Appended{}, &refusal{status: http.StatusServiceUnavailable, reason: "log-unavailable", detail: "the log can't take the delivery now", retryAfter: busyRetry}
+	}
+	return a, nil
+}
+
+// Sources returns the names of the configured sources, sorted.
+func (h *Handler) Sources() []string {
+	var names []string
+	for name := range h.sources {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
