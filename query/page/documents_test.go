@@ -1,0 +1,203 @@
+//go:build browser
+
+package page_test
+
+import (
+	"fmt"
+	"time"
+)
+
+// base is when the scenarios' meetings began: shortly before the test, so that
+// what counts from now counts little.
+var base = time.Now().UTC().Truncate(time.Second).Add(-42 * time.Minute)
+
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000Z") }
+
+func minute(n float64) time.Time { return base.Add(time.Duration(n * float64(time.Minute))) }
+
+// aSession is a LIVE session with sensible figures; change overwrites some.
+func aSession(id, title string, change doc) doc {
+	d := doc{
+		"sessionId": id, "meetingId": "meeting-" + id, "title": title, "roomName": nil, "organizer": doc{"id": "org-1", "name": "Acme GmbH"},
+		"status": "LIVE", "startedAt": stamp(base), "endedAt": nil, "endReason": nil, "durationSeconds": nil,
+		"liveParticipants": 3, "uniqueParticipants": 4, "connections": 5, "maxConcurrentParticipants": 4, "participantSeconds": 5400.0,
+		"implicit": false, "lastEventAt": stamp(minute(41)), "anomalies": []string{}, "degradedSince": nil,
+		"recordings": []doc{}, "artifacts": nil, "supersededBy": nil, "stale": false,
+	}
+	for k, v := range change {
+		d[k] = v
+	}
+	return d
+}
+
+// connection is from and to in minutes after base; to < 0 is open.
+func connection(peer string, from, to float64, closedBy string) doc {
+	c := doc{"peerId": peer, "joinedAt": stamp(minute(from)), "leftAt": nil, "closedBy": nil, "seconds": 0}
+	if to >= 0 {
+		c["leftAt"], c["closedBy"], c["seconds"] = stamp(minute(to)), closedBy, (to-from)*60
+	}
+	return c
+}
+
+// aParticipant sums up its connections, which do not overlap.
+func aParticipant(session, id, name string, connections ...doc) doc {
+	seconds, present := 0.0, false
+	var last any
+	for _, c := range connections {
+		seconds += asFloat(c["seconds"])
+		present = present || c["leftAt"] == nil
+		last = c["leftAt"]
+	}
+	if present {
+		last = nil
+	}
+	return doc{
+		"sessionId": session, "participantId": id, "displayName": name, "connections": connections, "firstJoinedAt": connections[0]["joinedAt"],
+		"lastLeftAt": last, "present": present, "connectedSeconds": seconds, "attendedSeconds": seconds, "longestGapSeconds": 0.0, "attendanceRatio": nil,
+	}
+}
+
+func asFloat(v any) float64 {
+	switch v := v.(type) {
+	case float64:
+		return v
+	case int:
+		return float64(v)
+	}
+	return 0
+}
+
+func aRecording(id, session, status string, change doc) doc {
+	history := []doc{}
+	for i, s := range []string{"INVOKED", "RECORDING", "UPLOADING", "UPLOADED"} {
+		history = append(history, doc{"status": s, "at": stamp(minute(float64(2 + 5*i)))})
+		if s == status {
+			break
+		}
+	}
+	if status == "ERRORED" {
+		history = []doc{{"status": "INVOKED", "at": stamp(minute(2))}, {"status": "RECORDING", "at": stamp(minute(3))}, {"status": "ERRORED", "at": stamp(minute(9))}}
+	}
+	d := doc{
+		"recordingId": id, "status": status, "conflict": false, "history": history, "sessionId": session, "meetingId": "meeting-" + session,
+		"organizationId": "org-1", "startedAt": stamp(minute(3)), "stoppedAt": nil, "durationSeconds": nil, "fileSizeBytes": nil,
+		"outputFileName": id + ".mp4", "error": nil, "stopReason": nil, "downloadUrl": nil, "audioDownloadUrl": nil, "downloadUrlExpiresAt": nil,
+		"lastEventAt": history[len(history)-1]["at"],
+	}
+	if status == "UPLOADED" {
+		d["stoppedAt"], d["durationSeconds"], d["fileSizeBytes"] = stamp(minute(12)), 540.0, 48_300_000
+		d["downloadUrl"], d["downloadUrlExpiresAt"] = "https://files.example/"+id+".mp4?sig=x", stamp(base.Add(20*time.Hour))
+	}
+	for k, v := range change {
+		d[k] = v
+	}
+	return d
+}
+
+// scene fills a stand-in with a day's worth of everything: the browser tests and
+// the pictures in docs/img show it.
+func scene(s *standIn) {
+	titles := []string{"Weekly planning", "Physics 101: waves", "Support: invoice", "Design review", "All hands", "Interview", "Physics 101: optics", "Stand-up", "Customer onboarding", "Board"}
+	sessions := map[string]doc{}
+	for i, title := range titles {
+		id := fmt.Sprintf("3f9a%04d-7c1e-4b0a-9d2f-00000000%04d", i, i)
+		in := 2 + (i*7)%19
+		sessions[id] = aSession(id, title, doc{
+			"startedAt": stamp(minute(float64(3 * i))), "liveParticipants": in, "uniqueParticipants": in + 3, "connections": in + 6,
+			"maxConcurrentParticipants": in + 2, "organizer": doc{"id": fmt.Sprintf("org-%d", i%3), "name": []string{"Acme GmbH", "Northwind", "City College"}[i%3]},
+			"lastEventAt": stamp(minute(41.5 - float64(i)/4)),
+		})
+	}
+	lecture := "lecture-1"
+	sessions[lecture] = aSession(lecture, "Lecture: distributed systems", doc{
+		"meetingId": "room-7", "liveParticipants": 9, "uniqueParticipants": 14, "connections": 17, "maxConcurrentParticipants": 12, "participantSeconds": 21930.0,
+		"recordings": []doc{{"recordingId": "rec-live", "status": "RECORDING"}},
+		"artifacts":  doc{"sessionId": lecture, "chat": doc{"url": "https://files.example/chat.csv", "expiresAt": stamp(base.Add(30 * time.Hour))}, "transcript": nil, "summary": nil},
+	})
+	sessions["ghost-1"] = aSession("ghost-1", "Ghost meeting", doc{"stale": true, "liveParticipants": 1, "startedAt": stamp(base.Add(-30 * time.Hour)), "lastEventAt": stamp(base.Add(-29 * time.Hour)), "supersededBy": lecture})
+	sessions["ended-1"] = aSession("ended-1", "Yesterday's lecture", doc{
+		"status": "ENDED", "startedAt": stamp(minute(0)), "endedAt": stamp(minute(38)), "endReason": "ALL_PARTICIPANTS_LEFT", "durationSeconds": 2280.0,
+		"liveParticipants": 0, "anomalies": []string{"left-after-end"}, "implicit": true,
+	})
+	s.fill("sessions", sessions)
+	s.fill("attendance", lectureAttendance(lecture))
+	s.fill("attendance", map[string]doc{
+		"ended-1/ada":   withRatio(aParticipant("ended-1", "ada", "Ada", connection("p1", 0, 12, "LEFT"), connection("p2", 15, 38, "LEFT")), 0.92, 180),
+		"ended-1/grace": withRatio(aParticipant("ended-1", "grace", "Grace", connection("p3", 4, 38, "MEETING_END")), 0.89, 0),
+		"ended-1/linus": withRatio(aParticipant("ended-1", "linus", "", connection("p4", 30, 36, "LEFT")), 0.16, 0),
+	})
+	s.fill("recordings", map[string]doc{
+		"rec-live":  aRecording("rec-live", lecture, "RECORDING", doc{"lastEventAt": stamp(minute(40))}),
+		"rec-stuck": aRecording("rec-stuck", "ended-1", "UPLOADING", nil),
+		"rec-done":  aRecording("rec-done", "ended-1", "UPLOADED", nil),
+		"rec-done2": aRecording("rec-done2", "ghost-1", "UPLOADED", doc{"downloadUrlExpiresAt": stamp(base.Add(-time.Hour))}),
+		"rec-error": aRecording("rec-error", "ghost-1", "ERRORED", doc{"error": "the encoder ran out of disk"}),
+		"rec-new":   aRecording("rec-new", "ghost-1", "INVOKED", doc{"lastEventAt": stamp(minute(41))}),
+	})
+	s.fill("livestreams", map[string]doc{
+		"stream-1": {"streamId": "stream-1", "status": "LIVE", "meetingId": "room-7", "transitions": []doc{{"status": "LIVE", "at": stamp(minute(4))}, {"status": "OFFLINE", "at": stamp(minute(9))}, {"status": "LIVE", "at": stamp(minute(11))}}, "onAirSeconds": 300.0},
+		"stream-2": {"streamId": "stream-2", "status": "OFFLINE", "meetingId": nil, "transitions": []doc{{"status": "LIVE", "at": stamp(minute(-60))}, {"status": "OFFLINE", "at": stamp(minute(-20))}}, "onAirSeconds": 2400.0},
+	})
+	s.fill("projections", projectionDocs())
+	s.fill("usage", usageDocs())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.docs["asOf"] = map[string]doc{lecture: aSession(lecture, "Lecture: distributed systems", doc{"liveParticipants": 2, "uniqueParticipants": 2, "connections": 2, "maxConcurrentParticipants": 2, "lastEventAt": stamp(minute(3))})}
+	s.events[lecture] = []doc{
+		{"sequence": 101, "eventId": "01JD0000000000000000000001", "source": "prod", "type": "meeting.started", "receivedAt": stamp(minute(0.02)), "body": doc{"event": "meeting.started", "meeting": doc{"sessionId": lecture, "startedAt": stamp(base)}}},
+		{"sequence": 104, "eventId": "01JD0000000000000000000002", "source": "prod", "type": "meeting.participantJoined", "receivedAt": stamp(minute(3.5)), "body": doc{"event": "meeting.participantJoined", "participant": doc{"joinedAt": stamp(minute(1))}}},
+		{"sequence": 109, "eventId": "01JD0000000000000000000003", "source": "prod", "type": nil, "receivedAt": stamp(minute(5)), "body": nil, "bodyBase64": "e25vdCBqc29u"},
+	}
+}
+
+func withRatio(p doc, ratio, gap float64) doc {
+	p["attendanceRatio"], p["longestGapSeconds"] = ratio, gap
+	return p
+}
+
+func lectureAttendance(lecture string) map[string]doc {
+	names := []string{"Ada Lovelace", "Grace Hopper", "Edsger Dijkstra", "Barbara Liskov", "Leslie Lamport", "Radia Perlman", "Ken Thompson", "Frances Allen", "Donald Knuth", "Margaret Hamilton", "Tony Hoare", "Katherine Johnson", "Niklaus Wirth", "Hedy Lamarr"}
+	all := map[string]doc{}
+	for i, name := range names {
+		id := fmt.Sprintf("person-%02d", i)
+		join := float64(i) * 1.3
+		var c []doc
+		switch i % 4 {
+		case 0:
+			c = []doc{connection(id+"-a", join, -1, "")}
+		case 1:
+			c = []doc{connection(id+"-a", join, join+9, "LEFT"), connection(id+"-b", join+11, -1, "")}
+		case 2:
+			c = []doc{connection(id+"-a", join, 36-join/3, "LEFT")}
+		default:
+			c = []doc{connection(id+"-a", join, join+14, "LEFT"), connection(id+"-b", join+8, -1, "")}
+		}
+		all[lecture+"/"+id] = aParticipant(lecture, id, name, c...)
+	}
+	return all
+}
+
+func projectionDocs() map[string]doc {
+	all := map[string]doc{}
+	for _, name := range []string{"sessions", "attendance", "recordings", "artifacts", "livestreams", "usage"} {
+		all[name] = doc{"name": name, "version": "1", "state": "live", "sequence": 48210, "headSequence": 48210, "lag": 0, "lagSeconds": 0.0, "parked": 0, "bucket": name + "_g1"}
+	}
+	all["usage"]["state"], all["usage"]["sequence"], all["usage"]["lag"], all["usage"]["lagSeconds"] = "catching-up", 31022, 17188, 94.0
+	all["recordings"]["parked"] = 2
+	return all
+}
+
+func usageDocs() map[string]doc {
+	all := map[string]doc{}
+	for i := range 30 {
+		day := time.Now().AddDate(0, 0, -i).Format(time.DateOnly)
+		for j, name := range []string{"Acme GmbH", "Northwind", "City College"} {
+			n := float64((i*37+j*11)%23 + 2)
+			if wd := time.Now().AddDate(0, 0, -i).Weekday(); wd == time.Saturday || wd == time.Sunday {
+				n /= 6
+			}
+			all[fmt.Sprint(day, j)] = doc{"day": day, "organizerId": fmt.Sprintf("org-%d", j), "organizerName": name, "sessions": int(n/3) + 1, "participantSeconds": n * 2400, "attendedSeconds": n * 2300, "recordingSeconds": n * 700, "peakParticipants": int(n) + 3}
+		}
+	}
+	return all
+}
