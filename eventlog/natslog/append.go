@@ -68,7 +68,7 @@ func (l *Log) Record(ctx context.Context, seq eventlog.Seq) (eventlog.Record, er
 	if seq == 0 {
 		return eventlog.Record{}, fmt.Errorf("read record 0: %w", eventlog.ErrNotFound)
 	}
-	m, err := l.stream.GetMsg(ctx, uint64(seq))
+	m, err := ask(ctx, func(ctx context.Context) (*jetstream.RawStreamMsg, error) { return l.stream.GetMsg(ctx, uint64(seq)) })
 	if errors.Is(err, jetstream.ErrMsgNotFound) && l.stream.CachedInfo().Config.Replicas > 1 {
 		m, err = l.leaderMsg(ctx, seq) // the replica that answered may lag
 	}
@@ -125,12 +125,14 @@ func (l *Log) leaderMsg(ctx context.Context, seq eventlog.Seq) (*jetstream.RawSt
 
 // Head asks the server where the log begins and ends, and which log it is.
 func (l *Log) Head(ctx context.Context) (eventlog.Head, error) {
-	info, err := l.stream.Info(ctx)
+	info, err := ask(ctx, l.info)
 	if err != nil {
 		return eventlog.Head{}, fmt.Errorf("read head: %w", classify(err))
 	}
 	return head(info), nil
 }
+
+func (l *Log) info(ctx context.Context) (*jetstream.StreamInfo, error) { return l.stream.Info(ctx) }
 
 func head(info *jetstream.StreamInfo) eventlog.Head {
 	h := eventlog.Head{
@@ -162,7 +164,7 @@ type Info struct {
 
 // Info asks the server for the log's state.
 func (l *Log) Info(ctx context.Context) (Info, error) {
-	si, err := l.stream.Info(ctx)
+	si, err := ask(ctx, l.info)
 	if err != nil {
 		return Info{}, fmt.Errorf("read log info: %w", classify(err))
 	}
@@ -208,3 +210,18 @@ func (l *Log) Stats() Stats {
 // does not close the connection. Callers that want their appends finished wait
 // for them first.
 func (l *Log) Close() { l.committer.close() }
+
+// ask runs a request that only reads, and again while it gets no answer: one
+// that was on its way when the connection broke is lost without a word.
+func ask[T any](ctx context.Context, request func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, setupTimeout)
+	defer cancel()
+	for {
+		try, stop := context.WithTimeout(ctx, askTimeout)
+		v, err := request(try)
+		stop()
+		if ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, nats.ErrTimeout) {
+			return v, err
+		}
+	}
+}

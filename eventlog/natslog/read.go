@@ -66,6 +66,7 @@ type reader struct {
 	at     eventlog.Seq // last sequence yielded, or opts.After
 	stored time.Time    // when the record at `at` was stored; zero if none was yielded
 	hole   eventlog.Seq // where a record was missing last time; 0: nowhere
+	plain  bool         // a connection of its own did not work for the backlog
 	end    eventlog.Seq // last sequence to read; 0: none known yet
 }
 
@@ -78,6 +79,8 @@ func (r *reader) run(ctx context.Context) error {
 		switch {
 		case errors.Is(err, errStop):
 			return nil
+		case err == nil: // a backlog was read; see what came meanwhile
+			continue
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case final(err):
@@ -168,6 +171,9 @@ func (r *reader) consume(ctx context.Context) error {
 	if r.filtered() && pending == 0 && r.end != 0 && r.end <= h.Last {
 		return errStop
 	}
+	if backlog := r.backlog(h); backlog >= bulkMin {
+		return r.drain(ctx, consumer.CachedInfo().Name, backlog)
+	}
 	messages, err := consumer.Messages(
 		jetstream.PullMaxMessagesWithBytesLimit(pullMessages, pullBytes),
 		jetstream.PullExpiry(pullExpiry),
@@ -192,7 +198,7 @@ func (r *reader) consume(ctx context.Context) error {
 			// The client dropped messages, or they were lost with a connection.
 			return fmt.Errorf("%w: delivery %d came as %d", eventlog.ErrUnavailable, delivery, meta.Sequence.Consumer)
 		}
-		if err := r.take(m, meta); err != nil {
+		if err := r.take(record(meta.Sequence.Stream, meta.Timestamp, m.Headers(), m.Data())); err != nil {
 			return err
 		}
 		if r.filtered() && r.end != 0 && r.end <= h.Last && delivery >= pending {
@@ -221,9 +227,38 @@ func (r *reader) untilDisconnected(ctx context.Context) (context.Context, contex
 	return ctx, func() { cancel(); <-ended }
 }
 
-// take yields one message's record.
-func (r *reader) take(m jetstream.Msg, meta *jetstream.MsgMetadata) error {
-	seq := eventlog.Seq(meta.Sequence.Stream)
+// backlog is how many records can be read in one go; 0 where they can't.
+func (r *reader) backlog(h eventlog.Head) uint64 {
+	last := h.Last
+	if r.end != 0 {
+		last = min(last, r.end)
+	}
+	if r.plain || r.filtered() || last <= r.at {
+		return 0
+	}
+	return uint64(last - r.at)
+}
+
+// drain reads a backlog over a connection of its own. It returns nil when it
+// was read or could not be: the next consumer goes on behind the last record.
+func (r *reader) drain(ctx context.Context, consumer string, backlog uint64) error {
+	before := r.at
+	for rec, err := range bulk(ctx, r.log.js, consumer, backlog) {
+		if err != nil {
+			// Once it has worked it is tried again, from where it broke off.
+			r.plain = r.at == before
+			return ctx.Err()
+		}
+		if err := r.take(rec); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// take yields one record.
+func (r *reader) take(rec eventlog.Record) error {
+	seq := rec.Seq
 	if r.end != 0 && seq > r.end {
 		return errStop
 	}
@@ -235,10 +270,10 @@ func (r *reader) take(m jetstream.Msg, meta *jetstream.MsgMetadata) error {
 		}
 		return fmt.Errorf("%w: after record %d comes %d", eventlog.ErrTrimmed, r.at, seq)
 	}
-	if !r.yield(record(uint64(seq), meta.Timestamp, m.Headers(), m.Data()), nil) {
+	if !r.yield(rec, nil) {
 		return errStop
 	}
-	r.at, r.stored = seq, meta.Timestamp
+	r.at, r.stored = seq, rec.StoredAt
 	if r.done() {
 		return errStop
 	}

@@ -29,6 +29,8 @@ const (
 	versionMajor, versionMinor = 2, 12
 	// setupTimeout bounds each request that has no deadline of its own.
 	setupTimeout = 5 * time.Second
+	// askTimeout bounds each try of a request that only reads.
+	askTimeout = 1500 * time.Millisecond
 )
 
 // Errors of Open and Attach. Each is wrapped with what to do next.

@@ -1,0 +1,69 @@
+package natslog_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"rollcall/eventlog"
+	"rollcall/eventlog/eventlogtest"
+	"rollcall/eventlog/natslog"
+)
+
+// BenchmarkAppend measures durable appends by how many callers share the log,
+// and by how many waiting records are still published one by one.
+func BenchmarkAppend(b *testing.B) {
+	for _, callers := range []int{1, 4, 16, 64, 256} {
+		for _, singles := range []int{4, 12, 32, 100000} {
+			if singles > callers && singles != 100000 || callers == 1 && singles > 4 {
+				continue
+			}
+			b.Run(fmt.Sprintf("callers=%d/singles=%d", callers, singles), func(b *testing.B) {
+				l := open(b, eventlogtest.Connect(b, eventlogtest.Options{SyncAlways: true}), natslog.Config{
+					Batch: natslog.BatchConfig{Singles: singles},
+				})
+				var n atomic.Int64
+				var wg sync.WaitGroup
+				b.ResetTimer()
+				for range callers {
+					wg.Go(func() {
+						for i := int(n.Add(1)); i <= b.N; i = int(n.Add(1)) {
+							if _, err := l.Append(context.Background(), rec(i)); err != nil {
+								b.Error(err)
+							}
+						}
+					})
+				}
+				wg.Wait()
+				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "rec/s")
+			})
+		}
+	}
+}
+
+// BenchmarkRead replays a log.
+func BenchmarkRead(b *testing.B) {
+	l := open(b, eventlogtest.Connect(b), natslog.Config{})
+	const n = 20000
+	_, err := l.Import(b.Context(), func(yield func(eventlog.Record, error) bool) {
+		for i := range n {
+			if !yield(*rec(i), nil) {
+				return
+			}
+		}
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ResetTimer()
+	for range b.N {
+		for _, err := range l.Read(b.Context(), eventlog.ReadOptions{}) {
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	b.ReportMetric(float64(b.N)*n/b.Elapsed().Seconds(), "rec/s")
+}
