@@ -87,17 +87,10 @@ func (t *term) keepAside(it *item, key string, now time.Time) {
 	t.park = append(t.park, r)
 	t.parked.add(r)
 	if e := t.cache.get(key); e != nil {
-		if degrade(e.state, t.parked.since(key)) {
+		if d, ok := e.state.(Degradable); ok && guard(func() { d.Park(r.ReceivedAt) }) == nil {
 			t.touch(e, now)
 		}
 	}
-}
-
-// degrade tells a state since when it misses records. It reports whether the
-// state wants to know.
-func degrade(s eventlog.State, since eventlog.Time) bool {
-	d, ok := s.(Degradable)
-	return ok && guard(func() { d.Degraded(since) }) == nil
 }
 
 // parkedSet are the parked records of a generation by sequence and by entity.

@@ -12,12 +12,14 @@ import (
 // Projection is a fold that a Projector drives. See [eventlog.Fold] for its laws.
 type Projection = eventlog.Fold
 
-// Degradable is a State that shows that records are missing from it. The
-// projector calls Degraded whenever the earliest received time of the entity's
-// parked records changes; the zero Time says that none is missing any more.
-// Like Apply it is total, and the next Flush writes what it changed.
+// Degradable is a State that shows that records are missing from it. Like Apply
+// both are total, and the next Flush writes what they changed.
 type Degradable interface {
-	Degraded(since eventlog.Time)
+	// Park says that a record received at that time was left out. The state
+	// keeps the earliest.
+	Park(at eventlog.Time)
+	// Unpark says that none is missing any more.
+	Unpark()
 }
 
 // Source is the log as a projector reads it. Its methods may be called

@@ -81,9 +81,15 @@ func (s *toyState) Apply(ev *eventlog.Event) {
 	}
 }
 
-func (s *toyState) Degraded(since eventlog.Time) {
-	if since != s.degraded {
-		s.degraded, s.changed = since, true
+func (s *toyState) Park(at eventlog.Time) {
+	if s.degraded.IsZero() || at < s.degraded {
+		s.degraded, s.changed = at, true
+	}
+}
+
+func (s *toyState) Unpark() {
+	if !s.degraded.IsZero() {
+		s.degraded, s.changed = 0, true
 	}
 }
 
@@ -176,7 +182,7 @@ func expect(records []eventlog.Record, leaveOut ...string) map[string]string {
 	}
 	for key, s := range states {
 		if at, ok := since[key]; ok {
-			s.(projector.Degradable).Degraded(at)
+			s.(projector.Degradable).Park(at)
 		}
 		s.Flush(out)
 	}
