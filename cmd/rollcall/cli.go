@@ -6,7 +6,18 @@ type cli struct {
 	Log    logFlags `embed:""`
 	Config string   `help:"Config file (YAML); keys are the flags' names." type:"path" placeholder:"FILE"`
 
+	Demo     demoCmd     `cmd:"" help:"Run everything with generated traffic, nothing to prepare." group:"Try it"`
 	Send     sendCmd     `cmd:"" help:"Post files as signed webhook deliveries." group:"Try it"`
 	Simulate simulateCmd `cmd:"" help:"Post realistic traffic to an ingester." group:"Try it"`
 	Keygen   keygenCmd   `cmd:"" help:"Make a key pair to sign with." group:"Try it"`
+
+	Serve serveCmd `cmd:"" help:"Run Rollcall, whole or a part of it." group:"Run it"`
+
+	Events eventsCmd `cmd:"" help:"List, follow, export and import the log." group:"Look at it"`
+	Views  viewsCmd  `cmd:"" help:"List, read and follow the views." group:"Look at it"`
+	Status statusCmd `cmd:"" help:"How far the log and the views are." group:"Look at it"`
+
+	Cfg        configCmd     `cmd:"" name:"config" help:"Look at the settings." group:"About it"`
+	Version    versionCmd    `cmd:"" help:"Print the version." group:"About it"`
+	Completion completionCmd `cmd:"" help:"Print a completion script for a shell." group:"About it"`
 }

@@ -8,11 +8,14 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/alecthomas/kong"
 	"github.com/knadh/koanf/parsers/yaml"
 	"github.com/knadh/koanf/providers/file"
 	"github.com/knadh/koanf/v2"
+
+	"rollcall/ingest"
 )
 
 const envPrefix = "ROLLCALL_"
@@ -127,32 +130,12 @@ func (a *app) resolver() kong.Resolver {
 	})
 }
 
-// sourceConfig is one source as flags or the file name it.
-type sourceConfig struct {
-	Name            string   `json:"name"`
-	Scheme          string   `json:"scheme"`
-	Key             string   `json:"key"`
-	WebhookIDs      []string `json:"webhookIds"`
-	OrganizationIDs []string `json:"organizationIds"`
-	Rate            float64  `json:"rate"`
-}
-
-// parseSource reads NAME=SCHEME[:ARG].
-func parseSource(text string) (sourceConfig, error) {
-	name, rest, ok := strings.Cut(text, "=")
-	if !ok {
-		return sourceConfig{}, usagef("source %q: want NAME=SCHEME[:ARG], like prod=rsa:public.pem", text)
-	}
-	scheme, arg, _ := strings.Cut(rest, ":")
-	return sourceConfig{Name: name, Scheme: scheme, Key: arg}, nil
-}
-
 // sources are those of the flags or the environment, else those of the file.
-func (a *app) sources(flags []string) (all []sourceConfig, err error) {
+func (a *app) sources(flags []string) (all []ingest.Source, err error) {
 	for _, text := range flags {
-		s, err := parseSource(text)
+		s, err := ingest.ParseSource(text)
 		if err != nil {
-			return nil, err
+			return nil, &codedError{exitUsage, err}
 		}
 		all = append(all, s)
 	}
@@ -173,17 +156,17 @@ func (a *app) sources(flags []string) (all []sourceConfig, err error) {
 	return all, nil
 }
 
-func (c *fileConfig) source(item any) (s sourceConfig, err error) {
+func (c *fileConfig) source(item any) (s ingest.Source, err error) {
 	members, ok := item.(map[string]any)
 	if !ok {
-		return parseSource(fmt.Sprint(item))
+		return ingest.ParseSource(fmt.Sprint(item))
 	}
 	for key, value := range members {
 		switch key {
 		case "name":
 			s.Name = fmt.Sprint(value)
 		case "scheme":
-			s.Scheme = fmt.Sprint(value)
+			s.Scheme = ingest.Scheme(fmt.Sprint(value))
 		case "key":
 			s.Key = fmt.Sprint(value)
 		case "webhookIds":
@@ -192,6 +175,12 @@ func (c *fileConfig) source(item any) (s sourceConfig, err error) {
 			s.OrganizationIDs, err = texts(value)
 		case "rate":
 			s.Rate, err = number(value)
+		case "burst":
+			var burst float64
+			burst, err = number(value)
+			s.Burst = int(burst)
+		case "tolerance":
+			s.Tolerance, err = time.ParseDuration(fmt.Sprint(value))
 		default:
 			err = errors.New("unknown member")
 		}

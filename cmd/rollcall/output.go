@@ -111,8 +111,10 @@ func printLine(w io.Writer, v any) error {
 func (g *grid) csv(w io.Writer) error {
 	buffered := bufio.NewWriter(w)
 	out := csv.NewWriter(buffered)
-	if err := out.Write(g.columns); err != nil {
-		return err
+	if len(g.columns) > 0 {
+		if err := out.Write(g.columns); err != nil {
+			return err
+		}
 	}
 	for _, cells := range g.rows {
 		row := make([]string, len(cells))
@@ -128,6 +130,9 @@ func (g *grid) csv(w io.Writer) error {
 	}
 	return buffered.Flush()
 }
+
+// csvRows writes rows without a header, for data that comes one by one.
+func (g *grid) csvRows(w io.Writer) error { return (&grid{rows: g.rows}).csv(w) }
 
 // guardFormula keeps a spreadsheet from running a cell that came from outside:
 // OWASP's list of first characters, and their full-width forms. Numbers stay.

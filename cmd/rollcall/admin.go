@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/rs/zerolog"
+)
+
+// check is one thing that readiness depends on. A note is told with ?verbose
+// and decides nothing.
+type check struct {
+	name string
+	fn   func(ctx context.Context) (note string, err error)
+}
+
+// health answers /livez and /readyz.
+type health struct {
+	mu       sync.Mutex
+	checks   []check
+	starting bool
+	stopping bool
+}
+
+func (h *health) add(c ...check) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.checks = append(h.checks, c...)
+}
+
+func (h *health) started() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.starting = false
+}
+
+func (h *health) isStarting() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.starting
+}
+
+func (h *health) stop() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.stopping = true
+}
+
+// report runs every check. It is ready where none fails.
+func (h *health) report(ctx context.Context) (lines []string, ready bool) {
+	h.mu.Lock()
+	checks, starting, stopping := slices.Clone(h.checks), h.starting, h.stopping
+	h.mu.Unlock()
+	ready = !starting && !stopping
+	if starting {
+		lines = append(lines, "[-]start: not finished")
+	}
+	if stopping {
+		lines = append(lines, "[-]stop: under way")
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	for _, c := range checks {
+		note, err := c.fn(ctx)
+		switch {
+		case err != nil:
+			ready = false
+			lines = append(lines, "[-]"+c.name+": "+oneLine(err))
+		case note != "":
+			lines = append(lines, "[+]"+c.name+": "+note)
+		default:
+			lines = append(lines, "[+]"+c.name+" ok")
+		}
+	}
+	return lines, ready
+}
+
+func (h *health) readyz(w http.ResponseWriter, r *http.Request) {
+	lines, ready := h.report(r.Context())
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	if !ready {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	if r.URL.Query().Has("verbose") || !ready {
+		fmt.Fprintln(w, strings.Join(lines, "\n"))
+	}
+	if ready {
+		fmt.Fprintln(w, "ready")
+	} else {
+		fmt.Fprintln(w, "not ready")
+	}
+}
+
+// adminServer serves health and metrics.
+func adminServer(h *health, registry *prometheus.Registry, log zerolog.Logger) *http.Server {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", h.readyz)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry}))
+	return httpServer(mux, log)
+}
+
+// httpServer has the limits that every listener of ours has.
+func httpServer(h http.Handler, log zerolog.Logger) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: 2 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
+		IdleTimeout: 60 * time.Second, MaxHeaderBytes: 16 << 10, ErrorLog: stdLog(log),
+	}
+}
+
+// serveHTTP serves until ctx ends, then lets requests finish within grace.
+func serveHTTP(ctx context.Context, s *http.Server, l net.Listener, grace time.Duration) error {
+	stopped := make(chan error, 1)
+	go func() {
+		<-ctx.Done()
+		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+		defer cancel()
+		err := s.Shutdown(limit)
+		if err != nil {
+			err = errors.Join(fmt.Errorf("finish requests: %w", err), s.Close())
+		}
+		stopped <- err
+	}()
+	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve on %s: %w", l.Addr(), err)
+	}
+	return <-stopped
+}
+
+// newRegistry has the process's own metrics and the build.
+func newRegistry() *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	v := buildVersion()
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "rollcall_build_info", Help: "1, with the build in the labels.",
+		ConstLabels: prometheus.Labels{"version": v.Version, "revision": v.Revision, "goversion": v.Go},
+	})
+	build.Set(1)
+	r.MustRegister(build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return r
+}

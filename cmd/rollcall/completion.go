@@ -1,0 +1,80 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// completionCmd is `rollcall completion`.
+type completionCmd struct {
+	Shell string `arg:"" help:"bash, zsh or fish." enum:"bash,zsh,fish"`
+}
+
+// Help is the command's example.
+func (completionCmd) Help() string {
+	return "Example:\n  source <(rollcall completion bash)"
+}
+
+// Run prints the script, made from the grammar itself.
+func (c *completionCmd) Run(a *app) error {
+	var b strings.Builder
+	switch c.Shell {
+	case "fish":
+		fishCompletion(&b, a.parsed.Model.Node)
+	default:
+		if c.Shell == "zsh" {
+			b.WriteString("autoload -U +X bashcompinit && bashcompinit\n")
+		}
+		bashCompletion(&b, a.parsed.Model.Node)
+	}
+	_, err := fmt.Fprint(a.stdout, b.String())
+	return err
+}
+
+// visit calls fn for each command with the words that lead to it.
+func visit(n *kong.Node, path []string, fn func(path []string, n *kong.Node)) {
+	fn(path, n)
+	for _, child := range n.Children {
+		visit(child, append(path[:len(path):len(path)], child.Name), fn)
+	}
+}
+
+func bashCompletion(b *strings.Builder, root *kong.Node) {
+	b.WriteString("_rollcall() {\n  local path=\"\" word words\n  for word in \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"; do\n" +
+		"    case \"$word\" in -*) ;; *) path=\"${path:+$path }$word\" ;; esac\n  done\n  case \"$path\" in\n")
+	visit(root, nil, func(path []string, n *kong.Node) {
+		var words []string
+		for _, child := range n.Children {
+			words = append(words, child.Name)
+		}
+		for _, group := range n.AllFlags(true) {
+			for _, f := range group {
+				words = append(words, "--"+f.Name)
+			}
+		}
+		pattern := fmt.Sprintf("%q", strings.Join(path, " "))
+		if len(n.Children) == 0 {
+			pattern += "*" // arguments may follow
+		}
+		fmt.Fprintf(b, "    %s) words=%q ;;\n", pattern, strings.Join(words, " "))
+	})
+	b.WriteString("    *) words=\"\" ;;\n  esac\n  mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"${COMP_WORDS[COMP_CWORD]}\")\n}\n" +
+		"complete -o default -F _rollcall rollcall\n")
+}
+
+func fishCompletion(b *strings.Builder, root *kong.Node) {
+	visit(root, nil, func(path []string, n *kong.Node) {
+		condition := "__fish_use_subcommand"
+		if len(path) > 0 {
+			condition = "__fish_seen_subcommand_from " + path[len(path)-1]
+		}
+		for _, child := range n.Children {
+			fmt.Fprintf(b, "complete -c rollcall -n %q -f -a %s -d %q\n", condition, child.Name, child.Help)
+		}
+		for _, f := range n.Flags {
+			fmt.Fprintf(b, "complete -c rollcall -n %q -l %s -d %q\n", condition, f.Name, f.Help)
+		}
+	})
+}

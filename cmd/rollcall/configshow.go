@@ -1,0 +1,92 @@
+package main
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// configCmd is `rollcall config`.
+type configCmd struct {
+	Show configShowCmd `cmd:"" help:"Print the settings of serve and where each comes from."`
+}
+
+type configShowCmd struct {
+	outputFlag
+}
+
+// Help is the command's example.
+func (configShowCmd) Help() string {
+	return `Prints what serve would run with, from flags' defaults, the config file and the environment. Secrets are redacted.
+
+Example:
+  rollcall config show --config rollcall.yaml`
+}
+
+// Run prints the settings.
+func (c *configShowCmd) Run(a *app) error {
+	var serve *kong.Node
+	for _, n := range a.parsed.Model.Children {
+		if n.Name == "serve" {
+			serve = n
+		}
+	}
+	g := &grid{columns: []string{"name", "value", "from"}}
+	flags := slices.Concat(a.parsed.Model.Flags, serve.Flags)
+	for _, f := range flags {
+		if f.Name == "help" || f.Name == "config" {
+			continue
+		}
+		value, from, err := a.setting(f)
+		if err != nil {
+			return err
+		}
+		g.add(f.Name, redactSetting(f.Name, value), from)
+	}
+	if a.file.path != "" {
+		g.add("config", a.file.path, "argument")
+	}
+	sources, err := a.sources(nil)
+	if err != nil {
+		return err
+	}
+	for _, s := range sources {
+		g.add("sources", fmt.Sprintf("%s=%s:%s", s.Name, s.Scheme, redactSetting("source", s.Key)), "file")
+	}
+	return c.print(a.stdout, g)
+}
+
+// setting is a flag's value as serve would get it.
+func (a *app) setting(f *kong.Flag) (value, from string, err error) {
+	if value, ok := a.env(envName(f.Name)); ok {
+		return value, "environment " + envName(f.Name), nil
+	}
+	value, ok, err := a.file.text(f.Name)
+	if err != nil || ok {
+		return value, "file", err
+	}
+	if f.Target.Kind() == reflect.Bool && f.Default == "" {
+		return "false", "default", nil
+	}
+	return f.Default, "default", nil
+}
+
+// redactSetting hides what an address may hold: user, password, query.
+func redactSetting(name, value string) string {
+	if strings.Contains(name, "token") && !strings.HasSuffix(name, "-file") {
+		return "redacted"
+	}
+	if strings.Contains(value, "://") {
+		prefix, address := "", value
+		if i := strings.Index(value, "://"); i >= 0 {
+			if j := strings.LastIndexAny(value[:i], ":="); j >= 0 {
+				prefix, address = value[:j+1], value[j+1:]
+			}
+		}
+		return prefix + redactURL(address)
+	}
+	return value
+}

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// natsAuth is who we are to a NATS server that is not ours. Secrets come from
+// files, never from the command line, where every process can read them.
+type natsAuth struct {
+	NATSCreds string `name:"nats-creds" help:"Credentials file of NATS." type:"path" placeholder:"FILE"`
+	NATSNKey  string `name:"nats-nkey" help:"File with an NKey seed of NATS." type:"path" placeholder:"FILE"`
+	NATSLogin string `name:"nats-login-file" help:"File with user:password of NATS on its first line." type:"path" placeholder:"FILE"`
+	NATSCA    string `name:"nats-tls-ca" help:"CA certificates (PEM) that NATS' certificate is checked against." type:"path" placeholder:"FILE"`
+	NATSCert  string `name:"nats-tls-cert" help:"Client certificate (PEM) for NATS." type:"path" placeholder:"FILE"`
+	NATSKey   string `name:"nats-tls-key" help:"Private key (PEM) of --nats-tls-cert." type:"path" placeholder:"FILE"`
+}
+
+// options are the connection options that a says.
+func (a natsAuth) options() (opts []nats.Option, err error) {
+	for _, f := range []struct{ flag, path string }{
+		{"nats-creds", a.NATSCreds}, {"nats-nkey", a.NATSNKey}, {"nats-login-file", a.NATSLogin},
+		{"nats-tls-ca", a.NATSCA}, {"nats-tls-cert", a.NATSCert}, {"nats-tls-key", a.NATSKey},
+	} {
+		if f.path == "" {
+			continue
+		}
+		if _, err := readSmallFile("--"+f.flag, f.path); err != nil {
+			return nil, err
+		}
+	}
+	if a.NATSCreds != "" {
+		opts = append(opts, nats.UserCredentials(a.NATSCreds))
+	}
+	if a.NATSNKey != "" {
+		o, err := nats.NkeyOptionFromSeed(a.NATSNKey)
+		if err != nil {
+			return nil, usagef("read --nats-nkey: %w", err)
+		}
+		opts = append(opts, o)
+	}
+	if a.NATSLogin != "" {
+		b, err := os.ReadFile(a.NATSLogin)
+		if err != nil {
+			return nil, usagef("read --nats-login-file: %w", err)
+		}
+		line, _, _ := strings.Cut(string(b), "\n")
+		user, password, ok := strings.Cut(strings.TrimSpace(line), ":")
+		if !ok {
+			return nil, usagef("read --nats-login-file: want user:password on the first line of %s", a.NATSLogin)
+		}
+		opts = append(opts, nats.UserInfo(user, password))
+	}
+	if a.NATSCA != "" {
+		opts = append(opts, nats.RootCAs(a.NATSCA))
+	}
+	if (a.NATSCert == "") != (a.NATSKey == "") {
+		return nil, usagef("--nats-tls-cert and --nats-tls-key belong together")
+	}
+	if a.NATSCert != "" {
+		opts = append(opts, nats.ClientCert(a.NATSCert, a.NATSKey))
+	}
+	return opts, nil
+}
+
+// clientFlags say how a command finds the server that it asks.
+type clientFlags struct {
+	NATSURL string `name:"nats-url" help:"NATS server of the running rollcall." default:"nats://127.0.0.1:4222" placeholder:"URL"`
+	natsAuth
+}
+
+// connect is for commands that end: a server that is not there is an error at
+// once. close ends the connection.
+func (f clientFlags) connect(ctx context.Context) (nc *nats.Conn, js jetstream.JetStream, err error) {
+	opts, err := f.options()
+	if err != nil {
+		return nil, nil, err
+	}
+	return dialNATS(ctx, f.NATSURL, append(opts, nats.Name("rollcall-cli"), nats.MaxReconnects(-1))...)
+}
+
+// dialNATS connects and says in one line what to do where that fails.
+func dialNATS(ctx context.Context, address string, opts ...nats.Option) (*nats.Conn, jetstream.JetStream, error) {
+	nc, err := nats.Connect(address, append(opts, nats.Timeout(3*time.Second))...)
+	if err != nil {
+		return nil, nil, natsError(address, err)
+	}
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(5*time.Second))
+	if err != nil {
+		nc.Close()
+		return nil, nil, fmt.Errorf("use JetStream: %w", err)
+	}
+	if ctx.Err() != nil {
+		nc.Close()
+		return nil, nil, ctx.Err()
+	}
+	return nc, js, nil
+}
+
+func natsError(address string, err error) error {
+	where := redactURL(address)
+	switch {
+	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), strings.Contains(err.Error(), "authorization violation"):
+		return unreachablef("NATS at %s refused us: %w; name a user with --nats-creds, --nats-nkey or --nats-login-file", where, err)
+	case errors.Is(err, nats.ErrNoServers), strings.Contains(err.Error(), "refused"):
+		return unreachablef("no NATS server at %s; start `rollcall serve`, or name another with --nats-url", where)
+	}
+	return unreachablef("connect to NATS at %s: %w; check --nats-url and the TLS flags", where, err)
+}
+
+// redactURL hides what may be a secret in an address, or a list of them.
+func redactURL(address string) string {
+	parts := strings.Split(address, ",")
+	for i, p := range parts {
+		u, err := url.Parse(strings.TrimSpace(p))
+		if err != nil {
+			parts[i] = "(unreadable address)"
+			continue
+		}
+		if u.User != nil {
+			u.User = url.User("redacted")
+		}
+		u.RawQuery = ""
+		parts[i] = u.String()
+	}
+	return strings.Join(parts, ",")
+}

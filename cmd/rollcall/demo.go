@@ -1,0 +1,315 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+
+	"rollcall/eventlog"
+	"rollcall/eventlog/traffic"
+	"rollcall/projections"
+	"rollcall/projector/viewstore"
+)
+
+// demoCmd is `rollcall demo`.
+type demoCmd struct {
+	Duration   time.Duration `help:"End after this time; 0 goes on until Ctrl-C." default:"0" placeholder:"DURATION"`
+	DataDir    string        `help:"Keep the data here; by default it is in a temporary directory that is removed at the end." type:"path" placeholder:"DIR"`
+	Seed       uint64        `help:"Seed of the traffic; 0 takes the clock." default:"0"`
+	IngestAddr string        `help:"Address for webhooks." default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
+	APIAddr    string        `name:"api-addr" help:"Address of the read API and the page." default:"127.0.0.1:8081" placeholder:"HOST:PORT"`
+	AdminAddr  string        `help:"Address of /livez, /readyz and /metrics." default:"127.0.0.1:8082" placeholder:"HOST:PORT"`
+	NATSListen string        `name:"nats-listen" help:"Address of the embedded NATS server." default:"127.0.0.1:4222" placeholder:"HOST:PORT"`
+	ReadyFile  string        `help:"File to write the real addresses to, as JSON, once everything runs." type:"path" placeholder:"FILE"`
+}
+
+// Help is the command's example.
+func (demoCmd) Help() string {
+	return `Runs everything in one process, with a key pair of its own and meetings that start and end within seconds, posted
+as signed webhooks over HTTP to its own ingester.
+
+Example:
+  rollcall demo --duration 1m`
+}
+
+// Run runs the demo.
+func (c *demoCmd) Run(a *app) (err error) {
+	ctx := a.ctx
+	if c.Duration > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.Duration)
+		defer cancel()
+	}
+	dir := c.DataDir
+	if dir == "" {
+		if dir, err = os.MkdirTemp("", "rollcall-demo-"); err != nil {
+			return fmt.Errorf("make directory for the demo: %w", err)
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	}
+	key, err := demoKey(dir)
+	if err != nil {
+		return err
+	}
+	serve := serveCmd{
+		Target: []string{targetAll}, IngestAddr: c.IngestAddr, APIAddr: c.APIAddr, AdminAddr: c.AdminAddr, NATSListen: c.NATSListen,
+		DataDir: dir, ReadyFile: c.ReadyFile, Source: []string{"demo=rsa:" + filepath.Join(dir, "public.pem")},
+		MaxBytes: "0", CacheBytes: "64MiB", StopTimeout: 25 * time.Second,
+		ingestFlags: ingestFlags{MaxBody: "256KiB"},
+	}
+	cfg, err := serve.config(a)
+	if err != nil {
+		return err
+	}
+	n := newNode(cfg, c.quiet(a))
+	n.ready = make(chan struct{})
+	group, gctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		err := n.run(gctx)
+		if err == nil && gctx.Err() != nil {
+			return gctx.Err() // stopped, as it should be
+		}
+		return err
+	})
+	group.Go(func() error {
+		select {
+		case <-n.ready:
+			return c.show(gctx, a, n, key, dir)
+		case <-gctx.Done():
+			return nil
+		}
+	})
+	err = group.Wait()
+	if ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)) {
+		c.farewell(a.stdout, dir)
+		return nil
+	}
+	return err
+}
+
+// quiet keeps what is only information out of the picture; --log-level debug
+// shows everything.
+func (c *demoCmd) quiet(a *app) zerolog.Logger {
+	if a.log.GetLevel() == zerolog.InfoLevel {
+		return a.log.Level(zerolog.WarnLevel)
+	}
+	return a.log
+}
+
+// demoKey makes the demo's key pair, or reads that of an earlier demo.
+func demoKey(dir string) (signer, error) {
+	if _, err := os.Stat(filepath.Join(dir, "private.pem")); err == nil {
+		return readSigner(filepath.Join(dir, "private.pem"))
+	}
+	s, err := newSigner()
+	if err != nil {
+		return signer{}, err
+	}
+	_, _, err = s.write(dir, false)
+	return s, err
+}
+
+// self is how the user can call this program again.
+func self() string {
+	path, err := os.Executable()
+	if err != nil || strings.Contains(path, "go-build") {
+		return "go run ./cmd/rollcall"
+	}
+	return filepath.Base(path)
+}
+
+// show posts traffic and shows what becomes of it.
+func (c *demoCmd) show(ctx context.Context, a *app, n *node, key signer, dir string) error {
+	at := n.addresses()
+	p, err := newPoster("http://"+at.Ingest+"/webhooks/demo", &key, 4)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	nc, err := n.embedded.connect()
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return fmt.Errorf("use JetStream: %w", err)
+	}
+	fmt.Fprint(a.stdout, hints(at, dir))
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return c.post(ctx, p) })
+	group.Go(func() error {
+		board := &board{out: a.stdout, live: isTerminal(a.stdout)}
+		return board.run(ctx, viewstore.NewReader(js))
+	})
+	return group.Wait()
+}
+
+func hints(at addresses, dir string) string {
+	var b strings.Builder
+	b.WriteString("\nRollcall is running. Meetings start and end within seconds; every event comes in as a signed webhook.\n\n")
+	line := func(what, how string) { fmt.Fprintf(&b, "  %-12s %s\n", what, how) }
+	line("page", "http://"+at.API+"/")
+	line("live now", "curl -s http://"+at.API+"/v1/meetings/live")
+	line("attendance", "curl -s 'http://"+at.API+"/v1/sessions?status=ENDED&limit=1'")
+	if at.NATS != "" {
+		flag := ""
+		if at.NATS != "nats://127.0.0.1:4222" {
+			flag = " --nats-url " + at.NATS
+		}
+		line("views", self()+" views watch sessions"+flag)
+		line("log", self()+" events --follow"+flag)
+		line("over NATS", "nats sub 'rollcall.views.>' --server "+at.NATS)
+	}
+	line("health", "curl -s 'http://"+at.Admin+"/readyz?verbose'")
+	line("own event", self()+" send --key "+filepath.Join(dir, "private.pem")+" --url http://"+at.Ingest+"/webhooks/demo FILE")
+	b.WriteString("\n")
+	return b.String()
+}
+
+func (c *demoCmd) farewell(w io.Writer, dir string) {
+	fmt.Fprintln(w, "\nThe demo has ended. Next:")
+	if c.DataDir != "" {
+		fmt.Fprintf(w, "  %s serve --data-dir %s --source demo=rsa:%s\n", self(), dir, filepath.Join(dir, "public.pem"))
+		return
+	}
+	fmt.Fprintf(w, "  %s serve --source NAME=rsa:FILE_OR_HTTPS_URL\n  %s --help\n", self(), self())
+}
+
+// post sends traffic at the pace of the clock.
+func (c *demoCmd) post(ctx context.Context, p *poster) error {
+	began := time.Now()
+	seed := c.Seed
+	if seed == 0 {
+		seed = uint64(began.UnixNano())
+	}
+	cfg := traffic.Config{
+		Seed: seed, Start: began, SessionsPerMinute: 40, MedianLength: 7 * time.Second, MedianParticipants: 3,
+		Duplicates: 0.05, Tame: true, Generations: []traffic.Generation{traffic.V2, traffic.RTK, traffic.RTK},
+	}
+	for d := range traffic.New(cfg) {
+		if err := pause(ctx, time.Until(d.At)); err != nil {
+			return err
+		}
+		if _, err := p.post(ctx, d.Family(), d.Headers(), d.Body); err != nil {
+			return hint(err, p.url)
+		}
+	}
+	return nil
+}
+
+// board shows the sessions as their view says: a table that is drawn again on a
+// terminal, lines elsewhere.
+type board struct {
+	out      io.Writer
+	live     bool
+	sessions map[string]projections.Session
+	drawn    int
+	sequence eventlog.Seq
+}
+
+const boardRows = 12
+
+func (b *board) run(ctx context.Context, r *viewstore.Reader) error {
+	b.sessions = map[string]projections.Session{}
+	for change, err := range r.Follow(ctx, "sessions", viewstore.Position{}) {
+		if err != nil {
+			return err
+		}
+		switch change.Kind {
+		case viewstore.Put:
+			s, err := projections.Parse[projections.Session](change.Value)
+			if err != nil {
+				return fmt.Errorf("read session document: %w", err)
+			}
+			b.put(s)
+		case viewstore.Reset:
+			clear(b.sessions)
+		case viewstore.Commit:
+			b.sequence = change.Checkpoint.Sequence
+			if b.live {
+				b.draw(time.Now())
+			}
+		}
+	}
+	return ctx.Err()
+}
+
+func (b *board) put(s projections.Session) {
+	before, known := b.sessions[s.SessionID]
+	b.sessions[s.SessionID] = s
+	if b.live {
+		b.trim()
+		return
+	}
+	switch {
+	case !known && s.Status == "LIVE":
+		fmt.Fprintf(b.out, "%s  started  %-28s %s\n", s.StartedAt.Std().Format("15:04:05"), printable(s.Title), s.SessionID)
+	case s.Status == "ENDED" && before.Status != "ENDED":
+		fmt.Fprintf(b.out, "%s  ended    %-28s %s  %.1f s, %d people, %s\n", s.EndedAt.Std().Format("15:04:05"), printable(s.Title), s.SessionID,
+			seconds(s), s.UniqueParticipants, s.EndReason)
+	}
+}
+
+// trim forgets the oldest ended sessions: the demo may run for days.
+func (b *board) trim() {
+	if len(b.sessions) <= 200 {
+		return
+	}
+	for _, s := range b.sorted()[100:] {
+		if s.Status == "ENDED" {
+			delete(b.sessions, s.SessionID)
+		}
+	}
+}
+
+// sorted is live sessions first, then the latest.
+func (b *board) sorted() []projections.Session {
+	all := make([]projections.Session, 0, len(b.sessions))
+	for _, s := range b.sessions {
+		all = append(all, s)
+	}
+	slices.SortFunc(all, func(x, y projections.Session) int {
+		return cmp.Or(cmp.Compare(y.Status, x.Status), cmp.Compare(y.StartedAt, x.StartedAt), cmp.Compare(x.SessionID, y.SessionID))
+	})
+	return all
+}
+
+func (b *board) draw(now time.Time) {
+	g := &grid{columns: []string{"status", "title", "in", "people", "started", "lasts", "session"}}
+	live := 0
+	for i, s := range b.sorted() {
+		if s.Status == "LIVE" {
+			live++
+		}
+		if i >= boardRows {
+			continue
+		}
+		lasts := now.Sub(s.StartedAt.Std())
+		if s.Status == "ENDED" {
+			lasts = time.Duration(seconds(s) * float64(time.Second))
+		}
+		g.add(s.Status, s.Title, s.LiveParticipants, s.UniqueParticipants, s.StartedAt.Std().Format("15:04:05"), lasts.Round(100*time.Millisecond), s.SessionID)
+	}
+	var text strings.Builder
+	_ = outputFlag{Output: "table"}.print(&text, g) // a Builder takes everything
+	fmt.Fprintf(&text, " %d live, %d seen, log at %d; Ctrl-C ends the demo\n", live, len(b.sessions), b.sequence)
+	if b.drawn > 0 {
+		fmt.Fprintf(b.out, "\x1b[%dA\x1b[J", b.drawn)
+	}
+	b.drawn = strings.Count(text.String(), "\n")
+	fmt.Fprint(b.out, text.String())
+}
+
+func seconds(s projections.Session) float64 { return s.EndedAt.Std().Sub(s.StartedAt.Std()).Seconds() }

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"rollcall/eventlog"
+	"rollcall/eventlog/natslog"
+	"rollcall/query"
+)
+
+// eventsCmd is `rollcall events`.
+type eventsCmd struct {
+	List   eventsListCmd   `cmd:"" default:"withargs" help:"List the records of the log (the default)."`
+	Export eventsExportCmd `cmd:"" help:"Write the log to a file: NDJSON, one record a line."`
+	Import eventsImportCmd `cmd:"" help:"Put an export into an empty log, as it is."`
+}
+
+type eventsListCmd struct {
+	clientFlags
+	outputFlag
+	Follow  bool   `short:"f" help:"Go on with records as they come."`
+	Session string `help:"Only records of this session." placeholder:"ID"`
+	Type    string `help:"Only records of this event type, like meeting.started." placeholder:"TYPE"`
+	After   uint64 `help:"Only records behind this sequence." placeholder:"N"`
+	Limit   int    `help:"At most this many; 0 is no limit." default:"0" placeholder:"N"`
+}
+
+// Help is the command's example.
+func (eventsListCmd) Help() string {
+	return `Lists the records of the log in their order. Stream keys, which are secrets, are masked; an export holds them.
+
+Examples:
+  rollcall events --follow --type meeting.started
+  rollcall events --session 05e57591-d89e-45c9-ae44-08dc1eaad0e0 --output json`
+}
+
+// listed is a record as it is printed.
+type listed struct {
+	Sequence   eventlog.Seq   `json:"sequence"`
+	EventID    string         `json:"eventId"`
+	Source     string         `json:"source"`
+	Type       string         `json:"type"`
+	ReceivedAt eventlog.Time  `json:"receivedAt"`
+	SessionID  string         `json:"sessionId"`
+	DeliveryID string         `json:"deliveryId"`
+	Body       jsontext.Value `json:"body"`
+	BodyBase64 []byte         `json:"bodyBase64,omitempty"`
+}
+
+// Run lists, as far as it is asked.
+func (c *eventsListCmd) Run(a *app) error {
+	nc, js, err := c.connect(a.ctx)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	log, err := natslog.Attach(a.ctx, js)
+	if err != nil {
+		return logError(err)
+	}
+	defer log.Close()
+	out := bufio.NewWriter(a.stdout)
+	defer out.Flush()
+	if err := c.header(out); err != nil {
+		return err
+	}
+	n := 0
+	for r, err := range log.Read(a.ctx, eventlog.ReadOptions{After: eventlog.Seq(c.After), Follow: c.Follow}) {
+		if err != nil {
+			if a.ctx.Err() != nil {
+				return nil // a follower is stopped, not failed
+			}
+			return err
+		}
+		ev := eventlog.Decode(&r)
+		if !c.wants(&r, &ev) {
+			continue
+		}
+		if err := c.show(out, &r, sessionOf(&ev)); err != nil {
+			return err
+		}
+		if c.Follow {
+			if err := out.Flush(); err != nil {
+				return err
+			}
+		}
+		if n++; n == c.Limit {
+			return nil
+		}
+	}
+	return nil
+}
+
+func (c *eventsListCmd) wants(r *eventlog.Record, ev *eventlog.Event) bool {
+	if c.Type != "" && r.Type != c.Type {
+		return false
+	}
+	return c.Session == "" || sessionOf(ev) == c.Session
+}
+
+// sessionOf is the session that an event tells of: of a recording that names
+// none it is the room, which is the provider's word for it.
+func sessionOf(ev *eventlog.Event) string {
+	if ev.SessionID == "" {
+		return ev.Recording.RoomUUID
+	}
+	return ev.SessionID
+}
+
+func (c *eventsListCmd) header(w io.Writer) error {
+	switch c.Output {
+	case "csv":
+		g := &grid{rows: [][]any{{"sequence", "receivedAt", "type", "source", "sessionId", "eventId", "deliveryId"}}}
+		return g.csvRows(w)
+	case "table":
+		_, err := fmt.Fprintf(w, "%-10s %-24s %-30s %-10s %-36s %s\n", "Sequence", "Received", "Type", "Source", "Session", "Event id")
+		return err
+	}
+	return nil
+}
+
+func (c *eventsListCmd) show(w io.Writer, r *eventlog.Record, session string) error {
+	switch c.Output {
+	case "json":
+		l := listed{r.Seq, r.EventID, r.Source, r.Type, r.ReceivedAt, session, r.DeliveryID, jsontext.Value("null"), nil}
+		body, isJSON := query.Masked(r.Body)
+		if isJSON {
+			l.Body = body
+		} else {
+			l.BodyBase64 = body
+		}
+		return printLine(w, l)
+	case "csv":
+		g := &grid{rows: [][]any{{r.Seq, r.ReceivedAt, r.Type, r.Source, session, r.EventID, r.DeliveryID}}}
+		return g.csvRows(w)
+	}
+	_, err := fmt.Fprintf(w, "%-10d %-24s %-30s %-10s %-36s %s\n", r.Seq, r.ReceivedAt.Std().Format("2006-01-02T15:04:05.000Z"),
+		printable(r.Type), printable(r.Source), printable(session), r.EventID)
+	return err
+}
+
+// elapsed is how long something took, as people read it.
+func elapsed(since time.Time) string { return time.Since(since).Round(time.Millisecond).String() }

@@ -1,0 +1,350 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"rollcall/eventlog"
+	"rollcall/eventlog/natslog"
+	"rollcall/ingest"
+)
+
+// nodeConfig is serveCmd, checked.
+type nodeConfig struct {
+	serveCmd
+	doIngest, doProject, doQuery bool
+	folds                        []eventlog.Fold
+	sources                      []ingest.Source
+	users                        []natsUser
+	maxBytes, cacheBytes         int64
+}
+
+// node is a running Rollcall: the roles of one process, and what they share.
+type node struct {
+	nodeConfig
+	logger   zerolog.Logger
+	registry *prometheus.Registry
+	health   *health
+
+	embedded  *embedded
+	guard     *guard
+	conns     []*nats.Conn
+	log       *natslog.Log
+	listeners struct{ ingest, api, admin net.Listener }
+	closers   []func() error
+
+	failed chan error
+	ready  chan struct{} // closed when the process is ready, where not nil
+	// stages are stopped one after the other: first what takes work in, last
+	// what others need to see us by.
+	stages [stages]stage
+}
+
+// The stages of a stop, in order.
+const (
+	stageIngest = iota
+	stageProject
+	stageQuery
+	stageAdmin
+	stages
+)
+
+type stage struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+	wait   sync.WaitGroup
+}
+
+func newNode(c nodeConfig, logger zerolog.Logger) *node {
+	return &node{nodeConfig: c, logger: logger, registry: newRegistry(), health: &health{starting: true}, failed: make(chan error, 16)}
+}
+
+// run starts everything, and stops it when ctx ends or a part fails.
+func (n *node) run(ctx context.Context) error {
+	for i := range n.stages {
+		n.stages[i].ctx, n.stages[i].cancel = context.WithCancel(context.WithoutCancel(ctx))
+	}
+	err := n.start(ctx)
+	if err == nil {
+		select {
+		case <-ctx.Done():
+			n.logger.Info().Msg("stopping")
+		case err = <-n.failed:
+		}
+	}
+	return errors.Join(err, n.stop())
+}
+
+// serve runs fn in a stage. Its error ends the process.
+func (n *node) serve(which int, fn func(ctx context.Context) error) {
+	s := &n.stages[which]
+	s.wait.Go(func() {
+		if err := fn(s.ctx); err != nil && s.ctx.Err() == nil {
+			select {
+			case n.failed <- err:
+			default: // sixteen are enough to stop
+			}
+		}
+	})
+}
+
+func (n *node) start(ctx context.Context) error {
+	if err := n.listen(); err != nil {
+		return err
+	}
+	n.serve(stageAdmin, func(ctx context.Context) error {
+		return serveHTTP(ctx, adminServer(n.health, n.registry, n.logger), n.listeners.admin, time.Second)
+	})
+	if err := n.openNATS(ctx); err != nil {
+		return err
+	}
+	if err := n.openLog(ctx); err != nil {
+		return err
+	}
+	if err := n.startRoles(ctx); err != nil {
+		return err
+	}
+	n.health.started()
+	return n.announce(ctx)
+}
+
+// listen takes the ports first: a port in use is found before anything is
+// written.
+func (n *node) listen() (err error) {
+	open := func(flag, address string) (net.Listener, error) {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			return nil, listenError(flag, address, err)
+		}
+		n.closers = append(n.closers, func() error { l.Close(); return nil }) // closed already where it served
+		return l, nil
+	}
+	if n.listeners.admin, err = open("--admin-addr", n.AdminAddr); err != nil {
+		return err
+	}
+	if n.doIngest {
+		if n.listeners.ingest, err = open("--ingest-addr", n.IngestAddr); err != nil {
+			return err
+		}
+	}
+	if n.doQuery {
+		n.listeners.api, err = open("--api-addr", n.APIAddr)
+	}
+	return err
+}
+
+// openNATS starts the embedded server, or finds out that the other one is there.
+func (n *node) openNATS(ctx context.Context) error {
+	if n.NATSURL != "" {
+		_, _, err := n.connect(ctx, "probe")
+		return err
+	}
+	e, err := startEmbedded(ctx, embeddedConfig{dir: n.DataDir, listen: n.NATSListen, users: n.users, log: n.logger})
+	if err != nil {
+		return err
+	}
+	n.embedded = e
+	nc, _, err := n.connect(ctx, "guard")
+	if err != nil {
+		return err
+	}
+	n.guard, err = startGuard(nc)
+	return err
+}
+
+// connect returns a connection for one part. It goes over every interruption.
+func (n *node) connect(ctx context.Context, part string) (*nats.Conn, jetstream.JetStream, error) {
+	log := n.logger.With().Str(keyPart, part).Logger()
+	opts := []nats.Option{
+		nats.Name("rollcall-" + part), nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				log.Warn().Err(err).Msg("connection to NATS lost")
+			}
+		}),
+		nats.ReconnectHandler(func(*nats.Conn) { log.Info().Msg("connected to NATS again") }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Warn().Err(err).Msg("NATS") }),
+	}
+	var nc *nats.Conn
+	var js jetstream.JetStream
+	var err error
+	if n.embedded != nil {
+		if nc, err = n.embedded.connect(opts...); err == nil {
+			js, err = jetstream.New(nc, jetstream.WithDefaultTimeout(5*time.Second))
+		}
+	} else {
+		var auth []nats.Option
+		if auth, err = n.options(); err == nil {
+			nc, js, err = dialNATS(ctx, n.NATSURL, append(opts, auth...)...)
+		}
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	n.conns = append(n.conns, nc)
+	return nc, js, nil
+}
+
+// openLog opens the log where this process writes it, and waits for it
+// elsewhere.
+func (n *node) openLog(ctx context.Context) error {
+	_, js, err := n.connect(ctx, "log")
+	if err != nil {
+		return err
+	}
+	if n.doIngest {
+		n.log, err = natslog.Open(ctx, js, natslog.Config{
+			Replicas: n.Replicas, MaxAge: n.maxAge(), MaxBytes: n.maxBytes, DuplicateWindow: n.DuplicateWindow, SyncAlways: n.embedded != nil,
+		})
+		return err
+	}
+	for waited := false; ; waited = true {
+		n.log, err = natslog.Attach(ctx, js)
+		if !errors.Is(err, eventlog.ErrNoLog) {
+			return err
+		}
+		if !waited {
+			n.logger.Warn().Msg("there is no log yet: waiting for a process with --target=ingest")
+		}
+		select {
+		case err := <-n.failed:
+			return err
+		default:
+		}
+		if err := pause(ctx, 250*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+func (n *node) maxAge() time.Duration {
+	if n.MaxAge < 0 {
+		return natslog.NoLimit
+	}
+	return n.MaxAge
+}
+
+func (n *node) natsURL() string {
+	if n.embedded != nil {
+		return n.embedded.url()
+	}
+	return redactURL(n.NATSURL)
+}
+
+// addresses are what the ready file says.
+type addresses struct {
+	Ingest string `json:"ingest"`
+	API    string `json:"api"`
+	Admin  string `json:"admin"`
+	NATS   string `json:"nats"`
+}
+
+func (n *node) addresses() addresses {
+	of := func(l net.Listener) string {
+		if l == nil {
+			return ""
+		}
+		return l.Addr().String()
+	}
+	return addresses{of(n.listeners.ingest), of(n.listeners.api), of(n.listeners.admin), n.natsURL()}
+}
+
+// announce waits until the process is ready and says so.
+func (n *node) announce(ctx context.Context) error {
+	for {
+		if _, ready := n.health.report(ctx); ready {
+			break
+		}
+		select {
+		case err := <-n.failed:
+			return err
+		default:
+		}
+		if err := pause(ctx, 20*time.Millisecond); err != nil {
+			return nil // told to stop before it was ready
+		}
+	}
+	at := n.addresses()
+	n.logger.Info().Str("ingest_address", at.Ingest).Str("api_address", at.API).Str("admin_address", at.Admin).Str("nats_url", at.NATS).Msg("ready")
+	if n.ready != nil {
+		close(n.ready)
+	}
+	if n.ReadyFile == "" {
+		return nil
+	}
+	n.closers = append(n.closers, func() error { return os.Remove(n.ReadyFile) })
+	return writeReadyFile(n.ReadyFile, at)
+}
+
+// writeReadyFile writes the file whole or not at all: whoever waits for it
+// reads it the moment it is there.
+func writeReadyFile(path string, at addresses) error {
+	b, err := json.Marshal(at, jsontext.WithIndent("  "))
+	if err != nil {
+		return fmt.Errorf("encode ready file: %w", err)
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".ready-*")
+	if err != nil {
+		return fmt.Errorf("write ready file: %w", err)
+	}
+	_, err = tmp.Write(append(b, '\n'))
+	err = errors.Join(err, tmp.Chmod(0o644), tmp.Close())
+	if err == nil {
+		err = os.Rename(tmp.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("write ready file: %w", err), os.Remove(tmp.Name()))
+	}
+	return nil
+}
+
+// stop stops stage by stage, within StopTimeout.
+func (n *node) stop() error {
+	n.health.stop()
+	done := make(chan error, 1)
+	go func() { done <- n.stopAll() }()
+	limit := time.NewTimer(n.StopTimeout)
+	defer limit.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-limit.C:
+		return fmt.Errorf("stop did not finish within %s; nothing that was answered with 200 is lost", n.StopTimeout)
+	}
+}
+
+func (n *node) stopAll() (err error) {
+	for i := range n.stages {
+		n.stages[i].cancel()
+		n.stages[i].wait.Wait()
+		if i == stageIngest && n.log != nil {
+			n.log.Close()
+		}
+	}
+	if n.guard != nil {
+		n.guard.stop()
+	}
+	for i := len(n.closers) - 1; i >= 0; i-- {
+		err = errors.Join(err, n.closers[i]())
+	}
+	for _, nc := range n.conns {
+		nc.Close()
+	}
+	if n.embedded != nil {
+		err = errors.Join(err, n.embedded.stop())
+	}
+	return err
+}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"rollcall/ingest"
+)
+
+// ingestFlags are the limits of the ingester.
+type ingestFlags struct {
+	MaxBody          string        `help:"Largest body that is taken." default:"256KiB" placeholder:"SIZE"`
+	IngestTimeout    time.Duration `help:"Longest that a delivery waits for its answer; providers give up after 3s." default:"2500ms" placeholder:"DURATION"`
+	MaxInFlight      int           `help:"Deliveries between body and answer; above it the answer is 503." default:"4096" placeholder:"N"`
+	MaxVerifications int           `help:"Signatures checked at a time; 0 is two a CPU." default:"0" placeholder:"N"`
+	KeyInterval      time.Duration `help:"How often a key is fetched from its URL." default:"1h" placeholder:"DURATION"`
+}
+
+// startIngest starts the webhook listener. Without a source every delivery is a
+// 404: the rest of the program is of use without one.
+func (n *node) startIngest() error {
+	var handler http.Handler = http.HandlerFunc(noSource)
+	if len(n.sources) == 0 {
+		n.logger.Warn().Msg("no --source: every webhook gets 404")
+	} else {
+		h, err := n.ingestHandler()
+		if err != nil {
+			return err
+		}
+		handler = h
+	}
+	n.serve(stageIngest, func(ctx context.Context) error {
+		return serveHTTP(ctx, httpServer(handler, n.logger), n.listeners.ingest, 10*time.Second)
+	})
+	return nil
+}
+
+func (n *node) ingestHandler() (http.Handler, error) {
+	maxBody, err := parseBytes("max-body", n.MaxBody)
+	if err != nil {
+		return nil, err
+	}
+	h, err := ingest.New(ingest.Config{
+		Log: n.log, Sources: n.sources, MaxBody: maxBody, Timeout: n.IngestTimeout, MaxInFlight: n.MaxInFlight,
+		MaxVerifications: n.MaxVerifications, KeyDir: filepath.Join(n.DataDir, "keys"), KeyInterval: n.KeyInterval,
+		Logger: n.logger.With().Str(keyPart, "ingest").Logger(), Metrics: n.registry,
+	})
+	if err != nil {
+		return nil, &codedError{exitUsage, err}
+	}
+	n.health.add(check{"ingest", func(context.Context) (string, error) { return "", h.Ready() }})
+	n.serve(stageIngest, func(ctx context.Context) error {
+		err := h.Run(ctx)
+		if errors.Is(err, context.Canceled) {
+			return nil
+		}
+		return err
+	})
+	return h, nil
+}
+
+// noSource answers where no source is configured.
+func noSource(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(http.StatusNotFound)
+	w.Write([]byte(`{"type":"about:blank","title":"Not Found","status":404,"detail":"no source is configured; start the server with --source"}` + "\n"))
+}

@@ -1,0 +1,184 @@
+package main
+
+import (
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"rollcall/projections"
+)
+
+// The roles that a process can have.
+const (
+	targetAll     = "all"
+	targetIngest  = "ingest"
+	targetProject = "project"
+	targetQuery   = "query"
+)
+
+// serveCmd is `rollcall serve`.
+type serveCmd struct {
+	Target []string `help:"What this process does: all, or a list of ingest, project, query. Other than all needs --nats-url." default:"all" placeholder:"LIST"`
+	Views  []string `help:"Views to project; all by default." placeholder:"LIST"`
+
+	IngestAddr string `help:"Address for webhooks." default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
+	APIAddr    string `name:"api-addr" help:"Address of the read API and the page." default:"127.0.0.1:8081" placeholder:"HOST:PORT"`
+	AdminAddr  string `help:"Address of /livez, /readyz and /metrics." default:"127.0.0.1:8082" placeholder:"HOST:PORT"`
+	ReadyFile  string `help:"File to write the real addresses to, as JSON, once /readyz is true." type:"path" placeholder:"FILE"`
+
+	DataDir    string `help:"Directory of the embedded NATS server and of caches." default:"./rollcall-data" type:"path" placeholder:"DIR"`
+	NATSListen string `name:"nats-listen" help:"Address of the embedded server for other services, who may only read; empty: none." default:"127.0.0.1:4222" placeholder:"HOST:PORT"`
+	NATSUsers  string `name:"nats-users" help:"YAML file with users of the embedded server and their roles." type:"path" placeholder:"FILE"`
+	NATSURL    string `name:"nats-url" help:"NATS server or cluster to use instead of the embedded one." placeholder:"URL"`
+	natsAuth
+
+	Source   []string `help:"A source of webhooks: NAME=rsa:FILE_OR_URL, NAME=standard:FILE or NAME=none; repeatable." placeholder:"NAME=SCHEME[:ARG]"`
+	Insecure bool     `help:"Allow what is only safe on a closed network: sources without signatures and an API without a token on addresses that are not loopback."`
+
+	Replicas        int           `help:"Replicas of the log and the views on a cluster: 1, 3 or 5; 0 keeps what exists." default:"0" placeholder:"N"`
+	MaxAge          time.Duration `help:"Remove records older than this; 0 keeps what is set, -1s removes the limit. A log without limits can be rebuilt from its start." default:"0" placeholder:"DURATION"`
+	MaxBytes        string        `help:"Remove the oldest records above this size, like 100GiB; 0 keeps what is set, -1 removes the limit." default:"0" placeholder:"SIZE"`
+	DuplicateWindow time.Duration `help:"How long a repeat of a delivery is recognised at ingest; 0 keeps what is set, 10m for a new log. It costs 170 bytes of server memory a delivery." default:"0" placeholder:"DURATION"`
+	CacheBytes      string        `help:"Memory for the entities that each projector holds." default:"64MiB" placeholder:"SIZE"`
+	StaleAfter      time.Duration `help:"How long without an event makes a LIVE session stale." default:"24h" placeholder:"DURATION"`
+	APITokenFile    string        `name:"api-token-file" help:"File with the bearer tokens of the read API, one a line; needed where --api-addr is not loopback." type:"path" placeholder:"FILE"`
+	ReplicaDir      string        `help:"Directory of the query target's SQLite cache; by default within --data-dir, or a temporary one with --nats-url. It can be deleted at any time." type:"path" placeholder:"DIR"`
+	StopTimeout     time.Duration `help:"Bound of a graceful stop." default:"25s" placeholder:"DURATION"`
+
+	ingestFlags
+}
+
+// Help is the command's example.
+func (serveCmd) Help() string {
+	return `Runs Rollcall. Alone it embeds a NATS server with JetStream and does everything; with --nats-url it uses yours,
+and a process can take one part.
+
+Examples:
+  rollcall serve --source prod=rsa:public.pem
+  rollcall serve --target=ingest --nats-url nats://nats:4222 --nats-creds ingest.creds --source prod=rsa:https://api.example.com/.well-known/webhooks.json
+  rollcall serve --target=project --views recordings --nats-url nats://nats:4222`
+}
+
+// Run serves until the process is told to stop.
+func (c *serveCmd) Run(a *app) error {
+	cfg, err := c.config(a)
+	if err != nil {
+		return err
+	}
+	return newNode(cfg, a.log).run(a.ctx)
+}
+
+// config checks the flags against each other before anything is opened.
+func (c *serveCmd) config(a *app) (nodeConfig, error) {
+	cfg := nodeConfig{serveCmd: *c}
+	if err := cfg.setRoles(); err != nil {
+		return cfg, err
+	}
+	if err := cfg.setViews(); err != nil {
+		return cfg, err
+	}
+	var err error
+	if cfg.sources, err = a.sources(c.Source); err != nil {
+		return cfg, err
+	}
+	if cfg.maxBytes, err = parseBytes("max-bytes", c.MaxBytes); err != nil {
+		return cfg, err
+	}
+	if cfg.cacheBytes, err = parseBytes("cache-bytes", c.CacheBytes); err != nil {
+		return cfg, err
+	}
+	if c.NATSUsers != "" {
+		if c.NATSURL != "" {
+			return cfg, usagef("--nats-users is for the embedded server; with --nats-url the users are that server's")
+		}
+		if cfg.users, err = readNATSUsers(c.NATSUsers); err != nil {
+			return cfg, err
+		}
+	}
+	for flag, address := range map[string]string{"--ingest-addr": c.IngestAddr, "--api-addr": c.APIAddr, "--admin-addr": c.AdminAddr} {
+		if _, _, err := splitListen(address); err != nil {
+			return cfg, usagef("%s %q: %w; want HOST:PORT", flag, address, err)
+		}
+	}
+	return cfg, cfg.checkSources()
+}
+
+func (c *nodeConfig) setRoles() error {
+	for _, t := range c.Target {
+		switch strings.TrimSpace(t) {
+		case targetAll:
+			c.doIngest, c.doProject, c.doQuery = true, true, true
+		case targetIngest:
+			c.doIngest = true
+		case targetProject:
+			c.doProject = true
+		case targetQuery:
+			c.doQuery = true
+		default:
+			return usagef("--target %q: want all, or a list of ingest, project, query", t)
+		}
+	}
+	if c.NATSURL == "" && !(c.doIngest && c.doProject && c.doQuery) {
+		return usagef("--target=%s needs --nats-url: the embedded server lives in one process, which does everything", strings.Join(c.Target, ","))
+	}
+	return nil
+}
+
+func (c *nodeConfig) setViews() error {
+	if len(c.Views) > 0 && !c.doProject {
+		return usagef("--views limits --target=project, which this process is not")
+	}
+	var names []string
+	for _, f := range projections.All() {
+		names = append(names, f.Name())
+	}
+	for _, v := range c.Views {
+		if !slices.Contains(names, v) {
+			return usagef("--views %q: no such view; there are %s", v, strings.Join(names, ", "))
+		}
+	}
+	if c.doProject {
+		for _, f := range projections.All() {
+			if len(c.Views) == 0 || slices.Contains(c.Views, f.Name()) {
+				c.folds = append(c.folds, f)
+			}
+		}
+	}
+	return nil
+}
+
+// checkSources refuses what would let anybody write.
+func (c *nodeConfig) checkSources() error {
+	for _, s := range c.sources {
+		if s.Unsigned() && !c.Insecure && !loopback(c.IngestAddr) {
+			return usagef("source %q has no signature, and --ingest-addr %s is not loopback: anybody could write; use rsa or standard, or --insecure on a closed network", s.Name, c.IngestAddr)
+		}
+	}
+	return nil
+}
+
+// loopback reports whether an address to listen on can be reached from this
+// machine alone. A name is none: it may come to mean something else.
+func loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// parseBytes reads a size like 64MiB; -1 means no limit.
+func parseBytes(flag, s string) (int64, error) {
+	if s == "-1" {
+		return -1, nil
+	}
+	n, err := humanize.ParseBytes(s)
+	if err != nil || n > 1<<62 {
+		return 0, usagef("--%s %q: want a size like 512MiB", flag, s)
+	}
+	return int64(n), nil
+}

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	stdlog "log"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/rs/zerolog"
+)
+
+// version says what was built, from what the Go linker knows.
+type version struct {
+	Version  string `json:"version"`
+	Revision string `json:"revision"`
+	Time     string `json:"time"`
+	Modified bool   `json:"modified"`
+	Go       string `json:"go"`
+	Platform string `json:"platform"`
+	NATS     string `json:"natsServer"`
+}
+
+func buildVersion() version {
+	v := version{Version: "devel", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, NATS: server.VERSION}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return v
+	}
+	if m := info.Main.Version; m != "" && m != "(devel)" {
+		v.Version = m
+	}
+	for _, s := range info.Settings {
+		switch s.Key {
+		case "vcs.revision":
+			v.Revision = s.Value
+		case "vcs.time":
+			v.Time = s.Value
+		case "vcs.modified":
+			v.Modified = s.Value == "true"
+		}
+	}
+	return v
+}
+
+// versionCmd is `rollcall version`.
+type versionCmd struct{ outputFlag }
+
+// Help is the command's example.
+func (versionCmd) Help() string { return "Example:\n  rollcall version --output json" }
+
+// Run prints the version.
+func (c *versionCmd) Run(a *app) error {
+	v := buildVersion()
+	if c.Output == "json" {
+		return printJSON(a.stdout, v)
+	}
+	g := &grid{columns: []string{"version", "revision", "time", "modified", "go", "platform", "natsServer"}}
+	g.add(v.Version, v.Revision, v.Time, v.Modified, v.Go, v.Platform, v.NATS)
+	if c.Output == "csv" {
+		return c.print(a.stdout, g)
+	}
+	_, err := fmt.Fprintf(a.stdout, "rollcall %s %s %s\n%s %s, nats-server %s\n", v.Version, v.Revision, v.Time, v.Go, v.Platform, v.NATS)
+	return err
+}
+
+// stdLog is a standard logger into ours, for net/http.
+func stdLog(log zerolog.Logger) *stdlog.Logger {
+	return stdlog.New(logWriter{log}, "", 0)
+}
+
+type logWriter struct{ log zerolog.Logger }
+
+var _ io.Writer = logWriter{}
+
+// Write logs a line at debug: what clients did wrong is their matter.
+func (w logWriter) Write(p []byte) (int, error) {
+	w.log.Debug().Msg(printable(string(p)))
+	return len(p), nil
+}

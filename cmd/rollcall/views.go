@@ -1,0 +1,282 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"rollcall/eventlog"
+	"rollcall/projections"
+	"rollcall/projector/viewstore"
+)
+
+func allFolds() []eventlog.Fold { return projections.All() }
+
+// viewNames are the views there are, in the order in which they are listed.
+func viewNames() (names []string) {
+	for _, f := range allFolds() {
+		names = append(names, f.Name())
+	}
+	return names
+}
+
+// viewsCmd is `rollcall views`.
+type viewsCmd struct {
+	Ls    viewsLsCmd    `cmd:"" help:"List the views, or the keys of one."`
+	Get   viewsGetCmd   `cmd:"" help:"Print a document, or all of a view."`
+	Watch viewsWatchCmd `cmd:"" help:"Print a view's changes as they are committed."`
+}
+
+// withReader runs fn on the views of the server that f names.
+func (f clientFlags) withReader(ctx context.Context, fn func(r *viewstore.Reader) error) error {
+	nc, js, err := f.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	return fn(viewstore.NewReader(js))
+}
+
+// viewError gives an error of a reader its exit code and the next step.
+func viewError(err error, view string) error {
+	switch {
+	case errors.Is(err, viewstore.ErrNoView) && !slices.Contains(viewNames(), view):
+		return notFoundf("no view %q; there are %s", view, strings.Join(viewNames(), ", "))
+	case errors.Is(err, viewstore.ErrNoView):
+		return notFoundf("view %s does not exist yet; a process with --target=project makes it", view)
+	case errors.Is(err, viewstore.ErrNotFound):
+		return &codedError{exitNotFound, err}
+	}
+	return err
+}
+
+type viewsLsCmd struct {
+	clientFlags
+	outputFlag
+	View   string `arg:"" optional:"" help:"View whose keys to list."`
+	Prefix string `help:"Only keys that begin so." placeholder:"TEXT"`
+}
+
+// Help is the command's example.
+func (viewsLsCmd) Help() string {
+	return "Examples:\n  rollcall views ls\n  rollcall views ls sessions --prefix live."
+}
+
+// Run lists.
+func (c *viewsLsCmd) Run(a *app) error {
+	return c.withReader(a.ctx, func(r *viewstore.Reader) error {
+		if c.View != "" {
+			return c.keys(a, r)
+		}
+		g := &grid{columns: []string{"view", "bucket", "generation", "version", "sequence", "parked"}}
+		for _, view := range viewNames() {
+			alias, err := r.Alias(a.ctx, view)
+			if errors.Is(err, viewstore.ErrNoView) {
+				g.add(view, nil, nil, nil, nil, nil)
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			at, err := r.Checkpoint(a.ctx, alias.Bucket)
+			if err != nil {
+				return err
+			}
+			g.add(view, alias.Bucket, alias.Generation, alias.Version, at.Sequence, at.Parked)
+		}
+		return c.print(a.stdout, g)
+	})
+}
+
+func (c *viewsLsCmd) keys(a *app, r *viewstore.Reader) error {
+	var keys []string
+	for key, err := range r.Keys(a.ctx, c.View, c.Prefix) {
+		if err != nil {
+			return viewError(err, c.View)
+		}
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	g := &grid{columns: []string{"key"}}
+	for _, key := range keys {
+		g.add(key)
+	}
+	return c.print(a.stdout, g)
+}
+
+type viewsGetCmd struct {
+	clientFlags
+	View   string   `arg:"" help:"View to read."`
+	Key    []string `arg:"" optional:"" help:"Key as in the bucket, or ids: a session's, or session and participant. Without it all documents are printed, one a line, by key."`
+	Pretty bool     `help:"Indent the document. By default it is printed byte for byte as it is stored."`
+}
+
+// Help is the command's example.
+func (viewsGetCmd) Help() string {
+	return `Prints documents as they are stored, as JSON.
+
+Examples:
+  rollcall views get sessions 05e57591-d89e-45c9-ae44-08dc1eaad0e0
+  rollcall views get attendance 05e57591-d89e-45c9-ae44-08dc1eaad0e0 user@example.com
+  rollcall views get recordings`
+}
+
+// Run prints one document or all.
+func (c *viewsGetCmd) Run(a *app) error {
+	return c.withReader(a.ctx, func(r *viewstore.Reader) error {
+		if len(c.Key) == 0 {
+			return c.all(a, r)
+		}
+		for _, key := range candidateKeys(c.View, c.Key) {
+			entry, err := r.Get(a.ctx, c.View, key)
+			if errors.Is(err, viewstore.ErrNotFound) {
+				continue
+			}
+			if err != nil {
+				return viewError(err, c.View)
+			}
+			return c.document(a.stdout, entry.Value)
+		}
+		return notFoundf("view %s has no %s; `rollcall views ls %[1]s` lists the keys", c.View, strings.Join(c.Key, " "))
+	})
+}
+
+func (c *viewsGetCmd) document(w io.Writer, doc []byte) error {
+	if c.Pretty {
+		v := jsontext.Value(slices.Clone(doc))
+		if err := v.Indent(); err != nil {
+			return fmt.Errorf("indent document: %w", err)
+		}
+		doc = v
+	}
+	_, err := fmt.Fprintf(w, "%s\n", doc)
+	return err
+}
+
+func (c *viewsGetCmd) all(a *app, r *viewstore.Reader) error {
+	var entries []viewstore.Entry
+	for e, err := range r.All(a.ctx, c.View, "") {
+		if err != nil {
+			return viewError(err, c.View)
+		}
+		entries = append(entries, e)
+	}
+	slices.SortFunc(entries, func(x, y viewstore.Entry) int { return cmp.Compare(x.Key, y.Key) })
+	for _, e := range entries {
+		if err := printLine(a.stdout, keyedDocument{e.Key, e.Value}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type keyedDocument struct {
+	Key      string         `json:"key"`
+	Document jsontext.Value `json:"document"`
+}
+
+// candidateKeys are the keys that a user may mean: the words as a key, or as
+// ids that have to be escaped.
+func candidateKeys(view string, words []string) []string {
+	escaped := make([]string, len(words))
+	for i, w := range words {
+		escaped[i] = eventlog.EscapeID(w)
+	}
+	keys := []string{strings.Join(escaped, "."), strings.Join(words, ".")}
+	if view == "sessions" {
+		keys = append(keys, "live."+escaped[0], "ended."+escaped[0])
+	}
+	if session, participant, ok := strings.Cut(words[0], "."); ok && len(words) == 1 {
+		keys = append(keys, eventlog.EscapeID(session)+"."+eventlog.EscapeID(participant))
+	}
+	return slices.DeleteFunc(keys, func(k string) bool { return strings.ContainsAny(k, " *>@/\t") || k == "" })
+}
+
+type viewsWatchCmd struct {
+	clientFlags
+	outputFlag
+	View   string `arg:"" help:"View to follow."`
+	Prefix string `help:"Only keys that begin so." placeholder:"TEXT"`
+	New    bool   `help:"Leave out what the view holds already."`
+}
+
+// Help is the command's example.
+func (viewsWatchCmd) Help() string {
+	return `Prints what a view holds, then its changes, across changes of generation, until it is stopped.
+
+Example:
+  rollcall views watch sessions --prefix live. --new`
+}
+
+// watched is a change as it is printed.
+type watched struct {
+	Kind     string         `json:"kind"`
+	Key      string         `json:"key"`
+	Bucket   string         `json:"bucket"`
+	Revision uint64         `json:"revision"`
+	Sequence eventlog.Seq   `json:"sequence"`
+	Document jsontext.Value `json:"document"`
+}
+
+// Run follows until it is told to stop. Changes are printed at the end of their
+// commit, when the log sequence that they belong to is known.
+func (c *viewsWatchCmd) Run(a *app) error {
+	if !slices.Contains(viewNames(), c.View) {
+		return viewError(viewstore.ErrNoView, c.View)
+	}
+	return c.withReader(a.ctx, func(r *viewstore.Reader) error {
+		var held []viewstore.Change
+		loading := c.New
+		for change, err := range r.Follow(a.ctx, c.View, viewstore.Position{}) {
+			if err != nil {
+				if a.ctx.Err() != nil {
+					return nil
+				}
+				return viewError(err, c.View)
+			}
+			switch change.Kind {
+			case viewstore.Reset:
+				held, loading = held[:0], c.New
+			case viewstore.Commit:
+				if !loading {
+					for _, h := range held {
+						if err := c.show(a.stdout, h, change.Checkpoint.Sequence); err != nil {
+							return err
+						}
+					}
+				}
+				held, loading = held[:0], false
+			default:
+				if strings.HasPrefix(change.Key, c.Prefix) {
+					held = append(held, change)
+				}
+			}
+		}
+		return nil
+	})
+}
+
+func (c *viewsWatchCmd) show(w io.Writer, change viewstore.Change, seq eventlog.Seq) error {
+	doc := jsontext.Value(change.Value)
+	if change.Kind == viewstore.Delete {
+		doc = nil
+	}
+	if c.Output == "json" {
+		if doc == nil {
+			doc = jsontext.Value("null")
+		}
+		return printLine(w, watched{change.Kind.String(), change.Key, change.Bucket, change.Revision, seq, doc})
+	}
+	if c.Output == "csv" {
+		g := &grid{rows: [][]any{{seq, change.Kind.String(), change.Key, string(doc)}}}
+		return g.csvRows(w)
+	}
+	_, err := fmt.Fprintf(w, "%-10d %-6s %s  %s\n", seq, change.Kind, printable(change.Key), printable(string(doc)))
+	return err
+}
