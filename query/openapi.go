@@ -124,7 +124,7 @@ func (p param) describe(r *route) map[string]any {
 		s["pattern"] = `^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`
 		s["examples"] = []string{"10m"}
 		if p.kind == paramWait {
-			s["default"] = "2s"
+			s["default"], s["examples"] = "2s", []string{"2s"}
 		}
 	case paramZone:
 		s["default"] = "UTC"
