@@ -202,6 +202,19 @@ type tab struct {
 // an exception or console error that was not expected fails it.
 func open(t *testing.T, address string) *tab {
 	t.Helper()
+	p := blank(t)
+	p.visit(address)
+	return p
+}
+
+func (p *tab) visit(address string) {
+	p.t.Helper()
+	p.call("Page.navigate", map[string]any{"url": address}, nil)
+}
+
+// blank is an empty tab.
+func blank(t *testing.T) *tab {
+	t.Helper()
 	b := chromium(t)
 	p := &tab{t: t, b: b}
 	var made struct{ BrowserContextID, TargetID, SessionID string }
@@ -230,7 +243,6 @@ func open(t *testing.T, address string) *tab {
 		p.call(domain, nil, nil)
 	}
 	p.size(1280, 900)
-	p.call("Page.navigate", map[string]any{"url": address}, nil)
 	return p
 }
 
@@ -335,7 +347,7 @@ func (p *tab) text(wanted string) time.Duration {
 	return p.wait(fmt.Sprintf("document.body.innerText.includes(%s)", quoted(wanted)))
 }
 
-// go1 follows one of the page's routes.
+// route follows one of the page's routes.
 func (p *tab) route(hash string) {
 	p.t.Helper()
 	p.eval("void (location.hash = "+quoted(hash)+")", nil)

@@ -110,7 +110,7 @@ func scene(s *standIn) {
 	}
 	lecture := "lecture-1"
 	sessions[lecture] = aSession(lecture, "Lecture: distributed systems", doc{
-		"meetingId": "room-7", "liveParticipants": 9, "uniqueParticipants": 14, "connections": 17, "maxConcurrentParticipants": 12, "participantSeconds": 21930.0,
+		"meetingId": "room-7", "liveParticipants": 11, "uniqueParticipants": 14, "connections": 21, "maxConcurrentParticipants": 16, "participantSeconds": 21930.0,
 		"recordings": []doc{{"recordingId": "rec-live", "status": "RECORDING"}},
 		"artifacts":  doc{"sessionId": lecture, "chat": doc{"url": "https://files.example/chat.csv", "expiresAt": stamp(base.Add(30 * time.Hour))}, "transcript": nil, "summary": nil},
 	})

@@ -133,7 +133,7 @@ function sheet({ args: [sessionId], params, draw, set, signal }) {
   }
 
   const columns = [
-    { id: "displayName", label: "Participant", sort: (p) => (p.displayName ?? p.participantId).toLowerCase(), cell: (p) => [h("a", { class: "main", href: to("person", p.participantId) }, text(p.displayName ?? p.participantId, "–", 80)), h("span", { class: "sub" }, ident(p.participantId))] },
+    { id: "displayName", label: "Participant", sort: (p) => (p.displayName ?? p.participantId).toLowerCase(), cell: (p) => [h("a", { class: "main", href: to("person", p.participantId) }, text(p.displayName || p.participantId, "–", 80)), h("span", { class: "sub" }, ident(p.participantId))] },
     ...sheetColumns,
   ];
 

@@ -102,7 +102,7 @@ export function session({ args: [sessionId], params, draw, set, signal }) {
         people.length ? h("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": "Connections over time" }, h("table", { class: "gantt" },
           h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Participant"), h("th", { scope: "col", class: "wide" }, h("span", { class: "sr" }, "Connections"), axis(range)))),
           h("tbody", {}, people.slice(0, limit).map((p) => rows.row(p.participantId, [p, range.from, range.to, p.present ? open : 0], () => h("tr", { key: p.participantId },
-            h("th", { scope: "row" }, h("a", { href: to("person", p.participantId) }, text(p.displayName ?? p.participantId, "–", 60))), h("td", { class: "wide" }, bars(p, range, open)))))))) : null,
+            h("th", { scope: "row" }, h("a", { href: to("person", p.participantId) }, text(p.displayName || p.participantId, "–", 60))), h("td", { class: "wide" }, bars(p, range, open)))))))) : null,
         people.length > limit ? h("p", { class: "more" }, `${count(limit)} of ${count(people.length)} participants shown. `, h("button", { type: "button", onclick: () => more(limit + ROWS) }, "Show 100 more"), " ", h("button", { type: "button", onclick: () => more(people.length) }, "Show all")) : null),
     ];
   }

@@ -15,7 +15,7 @@ export function text(s, fallback = "–", max = 200) {
 // ident shows an id, shortened, whole on hover; a click copies it.
 export function ident(s) {
   if (!s) return h("span", { class: "none" }, "–");
-  const short = flatText(s, 14);
+  const short = s.length > 18 ? `${flatText(s.slice(0, 8))}…${flatText(s.slice(-4))}` : flatText(s);
   return h("button", { class: "id", type: "button", title: `${flatText(s, 300)}: copy`, "aria-label": `copy id ${flatText(s, 300)}`, onclick: (e) => copy(e.currentTarget, s) }, h("bdi", {}, short));
 }
 
@@ -38,7 +38,7 @@ export const elapsed = (ms) => (ms === null ? "–" : h("span", { class: "tick",
 export const until = (ms) => h("span", { class: "tick", "data-until": ms, title: `${new Date(ms).toISOString().replace("T", " ").replace("Z", "")} UTC` });
 
 // badge is a word with a mark: colour alone never says it.
-const MARKS = { good: "●", warn: "▲", bad: "✖", info: "◆", idle: "○" };
+const MARKS = { good: "●", warn: "▲", bad: "✖", info: "◆", idle: "○", air: "◉" };
 export const badge = (kind, label, title) => h("span", { class: `badge ${kind}`, title }, h("span", { class: "mark", "aria-hidden": "true" }, MARKS[kind]), label);
 
 const RECORDING = { UPLOADED: "good", ERRORED: "bad", UPLOADING: "info", RECORDING: "info", PAUSED: "warn", INVOKED: "idle" };

@@ -113,7 +113,7 @@ export function usage({ params, draw, set, signal }) {
       chart = new Plot({
         width: el.clientWidth || 600, height: 260, tzDate: (ts) => Plot.tzDate(new Date(ts * 1000), "UTC"),
         legend: { show: false }, cursor: { drag: { x: false, y: false } },
-        scales: { y: { range: (_, __, max) => [0, Math.max(1, max * 1.08)] } },
+        scales: { x: { range: (_, min, max) => [min - 43200, max + 43200] }, y: { range: (_, __, max) => [0, Math.max(1, max * 1.08)] } },
         axes: [{ ...axis, values: "{MMM} {D}", incrs: [1, 2, 5, 7, 14, 28, 56, 112].map((d) => d * 86400) }, { ...axis, size: 64, label: "minutes", labelSize: 18 }],
         series: [{}, { label: "participant minutes", fill: color("--bar"), stroke: color("--bar"), paths: barsPath, points: { show: false } }, { label: "recording minutes", stroke: color("--warn"), width: 2, dash: [6, 4], points: { show: true, size: 5 } }],
       }, drawn?.data ?? [[], [], []], el);
@@ -154,7 +154,7 @@ export function usage({ params, draw, set, signal }) {
       h("div", { class: "title", key: "title" }, h("h1", {}, "Usage"), h("p", { class: "summary" }, `days in ${query.timezone}`)),
       h("form", { class: "filters", key: "filters", onsubmit: (e) => e.preventDefault() },
         field("From", h("input", { type: "date", value: query.from, onchange: (e) => e.currentTarget.value && change({ from: e.currentTarget.value }) })),
-        field("Until (not with)", h("input", { type: "date", value: query.to, onchange: (e) => e.currentTarget.value && change({ to: e.currentTarget.value }) })),
+        field("To (day after the last)", h("input", { type: "date", value: query.to, onchange: (e) => e.currentTarget.value && change({ to: e.currentTarget.value }) })),
         field("Time zone", select(query.timezone, (zones.includes(query.timezone) ? zones : [query.timezone, ...zones]).map((z) => [z, z]), (v) => change({ timezone: v }))),
         field("Organizer", select(organizer, [["", "all"], ...organizers.filter((o) => o.key).map((o) => [o.key, flatText(o.name ?? o.key, 40)])], (v) => {
           organizer = v;

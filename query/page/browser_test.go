@@ -1,0 +1,241 @@
+//go:build browser
+
+package page_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// connected waits for the badge.
+func connected(p *tab) {
+	p.t.Helper()
+	p.wait(`document.querySelector("#feed.connected")`)
+}
+
+// TestViews: every view draws what the API has, on a desktop and within a
+// phone's width, without an error in the console (open sees to that: a breach of
+// the Content-Security-Policy is one).
+func TestViews(t *testing.T) {
+	s := newStandIn(t)
+	scene(s)
+	for _, v := range views {
+		t.Run(v.name, func(t *testing.T) {
+			t.Parallel()
+			p := open(t, s.URL+"/"+v.route)
+			p.text(v.shown)
+			connected(p)
+			p.size(390, 844)
+			var wide []string
+			p.eval(`[document.documentElement.scrollWidth > innerWidth ? "page" : null, ...[...document.querySelectorAll("main *")].filter((e) =>
+				e.getBoundingClientRect().right > innerWidth + 1 && !e.closest(".scroll, .tabs, .sr, .axis, .bars, thead")).map((e) => e.className || e.tagName)].filter(Boolean)`, &wide)
+			if len(wide) > 0 {
+				t.Errorf("%s at 390 px: wider than the phone: %v; want none", v.name, wide)
+			}
+		})
+	}
+}
+
+// TestChangeAppears: a change is on the page within a second, without a reload;
+// scroll, focus and selection stay where they were.
+func TestChangeAppears(t *testing.T) {
+	s := newStandIn(t)
+	many := map[string]doc{}
+	for i := range 60 {
+		id := fmt.Sprintf("s-%02d", i)
+		many[id] = aSession(id, fmt.Sprintf("Meeting %02d", i), doc{"startedAt": stamp(minute(-float64(i)))})
+	}
+	s.fill("sessions", many)
+	p := open(t, s.URL+"/#/live")
+	p.text("Meeting 59")
+	connected(p)
+	p.eval(`(() => { window.stamped = true; scrollTo(0, 600);
+		const link = document.querySelectorAll("tbody a")[30]; link.focus({preventScroll: true}); window.focused = link;
+		const range = document.createRange(); range.selectNodeContents(document.querySelectorAll("tbody tr")[31].cells[1]); getSelection().addRange(range); window.selected = String(getSelection()); })()`, nil)
+
+	begin := time.Now()
+	s.put("sessions", "new", aSession("new", "Brand new meeting", doc{"startedAt": stamp(time.Now())}))
+	p.wait(`document.querySelector("tbody").innerText.includes("Brand new meeting")`)
+	if took := time.Since(begin); took > time.Second {
+		t.Errorf("a new session was on the page after %v; want within a second", took)
+	}
+	s.put("sessions", "s-30", aSession("s-30", "Meeting 30", doc{"startedAt": stamp(minute(-30)), "liveParticipants": 17}))
+	p.wait(`[...document.querySelectorAll("tbody tr")].find((r) => r.innerText.includes("Meeting 30")).cells[4].innerText === "17"`)
+	s.put("sessions", "s-29", aSession("s-29", "Meeting 29", doc{"status": "ENDED", "endedAt": stamp(minute(30)), "durationSeconds": 1.0}))
+	p.wait(`!document.querySelector("tbody").innerText.includes("Meeting 29")`)
+	p.wait(`document.getElementById("live-count").innerText === "60"`)
+
+	var after struct {
+		Stamped, Focused bool
+		Selected         string
+		Moved            float64
+	}
+	p.eval(`({stamped: window.stamped === true, focused: document.activeElement === window.focused && window.focused.isConnected,
+		selected: String(getSelection()), moved: Math.abs(window.focused.getBoundingClientRect().top - innerHeight / 2)})`, &after)
+	if !after.Stamped || !after.Focused || after.Selected != "Acme GmbH" {
+		t.Errorf("after three changes: %+v; want the same page, focus and selection", after)
+	}
+}
+
+// TestCutAndBack: the badge says stale and since when; what changed meanwhile is
+// there after the return, and what changes from then on too.
+func TestCutAndBack(t *testing.T) {
+	s := newStandIn(t)
+	scene(s)
+	p := open(t, s.URL+"/#/live")
+	p.expect("503")
+	p.text("Weekly planning")
+	connected(p)
+	s.drop(true)
+	p.wait(`document.querySelector("#feed.stale") && /stale since \d\d:\d\d:\d\d/.test(document.querySelector("#feed").innerText)`)
+	p.text("Weekly planning")
+	s.put("sessions", "meanwhile", aSession("meanwhile", "Started in the dark", nil))
+	s.accept()
+	connected(p)
+	p.text("Started in the dark")
+	s.put("sessions", "later", aSession("later", "Started in the light", nil))
+	p.text("Started in the light")
+	if n := s.asked("/v1/changes"); n < 2 {
+		t.Errorf("the feed was asked for %d times; want at least 2", n)
+	}
+}
+
+// TestStates: loading is left for an error that says what to do, a retry that
+// works, and words where there is nothing.
+func TestStates(t *testing.T) {
+	s := newStandIn(t)
+	s.fail(503)
+	for _, v := range views {
+		if strings.HasSuffix(v.name, "session") {
+			continue
+		}
+		t.Run(v.name, func(t *testing.T) {
+			p := blank(t)
+			p.expect("503")
+			p.expect("404")
+			s.fail(503)
+			p.visit(s.URL + "/" + v.route)
+			p.text("look at /readyz")
+			s.fail(0)
+			p.eval(`document.querySelector('[role="alert"] button').click()`, nil)
+			p.wait(`!document.querySelector('[role="alert"]') && document.querySelector("main .note").innerText.length > 10`)
+		})
+	}
+	t.Run("no such session", func(t *testing.T) {
+		p := blank(t)
+		p.expect("404")
+		p.visit(s.URL + "/#/session/nobody")
+		p.text("No such session")
+		s.put("sessions", "nobody", aSession("nobody", "Somebody after all", nil))
+		p.text("Somebody after all")
+	})
+}
+
+// TestToken: an API that wants a token gets it from the reader, who is asked
+// again when it is wrong; lists, feed and CSV use it, and it stays in the tab.
+func TestToken(t *testing.T) {
+	s := newStandIn(t)
+	scene(s)
+	s.token = "sesame-open-sesame"
+	p := open(t, s.URL+"/#/live")
+	p.expect("401")
+	give := func(token string) {
+		p.wait(`document.querySelector("dialog[open] input")`)
+		p.eval(`document.querySelector("dialog[open] input").focus()`, nil)
+		p.call("Input.insertText", map[string]any{"text": token}, nil)
+		p.press("Enter", "Enter", 13)
+	}
+	give("wrong")
+	p.wait(`sessionStorage.length === 0`)
+	give(s.token)
+	p.text("Weekly planning")
+	connected(p)
+	var stored struct{ Session, Local int }
+	p.eval(`({session: Object.values(sessionStorage).filter((v) => v === "sesame-open-sesame").length, local: Object.values(localStorage).filter((v) => v === "sesame-open-sesame").length})`, &stored)
+	if stored.Session != 1 || stored.Local != 0 {
+		t.Errorf("token stored = %+v; want it in sessionStorage alone", stored)
+	}
+}
+
+// TestAsOf: the slider shows the session as it was, and leads back to now.
+func TestAsOf(t *testing.T) {
+	s := newStandIn(t)
+	scene(s)
+	p := open(t, s.URL+"/"+lectureRoute)
+	p.text("Ada Lovelace")
+	const connections = `[...document.querySelectorAll(".figure")].find((f) => f.innerText.startsWith("Connections")).querySelector("dd").innerText`
+	p.wait(connections + ` === "21"`)
+	p.eval(`(() => { const r = document.getElementById("asof"); r.value = Number(r.min) + 180000; r.dispatchEvent(new Event("input")); })()`, nil)
+	p.wait(connections + ` === "2"`)
+	p.wait(`document.querySelector(".then time").title.endsWith("UTC") && location.hash.includes("asOf=")`)
+	p.eval(`[...document.querySelectorAll("button")].find((b) => b.innerText === "Back to now").click()`, nil)
+	p.wait(connections + ` === "21"`)
+}
+
+// TestRecords: the raw records with their sequence, delay and body; one that can't be read is shown too.
+func TestRecords(t *testing.T) {
+	s := newStandIn(t)
+	scene(s)
+	p := open(t, s.URL+"/"+lectureRoute)
+	p.text("Raw records")
+	p.eval(`document.querySelector("details > summary:last-of-type") && [...document.querySelectorAll("summary")].at(-1).click()`, nil)
+	p.text("meeting.participantJoined")
+	p.text("150 s")
+	p.eval(`[...document.querySelectorAll("td summary")].at(-1).click()`, nil)
+	p.text("e25vdCBqc29u")
+}
+
+// TestKeyboard: the page is worked without a mouse.
+func TestKeyboard(t *testing.T) {
+	s := newStandIn(t)
+	scene(s)
+	p := open(t, s.URL+"/#/live")
+	p.text("Weekly planning")
+	p.press("Tab", "Tab", 9)
+	p.wait(`document.activeElement.className === "skip"`)
+	p.press("Enter", "Enter", 13)
+	p.wait(`document.activeElement.id === "main" && location.hash === "#/live"`)
+	p.eval(`[...document.querySelectorAll("th button")].find((b) => b.innerText.startsWith("In now")).focus()`, nil)
+	p.press("Enter", "Enter", 13)
+	p.wait(`document.querySelector('[aria-sort="descending"]').innerText.startsWith("In now")`)
+	p.press("Enter", "Enter", 13)
+	p.wait(`document.querySelector('[aria-sort="ascending"]').innerText.startsWith("In now") && document.activeElement.closest("th")`)
+	p.eval(`document.querySelector("tbody a").focus()`, nil)
+	p.press("Enter", "Enter", 13)
+	p.wait(`location.hash.startsWith("#/session/") && document.activeElement.id === "main"`)
+}
+
+// TestFilter: search, minimum and stale narrow the list and stand in the address.
+func TestFilter(t *testing.T) {
+	s := newStandIn(t)
+	scene(s)
+	p := open(t, s.URL+"/#/live?q=physics")
+	p.wait(`document.querySelectorAll("tbody tr").length === 2`)
+	p.eval(`(() => { const i = document.querySelector("input[type=search]"); i.value = "ghost"; i.dispatchEvent(new Event("input")); })()`, nil)
+	p.text("None of 12 live meetings fits the filter.")
+	p.eval(`document.querySelectorAll("input[type=checkbox]")[1].click()`, nil)
+	p.wait(`document.querySelectorAll("tbody tr").length === 1 && location.hash.includes("q=ghost") && location.hash.includes("stale=true")`)
+	p.text("stale")
+}
+
+// TestTicking: elapsed times go on without a change.
+func TestTicking(t *testing.T) {
+	s := newStandIn(t)
+	s.fill("sessions", map[string]doc{"a": aSession("a", "One", nil)})
+	p := open(t, s.URL+"/#/live")
+	p.text("One")
+	p.eval(`window.then = document.querySelector(".tick").innerText`, nil)
+	p.wait(`/^\d+:\d\d:\d\d$/.test(window.then) && document.querySelector(".tick").innerText > window.then`)
+}
+
+// TestPrint: a printed sheet has the sheet, and says what it is.
+func TestPrint(t *testing.T) {
+	s := newStandIn(t)
+	scene(s)
+	p := open(t, s.URL+"/#/attendance/ended-1")
+	p.text("Grace")
+	p.call("Emulation.setEmulatedMedia", map[string]any{"media": "print"}, nil)
+	p.wait(`getComputedStyle(document.querySelector(".top")).display === "none" && getComputedStyle(document.querySelector(".printed")).display === "block" && document.querySelector("tbody").innerText.includes("meeting end")`)
+}
