@@ -63,11 +63,16 @@ func (c *committer) onAck(m *nats.Msg) {
 		return
 	}
 	p := f.records[token-f.token]
-	if !p.settled {
+	if !p.settled && !p.acked {
 		f.left--
-		c.settle(p, c.appended(p, a), err)
-		if err == nil {
+		if err != nil {
+			c.settle(p, eventlog.Appended{}, err)
+		} else {
+			p.acked, p.ack = true, a
 			c.stats.Singles++
+			if c.disk == nil {
+				c.settle(p, c.appended(p, a), nil)
+			}
 		}
 	}
 	c.advance(f)
@@ -122,7 +127,7 @@ func (c *committer) oneByOne(f *flight) {
 	if f.timer != nil {
 		f.timer.Stop()
 	}
-	g := &flight{records: f.records, after: f.after, token: c.token, left: 0}
+	g := &flight{records: f.records, after: f.after, token: c.token}
 	c.token += uint64(len(f.records))
 	for _, p := range f.records {
 		if !p.settled {
@@ -148,7 +153,9 @@ func (c *committer) onTimeout(f *flight) {
 	}
 	if f.batch == "" {
 		for _, p := range f.records {
-			c.settle(p, eventlog.Appended{}, context.DeadlineExceeded)
+			if !p.acked {
+				c.settle(p, eventlog.Appended{}, context.DeadlineExceeded)
+			}
 		}
 		f.left = 0
 		c.advance(f)

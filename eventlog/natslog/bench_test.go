@@ -15,22 +15,30 @@ import (
 // BenchmarkAppend measures durable appends by how many callers share the log,
 // and by how many waiting records are still published one by one.
 func BenchmarkAppend(b *testing.B) {
-	for _, callers := range []int{1, 4, 16, 64, 256} {
-		for _, singles := range []int{4, 12, 32, 100000} {
-			if singles > callers && singles != 100000 || callers == 1 && singles > 4 {
-				continue
-			}
-			b.Run(fmt.Sprintf("callers=%d/singles=%d", callers, singles), func(b *testing.B) {
-				l := open(b, eventlogtest.Connect(b, eventlogtest.Options{SyncAlways: true}), natslog.Config{
-					Batch: natslog.BatchConfig{Singles: singles},
-				})
+	for _, callers := range []int{1, 16, 256} {
+		for _, way := range []string{"sync", "batch", "naive", "nosync"} {
+			b.Run(fmt.Sprintf("%s/callers=%d", way, callers), func(b *testing.B) {
+				node := eventlogtest.Server(b, eventlogtest.Options{SyncAlways: way == "batch" || way == "naive"})
+				c := natslog.Config{}
+				if way == "sync" {
+					open(b, node.JetStream(b), natslog.Config{})
+					c.StoreDir = node.Dir()
+				}
+				l := open(b, node.JetStream(b), c)
+				js := node.JetStream(b)
 				var n atomic.Int64
 				var wg sync.WaitGroup
 				b.ResetTimer()
 				for range callers {
 					wg.Go(func() {
 						for i := int(n.Add(1)); i <= b.N; i = int(n.Add(1)) {
-							if _, err := l.Append(context.Background(), rec(i)); err != nil {
+							var err error
+							if way == "naive" || way == "nosync" {
+								_, err = js.PublishMsg(context.Background(), natslog.Message(rec(i), fmt.Sprint(i)))
+							} else {
+								_, err = l.Append(context.Background(), rec(i))
+							}
+							if err != nil {
 								b.Error(err)
 							}
 						}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -95,6 +96,8 @@ type pending struct {
 	result eventlog.Appended
 	err    error
 
+	acked     bool // the server has it; ack says where
+	ack       ack
 	settled   bool // done is closed
 	abandoned bool // its caller left before it was published
 }
@@ -115,6 +118,7 @@ type flight struct {
 type committer struct {
 	log    *Log
 	config BatchConfig
+	disk   *disk // nil: an ack is all that can be had
 	inbox  string
 	sub    *nats.Subscription
 	// deaf drops every ack, mute every publish: the two halves of a lost
@@ -137,6 +141,7 @@ type Stats struct {
 	Singles, Batches, BatchRecords uint64 // publishes that were acknowledged
 	RefusedBatches                 uint64 // batches refused for a repeat in them
 	Settled, Unsettled             uint64 // batches without an ack: found in the log, or not
+	Syncs                          uint64 // of the log's files, by ourselves
 	QueueFull                      uint64
 	Queued                         int // waiting now
 }
@@ -261,7 +266,7 @@ func (c *committer) prepare(records []*pending) *flight {
 	}
 	f := &flight{records: records, after: c.last, token: c.token, left: len(records)}
 	c.token += uint64(len(records))
-	if len(records) > c.config.Singles {
+	if len(records) > c.config.Singles && c.disk == nil {
 		f.batch, f.left = nuid.Next(), 1
 	}
 	c.flight = f
@@ -325,6 +330,11 @@ func (c *committer) advance(f *flight) {
 	if f.timer != nil {
 		f.timer.Stop()
 	}
+	c.finish(f)
+	if c.flight != f {
+		c.mu.Unlock()
+		return // closed meanwhile
+	}
 	c.flight = nil
 	next := c.take()
 	if len(next) == 0 {
@@ -334,6 +344,26 @@ func (c *committer) advance(f *flight) {
 	g := c.prepare(next)
 	c.mu.Unlock()
 	c.launch(g)
+}
+
+// finish syncs what the server acknowledged of f, if that is ours to do, and
+// gives the answers. c.mu is held, but not while it syncs.
+func (c *committer) finish(f *flight) {
+	if f.batch != "" {
+		return
+	}
+	var err error
+	if c.disk != nil && slices.ContainsFunc(f.records, func(p *pending) bool { return p.acked }) {
+		c.mu.Unlock()
+		err = c.disk.sync()
+		c.mu.Lock()
+		c.stats.Syncs++
+	}
+	for _, p := range f.records {
+		if p.acked {
+			c.settle(p, c.appended(p, p.ack), err)
+		}
+	}
 }
 
 // take removes the next flight's records from the queue. c.mu is held.

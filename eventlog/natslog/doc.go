@@ -10,9 +10,11 @@
 //
 // # Durability
 //
-// Append returns nil only after the server acknowledged the record. With a
-// server that syncs always, as the program's embedded one, the record is then
-// on disk; what it means elsewhere is said by [Info.Durability]. An error
+// Append returns nil only after the server acknowledged the record and, with
+// Config.StoreDir, after its file was synced. With a sync-always server, too,
+// the record is then on disk; what it means elsewhere is said by
+// [Info.Durability]. A sync that fails is final: the system may have dropped
+// what it could not write, so nothing is promised until a restart. An error
 // wraps [eventlog.ErrUnavailable] and means that the outcome is unknown: the
 // record may be in the log. Whoever tries again with the same delivery uuid
 // and body within the duplicate window gets the first record's answer.
@@ -27,14 +29,22 @@
 //
 // # Order and group commit
 //
-// A sync-always server stores about 3,000 single messages a second however
-// many publish, and syncs an atomic batch once. So: a lone append is published
-// at once by its caller, and what arrives while a publish is under way is
-// gathered into the next atomic batch. One write is in flight at a time. A
-// record that is a repeat would have the server refuse its whole batch
-// (10201), so recent ids are kept in memory, and a refused batch is published
-// again one by one. The outcome of a batch whose ack did not come is settled by
-// reading the log behind the last sequence known before it.
+// A server that syncs always stores a few thousand single messages a second,
+// however many publish. A lone append is published at once by its caller, and
+// what arrives while a publish is under way is gathered into the next one. One
+// is in flight at a time. What a group is depends on whose disk it is:
+//
+//   - Config.StoreDir, the server in our own program: the server syncs lazily,
+//     and the records of a group are published one behind the other. When all are
+//     acknowledged, which is when they are written to the newest block file, that
+//     file is synced here, and only then is anybody answered: one sync a group,
+//     and none of an atomic batch's own cost. See disk.go for what this relies on.
+//   - An external server: up to BatchConfig.Singles records go one by one, more
+//     as one atomic batch, which a sync-always server syncs once. A record that is
+//     a repeat would have the server refuse the whole batch (10201), so recent ids
+//     are kept in memory, and a refused batch is published again one by one. The
+//     outcome of a batch whose ack did not come is settled by reading the log
+//     behind the last sequence known before it.
 //
 // # Failure
 //

@@ -13,8 +13,25 @@ func (l *Log) Busy() bool {
 	return l.committer.flight != nil
 }
 
+// NewestBlock is the file that was synced last.
+func (l *Log) NewestBlock() string {
+	d := l.committer.disk
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.path(d.index)
+}
+
+// FailSync makes every later sync fail.
+func (l *Log) FailSync(err error) {
+	d := l.committer.disk
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.err = err
+}
+
 // Escape and Unescape are the header codec.
 var (
 	Escape   = escape
 	Unescape = unescape
+	Message  = message
 )

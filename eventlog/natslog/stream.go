@@ -58,6 +58,11 @@ type Config struct {
 	// SyncAlways is set by whoever runs the server itself with sync_interval
 	// "always", so that Info can say what an append's success means.
 	SyncAlways bool
+	// StoreDir is set instead by whoever runs the server itself, with one replica
+	// and any sync_interval: the store directory of that server. The log's files
+	// are then synced here before an append returns, one sync for all records
+	// that came together.
+	StoreDir string
 	// Entropy makes the incarnation; nil is crypto/rand.
 	Entropy io.Reader
 	// Batch tunes the group commit.
@@ -218,7 +223,14 @@ func Open(ctx context.Context, js jetstream.JetStream, c Config) (*Log, error) {
 			return nil, fmt.Errorf("open log: change stream settings: %w", classify(err))
 		}
 	}
-	return newLog(js, stream, c), nil
+	l := newLog(js, stream, c)
+	if c.StoreDir != "" {
+		if l.committer.disk, err = openDisk(c.StoreDir); err != nil {
+			return nil, fmt.Errorf("open log: %w", err)
+		}
+		l.syncAlways = true
+	}
+	return l, nil
 }
 
 // Attach opens a log that must be there, for reading and for appending with

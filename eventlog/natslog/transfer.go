@@ -72,6 +72,11 @@ func (l *Log) Import(ctx context.Context, records iter.Seq2[eventlog.Record, err
 	if err := flush(); err != nil {
 		return n, fmt.Errorf("import: %w", err)
 	}
+	if l.committer.disk != nil {
+		if err := l.committer.disk.sync(); err != nil {
+			return n, fmt.Errorf("import: %w", err)
+		}
+	}
 	return n, nil
 }
 
