@@ -3,6 +3,7 @@ package projector
 import (
 	"container/list"
 	"hash/maphash"
+	"time"
 
 	"rollcall/eventlog"
 )
@@ -19,6 +20,20 @@ type entity struct {
 	careful bool
 	pending *writes // what careful flushes gathered; nil else
 	place   *list.Element
+	// fresh: the store holds nothing of it yet.
+	fresh bool
+
+	// Of a dirty entity: its place in the term's list, the sequence that last
+	// changed it, and the record before the first change that is not flushed.
+	waiting *list.Element
+	touched eventlog.Seq
+	before  position
+}
+
+// position is a record and when the log stored it.
+type position struct {
+	seq      eventlog.Seq
+	storedAt time.Time
 }
 
 // cache holds entities, the least recently used ones first to go. It is bounded

@@ -86,14 +86,17 @@ func (e *entity) flushCareful(limit int) error {
 	return flush(e, e.pending)
 }
 
-// gather closes the window: it empties all changed entities into one commit.
-// Without anything to commit it returns nil.
+// gather closes the window: it empties changed entities into one commit, all of
+// them or, in bulk, those that are likely to have seen their last change. The
+// checkpoint stands before the first change that stays behind. Without anything
+// to commit gather returns nil.
 func (t *term) gather() (*Commit, []*entity, error) {
-	if !t.moved && len(t.dirty) == 0 && len(t.park) == 0 {
+	if !t.moved && t.dirty.Len() == 0 && len(t.park) == 0 {
 		return nil, nil, nil
 	}
-	c := &Commit{Entities: make([]EntityWrite, 0, len(t.dirty)), Park: t.park}
-	for _, e := range t.dirty {
+	entities, upTo := t.choose()
+	c := &Commit{Entities: make([]EntityWrite, 0, len(entities)), Park: t.park, Bulk: t.bulk}
+	for _, e := range entities {
 		w := e.pending
 		if w == nil {
 			w = &writes{limit: t.p.config.MaxValueBytes}
@@ -105,24 +108,48 @@ func (t *term) gather() (*Commit, []*entity, error) {
 		}
 		e.pending = nil
 		if len(w.documents)+len(w.parts) > 0 {
-			c.Entities = append(c.Entities, EntityWrite{e.key, w.documents, w.parts})
+			c.Entities = append(c.Entities, EntityWrite{e.key, w.documents, w.parts, e.fresh})
 		}
 	}
-	entities := t.dirty
 	for _, e := range entities {
-		e.dirty, e.busy = false, true
+		t.dirty.Remove(e.waiting)
+		e.dirty, e.busy, e.fresh, e.waiting = false, true, false, nil
 	}
 	t.commits++
 	c.Checkpoint = Checkpoint{
 		Incarnation: t.incarnation,
-		Sequence:    t.seq,
-		StoredAt:    t.storedAt,
+		Sequence:    upTo.seq,
+		StoredAt:    upTo.storedAt,
 		Epoch:       t.Opened.Checkpoint.Epoch,
 		Commit:      fmt.Sprintf("%s.%d", t.termID(), t.commits),
 		Parked:      t.parked.count(),
 	}
-	t.dirty, t.park, t.moved = nil, nil, false
+	t.park, t.moved = nil, false
 	return c, entities, nil
+}
+
+// bulkEntities bounds a commit in bulk, and the memory that it takes.
+const bulkEntities = 4000
+
+// choose says which changed entities go into the next commit, and up to which
+// record everything is stored after it.
+func (t *term) choose() ([]*entity, position) {
+	pressed := t.cache.bytes > t.p.config.CacheBytes
+	entities := make([]*entity, 0, min(t.dirty.Len(), bulkEntities))
+	upTo := t.at
+	for at := t.dirty.Front(); at != nil; at = at.Next() {
+		e, _ := at.Value.(*entity)
+		take := !t.bulk || t.draining || e.touched+coldAfter < t.at.seq || e.before.seq+8*coldAfter < t.at.seq ||
+			pressed && len(entities) < max(1, t.dirty.Len()/2)
+		if take && (!t.bulk || len(entities) < bulkEntities) {
+			entities = append(entities, e)
+			continue
+		}
+		if e.before.seq < upTo.seq {
+			upTo = e.before
+		}
+	}
+	return entities, upTo
 }
 
 // termID keeps commit ids apart when a refold begins a new term in one epoch.
@@ -165,9 +192,12 @@ func (t *term) landed(err error) error {
 	t.poison.settle(f.commit.Checkpoint.Sequence)
 	waiting := t.mail.waiting()
 	if waiting.IsZero() && t.moved {
-		waiting = t.storedAt
+		waiting = t.at.storedAt
 	}
 	t.p.board.committed(f.commit.Checkpoint, waiting)
+	if t.draining && t.backlog == 0 {
+		t.met()
+	}
 	return nil
 }
 

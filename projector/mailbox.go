@@ -88,7 +88,7 @@ func signal(c chan struct{}) {
 
 // read follows the log behind after into the mailbox until ctx ends or the log
 // can't be followed any further. Anything that may pass is tried again.
-func (p *Projector) read(ctx context.Context, after eventlog.Seq, m *mailbox) error {
+func (p *engine) read(ctx context.Context, after eventlog.Seq, m *mailbox) error {
 	wait := retryFirst
 	for {
 		err := p.readOnce(ctx, &after, m, &wait)
@@ -107,7 +107,7 @@ func (p *Projector) read(ctx context.Context, after eventlog.Seq, m *mailbox) er
 	}
 }
 
-func (p *Projector) readOnce(ctx context.Context, after *eventlog.Seq, m *mailbox, wait *time.Duration) error {
+func (p *engine) readOnce(ctx context.Context, after *eventlog.Seq, m *mailbox, wait *time.Duration) error {
 	for r, err := range p.config.Source.Read(ctx, eventlog.ReadOptions{After: *after, Follow: true}) {
 		if err != nil {
 			return err
@@ -127,7 +127,7 @@ func (p *Projector) readOnce(ctx context.Context, after *eventlog.Seq, m *mailbo
 }
 
 // watchHead keeps the end of the log fresh, so that a read that hangs shows as lag.
-func (p *Projector) watchHead(ctx context.Context) {
+func (p *engine) watchHead(ctx context.Context) {
 	for pause(ctx, headInterval) == nil {
 		c, cancel := context.WithTimeout(ctx, headInterval)
 		if head, err := p.config.Source.Head(c); err == nil {

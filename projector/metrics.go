@@ -13,10 +13,9 @@ import (
 // view. It is the collector that is registered.
 type metrics struct {
 	status func() Status
-	// applied counts by event type. The fold's goroutine owns it; observe
-	// publishes it once a chunk, which spares an atomic for each event.
-	applied                          [maxTypes]uint64
-	published                        [maxTypes]atomic.Uint64
+	// applied counts by event type. Terms add to it once a chunk, which spares
+	// an atomic for each event.
+	applied                          [maxTypes]atomic.Uint64
 	hits, misses, evictions          atomic.Uint64
 	cacheBytes, cacheEntities        atomic.Int64
 	fenced, readErrors, commitErrors prometheus.Counter
@@ -61,16 +60,36 @@ func newMetrics(view string, status func() Status) *metrics {
 	}
 }
 
-// observe publishes the fold goroutine's counts.
-func (m *metrics) observe(c *cache) {
-	for i := range m.applied {
-		m.published[i].Store(m.applied[i])
+// cacheCounts are what a term's cache has counted.
+type cacheCounts struct {
+	hits, misses, evictions uint64
+	bytes, entities         int64
+}
+
+// observe adds what a term has counted since it was last observed: several
+// generations of a view may be followed at once.
+func (m *metrics) observe(t *term) {
+	for i, n := range t.applied {
+		if n > 0 {
+			m.applied[i].Add(n)
+			t.applied[i] = 0
+		}
 	}
-	m.hits.Store(c.hits)
-	m.misses.Store(c.misses)
-	m.evictions.Store(c.evictions)
-	m.cacheBytes.Store(c.bytes)
-	m.cacheEntities.Store(int64(len(c.entities)))
+	c, told := t.cache, &t.told
+	now := cacheCounts{c.hits, c.misses, c.evictions, c.bytes, int64(len(c.entities))}
+	m.hits.Add(now.hits - told.hits)
+	m.misses.Add(now.misses - told.misses)
+	m.evictions.Add(now.evictions - told.evictions)
+	m.cacheBytes.Add(now.bytes - told.bytes)
+	m.cacheEntities.Add(now.entities - told.entities)
+	*told = now
+}
+
+// forget takes the cache of a term that ended out of the gauges.
+func (m *metrics) forget(t *term) {
+	m.observe(t)
+	m.cacheBytes.Add(-t.told.bytes)
+	m.cacheEntities.Add(-t.told.entities)
 }
 
 func (m *metrics) committed(d time.Duration) { m.commitSeconds.Observe(d.Seconds()) }
@@ -107,7 +126,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	count(m.cacheDesc, m.misses.Load(), "miss")
 	count(m.evictDesc, m.evictions.Load())
 	for _, t := range append(eventlog.Types(), eventlog.Unknown, eventlog.Unreadable) {
-		count(m.appliedDesc, m.published[t].Load(), t.String())
+		count(m.appliedDesc, m.applied[t].Load(), t.String())
 	}
 	for _, c := range m.plain() {
 		c.Collect(ch)

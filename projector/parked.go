@@ -81,7 +81,7 @@ func (t *term) keepAside(it *item, key string, now time.Time) {
 		Sequence: it.event.Seq, EventID: it.event.Order.ID, Type: it.event.Type.String(),
 		ReceivedAt: it.event.Order.At, Entity: key, Error: f.text, ParkedAt: now.UTC(),
 	}
-	if len(t.dirty) == 0 && len(t.park) == 0 {
+	if t.dirty.Len() == 0 && len(t.park) == 0 {
 		t.dirtySince = now
 	}
 	t.park = append(t.park, r)

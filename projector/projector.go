@@ -2,13 +2,11 @@ package projector
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
-
-	"rollcall/eventlog"
 )
 
 // Projector drives one fold over the log into one view. Make it with New, call
@@ -17,7 +15,10 @@ type Projector struct {
 	config  Config
 	log     zerolog.Logger
 	metrics *metrics
-	board   board
+
+	mu      sync.Mutex
+	current *engine         // of the generation in force; guarded by mu
+	engines map[int]*engine // guarded by mu
 }
 
 // New checks the configuration. It touches neither log nor store.
@@ -27,15 +28,12 @@ func New(config Config) (*Projector, error) {
 	}
 	config = config.withDefaults()
 	p := &Projector{
-		config: config,
-		log:    config.Logger.With().Str(keyView, config.Projection.Name()).Logger(),
-	}
-	p.board.status = Status{
-		Name:    config.Projection.Name(),
-		Version: config.Projection.Version(),
-		State:   StateStarting,
+		config:  config,
+		log:     config.Logger.With().Str(keyView, config.Projection.Name()).Logger(),
+		engines: make(map[int]*engine),
 	}
 	p.metrics = newMetrics(config.Projection.Name(), p.Status)
+	p.current = p.engine()
 	if config.Registerer != nil {
 		if err := config.Registerer.Register(p.metrics); err != nil {
 			return nil, fmt.Errorf("register metrics of view %s: %w", config.Projection.Name(), err)
@@ -44,157 +42,161 @@ func New(config Config) (*Projector, error) {
 	return p, nil
 }
 
-// Status returns a snapshot.
-func (p *Projector) Status() Status { return p.board.snapshot(p.config.Now()) }
+func (p *Projector) engine() *engine {
+	e := &engine{config: p.config, log: p.log, metrics: p.metrics}
+	e.board.status = Status{
+		Name:    p.config.Projection.Name(),
+		Version: p.config.Projection.Version(),
+		State:   StateStarting,
+	}
+	return e
+}
+
+// Status returns a snapshot of the generation in force.
+func (p *Projector) Status() Status {
+	p.mu.Lock()
+	e := p.current
+	p.mu.Unlock()
+	return e.board.snapshot(p.config.Now())
+}
 
 // Run folds the log into the view until ctx ends, which is no error: what is
 // held by then is committed and the lease given back. It waits while another
-// process holds the lease, and goes back to waiting when it is fenced. It
-// returns an error only where going on would make the view wrong: a checkpoint
-// that does not fit the log, a view of another fold version, a corrupt state.
-// The error says which command to run.
+// process holds the lease, and goes back to waiting when it is fenced. Where the
+// store keeps several generations it follows each that is ready, in force or
+// kept for a rollback, as far as this fold's version made it. It returns an
+// error only where going on would make the view wrong: a checkpoint that does
+// not fit the log, a view of another fold version, a corrupt state. The error
+// says which command to run.
 func (p *Projector) Run(ctx context.Context) error {
-	err := p.run(ctx, Claim{})
-	p.board.set(func(s *Status) {
-		s.State = StateStopped
-		if err != nil {
-			s.State, s.Error = StateFailed, err.Error()
-		}
-	})
+	err := p.supervise(ctx)
 	if err != nil {
+		p.mu.Lock()
+		e := p.current
+		p.mu.Unlock()
+		e.board.set(func(s *Status) { s.State, s.Error = StateFailed, err.Error() })
 		return fmt.Errorf("project view %s: %w", p.config.Projection.Name(), err)
 	}
 	return nil
 }
 
-// run acquires, folds, and begins again after a fence. poison survives, so that
-// a record that failed a fold is parked when it is met again.
-func (p *Projector) run(ctx context.Context, claim Claim) error {
-	claim.View, claim.Version = p.config.Projection.Name(), p.config.Projection.Version()
-	claim.Standby = func(holder string) {
-		p.board.set(func(s *Status) { s.State = StateStandby })
-		p.log.Info().Str(keyHolder, holder).Msg("another projector holds the lease; standing by")
-	}
-	poison := newPoison()
-	wait := retryFirst
-	for ctx.Err() == nil {
-		started := p.config.Now()
-		err := p.tenure(ctx, claim, poison)
-		switch {
-		case err == nil || ctx.Err() != nil:
-			return nil
-		case errors.Is(err, ErrFenced):
-			p.metrics.fenced.Inc()
-			p.log.Warn().Err(err).Msg("fenced; standing by")
-		case fatal(err):
-			return err
-		default:
-			p.log.Warn().Err(err).Int64(keyRetryMS, wait.Milliseconds()).Msg("projector interrupted; trying again")
-		}
-		if p.config.Now().Sub(started) > retryLast {
-			wait = retryFirst
-		}
-		if pause(ctx, wait) != nil {
-			return nil
-		}
-		wait = min(2*wait, retryLast)
-	}
-	return nil
-}
+// registryPoll is how often a projector looks for other generations to follow.
+const registryPoll = 500 * time.Millisecond
 
-// tenure is one term: acquire, check, fold until something ends it, release.
-func (p *Projector) tenure(ctx context.Context, claim Claim, poison *poison) error {
-	opened, err := p.config.Store.Acquire(ctx, claim)
-	if err != nil {
-		return err
+// supervise runs an engine for each generation that wants one. The generation
+// in force is the one whose failure ends it.
+func (p *Projector) supervise(ctx context.Context) error {
+	registry, ok := p.config.Store.(Registry)
+	if !ok {
+		return p.current.run(ctx, Claim{})
 	}
-	defer p.release(ctx, opened)
-	p.board.set(func(s *Status) {
-		s.State, s.Bucket, s.Generation = StateCatchingUp, opened.Bucket, opened.Generation
-		s.Sequence, s.Parked = opened.Checkpoint.Sequence, opened.Checkpoint.Parked
-	})
-	head, err := p.config.Source.Head(ctx)
-	if err != nil {
-		return fmt.Errorf("read head of log: %w", err)
-	}
-	if err := checkPoint(ctx, p.config.Source, claim.View, opened.Checkpoint, head); err != nil {
-		return err
-	}
-	p.board.head(head.Last, p.config.Now())
-	p.log.Info().Str(keyBucket, opened.Bucket).Uint64(keySequence, uint64(opened.Checkpoint.Sequence)).
-		Uint64(keyHead, uint64(head.Last)).Uint64(keyEpoch, opened.Checkpoint.Epoch).Msg("catching up")
-	for {
-		err := newTerm(p, opened, head, poison).run(ctx)
-		if !errors.Is(err, errRefold) || ctx.Err() != nil {
-			return err
-		}
-		// The checkpoint that opened holds is the last one committed: a commit
-		// whose outcome is unknown does not end in a refold.
-		poison.refolds++
-		opened.Empty = false
-		p.metrics.refolds.Inc()
-	}
-}
-
-func (p *Projector) release(ctx context.Context, opened *Opened) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.config.StopTimeout)
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
 	defer cancel()
-	if err := opened.Release(ctx); err != nil {
-		p.log.Warn().Err(err).Msg("lease not given back; a standby takes over when it runs out")
-	}
-}
-
-// checkPoint holds a checkpoint against the log: JetStream uses sequences again
-// after a lost tail, and resumes a re-created stream in its middle, silently.
-func checkPoint(ctx context.Context, source Source, view string, cp Checkpoint, head eventlog.Head) error {
-	next := fmt.Sprintf("run `rollcall rebuild %s`", view)
-	if cp.Incarnation != "" && cp.Incarnation != head.Incarnation {
-		return fmt.Errorf("%w: view was folded from log %s, this is log %s; %s",
-			eventlog.ErrIncarnation, cp.Incarnation, head.Incarnation, next)
-	}
-	if cp.Sequence > head.Last {
-		return fmt.Errorf("%w: view holds record %d, the log ends at %d; %s",
-			eventlog.ErrLostTail, cp.Sequence, head.Last, next)
-	}
-	if head.First > cp.Sequence+1 {
-		return fmt.Errorf("%w: view ends at record %d, the log begins at %d; run `rollcall rebuild %s --carry`",
-			eventlog.ErrTrimmed, cp.Sequence, head.First, view)
-	}
-	if cp.Sequence == 0 || cp.Sequence < head.First {
-		return nil
-	}
-	r, err := source.Record(ctx, cp.Sequence)
-	if err != nil {
-		return fmt.Errorf("read record %d of checkpoint: %w", cp.Sequence, err)
-	}
-	if !r.StoredAt.Equal(cp.StoredAt) {
-		return fmt.Errorf("%w: record %d was stored at %s, the view's checkpoint says %s; %s", eventlog.ErrLostTail,
-			cp.Sequence, r.StoredAt.UTC().Format(time.RFC3339Nano), cp.StoredAt.UTC().Format(time.RFC3339Nano), next)
-	}
-	return nil
-}
-
-// fatal reports whether trying again can't help.
-func fatal(err error) bool {
-	for _, e := range []error{
-		eventlog.ErrTrimmed, eventlog.ErrIncarnation, eventlog.ErrLostTail,
-		ErrVersion, ErrSettings, ErrState,
-	} {
-		if errors.Is(err, e) {
-			return true
+	ended := make(chan engineEnd)
+	running := map[int]context.CancelFunc{}
+	failed := map[int]bool{}
+	for {
+		force, wanted, err := p.wanted(ctx, registry)
+		if err != nil {
+			return err
+		}
+		for n := range running {
+			if _, ok := wanted[n]; !ok {
+				running[n]()
+			}
+		}
+		p.mu.Lock()
+		for n := range wanted {
+			if running[n] != nil || failed[n] {
+				continue
+			}
+			e := p.engine()
+			if n == force {
+				e = p.current
+			}
+			p.engines[n] = e
+			inner, stop := context.WithCancel(ctx)
+			running[n] = stop
+			wg.Go(func() {
+				err := e.run(inner, Claim{Generation: n})
+				select {
+				case ended <- engineEnd{n, err}:
+				case <-ctx.Done():
+				}
+			})
+		}
+		if e := p.engines[force]; e != nil {
+			p.current = e
+		}
+		p.mu.Unlock()
+		select {
+		case <-ctx.Done():
+			return nil
+		case end := <-ended:
+			running[end.generation]()
+			delete(running, end.generation)
+			if end.err == nil {
+				break
+			}
+			failed[end.generation] = true
+			if end.generation == force {
+				return end.err
+			}
+			p.log.Error().Err(end.err).Int(keyGeneration, end.generation).Msg("generation is not followed any more")
+		case <-time.After(registryPoll):
 		}
 	}
-	return false
 }
 
-// pause waits for d, or for the end of ctx and returns its error.
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
+type engineEnd struct {
+	generation int
+	err        error
+}
+
+// wanted asks which generations to follow, and which of them is in force.
+func (p *Projector) wanted(ctx context.Context, registry Registry) (force int, wanted map[int]struct{}, err error) {
+	view, version := p.config.Projection.Name(), p.config.Projection.Version()
+	for wait := retryFirst; ; wait = min(2*wait, retryLast) {
+		all, err := registry.Ensure(ctx, view, version)
+		switch {
+		case ctx.Err() != nil:
+			return 0, nil, nil //nolint:nilerr // the caller sees that ctx has ended
+		case err != nil && fatal(err):
+			return 0, nil, err
+		case err != nil:
+			p.log.Warn().Err(err).Int64(keyRetryMS, wait.Milliseconds()).Msg("generations can't be read; trying again")
+			if pause(ctx, wait) != nil {
+				return 0, nil, nil
+			}
+			continue
+		}
+		wanted = make(map[int]struct{})
+		var live Generation
+		for _, g := range all {
+			if g.State == StateLive {
+				force, live = g.Number, g
+			}
+			if g.Version == version && (g.State == StateLive || g.State == StateReady || g.State == StateRetired) {
+				wanted[g.Number] = struct{}{}
+			}
+		}
+		if len(wanted) == 0 {
+			return 0, nil, fmt.Errorf("%w: %s holds version %s, this program folds version %s; run `rollcall rebuild %s`, or serve with --auto-rebuild",
+				ErrVersion, live.Bucket, live.Version, version, view)
+		}
+		return force, wanted, nil
 	}
+}
+
+// Generations returns a snapshot of every generation that is followed here.
+func (p *Projector) Generations() []Status {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var all []Status
+	for _, e := range p.engines {
+		all = append(all, e.board.snapshot(p.config.Now()))
+	}
+	return all
 }

@@ -146,6 +146,9 @@ type EntityWrite struct {
 	Documents []Put
 	// Parts to store; a nil Value deletes the part.
 	Parts []Part
+	// Fresh says that the store holds nothing of the entity yet, so that Parts
+	// are all that there are.
+	Fresh bool
 }
 
 // Commit is everything that one window changed.

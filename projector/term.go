@@ -1,6 +1,7 @@
 package projector
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"fmt"
@@ -17,7 +18,7 @@ var errRefold = errors.New("fold again from the checkpoint")
 // term is the time between an acquisition, or a refold, and what ends it. Its
 // fields belong to the fold's goroutine, which is the one that calls run.
 type term struct {
-	p *Projector
+	p *engine
 	*Opened
 	fold   Projection
 	poison *poison
@@ -25,17 +26,22 @@ type term struct {
 	mail   *mailbox
 	cache  *cache
 
+	// bulk: see engine. draining: the end of the log was met, and what is dirty
+	// goes out.
+	bulk, draining bool
+
 	// What was folded so far, and since when it waits to be committed.
-	seq        eventlog.Seq
-	storedAt   time.Time
+	at         position
 	moved      bool
 	movedSince time.Time
-	dirty      []*entity
+	dirty      *list.List // of *entity, the one changed longest ago in front
 	dirtySince time.Time
 	backlog    int // items left in the mailbox after the last chunk
 	chunk      []*item
 	park       []Parked
 	parked     *parkedSet
+	applied    [maxTypes]uint64
+	told       cacheCounts // what metrics were told of the cache
 
 	// The commit in flight. results has room for its one outcome, so that the
 	// committer never waits for the fold.
@@ -51,12 +57,14 @@ type flight struct {
 	entities []*entity
 }
 
-func newTerm(p *Projector, opened *Opened, head eventlog.Head, poison *poison) *term {
+func newTerm(p *engine, opened *Opened, head eventlog.Head, poison *poison) *term {
 	return &term{
 		p: p, Opened: opened, fold: p.config.Projection, poison: poison,
 		target: head.Last, mail: newMailbox(),
-		cache: newCache(p.config.CacheBytes, opened.Empty),
-		seq:   opened.Checkpoint.Sequence, storedAt: opened.Checkpoint.StoredAt,
+		cache:       newCache(p.config.CacheBytes, opened.Empty),
+		bulk:        p.bulk,
+		dirty:       list.New(),
+		at:          position{opened.Checkpoint.Sequence, opened.Checkpoint.StoredAt},
 		parked:      newParkedSet(opened.Parked),
 		incarnation: head.Incarnation,
 		results:     make(chan error, 1),
@@ -69,11 +77,12 @@ func (t *term) run(ctx context.Context) error {
 	commits, stopCommits := context.WithCancel(context.WithoutCancel(ctx))
 	readErr := make(chan error, 1)
 	var wg sync.WaitGroup
-	wg.Go(func() { readErr <- t.p.read(inner, t.seq, t.mail) })
+	wg.Go(func() { readErr <- t.p.read(inner, t.at.seq, t.mail) })
 	wg.Go(func() { t.p.watchHead(inner) })
 	defer wg.Wait()
 	defer stopCommits()
 	defer cancel()
+	defer t.p.metrics.forget(t)
 
 	err := t.loop(inner, commits, &wg, readErr)
 	cancel()
@@ -92,12 +101,17 @@ func (t *term) run(ctx context.Context) error {
 
 // last commits what is held when the projector is told to stop.
 func (t *term) last(ctx context.Context) error {
-	c, entities, err := t.gather()
-	if err != nil || c == nil {
-		return err
+	t.draining = true
+	for {
+		c, entities, err := t.gather()
+		if err != nil || c == nil {
+			return err
+		}
+		t.flight = &flight{c, entities}
+		if err := t.landed(t.commit(ctx, c, t.lastCommit())); err != nil {
+			return err
+		}
 	}
-	t.flight = &flight{c, entities}
-	return t.landed(t.commit(ctx, c, t.lastCommit()))
 }
 
 func (t *term) loop(ctx, commits context.Context, wg *sync.WaitGroup, readErr <-chan error) error {
@@ -143,12 +157,20 @@ const never = time.Hour
 // due says how long the open window has to wait for its commit.
 func (t *term) due(now time.Time) time.Duration {
 	c := &t.p.config
+	n := t.dirty.Len()
 	switch {
 	case t.flight != nil:
 		return never
-	case len(t.dirty) >= c.BatchEntities || len(t.dirty) > 0 && t.cache.bytes > c.CacheBytes:
+	case n > 0 && t.cache.bytes > c.CacheBytes:
 		return 0
-	case len(t.dirty) > 0 || len(t.park) > 0:
+	case t.bulk:
+		if t.draining || t.cold(2*coldAfter) {
+			return 0
+		}
+		return never
+	case n >= c.BatchEntities:
+		return 0
+	case n > 0 || len(t.park) > 0:
 		window := c.Window
 		if t.backlog > 0 {
 			window = max(window, maxWindow)
@@ -160,12 +182,27 @@ func (t *term) due(now time.Time) time.Duration {
 	return never
 }
 
+// coldAfter is how many records a changed entity is left alone in bulk before
+// it is written: nobody reads it yet, so writing it once is enough. It is about
+// as long as records come late and out of order.
+const coldAfter = 1 << 16
+
+// cold reports whether an entity waits that nothing has changed for n records.
+func (t *term) cold(n eventlog.Seq) bool {
+	front := t.dirty.Front()
+	if front == nil {
+		return false
+	}
+	e, _ := front.Value.(*entity)
+	return e.touched+n < t.at.seq
+}
+
 // full stops the fold while the commit in flight and what waits behind it hold
 // too much memory.
 func (t *term) full() bool {
 	c := &t.p.config
-	return t.flight != nil && len(t.dirty) > 0 &&
-		(len(t.dirty) >= 2*c.BatchEntities || t.cache.bytes > 2*c.CacheBytes)
+	return t.flight != nil && t.dirty.Len() > 0 &&
+		(!t.bulk && t.dirty.Len() >= 2*c.BatchEntities || t.cache.bytes > 2*c.CacheBytes)
 }
 
 // foldChunk folds what the reader has put ready.
@@ -183,17 +220,17 @@ func (t *term) foldChunk(ctx context.Context) error {
 		if err := t.foldOne(it, keys[i], now); err != nil {
 			return err
 		}
-		t.seq, t.storedAt = it.event.Seq, it.storedAt
-		t.p.metrics.applied[it.event.Type]++
+		t.at = position{it.event.Seq, it.storedAt}
+		t.applied[it.event.Type]++
 	}
 	clear(t.chunk)
 	if len(keys) > 0 && !t.moved {
 		t.moved, t.movedSince = true, now
 	}
 	t.cache.evict()
-	t.p.metrics.observe(t.cache)
-	if t.backlog == 0 && t.seq >= t.target {
-		t.p.goneLive()
+	t.p.metrics.observe(t)
+	if t.backlog == 0 && t.at.seq >= t.target {
+		t.met()
 	}
 	return nil
 }
@@ -226,6 +263,7 @@ func (t *term) fetch(ctx context.Context, keys []string) error {
 			return fmt.Errorf("%w: fold %s can't make a new state: %w", ErrState, t.fold.Name(), err)
 		}
 		t.cache.add(e)
+		e.fresh = true
 		if t.cache.stored(key) {
 			t.cache.misses++
 			missing = append(missing, e)
@@ -247,6 +285,7 @@ func (t *term) load(ctx context.Context, missing []*entity) error {
 		return fmt.Errorf("load %d entities of %s: %w", len(keys), t.Bucket, err)
 	}
 	for i, e := range missing {
+		e.fresh = len(all[i]) == 0
 		for _, part := range all[i] {
 			var loadErr error
 			if err := guard(func() { loadErr = e.state.Load(part.Name, part.Value) }); err != nil {
@@ -290,18 +329,31 @@ func (t *term) foldOne(it *item, key string, now time.Time) error {
 // touch marks an entity as changed.
 func (t *term) touch(e *entity, now time.Time) {
 	t.cache.resize(e)
+	e.touched = t.at.seq
 	if e.dirty {
+		t.dirty.MoveToBack(e.waiting)
 		return
 	}
-	e.dirty = true
-	if len(t.dirty) == 0 && len(t.park) == 0 {
+	e.dirty, e.before = true, t.at
+	if t.dirty.Len() == 0 && len(t.park) == 0 {
 		t.dirtySince = now
 	}
-	t.dirty = append(t.dirty, e)
+	e.waiting = t.dirty.PushBack(e)
+}
+
+// met is called when the end of the log was met. In bulk what is still held has
+// to be stored first.
+func (t *term) met() {
+	if t.bulk && (t.dirty.Len() > 0 || t.flight != nil) {
+		t.draining = true
+		return
+	}
+	t.bulk = false
+	t.p.goneLive()
 }
 
 // goneLive says once a term that the end of the log was met.
-func (p *Projector) goneLive() {
+func (p *engine) goneLive() {
 	p.board.set(func(s *Status) {
 		if s.State == StateCatchingUp {
 			s.State = StateLive

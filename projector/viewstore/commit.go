@@ -84,6 +84,18 @@ func (t *tenure) Commit(ctx context.Context, c *projector.Commit) error {
 	}
 	t.untold = told
 	t.attempts++
+	if c.Bulk {
+		var rest []*nats.Msg
+		for _, batch := range batches {
+			rest = append(rest, batch...)
+		}
+		checkpoint := len(rest) - 1
+		if err := t.bulk(ctx, rest[:checkpoint]); err != nil {
+			return asCommitError(err, t.bucket)
+		}
+		batches = [][]*nats.Msg{rest[checkpoint:]}
+		told.changes = nil
+	}
 	checkpoint := checkpointSubject(t.bucket)
 	for i, batch := range batches {
 		final := i == len(batches)-1
@@ -144,6 +156,9 @@ func (t *tenure) pack(c *projector.Commit) ([][]*nats.Msg, *announcement, error)
 		}
 		parts := make([]*nats.Msg, 0, len(e.Parts))
 		root := entityRoot(t.bucket, e.Entity)
+		if all, ok := bundle(e.Parts); ok && e.Fresh {
+			e.Parts = []projector.Part{all}
+		}
 		for _, part := range e.Parts {
 			m, err := message(root+part.Name, part.Value)
 			if err != nil {

@@ -192,6 +192,11 @@ func (t *tenure) load(ctx context.Context, entities []string, out [][]projector.
 	if !fresh {
 		return fmt.Errorf("load state from %s: %w", t.bucket, errStale)
 	}
+	for i := range out {
+		if out[i], err = unbundle(out[i]); err != nil {
+			return fmt.Errorf("load state of entity %s from %s: %w", eventlog.EscapeID(entities[i]), t.bucket, err)
+		}
+	}
 	return nil
 }
 

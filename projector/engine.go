@@ -1,0 +1,162 @@
+package projector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"rollcall/eventlog"
+)
+
+// engine drives one generation of a view.
+type engine struct {
+	config  Config
+	log     zerolog.Logger
+	metrics *metrics
+	board   board
+	// bulk: nobody reads the generation until it has caught up.
+	bulk bool
+}
+
+// run acquires, folds, and begins again after a fence. poison survives, so that
+// a record that failed a fold is parked when it is met again.
+func (p *engine) run(ctx context.Context, claim Claim) (err error) {
+	defer func() {
+		p.board.set(func(s *Status) {
+			s.State = StateStopped
+			if err != nil {
+				s.State, s.Error = StateFailed, err.Error()
+			}
+		})
+	}()
+	claim.View, claim.Version = p.config.Projection.Name(), p.config.Projection.Version()
+	claim.Standby = func(holder string) {
+		p.board.set(func(s *Status) { s.State = StateStandby })
+		p.log.Info().Str(keyHolder, holder).Msg("another projector holds the lease; standing by")
+	}
+	poison := newPoison()
+	wait := retryFirst
+	for ctx.Err() == nil {
+		started := p.config.Now()
+		err := p.tenure(ctx, claim, poison)
+		switch {
+		case err == nil || ctx.Err() != nil:
+			return nil
+		case errors.Is(err, ErrFenced):
+			p.metrics.fenced.Inc()
+			p.log.Warn().Err(err).Msg("fenced; standing by")
+		case fatal(err):
+			return err
+		default:
+			p.log.Warn().Err(err).Int64(keyRetryMS, wait.Milliseconds()).Msg("projector interrupted; trying again")
+		}
+		if p.config.Now().Sub(started) > retryLast {
+			wait = retryFirst
+		}
+		if pause(ctx, wait) != nil {
+			return nil
+		}
+		wait = min(2*wait, retryLast)
+	}
+	return nil
+}
+
+// tenure is one term: acquire, check, fold until something ends it, release.
+func (p *engine) tenure(ctx context.Context, claim Claim, poison *poison) error {
+	opened, err := p.config.Store.Acquire(ctx, claim)
+	if err != nil {
+		return err
+	}
+	defer p.release(ctx, opened)
+	p.board.set(func(s *Status) {
+		s.State, s.Bucket, s.Generation = StateCatchingUp, opened.Bucket, opened.Generation
+		s.Sequence, s.Parked = opened.Checkpoint.Sequence, opened.Checkpoint.Parked
+	})
+	head, err := p.config.Source.Head(ctx)
+	if err != nil {
+		return fmt.Errorf("read head of log: %w", err)
+	}
+	if err := checkPoint(ctx, p.config.Source, claim.View, opened.Checkpoint, head); err != nil {
+		return err
+	}
+	p.board.head(head.Last, p.config.Now())
+	p.log.Info().Str(keyBucket, opened.Bucket).Uint64(keySequence, uint64(opened.Checkpoint.Sequence)).
+		Uint64(keyHead, uint64(head.Last)).Uint64(keyEpoch, opened.Checkpoint.Epoch).Msg("catching up")
+	for {
+		err := newTerm(p, opened, head, poison).run(ctx)
+		if !errors.Is(err, errRefold) || ctx.Err() != nil {
+			return err
+		}
+		// The checkpoint that opened holds is the last one committed: a commit
+		// whose outcome is unknown does not end in a refold.
+		poison.refolds++
+		opened.Empty = false
+		p.metrics.refolds.Inc()
+	}
+}
+
+func (p *engine) release(ctx context.Context, opened *Opened) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.config.StopTimeout)
+	defer cancel()
+	if err := opened.Release(ctx); err != nil {
+		p.log.Warn().Err(err).Msg("lease not given back; a standby takes over when it runs out")
+	}
+}
+
+// checkPoint holds a checkpoint against the log: JetStream uses sequences again
+// after a lost tail, and resumes a re-created stream in its middle, silently.
+func checkPoint(ctx context.Context, source Source, view string, cp Checkpoint, head eventlog.Head) error {
+	next := fmt.Sprintf("run `rollcall rebuild %s`", view)
+	if cp.Incarnation != "" && cp.Incarnation != head.Incarnation {
+		return fmt.Errorf("%w: view was folded from log %s, this is log %s; %s",
+			eventlog.ErrIncarnation, cp.Incarnation, head.Incarnation, next)
+	}
+	if cp.Sequence > head.Last {
+		return fmt.Errorf("%w: view holds record %d, the log ends at %d; %s",
+			eventlog.ErrLostTail, cp.Sequence, head.Last, next)
+	}
+	if head.First > cp.Sequence+1 {
+		return fmt.Errorf("%w: view ends at record %d, the log begins at %d; run `rollcall rebuild %s --carry`",
+			eventlog.ErrTrimmed, cp.Sequence, head.First, view)
+	}
+	if cp.Sequence == 0 || cp.Sequence < head.First {
+		return nil
+	}
+	r, err := source.Record(ctx, cp.Sequence)
+	if err != nil {
+		return fmt.Errorf("read record %d of checkpoint: %w", cp.Sequence, err)
+	}
+	if !r.StoredAt.Equal(cp.StoredAt) {
+		return fmt.Errorf("%w: record %d was stored at %s, the view's checkpoint says %s; %s", eventlog.ErrLostTail,
+			cp.Sequence, r.StoredAt.UTC().Format(time.RFC3339Nano), cp.StoredAt.UTC().Format(time.RFC3339Nano), next)
+	}
+	return nil
+}
+
+// fatal reports whether trying again can't help.
+func fatal(err error) bool {
+	for _, e := range []error{
+		eventlog.ErrTrimmed, eventlog.ErrIncarnation, eventlog.ErrLostTail,
+		ErrVersion, ErrSettings, ErrState,
+	} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// pause waits for d, or for the end of ctx and returns its error.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}

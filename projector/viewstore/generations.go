@@ -1,0 +1,265 @@
+package viewstore
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"rollcall/projector"
+)
+
+// The registry is generation.<view>.<n> in the control bucket. What is in force
+// is said by the alias alone, in one write; an entry's word for it follows.
+
+func generationSubject(view string, number int) string {
+	return documentSubject(Control, generationPrefix+view+"."+strconv.Itoa(number))
+}
+
+// Generations lists a view's generations by number.
+func (r *Reader) Generations(ctx context.Context, view string) ([]projector.Generation, error) {
+	alias, err := r.Alias(ctx, view)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	entries, err := r.lastMessages(ctx, StreamOf(Control), []string{documentSubject(Control, generationPrefix+view+".*")})
+	if err != nil {
+		return nil, fmt.Errorf("read generations of view %s: %w", view, err)
+	}
+	var all []projector.Generation
+	for _, m := range entries {
+		if deleted(m.header) {
+			continue
+		}
+		g := projector.Generation{Revision: m.sequence}
+		if err := json.Unmarshal(m.data, &g); err != nil {
+			return nil, fmt.Errorf("%w: %s: %w", projector.ErrState, m.subject, err)
+		}
+		switch {
+		case g.Number == alias.Generation:
+			g.State = projector.StateLive
+		case g.State == projector.StateLive:
+			g.State = projector.StateRetired
+		}
+		all = append(all, g)
+	}
+	if !slices.ContainsFunc(all, func(g projector.Generation) bool { return g.Number == alias.Generation }) {
+		// The first start was killed between alias and entry.
+		all = append(all, projector.Generation{
+			View: view, Number: alias.Generation, Bucket: alias.Bucket, Version: alias.Version, State: projector.StateLive,
+		})
+	}
+	slices.SortFunc(all, func(a, b projector.Generation) int { return a.Number - b.Number })
+	return all, nil
+}
+
+// Ensure implements projector.Registry.
+func (s *Store) Ensure(ctx context.Context, view, version string) ([]projector.Generation, error) {
+	if err := validView(view); err != nil {
+		return nil, err
+	}
+	all, err := s.Generations(ctx, view)
+	if !errors.Is(err, ErrNoView) {
+		return all, err
+	}
+	alias, err := s.firstAlias(ctx, projector.Claim{View: view, Version: version})
+	if err != nil {
+		return nil, err
+	}
+	now := s.now()
+	g := projector.Generation{
+		View: view, Number: alias.Generation, Bucket: alias.Bucket, Version: alias.Version,
+		State: projector.StateLive, StartedAt: now, ChangedAt: now,
+	}
+	if _, err := s.Save(ctx, g); err != nil && !errors.Is(err, projector.ErrMoved) {
+		return nil, err
+	}
+	return s.Generations(ctx, view)
+}
+
+func (s *Store) now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
+
+// Save implements projector.Registry.
+func (s *Store) Save(ctx context.Context, g projector.Generation) (projector.Generation, error) {
+	g.ChangedAt = s.now()
+	revision, err := s.put(ctx, generationSubject(g.View, g.Number), g, g.Revision)
+	if isConflict(err) {
+		return g, fmt.Errorf("%w: entry of %s was changed by somebody else", projector.ErrMoved, g.Bucket)
+	}
+	if err != nil {
+		return g, fmt.Errorf("write entry of %s: %w", g.Bucket, err)
+	}
+	g.Revision = revision
+	return g, nil
+}
+
+// Stage implements projector.Registry.
+func (s *Store) Stage(ctx context.Context, view, version string) (projector.Generation, error) {
+	all, err := s.Ensure(ctx, view, version)
+	if err != nil {
+		return projector.Generation{}, err
+	}
+	number := 1
+	for _, g := range all {
+		number = max(number, g.Number+1)
+		if g.State == projector.StateStaging || g.State == projector.StateCatchingUp {
+			return g, fmt.Errorf("%w: %s is %s; wait for it, or run `rollcall abort %s`", projector.ErrBusy, g.Bucket, g.State, view)
+		}
+	}
+	now := s.now()
+	g := projector.Generation{
+		View: view, Number: number, Bucket: Bucket(view, number), Version: version,
+		State: projector.StateStaging, StartedAt: now,
+	}
+	// The entry first: of two that stage at once, one gets the number.
+	g, err = s.Save(ctx, g)
+	if errors.Is(err, projector.ErrMoved) {
+		return g, fmt.Errorf("%w: %s is being staged", projector.ErrBusy, g.Bucket)
+	}
+	if err != nil {
+		return g, err
+	}
+	_, err = s.ensure(ctx, s.bucketConfig(g.Bucket, stateRoot(g.Bucket)+">"))
+	return g, err
+}
+
+// Promote implements projector.Registry.
+func (s *Store) Promote(ctx context.Context, view string, number int) (projector.Generation, error) {
+	all, err := s.Generations(ctx, view)
+	if err != nil {
+		return projector.Generation{}, err
+	}
+	alias, err := s.Alias(ctx, view)
+	if err != nil {
+		return projector.Generation{}, err
+	}
+	var before, next *projector.Generation
+	for i := range all {
+		switch all[i].Number {
+		case alias.Generation:
+			before = &all[i]
+		case number:
+			next = &all[i]
+		}
+	}
+	switch {
+	case before == nil:
+		return projector.Generation{}, fmt.Errorf("%w: alias of %s was moved meanwhile", projector.ErrMoved, view)
+	case next == nil:
+		return *before, fmt.Errorf("%w: %s is not there, or in force already", projector.ErrNoGeneration, Bucket(view, number))
+	case next.State != projector.StateReady && next.State != projector.StateRetired:
+		return *before, fmt.Errorf("%w: %s is %s, not ready", projector.ErrNoGeneration, next.Bucket, next.State)
+	}
+	moved := Alias{Bucket: next.Bucket, Generation: next.Number, Version: next.Version, Epoch: alias.Epoch + 1}
+	if _, err := s.put(ctx, documentSubject(Control, aliasPrefix+view), moved, alias.revision); err != nil {
+		if isConflict(err) {
+			return *before, fmt.Errorf("%w: alias of %s is at another epoch than %d", projector.ErrMoved, view, alias.Epoch)
+		}
+		// The write may have happened.
+		now, rerr := s.Alias(ctx, view)
+		if rerr != nil || now.Epoch != moved.Epoch || now.Bucket != moved.Bucket {
+			return *before, fmt.Errorf("move alias of %s: %w", view, err)
+		}
+	}
+	old := *before
+	old.State, next.State = projector.StateRetired, projector.StateLive
+	_, err1 := s.Save(ctx, old)
+	_, err2 := s.Save(ctx, *next)
+	if err := errors.Join(err1, err2); err != nil && !errors.Is(err, projector.ErrMoved) {
+		s.config.Logger.Warn().Err(err).Str("view", view).Msg("alias moved; the entries of its generations follow later")
+	}
+	return *before, nil
+}
+
+// Drop implements projector.Registry.
+func (s *Store) Drop(ctx context.Context, view string, number int) error {
+	alias, err := s.Alias(ctx, view)
+	if err != nil {
+		return err
+	}
+	if alias.Generation == number {
+		return fmt.Errorf("%w: %s is in force; run `rollcall rollback %s` first", projector.ErrNoGeneration, alias.Bucket, view)
+	}
+	all, err := s.Generations(ctx, view)
+	if err != nil {
+		return err
+	}
+	at := slices.IndexFunc(all, func(g projector.Generation) bool { return g.Number == number })
+	if at < 0 {
+		return fmt.Errorf("%w: %s", projector.ErrNoGeneration, Bucket(view, number))
+	}
+	g := all[at]
+	g.State = projector.StateFailed
+	// First nobody follows it any more, then it goes.
+	if g, err = s.Save(ctx, g); err != nil {
+		return err
+	}
+	if err := s.js.DeleteStream(ctx, StreamOf(g.Bucket)); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return fmt.Errorf("delete stream %s: %w", StreamOf(g.Bucket), err)
+	}
+	for _, subject := range []string{documentSubject(Control, leasePrefix+g.Bucket), generationSubject(view, number)} {
+		m := nats.NewMsg(subject)
+		marker(m)
+		if _, err := publish(ctx, s.js.Conn(), "", []*nats.Msg{m}); err != nil {
+			return fmt.Errorf("remove entry of %s: %w", g.Bucket, err)
+		}
+	}
+	return nil
+}
+
+// Announce implements projector.Registry. It holds a hash a key in memory.
+func (s *Store) Announce(ctx context.Context, from, to projector.Generation) (int, error) {
+	seed := maphash.MakeSeed()
+	old := make(map[string]uint64)
+	for e, err := range s.AllFrom(ctx, Alias{Bucket: from.Bucket, Generation: from.Number}, "") {
+		if err != nil {
+			return 0, err
+		}
+		old[e.Key] = maphash.Bytes(seed, e.Value)
+	}
+	cp, err := s.Checkpoint(ctx, to.Bucket)
+	if err != nil {
+		return 0, err
+	}
+	nc := s.js.Conn()
+	changed := 0
+	tell := func(key string, value []byte, revision uint64) error {
+		changed++
+		m := &nats.Msg{Subject: PlainSubject(to.View, key), Data: value, Header: nats.Header{
+			headerRevision: revisionHeader(revision), headerSequence: sequenceHeader(cp.Sequence),
+		}}
+		if value == nil {
+			m.Header[headerOperation] = []string{operationDelete}
+		}
+		return nc.PublishMsg(m)
+	}
+	for e, err := range s.AllFrom(ctx, Alias{Bucket: to.Bucket, Generation: to.Number}, "") {
+		if err != nil {
+			return changed, err
+		}
+		hash, was := old[e.Key]
+		delete(old, e.Key)
+		if was && hash == maphash.Bytes(seed, e.Value) {
+			continue
+		}
+		if err := tell(e.Key, bytes.Clone(e.Value), e.Revision); err != nil {
+			return changed, fmt.Errorf("announce %s: %w", to.Bucket, err)
+		}
+	}
+	for key := range old {
+		if err := tell(key, nil, 0); err != nil {
+			return changed, fmt.Errorf("announce %s: %w", to.Bucket, err)
+		}
+	}
+	return changed, nil
+}
