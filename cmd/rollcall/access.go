@@ -42,6 +42,9 @@ var readerRequests = []string{
 	"$SRV.>", "rollcall.query.>",
 }
 
+// requestSubjects is where requests go: not for readers to listen to.
+var requestSubjects = []string{"$JS.>", "$SRV.>", "rollcall.query.>", "rollcall.guard.>"}
+
 // readerGuarded are the consumer requests that go through the guard.
 var readerGuarded = []string{"CREATE.>", "DELETE.*.*"}
 
@@ -53,6 +56,8 @@ type role struct {
 	account string
 	publish []string
 	deny    []string
+	// answersNothing keeps a user from playing a service for its fellows.
+	answersNothing bool
 }
 
 // jetStreamWrite are the stream requests of a role that owns streams.
@@ -92,7 +97,7 @@ func roles() map[string]role {
 			"$KV.>", "rollcall.state.>", "rollcall.views.>", "$SRV.>", "rollcall.query.>",
 		})
 	return map[string]role{
-		"reader":    {account: accountReaders, publish: slices.Concat(readerRequests, guardedSubjects())},
+		"reader":    {account: accountReaders, publish: slices.Concat(readerRequests, guardedSubjects(), []string{"$SYS.REQ.USER.INFO"}), answersNothing: true},
 		"ingester":  {account: accountData, publish: ingester},
 		"projector": {account: accountData, publish: projector, deny: logWrite},
 		"operator":  {account: accountData, publish: []string{">"}},
@@ -169,7 +174,11 @@ func writeUsers(b *strings.Builder, account string, users []natsUser) {
 
 func permissions(name string) string {
 	r := roles()[name]
-	return fmt.Sprintf("{publish: {allow: [%s], deny: [%s]}, allow_responses: true}", quotedList(r.publish), quotedList(r.deny))
+	publish := fmt.Sprintf("publish: {allow: [%s], deny: [%s]}", quotedList(r.publish), quotedList(r.deny))
+	if r.answersNothing {
+		return fmt.Sprintf("{%s, subscribe: {deny: [%s]}}", publish, quotedList(requestSubjects))
+	}
+	return fmt.Sprintf("{%s, allow_responses: true}", publish)
 }
 
 func quotedList(subjects []string) string {

@@ -28,8 +28,8 @@ type embeddedConfig struct {
 	log    zerolog.Logger
 }
 
-// embedded is a nats-server in this process: JetStream on files, every write
-// synced before it is acknowledged.
+// embedded is a nats-server in this process: JetStream on files. It syncs
+// lazily; what must outlive a power loss, the log, is synced by natslog.
 type embedded struct {
 	server   *server.Server
 	password string
@@ -52,6 +52,9 @@ func startEmbedded(ctx context.Context, c embeddedConfig) (*embedded, error) {
 	return e, nil
 }
 
+// storeDir is where the embedded server keeps its streams.
+func storeDir(dataDir string) string { return filepath.Join(dataDir, "nats") }
+
 func randomPassword() string {
 	var b [24]byte
 	rand.Read(b[:]) // never fails: crypto/rand ends the process instead
@@ -65,11 +68,14 @@ func (e *embedded) start(ctx context.Context, c embeddedConfig) error {
 	}
 	opts.ServerName = "rollcall"
 	opts.JetStream = true
-	opts.StoreDir = filepath.Join(c.dir, "nats")
+	opts.StoreDir = storeDir(c.dir)
 	// The limit is the disk: the default, a share of what was free at the start,
 	// would refuse a full but working log after a restart.
 	opts.JetStreamMaxStore = math.MaxInt64 / 2
-	opts.SyncAlways = true
+	// The log is synced by natslog before an append returns, one sync for all
+	// records that came together. What else is stored here are views, which can
+	// be made again from the log and may be a second old after a power loss.
+	opts.SyncInterval = time.Second
 	opts.NoSigs = true
 	opts.DisableJetStreamBanner = true
 	opts.DontListen = c.listen == ""

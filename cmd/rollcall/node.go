@@ -206,9 +206,11 @@ func (n *node) openLog(ctx context.Context) error {
 		return err
 	}
 	if n.doIngest {
-		n.log, err = natslog.Open(ctx, js, natslog.Config{
-			Replicas: n.Replicas, MaxAge: n.maxAge(), MaxBytes: n.maxBytes, DuplicateWindow: n.DuplicateWindow, SyncAlways: n.embedded != nil,
-		})
+		c := natslog.Config{Replicas: n.Replicas, MaxAge: n.maxAge(), MaxBytes: n.maxBytes, DuplicateWindow: n.DuplicateWindow}
+		if n.embedded != nil {
+			c.StoreDir = storeDir(n.DataDir)
+		}
+		n.log, err = natslog.Open(ctx, js, c)
 		return err
 	}
 	for waited := false; ; waited = true {

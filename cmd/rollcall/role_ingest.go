@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net/http"
 	"path/filepath"
@@ -16,6 +17,9 @@ type ingestFlags struct {
 	IngestTimeout    time.Duration `help:"Longest that a delivery waits for its answer; providers give up after 3s." default:"2500ms" placeholder:"DURATION"`
 	MaxInFlight      int           `help:"Deliveries between body and answer; above it the answer is 503." default:"4096" placeholder:"N"`
 	MaxVerifications int           `help:"Signatures checked at a time; 0 is two a CPU." default:"0" placeholder:"N"`
+	MaxConnections   int           `help:"Connections of the webhook listener; one more is told 503." default:"0" placeholder:"N"`
+	TLSCert          string        `name:"tls-cert" help:"Certificate (PEM) of the webhook listener; without it, plain HTTP." type:"path" placeholder:"FILE"`
+	TLSKey           string        `name:"tls-key" help:"Private key (PEM) of --tls-cert." type:"path" placeholder:"FILE"`
 	KeyInterval      time.Duration `help:"How often a key is fetched from its URL." default:"1h" placeholder:"DURATION"`
 }
 
@@ -32,10 +36,32 @@ func (n *node) startIngest() error {
 		}
 		handler = h
 	}
+	secure, err := serverTLS("tls", n.TLSCert, n.TLSKey)
+	if err != nil {
+		return err
+	}
 	n.serve(stageIngest, func(ctx context.Context) error {
-		return serveHTTP(ctx, httpServer(handler, n.logger), n.listeners.ingest, 10*time.Second)
+		return ingest.Serve(ctx, n.listeners.ingest, handler, ingest.ServerConfig{
+			MaxConnections: n.MaxConnections, TLS: secure, Drain: 10 * time.Second,
+			Logger: n.logger.With().Str(keyPart, "ingest").Logger(), Metrics: n.registry,
+		})
 	})
 	return nil
+}
+
+// serverTLS reads a certificate, where there is one.
+func serverTLS(flag, cert, key string) (*tls.Config, error) {
+	if cert == "" && key == "" {
+		return nil, nil
+	}
+	if cert == "" || key == "" {
+		return nil, usagef("--%s-cert and --%[1]s-key belong together", flag)
+	}
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		return nil, usagef("read --%s-cert: %w", flag, err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
 }
 
 func (n *node) ingestHandler() (http.Handler, error) {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"rollcall/eventlog"
 	"rollcall/eventlog/natslog"
 	"rollcall/projector/viewstore"
@@ -14,6 +16,7 @@ import (
 type statusCmd struct {
 	clientFlags
 	outputFlag
+	Wait time.Duration `help:"Wait so long for every view to hold the last record; exit code 1 where one does not." default:"0" placeholder:"DURATION"`
 }
 
 // Help is the command's example.
@@ -68,26 +71,51 @@ func (c *statusCmd) Run(a *app) error {
 		return logError(err)
 	}
 	defer log.Close()
+	began := time.Now()
+	for {
+		s, behind, err := c.ask(a, log, nc, viewstore.NewReader(js))
+		if err != nil {
+			return err
+		}
+		if behind == "" || time.Since(began) >= c.Wait {
+			if err := c.show(a, s); err != nil {
+				return err
+			}
+			if behind != "" && c.Wait > 0 {
+				return fmt.Errorf("view %s did not reach the end of the log within %s", behind, c.Wait)
+			}
+			return nil
+		}
+		if err := pause(a.ctx, 50*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+// ask collects the status, and names a view that does not hold the last record.
+func (c *statusCmd) ask(a *app, log *natslog.Log, nc *nats.Conn, reader *viewstore.Reader) (s status, behind string, err error) {
 	info, err := log.Info(a.ctx)
 	if err != nil {
-		return err
+		return s, "", err
 	}
-	s := status{Server: redactURL(nc.ConnectedUrl()) + " (nats-server " + nc.ConnectedServerVersion() + ")", Log: logStatus{
+	s = status{Server: redactURL(nc.ConnectedUrl()) + " (nats-server " + nc.ConnectedServerVersion() + ")", Log: logStatus{
 		Incarnation: info.Incarnation, FirstSequence: info.First, LastSequence: info.Last, Records: info.Records, Bytes: info.Bytes,
 		Replicas: info.Replicas, DuplicateWindow: info.DuplicateWindow.Seconds(), Durability: info.Durability, Synced: info.Synced,
 	}}
 	if !info.LastStoredAt.IsZero() {
 		s.Log.LastStoredAt = &info.LastStoredAt
 	}
-	reader := viewstore.NewReader(js)
 	for _, fold := range allFolds() {
 		v, err := viewStatusOf(a, reader, log, info.Head, fold)
 		if err != nil {
-			return err
+			return s, "", err
+		}
+		if v.Lag > 0 {
+			behind = v.Name
 		}
 		s.Projections = append(s.Projections, v)
 	}
-	return c.show(a, s)
+	return s, behind, nil
 }
 
 func viewStatusOf(a *app, r *viewstore.Reader, log *natslog.Log, head eventlog.Head, fold eventlog.Fold) (v viewStatus, err error) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"bufio"
 	"context"
 	"errors"
@@ -157,6 +158,9 @@ Examples:
   rollcall events import backup.ndjson --nats-url nats://nats:4222 --nats-creds operator.creds`
 }
 
+// defaultDir is the data directory where none is named.
+const defaultDir = "./rollcall-data"
+
 // Run reads the file twice: a line that can't be read must be found before the
 // first record is stored. Stdin is read once, and can't be checked before.
 func (c *eventsImportCmd) Run(a *app) (err error) {
@@ -165,12 +169,16 @@ func (c *eventsImportCmd) Run(a *app) (err error) {
 			return err
 		}
 	}
-	js, offline, closeAll, err := c.open(a, whichLog{DataDir: "./rollcall-data"})
+	js, offline, closeAll, err := c.open(a, whichLog{DataDir: defaultDir})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeAll()) }()
-	log, err := natslog.Open(a.ctx, js, natslog.Config{SyncAlways: offline})
+	var config natslog.Config
+	if offline {
+		config.StoreDir = storeDir(cmp.Or(c.DataDir, defaultDir))
+	}
+	log, err := natslog.Open(a.ctx, js, config)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,228 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"github.com/go-json-experiment/json"
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestMain lets the test binary stand in for the program, and for a plain
+// nats-server of the same version.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"rollcall":    main,
+		"nats-server": natsServer,
+	})
+}
+
+// natsServer is nats-server's own main, in short.
+func natsServer() {
+	fs := flag.NewFlagSet("nats-server", flag.ExitOnError)
+	opts, err := server.ConfigureOptions(fs, os.Args[1:], func() {}, fs.Usage, func() {})
+	if err != nil {
+		server.PrintAndDie(err.Error())
+	}
+	s, err := server.NewServer(opts)
+	if err != nil {
+		server.PrintAndDie(err.Error())
+	}
+	s.ConfigureLogger()
+	if err := server.Run(s); err != nil {
+		server.PrintAndDie(err.Error())
+	}
+	s.WaitForShutdown()
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script", RequireExplicitExec: true, RequireUniqueNames: true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("NO_COLOR", "1")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"ready": cmdReady, "code": cmdCode},
+	})
+}
+
+// cmdReady waits for a ready file and sets PREFIX_INGEST, _API, _ADMIN, _NATS:
+// ready FILE PREFIX.
+func cmdReady(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: ready FILE PREFIX")
+	}
+	at, err := waitReady(context.Background(), ts.MkAbs(args[0]), 60*time.Second)
+	ts.Check(err)
+	for name, value := range map[string]string{"INGEST": at.Ingest, "API": at.API, "ADMIN": at.Admin, "NATS": at.NATS} {
+		ts.Setenv(args[1]+"_"+name, value)
+	}
+}
+
+// waitReady waits until a ready file is there.
+func waitReady(ctx context.Context, path string, limit time.Duration) (at addresses, err error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for {
+		b, err := os.ReadFile(path)
+		if err == nil {
+			return at, json.Unmarshal(b, &at)
+		}
+		if err := pause(ctx, 10*time.Millisecond); err != nil {
+			return at, fmt.Errorf("wait for %s: %w", path, err)
+		}
+	}
+}
+
+// cmdCode runs a command that must end with an exit code: code N COMMAND ARG…
+func cmdCode(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(args[1], args[2:]...)
+	got := 0
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else if err != nil {
+		ts.Fatalf("run %v: %v", args[1:], err)
+	}
+	if got != want {
+		ts.Fatalf("%v ends with %d; want %d\nstderr: %s", args[1:], got, want, ts.ReadFile("stderr"))
+	}
+	if text := ts.ReadFile("stderr"); got > 1 && strings.Count(text, "rollcall: ") == 1 && strings.Count(strings.TrimSpace(lastError(text)), "\n") > 0 {
+		ts.Fatalf("%v tells its error on several lines:\n%s", args[1:], text)
+	}
+}
+
+// lastError is what stands behind the last "rollcall: ".
+func lastError(text string) string {
+	return text[strings.LastIndex(text, "rollcall: "):]
+}
+
+// inProcess runs the program's own run function.
+func inProcess(t *testing.T, env map[string]string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	lookup := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
+	code = run(t.Context(), args, lookup, strings.NewReader(""), &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+func TestEveryCommandHasHelpWithAnExample(t *testing.T) {
+	var grammar cli
+	parser, err := newParser(&grammar, &app{file: &fileConfig{}, stdout: os.Stdout, stderr: os.Stderr})
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaves := 0
+	visit(parser.Model.Node, nil, func(path []string, n *kong.Node) {
+		if len(n.Children) > 0 {
+			return
+		}
+		leaves++
+		code, stdout, stderr := inProcess(t, nil, append(path, "--help")...)
+		if code != exitDone || !strings.Contains(stdout, "Example") || !strings.Contains(stdout, "rollcall "+path[0]) {
+			t.Errorf("rollcall %s --help = %d, %q, %q; want help with an example", strings.Join(path, " "), code, stdout, stderr)
+		}
+		if n.Help == "" {
+			t.Errorf("rollcall %s has no line of help", strings.Join(path, " "))
+		}
+	})
+	if leaves < 10 {
+		t.Errorf("%d commands; want at least 10", leaves)
+	}
+}
+
+func TestSettingsComeFromFlagThenEnvironmentThenFile(t *testing.T) {
+	file := t.TempDir() + "/rollcall.yaml"
+	if err := os.WriteFile(file, []byte("log-format: json\nmax-bytes: 1GiB\nsources:\n  - {name: a, scheme: none}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	show := func(env map[string]string, args ...string) map[string]string {
+		code, stdout, stderr := inProcess(t, env, append([]string{"config", "show", "--output", "json"}, args...)...)
+		if code != 0 {
+			t.Fatalf("config show %v: %s", args, stderr)
+		}
+		var rows []struct{ Name, Value, From string }
+		if err := json.Unmarshal([]byte(stdout), &rows, json.MatchCaseInsensitiveNames(true)); err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]string{}
+		for _, r := range rows {
+			got[r.Name] = r.Value
+		}
+		return got
+	}
+	for _, c := range []struct {
+		what string
+		env  map[string]string
+		args []string
+		want string
+	}{
+		{"default", nil, nil, "0"},
+		{"file", nil, []string{"--config", file}, "1GiB"},
+		{"file by environment", map[string]string{"ROLLCALL_CONFIG": file}, nil, "1GiB"},
+		{"environment over file", map[string]string{"ROLLCALL_MAX_BYTES": "2GiB"}, []string{"--config", file}, "2GiB"},
+	} {
+		if got := show(c.env, c.args...)["max-bytes"]; got != c.want {
+			t.Errorf("%s: max-bytes = %q; want %q", c.what, got, c.want)
+		}
+	}
+	// A flag wins over both: the log of a failing command is JSON only where the flag is not obeyed.
+	code, _, stderr := inProcess(t, map[string]string{"ROLLCALL_LOG_LEVEL": "nonsense"}, "version", "--log-level", "warn")
+	if code != exitDone {
+		t.Errorf("version --log-level warn with a bad environment = %d, %s; want the flag to win", code, stderr)
+	}
+	if code, _, _ := inProcess(t, map[string]string{"ROLLCALL_LOG_LEVEL": "nonsense"}, "version"); code != exitUsage {
+		t.Errorf("version with ROLLCALL_LOG_LEVEL=nonsense = %d; want %d", code, exitUsage)
+	}
+}
+
+func TestConfigShowRedactsSecrets(t *testing.T) {
+	_, stdout, _ := inProcess(t, map[string]string{"ROLLCALL_NATS_URL": "nats://me:hunter22@nats:4222", "ROLLCALL_SOURCE": "p=rsa:https://keys.example.com/k?token=hunter22"},
+		"config", "show")
+	if strings.Contains(stdout, "hunter22") {
+		t.Errorf("config show prints a secret:\n%s", stdout)
+	}
+}
+
+func TestNamesCannotWriteToTheTerminal(t *testing.T) {
+	for in, want := range map[string]string{
+		"Guest 12":                "Guest 12",
+		"Réunion 進捗":              "Réunion 進捗",
+		"\x1b[31mred\x1b]0;x\x07": `\x1b[31mred\x1b]0;x\a`,
+		"a\u202eb\u200b":          `a\u202eb\u200b`,
+		"line\nbreak\u00a0":       `line\nbreak\u00a0`,
+	} {
+		if got := printable(in); got != want {
+			t.Errorf("printable(%q) = %q; want %q", in, got, want)
+		}
+	}
+}
+
+func TestCSVGuardsFormulas(t *testing.T) {
+	for in, want := range map[string]string{"=1+1": "'=1+1", "+x": "'+x", "-1.5": "-1.5", "@a": "'@a", "\ta": "'\ta", "＝a": "'＝a", "a=b": "a=b", "": ""} {
+		if got := guardFormula(in); got != want {
+			t.Errorf("guardFormula(%q) = %q; want %q", in, got, want)
+		}
+	}
+}
+
+func TestCompletionKnowsTheCommands(t *testing.T) {
+	for _, shell := range []string{"bash", "zsh", "fish"} {
+		code, stdout, _ := inProcess(t, nil, "completion", shell)
+		if code != 0 || !strings.Contains(stdout, "simulate") || !strings.Contains(stdout, "data-dir") {
+			t.Errorf("completion %s = %d, %d bytes; want commands and flags in it", shell, code, len(stdout))
+		}
+	}
+}
