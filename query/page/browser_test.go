@@ -19,6 +19,7 @@ func connected(p *tab) {
 // phone's width, without an error in the console (open sees to that: a breach of
 // the Content-Security-Policy is one).
 func TestViews(t *testing.T) {
+	t.Parallel()
 	s := newStandIn(t)
 	scene(s)
 	for _, v := range views {
@@ -82,6 +83,7 @@ func TestChangeAppears(t *testing.T) {
 // TestCutAndBack: the badge says stale and since when; what changed meanwhile is
 // there after the return, and what changes from then on too.
 func TestCutAndBack(t *testing.T) {
+	t.Parallel()
 	s := newStandIn(t)
 	scene(s)
 	p := open(t, s.URL+"/#/live")
@@ -105,17 +107,18 @@ func TestCutAndBack(t *testing.T) {
 // TestStates: loading is left for an error that says what to do, a retry that
 // works, and words where there is nothing.
 func TestStates(t *testing.T) {
-	s := newStandIn(t)
-	s.fail(503)
+	t.Parallel()
 	for _, v := range views {
 		if strings.HasSuffix(v.name, "session") {
 			continue
 		}
 		t.Run(v.name, func(t *testing.T) {
+			t.Parallel()
+			s := newStandIn(t)
+			s.fail(503)
 			p := blank(t)
 			p.expect("503")
 			p.expect("404")
-			s.fail(503)
 			p.visit(s.URL + "/" + v.route)
 			p.text("look at /readyz")
 			s.fail(0)
@@ -124,6 +127,8 @@ func TestStates(t *testing.T) {
 		})
 	}
 	t.Run("no such session", func(t *testing.T) {
+		t.Parallel()
+		s := newStandIn(t)
 		p := blank(t)
 		p.expect("404")
 		p.visit(s.URL + "/#/session/nobody")
@@ -136,6 +141,7 @@ func TestStates(t *testing.T) {
 // TestToken: an API that wants a token gets it from the reader, who is asked
 // again when it is wrong; lists, feed and CSV use it, and it stays in the tab.
 func TestToken(t *testing.T) {
+	t.Parallel()
 	s := newStandIn(t)
 	scene(s)
 	s.token = "sesame-open-sesame"
@@ -161,6 +167,7 @@ func TestToken(t *testing.T) {
 
 // TestAsOf: the slider shows the session as it was, and leads back to now.
 func TestAsOf(t *testing.T) {
+	t.Parallel()
 	s := newStandIn(t)
 	scene(s)
 	p := open(t, s.URL+"/"+lectureRoute)
@@ -176,6 +183,7 @@ func TestAsOf(t *testing.T) {
 
 // TestRecords: the raw records with their sequence, delay and body; one that can't be read is shown too.
 func TestRecords(t *testing.T) {
+	t.Parallel()
 	s := newStandIn(t)
 	scene(s)
 	p := open(t, s.URL+"/"+lectureRoute)
@@ -189,6 +197,7 @@ func TestRecords(t *testing.T) {
 
 // TestKeyboard: the page is worked without a mouse.
 func TestKeyboard(t *testing.T) {
+	t.Parallel()
 	s := newStandIn(t)
 	scene(s)
 	p := open(t, s.URL+"/#/live")
@@ -209,6 +218,7 @@ func TestKeyboard(t *testing.T) {
 
 // TestFilter: search, minimum and stale narrow the list and stand in the address.
 func TestFilter(t *testing.T) {
+	t.Parallel()
 	s := newStandIn(t)
 	scene(s)
 	p := open(t, s.URL+"/#/live?q=physics")
@@ -222,6 +232,7 @@ func TestFilter(t *testing.T) {
 
 // TestTicking: elapsed times go on without a change.
 func TestTicking(t *testing.T) {
+	t.Parallel()
 	s := newStandIn(t)
 	s.fill("sessions", map[string]doc{"a": aSession("a", "One", nil)})
 	p := open(t, s.URL+"/#/live")
@@ -232,6 +243,7 @@ func TestTicking(t *testing.T) {
 
 // TestPrint: a printed sheet has the sheet, and says what it is.
 func TestPrint(t *testing.T) {
+	t.Parallel()
 	s := newStandIn(t)
 	scene(s)
 	p := open(t, s.URL+"/#/attendance/ended-1")

@@ -331,7 +331,7 @@ func (p *tab) wait(expression string) time.Duration {
 		const from = performance.now();
 		const look = () => {
 			let ok = false;
-			try { ok = %s; } catch {}
+			try { ok = (%s); } catch {}
 			if (ok) done(performance.now() - from);
 			else if (performance.now() - from > %d) failed("waited in vain for: " + %q + "\n" + document.body?.innerText.slice(0, 2000));
 			else setTimeout(look, 10);

@@ -30,6 +30,7 @@ var hostile = []string{
 // TestHostile: hostile titles, names, ids and links are text, everywhere; what
 // can't be seen is shown by its code point; what only looks odd is left alone.
 func TestHostile(t *testing.T) {
+	t.Parallel()
 	s := newStandIn(t)
 	sessions, people, recordings := map[string]doc{}, map[string]doc{}, map[string]doc{}
 	for i, h := range hostile {

@@ -48,7 +48,7 @@ function choose({ params, draw, set, signal }) {
     { id: "durationSeconds", label: "Duration", num: true, cell: (s) => duration(s.durationSeconds) },
     { id: "uniqueParticipants", label: "Unique", num: true, cell: (s) => count(s.uniqueParticipants) },
     { id: "participantSeconds", label: "Participant time", num: true, cell: (s) => duration(s.participantSeconds) },
-    { id: "session", label: "Timeline", cell: (s) => h("a", { href: to("session", s.sessionId), "aria-label": `timeline of ${flatText(s.title ?? s.sessionId)}` }, "open") },
+    { id: "session", label: "Timeline", cell: (s) => h("a", { href: to("session", s.sessionId), "aria-label": `open timeline of ${flatText(s.title ?? s.sessionId)}` }, "open") },
   ];
 
   const render = () => [
