@@ -32,9 +32,16 @@ func (s *source) test() bool { return strings.HasSuffix(s.path, "_test.go") }
 // line says where a node stands, for a failure's text.
 func (s *source) line(n ast.Node) int { return s.fset.Position(n.Pos()).Line }
 
-// sources parses every Go file of the module, whatever its build tags.
+// parsed is what sources has read, once for all tests.
+var parsed []*source
+
+// sources parses every Go file of the module, whatever its build tags. The
+// tests that call it do not run in parallel.
 func sources(t *testing.T) []*source {
 	t.Helper()
+	if parsed != nil {
+		return parsed
+	}
 	var all []*source
 	for _, path := range files(t, ".go") {
 		text, err := os.ReadFile(filepath.Join(root, path))
@@ -52,6 +59,7 @@ func sources(t *testing.T) []*source {
 	if len(all) == 0 {
 		t.Fatal("no Go file found: is the test run outside its module?")
 	}
+	parsed = all
 	return all
 }
 

@@ -311,3 +311,51 @@ func TestComments(t *testing.T) {
 		}
 	}
 }
+
+// TestOperations: OPERATIONS.md lists every metric of ours and every reason for
+// a refusal, and none that there is not.
+func TestOperations(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(root, "docs/OPERATIONS.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented := map[string]bool{}
+	for _, name := range regexp.MustCompile(`rollcall_[a-z_]+`).FindAllString(string(text), -1) {
+		documented[name] = true
+	}
+	exported := map[string]bool{}
+	whole := regexp.MustCompile(`"(rollcall_[a-z_]+)"`)
+	part := regexp.MustCompile(`(?:Name: |counter\(|histogram\(|gauge\()"([a-z_]+)"`)
+	reason := regexp.MustCompile(`reason: +"([a-z-]+)"`)
+	for _, s := range sources(t) {
+		if s.test() || path.Dir(s.path) == "docs" {
+			continue
+		}
+		for _, m := range whole.FindAllStringSubmatch(s.text, -1) {
+			exported[m[1]] = true
+		}
+		if path.Dir(s.path) != "ingest" {
+			continue
+		}
+		if strings.Contains(s.text, `Subsystem: "ingest"`) {
+			for _, m := range part.FindAllStringSubmatch(s.text, -1) {
+				exported["rollcall_ingest_"+m[1]] = true
+			}
+		}
+		for _, m := range reason.FindAllStringSubmatch(s.text, -1) {
+			if !strings.Contains(string(text), "`"+m[1]+"`") {
+				t.Errorf("OPERATIONS.md does not name the refusal %s of %s", m[1], s.path)
+			}
+		}
+	}
+	for name := range exported {
+		if !documented[name] {
+			t.Errorf("OPERATIONS.md does not list the metric %s", name)
+		}
+	}
+	for name := range documented {
+		if !exported[name] {
+			t.Errorf("OPERATIONS.md lists the metric %s, which there is not", name)
+		}
+	}
+}
