@@ -8,6 +8,9 @@ FUZZTIME      ?= 30s
 CHAOS_TIMEOUT ?= 60m
 LINT_VERSION  := v2.15.0
 LINT          := .cache/golangci-lint-$(LINT_VERSION)
+AXE_VERSION   := 4.14.1
+AXE           := .cache/axe-core-$(AXE_VERSION)/axe.min.js
+AXE_SHA512    := 1477dafa598d8d065f273d6af302aa203c02e83131707b7fa648cd41bd3d6b734f8c22a0dab86ee6a6f64b8afbe804b214d36db85a2826965edfb3a0b9d546b5
 
 .DEFAULT_GOAL := help
 
@@ -28,6 +31,24 @@ test: ## vet, arrows, and every test with the race detector: what CI runs, withi
 .PHONY: arrows
 arrows: ## the import table, the size caps and the links of docs/ alone
 	$(GO) test -count=1 ./docs/...
+
+.PHONY: browser
+browser: $(AXE) ## the page in headless Chromium (apt-get install chromium), within 60 seconds
+	$(GO) test -tags browser -count=1 -timeout 5m ./query/page/...
+
+.PHONY: shots
+shots: ## the pictures in docs/img and the figures in docs/perf/page.txt anew
+	mkdir -p docs/img
+	$(GO) test -tags browser -count=1 -run '^TestShots$$' ./query/page -args -shots ../../docs/img
+	./docs/perf/page.sh
+
+# Used by the page's tests alone, so it is fetched, not kept: npm checks its own sum, this one is ours.
+$(AXE):
+	mkdir -p $(dir $(AXE))
+	cd .cache && npm pack --silent axe-core@$(AXE_VERSION) && \
+	  echo "$(AXE_SHA512)  axe-core-$(AXE_VERSION).tgz" | sha512sum --check --quiet && \
+	  tar -xzf axe-core-$(AXE_VERSION).tgz -C axe-core-$(AXE_VERSION) --strip-components 1 package/axe.min.js package/LICENSE
+	touch $(AXE)
 
 .PHONY: fmt
 fmt: ## gofmt the tree
