@@ -98,12 +98,22 @@ func (s *attendanceState) Flush(w eventlog.Writer) {
 			w.Put(key, doc.AppendJSON(nil))
 		}
 	}
-	clear(s.dirty)
+	s.dirty = emptied(s.dirty)
 	s.roster.shelf.flush(w)
 	if s.dirtyCore {
 		s.dirtyCore = false
 		w.PutPart(corePart, s.bounds.put([]byte{stateVersion}))
 	}
+}
+
+// emptied returns an empty set, the same one if it is small: to walk and clear a
+// map costs what it once held, and that may have been a whole session.
+func emptied(set map[string]bool) map[string]bool {
+	if len(set) > 64 {
+		return make(map[string]bool)
+	}
+	clear(set)
+	return set
 }
 
 // settle marks the participants that a new end of the session changes: those

@@ -114,7 +114,7 @@ func (s *usageState) settle() {
 			s.attended[id] = list
 		}
 	}
-	clear(s.dirty)
+	s.dirty = emptied(s.dirty)
 }
 
 func (s *usageState) count(list []interval, n int64) {
