@@ -2,6 +2,7 @@ package eventlog
 
 import (
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -250,8 +251,16 @@ func (d Seconds) AppendJSON(b []byte) []byte {
 // MarshalJSON writes a number of seconds.
 func (d Seconds) MarshalJSON() ([]byte, error) { return d.AppendJSON(nil), nil }
 
-// UnmarshalJSON reads a number of seconds, rounded to the nearest microsecond.
+// UnmarshalJSON reads a number of seconds: what AppendJSON writes exactly, any
+// other number rounded to the nearest microsecond.
 func (d *Seconds) UnmarshalJSON(b []byte) error {
+	whole, frac, _ := strings.Cut(string(b), ".")
+	if len(frac) <= 6 {
+		if us, err := strconv.ParseInt(whole+(frac + "000000")[:6], 10, 64); err == nil {
+			*d = Seconds(us)
+			return nil
+		}
+	}
 	f, err := strconv.ParseFloat(string(b), 64)
 	if err != nil {
 		return err
