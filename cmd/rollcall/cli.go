@@ -17,6 +17,12 @@ type cli struct {
 	Views  viewsCmd  `cmd:"" help:"List, read and follow the views." group:"Look at it"`
 	Status statusCmd `cmd:"" help:"How far the log and the views are." group:"Look at it"`
 
+	Rebuild  rebuildCmd  `cmd:"" help:"Replay the log into a new generation of a view." group:"Mend it"`
+	Promote  promoteCmd  `cmd:"" help:"Put a generation that is ready in force." group:"Mend it"`
+	Rollback rollbackCmd `cmd:"" help:"Return to the generation before." group:"Mend it"`
+	Drop     dropCmd     `cmd:"" help:"Remove generations that were in force." group:"Mend it"`
+	Abort    abortCmd    `cmd:"" help:"Give up a rebuild." group:"Mend it"`
+
 	Cfg        configCmd     `cmd:"" name:"config" help:"Look at the settings." group:"About it"`
 	Version    versionCmd    `cmd:"" help:"Print the version." group:"About it"`
 	Completion completionCmd `cmd:"" help:"Print a completion script for a shell." group:"About it"`

@@ -9,6 +9,7 @@ import (
 	"math"
 	"net"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -33,6 +34,7 @@ type embeddedConfig struct {
 type embedded struct {
 	server   *server.Server
 	password string
+	local    string // password of localUser
 	unlock   func() error
 	fatal    chan error
 	once     sync.Once
@@ -45,7 +47,7 @@ func startEmbedded(ctx context.Context, c embeddedConfig) (*embedded, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &embedded{unlock: unlock, password: randomPassword(), fatal: make(chan error, 1)}
+	e := &embedded{unlock: unlock, password: randomPassword(), local: randomPassword(), fatal: make(chan error, 1)}
 	if err := e.start(ctx, c); err != nil {
 		return nil, errors.Join(err, unlock())
 	}
@@ -63,7 +65,8 @@ func randomPassword() string {
 
 func (e *embedded) start(ctx context.Context, c embeddedConfig) error {
 	opts := &server.Options{}
-	if err := opts.ProcessConfigString(accountsConfig(e.password, c.users)); err != nil {
+	users := append(slices.Clone(c.users), natsUser{Name: localUser, Password: e.local, Role: "operator"})
+	if err := opts.ProcessConfigString(accountsConfig(e.password, users)); err != nil {
 		return fmt.Errorf("configure embedded NATS: %w; check the names in --nats-users", err)
 	}
 	opts.ServerName = "rollcall"

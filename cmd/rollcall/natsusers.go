@@ -75,7 +75,7 @@ func natsUserOf(item any) (u natsUser, problem string) {
 		return u, "has both an nkey and a name or password; want one of them"
 	case u.NKey != "" && !nkeys.IsValidPublicUserKey(u.NKey):
 		return u, "nkey is no public user key (U…)"
-	case u.Name == internalUser || u.Name == anonymousUser:
+	case slices.Contains([]string{internalUser, anonymousUser, localUser}, u.Name):
 		return u, "name " + u.Name + " is taken by the program"
 	}
 	return u, ""

@@ -157,6 +157,13 @@ func (n *node) openNATS(ctx context.Context) error {
 		return err
 	}
 	n.embedded = e
+	if e.url() != "" {
+		if remove, err := writeLocalLogin(e.url(), e.local); err == nil {
+			n.closers = append(n.closers, remove)
+		} else {
+			n.logger.Warn().Err(err).Msg("commands that change views need --nats-users here: the login for this user's own could not be left")
+		}
+	}
 	nc, _, err := n.connect(ctx, "guard")
 	if err != nil {
 		return err

@@ -37,11 +37,8 @@ func (f whichLog) open(a *app, otherwise whichLog) (js jetstream.JetStream, offl
 	}
 	var nc *nats.Conn
 	if f.NATSURL != "" {
-		opts, err := f.options()
-		if err != nil {
-			return nil, false, nil, err
-		}
-		if nc, js, err = dialNATS(a.ctx, f.NATSURL, append(opts, nats.Name("rollcall-cli"))...); err != nil {
+		client := operatorFlags{clientFlags{NATSURL: f.NATSURL, natsAuth: f.natsAuth}}
+		if nc, js, err = client.connectOperator(a.ctx); err != nil {
 			return nil, false, nil, err
 		}
 		return js, false, func() error { nc.Close(); return nil }, nil

@@ -1,0 +1,294 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jedib0t/go-pretty/v6/progress"
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
+
+	"rollcall/eventlog"
+	"rollcall/eventlog/natslog"
+	"rollcall/projector"
+	"rollcall/projector/viewstore"
+)
+
+// foldOf finds a view's fold.
+func foldOf(view string) (eventlog.Fold, error) {
+	for _, f := range allFolds() {
+		if f.Name() == view {
+			return f, nil
+		}
+	}
+	return nil, notFoundf("no view %q; there are %s", view, strings.Join(viewNames(), ", "))
+}
+
+// withStore runs fn with the rights to change views.
+func (f operatorFlags) withStore(a *app, fn func(js jetstream.JetStream, store *viewstore.Store) error) error {
+	nc, js, err := f.connectOperator(a.ctx)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	store, err := viewstore.Open(a.ctx, js, viewstore.Config{Logger: a.log})
+	if err != nil {
+		return needRights(err, nc)
+	}
+	return needRights(fn(js, store), nc)
+}
+
+// rebuildCmd is `rollcall rebuild`.
+type rebuildCmd struct {
+	operatorFlags
+	View         []string `arg:"" help:"Views to rebuild."`
+	Hold         bool     `help:"Do not put the new generation in force: wait for rollcall promote."`
+	Carry        bool     `help:"Where the log no longer begins at its first record: copy what the view holds of earlier ones."`
+	MaxPerSecond int      `help:"Records read in a second at most, so that live traffic keeps its pace; 0 is no cap." default:"0" placeholder:"N"`
+	CacheBytes   string   `help:"Memory for the entities held." default:"256MiB" placeholder:"SIZE"`
+	Output       string   `short:"o" help:"Form of the progress: table, json (one object a line), or auto: a bar on a terminal, else json." default:"auto" enum:"auto,table,json" placeholder:"FORM"`
+}
+
+// Help is the command's example.
+func (rebuildCmd) Help() string {
+	return `Replays the log into a new generation of a view, beside the one in force, which goes on serving and following. When
+nothing is missing the new one is put in force. A rebuild that was stopped goes on where it was when it is called again.
+
+Examples:
+  rollcall rebuild sessions
+  rollcall rebuild attendance --hold`
+}
+
+// Run rebuilds the views, several side by side.
+func (c *rebuildCmd) Run(a *app) error {
+	cache, err := parseBytes("cache-bytes", c.CacheBytes)
+	if err != nil {
+		return err
+	}
+	var folds []eventlog.Fold
+	for _, view := range c.View {
+		f, err := foldOf(view)
+		if err != nil {
+			return err
+		}
+		folds = append(folds, f)
+	}
+	return c.withStore(a, func(js jetstream.JetStream, store *viewstore.Store) error {
+		log, err := natslog.Attach(a.ctx, js)
+		if err != nil {
+			return logError(err)
+		}
+		defer log.Close()
+		show := c.reporter(a, folds)
+		defer show.stop()
+		group, ctx := errgroup.WithContext(a.ctx)
+		for i, fold := range folds {
+			group.Go(func() error {
+				done, err := projector.Rebuild(ctx, projector.RebuildConfig{
+					Projection: fold, Source: log, Registry: store, Logger: a.log, CacheBytes: cache / int64(len(folds)),
+					MaxPerSecond: c.MaxPerSecond, Hold: c.Hold, Carry: c.Carry, Progress: func(p projector.Progress) { show.progress(i, fold.Name(), p) },
+				})
+				if err != nil {
+					return fmt.Errorf("rebuild %s: %w", fold.Name(), err)
+				}
+				return show.done(i, fold.Name(), done)
+			})
+		}
+		return group.Wait()
+	})
+}
+
+// reporter shows progress: bars, or lines of JSON.
+type reporter struct {
+	app    *app
+	json   bool
+	mu     sync.Mutex
+	writer progress.Writer
+	bars   []*progress.Tracker
+	ended  chan struct{}
+}
+
+func (c *rebuildCmd) reporter(a *app, folds []eventlog.Fold) *reporter {
+	r := &reporter{app: a, json: c.Output == "json" || c.Output == "auto" && !isTerminal(a.stdout)}
+	if r.json || !isTerminal(a.stderr) {
+		return r
+	}
+	r.writer, r.ended = progress.NewWriter(), make(chan struct{})
+	r.writer.SetOutputWriter(a.stderr)
+	r.writer.SetUpdateFrequency(100 * time.Millisecond)
+	r.writer.SetAutoStop(false)
+	r.writer.SetNumTrackersExpected(len(folds))
+	for _, f := range folds {
+		t := &progress.Tracker{Message: f.Name(), Total: 1}
+		r.bars = append(r.bars, t)
+		r.writer.AppendTracker(t)
+	}
+	go func() {
+		defer close(r.ended)
+		r.writer.Render()
+	}()
+	return r
+}
+
+// rebuildLine is a line of JSON: progress, and at last the result.
+type rebuildLine struct {
+	View       string          `json:"view"`
+	Generation int             `json:"generation"`
+	Bucket     string          `json:"bucket"`
+	State      projector.State `json:"state"`
+	Sequence   eventlog.Seq    `json:"sequence"`
+	Head       eventlog.Seq    `json:"headSequence"`
+	Share      float64         `json:"share"`
+	PerSecond  float64         `json:"perSecond"`
+	// ETASeconds is null where it can't be told.
+	ETASeconds     *float64 `json:"etaSeconds"`
+	ElapsedSeconds float64  `json:"elapsedSeconds"`
+}
+
+func (r *reporter) progress(i int, view string, p projector.Progress) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.writer != nil {
+		r.bars[i].UpdateTotal(int64(p.Head))
+		r.bars[i].SetValue(int64(p.Sequence))
+		r.bars[i].UpdateMessage(fmt.Sprintf("%s, generation %d, %s, %.0f/s", view, p.Generation.Number, p.State, p.PerSecond))
+		return
+	}
+	if !r.json {
+		return
+	}
+	line := rebuildLine{View: view, Generation: p.Generation.Number, Bucket: p.Generation.Bucket, State: p.State, Sequence: p.Sequence,
+		Head: p.Head, Share: round(p.Share), PerSecond: round(p.PerSecond), ElapsedSeconds: round(p.ElapsedSeconds)}
+	if p.ETASeconds >= 0 {
+		eta := round(p.ETASeconds)
+		line.ETASeconds = &eta
+	}
+	_ = printLine(r.app.stdout, line) // a reader that has gone away does not stop a rebuild
+}
+
+func (r *reporter) done(i int, view string, b projector.Rebuilt) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.writer != nil {
+		r.bars[i].MarkAsDone()
+	}
+	return movedLine(r.app, r.json, view, b)
+}
+
+func (r *reporter) stop() {
+	if r.writer != nil {
+		r.writer.Stop()
+		<-r.ended
+	}
+}
+
+// moved is what a change of the generation in force was.
+type moved struct {
+	View       string          `json:"view"`
+	Generation int             `json:"generation"`
+	Bucket     string          `json:"bucket"`
+	State      projector.State `json:"state"`
+	Before     int             `json:"before"`
+	PauseMs    float64         `json:"pauseMs"`
+	Records    uint64          `json:"records"`
+	Changed    int             `json:"changed"`
+	Carried    int             `json:"carried"`
+	Elapsed    float64         `json:"elapsedSeconds"`
+}
+
+func movedLine(a *app, asJSON bool, view string, b projector.Rebuilt) error {
+	m := moved{view, b.After.Number, b.After.Bucket, projector.StateLive, b.Before.Number, round(float64(b.Pause) / float64(time.Millisecond)),
+		b.Records, b.Changed, b.Carried, round(b.Elapsed.Seconds())}
+	if asJSON {
+		return printLine(a.stdout, m)
+	}
+	_, err := fmt.Fprintf(a.stdout, "%s: generation %d is in force, after %d; cut over in %.1f ms, %d records folded, %d keys changed; `rollcall rollback %s` returns\n",
+		view, m.Generation, m.Before, m.PauseMs, m.Records, m.Changed, view)
+	return err
+}
+
+func round(v float64) float64 { return float64(int64(v*1000+0.5)) / 1000 }
+
+// viewAction is a command that does one thing to a view's generations.
+type viewAction struct {
+	operatorFlags
+	outputFlag
+	View string `arg:"" help:"View."`
+}
+
+func (c *viewAction) move(a *app, do func(ctx context.Context, r projector.Registry, view, version string) (projector.Rebuilt, error)) error {
+	fold, err := foldOf(c.View)
+	if err != nil {
+		return err
+	}
+	return c.withStore(a, func(_ jetstream.JetStream, store *viewstore.Store) error {
+		b, err := do(a.ctx, store, fold.Name(), fold.Version())
+		if err != nil {
+			return err
+		}
+		return movedLine(a, c.Output == "json", c.View, b)
+	})
+}
+
+func (c *viewAction) remove(a *app, do func(ctx context.Context, r projector.Registry, view, version string) ([]projector.Generation, error)) error {
+	fold, err := foldOf(c.View)
+	if err != nil {
+		return err
+	}
+	return c.withStore(a, func(_ jetstream.JetStream, store *viewstore.Store) error {
+		gone, err := do(a.ctx, store, fold.Name(), fold.Version())
+		if err != nil {
+			return err
+		}
+		slices.SortFunc(gone, func(x, y projector.Generation) int { return x.Number - y.Number })
+		g := &grid{columns: []string{"view", "generation", "bucket", "state", "version"}}
+		for _, x := range gone {
+			g.add(x.View, x.Number, x.Bucket, string(x.State), x.Version)
+		}
+		return c.print(a.stdout, g)
+	})
+}
+
+type promoteCmd struct{ viewAction }
+
+// Help is the command's example.
+func (promoteCmd) Help() string {
+	return "Puts the generation that a rebuild with --hold has made ready in force.\n\nExample:\n  rollcall promote sessions"
+}
+
+// Run promotes.
+func (c *promoteCmd) Run(a *app) error { return c.move(a, projector.Promote) }
+
+type rollbackCmd struct{ viewAction }
+
+// Help is the command's example.
+func (rollbackCmd) Help() string {
+	return "Puts the generation in force again that was in force before. It has followed the log all the time.\n\nExample:\n  rollcall rollback sessions"
+}
+
+// Run rolls back.
+func (c *rollbackCmd) Run(a *app) error { return c.move(a, projector.Rollback) }
+
+type dropCmd struct{ viewAction }
+
+// Help is the command's example.
+func (dropCmd) Help() string {
+	return "Removes the generations of a view that were in force before, or have failed. There is no way back to them.\n\nExample:\n  rollcall drop sessions"
+}
+
+// Run drops.
+func (c *dropCmd) Run(a *app) error { return c.remove(a, projector.Drop) }
+
+type abortCmd struct{ viewAction }
+
+// Help is the command's example.
+func (abortCmd) Help() string {
+	return "Removes the generation that a rebuild is making or has made ready; the rebuild, where it runs, ends.\n\nExample:\n  rollcall abort sessions"
+}
+
+// Run aborts.
+func (c *abortCmd) Run(a *app) error { return c.remove(a, projector.Abort) }
