@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"golang.org/x/time/rate"
 
 	"rollcall/eventlog"
 )
@@ -19,6 +20,8 @@ type engine struct {
 	board   board
 	// bulk: nobody reads the generation until it has caught up.
 	bulk bool
+	// limiter, where set, caps the records read in a second.
+	limiter *rate.Limiter
 }
 
 // run acquires, folds, and begins again after a fence. poison survives, so that
@@ -140,7 +143,7 @@ func checkPoint(ctx context.Context, source Source, view string, cp Checkpoint, 
 func fatal(err error) bool {
 	for _, e := range []error{
 		eventlog.ErrTrimmed, eventlog.ErrIncarnation, eventlog.ErrLostTail,
-		ErrVersion, ErrSettings, ErrState,
+		ErrVersion, ErrSettings, ErrState, ErrBusy, ErrNoGeneration,
 	} {
 		if errors.Is(err, e) {
 			return true

@@ -115,6 +115,11 @@ func (p *engine) readOnce(ctx context.Context, after *eventlog.Seq, m *mailbox, 
 		if r.Seq <= *after {
 			return fmt.Errorf("%w: record %d came after %d", eventlog.ErrLostTail, r.Seq, *after)
 		}
+		if p.limiter != nil {
+			if err := p.limiter.Wait(ctx); err != nil {
+				return err
+			}
+		}
 		it := &item{event: eventlog.Decode(&r), storedAt: r.StoredAt, bytes: len(r.Body)}
 		if err := m.put(ctx, it); err != nil {
 			return err

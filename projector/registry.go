@@ -51,10 +51,23 @@ type Registry interface {
 	// Save writes an entry, fenced by its Revision, and returns it as saved.
 	Save(ctx context.Context, g Generation) (Generation, error)
 	// Promote moves the alias to a generation that is ready or retired, in one
-	// fenced write. It returns what was in force before.
-	Promote(ctx context.Context, view string, number int) (before Generation, err error)
+	// fenced write.
+	Promote(ctx context.Context, view string, number int) (Promotion, error)
 	// Drop removes a generation that is not in force, with its bucket.
 	Drop(ctx context.Context, view string, number int) error
-	// Announce publishes on the plain subjects in what two generations differ.
-	Announce(ctx context.Context, from, to Generation) (changed int, err error)
+	// Announce publishes on the plain subjects in what the two generations of a
+	// promotion differ, and what the old one changed after it.
+	Announce(ctx context.Context, p Promotion) (changed int, err error)
+	// Carry copies what a generation holds into another one's bucket: states
+	// too where both have the same version, else documents alone.
+	Carry(ctx context.Context, from, to Generation) (copied int, err error)
+}
+
+// Promotion is a move of the alias.
+type Promotion struct {
+	Before, After Generation
+	// Revision is how far Before was written when the alias moved.
+	Revision uint64
+	// Pause is how long the write took.
+	Pause time.Duration
 }

@@ -60,6 +60,20 @@ type board struct {
 	// where unknown or none. behind is when the lag was first seen.
 	waiting time.Time
 	behind  time.Time
+	// at is the last record folded, stored or not.
+	at eventlog.Seq
+}
+
+func (b *board) progress(at eventlog.Seq) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.at = at
+}
+
+func (b *board) folded() eventlog.Seq {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.at
 }
 
 func (b *board) set(f func(s *Status)) {

@@ -60,6 +60,9 @@ type Claim struct {
 	// Steal takes the lease from its holder at once, for short work such as a
 	// repair. The holder finds itself fenced, and waits.
 	Steal bool
+	// Patience bounds the wait for a lease in other hands, after which Acquire
+	// returns ErrBusy; 0: no bound. A lease whose holder died runs out within 5 s.
+	Patience time.Duration
 	// Standby, when not nil, is called once when another process holds the
 	// lease and Acquire begins to wait.
 	Standby func(holder string)

@@ -117,6 +117,9 @@ func (t *term) last(ctx context.Context) error {
 func (t *term) loop(ctx, commits context.Context, wg *sync.WaitGroup, readErr <-chan error) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	if t.at.seq >= t.target {
+		t.met()
+	}
 	for {
 		if t.due(t.p.config.Now()) <= 0 {
 			if err := t.launch(commits, wg); err != nil {
@@ -229,6 +232,7 @@ func (t *term) foldChunk(ctx context.Context) error {
 	}
 	t.cache.evict()
 	t.p.metrics.observe(t)
+	t.p.board.progress(t.at.seq)
 	if t.backlog == 0 && t.at.seq >= t.target {
 		t.met()
 	}

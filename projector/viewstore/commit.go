@@ -84,6 +84,10 @@ func (t *tenure) Commit(ctx context.Context, c *projector.Commit) error {
 	}
 	t.untold = told
 	t.attempts++
+	// An answer that is lost with its connection never comes: then the
+	// checkpoint says what happened, without waiting for a timeout.
+	ctx, stop := untilDisconnected(ctx, t.store.js.Conn())
+	defer stop()
 	if c.Bulk {
 		var rest []*nats.Msg
 		for _, batch := range batches {

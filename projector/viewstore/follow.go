@@ -138,11 +138,7 @@ func (f *follower) run(ctx context.Context, from Position) (moved bool, err erro
 			return false, nil
 		}
 	}
-	feed, err := f.reader.consume(ctx, StreamOf(bucket), from.Revision+1,
-		documentSubject(bucket, ">"), checkpointSubject(bucket))
-	if err != nil {
-		return false, err
-	}
+	feed := f.reader.feed(ctx, StreamOf(bucket), from.Revision, documentSubject(bucket, ">"), checkpointSubject(bucket))
 	defer feed.stop()
 	root := documentSubject(bucket, "")
 	gaps := gaps{stream: stream}
@@ -282,60 +278,6 @@ func (f *follower) change(m stored, root string) (Change, error) {
 	return c, nil
 }
 
-// heartbeat is how often the server says that a quiet consumer still exists. Two
-// that stay away, as after a restart of the server, make the consumer anew.
-const heartbeat = time.Second
-
-// feed is a consumer's messages in a channel.
-type feed struct {
-	messages chan stored
-	failed   chan error
-	stop     func()
-}
-
-// consume starts an ordered consumer, which makes itself anew after a lost
-// connection, at the message behind the last one delivered.
-func (r *Reader) consume(ctx context.Context, stream string, start uint64, filters ...string) (*feed, error) {
-	config := jetstream.OrderedConsumerConfig{
-		FilterSubjects: filters, DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
-		OptStartSeq: max(1, start), InactiveThreshold: consumerIdle, MaxResetAttempts: -1,
-	}
-	consumer, err := r.js.OrderedConsumer(ctx, stream, config)
-	if err != nil {
-		return nil, fmt.Errorf("make consumer on %s: %w", stream, err)
-	}
-	done, cancel := context.WithCancel(ctx)
-	f := &feed{messages: make(chan stored, 256), failed: make(chan error, 1)}
-	consuming, err := consumer.Consume(func(m jetstream.Msg) {
-		meta, err := m.Metadata()
-		if err != nil {
-			return
-		}
-		select {
-		case f.messages <- stored{m.Subject(), meta.Sequence.Stream, meta.Timestamp, m.Headers(), m.Data()}:
-		case <-done.Done():
-		}
-	}, jetstream.PullMaxMessages(scanBuffer), jetstream.PullHeartbeat(heartbeat), jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
-		// Everything else the consumer mends by itself.
-		if errors.Is(err, jetstream.ErrStreamNotFound) {
-			select {
-			case f.failed <- err:
-			default:
-			}
-		}
-	}))
-	if err != nil {
-		cancel()
-		return nil, fmt.Errorf("read %s: %w", stream, err)
-	}
-	f.stop = func() {
-		cancel()
-		consuming.Stop()
-		<-consuming.Closed()
-	}
-	return f, nil
-}
-
 // aliasWatch tells when a view's alias moves.
 type aliasWatch struct {
 	current Alias
@@ -352,10 +294,7 @@ func (r *Reader) watchAlias(ctx context.Context, view string) (*aliasWatch, erro
 	if err != nil {
 		return nil, err
 	}
-	f, err := r.consume(ctx, StreamOf(Control), current.revision+1, documentSubject(Control, aliasPrefix+view))
-	if err != nil {
-		return nil, err
-	}
+	f := r.feed(ctx, StreamOf(Control), current.revision, documentSubject(Control, aliasPrefix+view))
 	w := &aliasWatch{current: current, moves: make(chan Alias)}
 	inner, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})

@@ -9,10 +9,12 @@ import (
 	"hash/maphash"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
 
 	"rollcall/projector"
 )
@@ -134,14 +136,15 @@ func (s *Store) Stage(ctx context.Context, view, version string) (projector.Gene
 }
 
 // Promote implements projector.Registry.
-func (s *Store) Promote(ctx context.Context, view string, number int) (projector.Generation, error) {
+func (s *Store) Promote(ctx context.Context, view string, number int) (projector.Promotion, error) {
+	var p projector.Promotion
 	all, err := s.Generations(ctx, view)
 	if err != nil {
-		return projector.Generation{}, err
+		return p, err
 	}
 	alias, err := s.Alias(ctx, view)
 	if err != nil {
-		return projector.Generation{}, err
+		return p, err
 	}
 	var before, next *projector.Generation
 	for i := range all {
@@ -154,31 +157,37 @@ func (s *Store) Promote(ctx context.Context, view string, number int) (projector
 	}
 	switch {
 	case before == nil:
-		return projector.Generation{}, fmt.Errorf("%w: alias of %s was moved meanwhile", projector.ErrMoved, view)
+		return p, fmt.Errorf("%w: alias of %s was moved meanwhile", projector.ErrMoved, view)
 	case next == nil:
-		return *before, fmt.Errorf("%w: %s is not there, or in force already", projector.ErrNoGeneration, Bucket(view, number))
+		return p, fmt.Errorf("%w: %s is not there, or in force already", projector.ErrNoGeneration, Bucket(view, number))
 	case next.State != projector.StateReady && next.State != projector.StateRetired:
-		return *before, fmt.Errorf("%w: %s is %s, not ready", projector.ErrNoGeneration, next.Bucket, next.State)
+		return p, fmt.Errorf("%w: %s is %s, not ready", projector.ErrNoGeneration, next.Bucket, next.State)
 	}
+	if _, p.Revision, err = s.checkpoint(ctx, alias.Bucket); err != nil {
+		return p, err
+	}
+	began := time.Now()
 	moved := Alias{Bucket: next.Bucket, Generation: next.Number, Version: next.Version, Epoch: alias.Epoch + 1}
 	if _, err := s.put(ctx, documentSubject(Control, aliasPrefix+view), moved, alias.revision); err != nil {
 		if isConflict(err) {
-			return *before, fmt.Errorf("%w: alias of %s is at another epoch than %d", projector.ErrMoved, view, alias.Epoch)
+			return p, fmt.Errorf("%w: alias of %s is at another epoch than %d", projector.ErrMoved, view, alias.Epoch)
 		}
 		// The write may have happened.
 		now, rerr := s.Alias(ctx, view)
 		if rerr != nil || now.Epoch != moved.Epoch || now.Bucket != moved.Bucket {
-			return *before, fmt.Errorf("move alias of %s: %w", view, err)
+			return p, fmt.Errorf("move alias of %s: %w", view, err)
 		}
 	}
+	p.Pause = time.Since(began)
 	old := *before
 	old.State, next.State = projector.StateRetired, projector.StateLive
-	_, err1 := s.Save(ctx, old)
-	_, err2 := s.Save(ctx, *next)
+	var err1, err2 error
+	p.Before, err1 = s.Save(ctx, old)
+	p.After, err2 = s.Save(ctx, *next)
 	if err := errors.Join(err1, err2); err != nil && !errors.Is(err, projector.ErrMoved) {
 		s.config.Logger.Warn().Err(err).Str("view", view).Msg("alias moved; the entries of its generations follow later")
 	}
-	return *before, nil
+	return p, nil
 }
 
 // Drop implements projector.Registry.
@@ -218,7 +227,8 @@ func (s *Store) Drop(ctx context.Context, view string, number int) error {
 }
 
 // Announce implements projector.Registry. It holds a hash a key in memory.
-func (s *Store) Announce(ctx context.Context, from, to projector.Generation) (int, error) {
+func (s *Store) Announce(ctx context.Context, p projector.Promotion) (int, error) {
+	from, to := p.Before, p.After
 	seed := maphash.MakeSeed()
 	old := make(map[string]uint64)
 	for e, err := range s.AllFrom(ctx, Alias{Bucket: from.Bucket, Generation: from.Number}, "") {
@@ -226,6 +236,9 @@ func (s *Store) Announce(ctx context.Context, from, to projector.Generation) (in
 			return 0, err
 		}
 		old[e.Key] = maphash.Bytes(seed, e.Value)
+		if e.Revision > p.Revision {
+			old[e.Key]++ // changed since the alias moved, and told to nobody
+		}
 	}
 	cp, err := s.Checkpoint(ctx, to.Bucket)
 	if err != nil {
@@ -262,4 +275,48 @@ func (s *Store) Announce(ctx context.Context, from, to projector.Generation) (in
 		}
 	}
 	return changed, nil
+}
+
+// Carry implements projector.Registry.
+func (s *Store) Carry(ctx context.Context, from, to projector.Generation) (int, error) {
+	filters := map[string]string{documentSubject(from.Bucket, ""): documentSubject(to.Bucket, "")}
+	if from.Version == to.Version {
+		filters[stateRoot(from.Bucket)+"e."] = stateRoot(to.Bucket) + "e."
+	}
+	copied := 0
+	var batch []*nats.Msg
+	bytes := 0
+	flush := func() error {
+		if len(batch) == 0 {
+			return nil
+		}
+		c, cancel := context.WithTimeout(ctx, s.config.Timeout)
+		defer cancel()
+		if _, err := publish(c, s.js.Conn(), nuid.Next(), batch); err != nil {
+			return asCommitError(err, to.Bucket)
+		}
+		batch, bytes = nil, 0
+		return nil
+	}
+	for old, fresh := range filters {
+		for m, err := range s.scan(ctx, StreamOf(from.Bucket), []string{old + ">"}, scanOptions{}) {
+			if err != nil {
+				return copied, fmt.Errorf("carry %s: %w", from.Bucket, err)
+			}
+			if deleted(m.header) {
+				continue
+			}
+			if len(batch) == batchMessages || bytes+len(m.data) > batchBytes {
+				if err := flush(); err != nil {
+					return copied, err
+				}
+			}
+			m2 := nats.NewMsg(fresh + strings.TrimPrefix(m.subject, old))
+			m2.Data = m.data
+			batch = append(batch, m2)
+			bytes += len(m.data)
+			copied++
+		}
+	}
+	return copied, flush()
 }

@@ -44,6 +44,7 @@ func (s *Store) takeLease(ctx context.Context, bucket string, c projector.Claim)
 	var seen uint64
 	var since time.Time
 	told := false
+	began := time.Now()
 	for {
 		record, revision, err := l.read(ctx)
 		if err != nil {
@@ -68,6 +69,9 @@ func (s *Store) takeLease(ctx context.Context, bucket string, c projector.Claim)
 		if !told && c.Standby != nil {
 			c.Standby(record.Holder)
 			told = true
+		}
+		if c.Patience > 0 && now.Sub(began) > c.Patience {
+			return nil, fmt.Errorf("%w: %s holds the lease of %s", projector.ErrBusy, record.Holder, bucket)
 		}
 		if err := wait(ctx, standbyPoll); err != nil {
 			return nil, err

@@ -104,6 +104,15 @@ func (s *Store) Acquire(ctx context.Context, c projector.Claim) (*projector.Open
 		}
 		generation, bucket = alias.Generation, alias.Bucket
 	}
+	// A generation that was dropped must not come back because somebody still
+	// wants to follow it; what is in force must be there.
+	if alias, err := s.Alias(ctx, c.View); err != nil {
+		return nil, err
+	} else if alias.Bucket != bucket {
+		if _, err := s.js.Stream(ctx, StreamOf(bucket)); errors.Is(err, jetstream.ErrStreamNotFound) {
+			return nil, fmt.Errorf("%w: stream %s is gone", projector.ErrNoGeneration, StreamOf(bucket))
+		}
+	}
 	stream, err := s.ensure(ctx, s.bucketConfig(bucket, stateRoot(bucket)+">"))
 	if err != nil {
 		return nil, err

@@ -1,0 +1,386 @@
+package projector
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/time/rate"
+
+	"rollcall/eventlog"
+)
+
+// ErrAborted: the generation was dropped while it was being made.
+var ErrAborted = errors.New("rebuild was aborted")
+
+// RebuildConfig says what to rebuild. The zero value of all but the first three
+// fields is a default.
+type RebuildConfig struct {
+	Projection Projection
+	Source     Source
+	Registry   Registry
+
+	Logger zerolog.Logger
+	// CacheBytes bounds the entities held in memory: 256 MiB. What fits is
+	// written about once.
+	CacheBytes int64
+	// MaxPerSecond caps the records read in a second, so that a rebuild leaves
+	// room for live traffic; 0: no cap.
+	MaxPerSecond int
+	// Hold leaves the promotion to somebody else, and waits for it.
+	Hold bool
+	// Carry allows a log that does not begin at its first record: what the
+	// generation in force holds is copied first.
+	Carry bool
+	// Progress, where set, is called every 250 ms and at each change of state,
+	// by one goroutine.
+	Progress func(Progress)
+	// Now is the clock of progress; nil: time.Now.
+	Now func() time.Time
+}
+
+// Progress is how far a rebuild is.
+type Progress struct {
+	Generation Generation   `json:"generation"`
+	State      State        `json:"state"`
+	Sequence   eventlog.Seq `json:"sequence"`
+	Head       eventlog.Seq `json:"headSequence"`
+	// Share is in [0, 1] of the records that the log has now; PerSecond the
+	// rate over the last 5 s.
+	Share     float64 `json:"share"`
+	PerSecond float64 `json:"perSecond"`
+	// ETASeconds is how long the rest takes at that rate; negative: unknown.
+	ETASeconds     float64 `json:"etaSeconds"`
+	ElapsedSeconds float64 `json:"elapsedSeconds"`
+}
+
+// Rebuilt is a finished rebuild.
+type Rebuilt struct {
+	Promotion
+	// Records is how many were folded, Changed how many keys the plain
+	// subjects were told of, Carried how many values were copied.
+	Records uint64
+	Changed int
+	Carried int
+	Elapsed time.Duration
+}
+
+const (
+	defaultRebuildCache = 256 << 20
+	progressInterval    = 250 * time.Millisecond
+	// rebuildPatience is longer than a dead rebuild's lease.
+	rebuildPatience = 5 * time.Second
+)
+
+// rebuild is one run of Rebuild.
+type rebuild struct {
+	RebuildConfig
+	engine  *engine
+	g       Generation
+	began   time.Time
+	samples []sample
+}
+
+type sample struct {
+	at  time.Time
+	seq eventlog.Seq
+}
+
+// Rebuild replays the log into a new generation beside the one in force, which
+// goes on serving and following, and moves the alias when the lag is nil. A
+// rebuild that was killed is resumed by calling Rebuild again; one that is under
+// way elsewhere makes it return ErrBusy. When ctx ends, what was done stays, and
+// can be resumed. Once the generation is in force Rebuild stops following it,
+// and the view's projectors take it over.
+func Rebuild(ctx context.Context, c RebuildConfig) (Rebuilt, error) {
+	r := &rebuild{RebuildConfig: c}
+	if r.Now == nil {
+		r.Now = time.Now
+	}
+	r.began = r.Now()
+	config := Config{Projection: c.Projection, Source: c.Source, Store: c.Registry, Logger: c.Logger, CacheBytes: c.CacheBytes, Now: r.Now}
+	orDefault(&config.CacheBytes, defaultRebuildCache)
+	p, err := New(config)
+	if err != nil {
+		return Rebuilt{}, err
+	}
+	r.engine = p.current
+	r.engine.bulk = true
+	if c.MaxPerSecond > 0 {
+		r.engine.limiter = rate.NewLimiter(rate.Limit(c.MaxPerSecond), max(1, c.MaxPerSecond/10))
+	}
+	out, err := r.run(ctx)
+	if err != nil {
+		return out, fmt.Errorf("rebuild view %s: %w", c.Projection.Name(), err)
+	}
+	return out, nil
+}
+
+func (r *rebuild) run(ctx context.Context) (out Rebuilt, err error) {
+	if out.Carried, err = r.stage(ctx); err != nil {
+		return out, err
+	}
+	if r.g, err = r.save(ctx, StateCatchingUp); err != nil {
+		return out, err
+	}
+	inner, stop := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() {
+		done <- r.engine.run(inner, Claim{Generation: r.g.Number, Patience: rebuildPatience})
+	}()
+	finish := func() error {
+		stop()
+		return <-done
+	}
+	defer stop()
+	if err := r.follow(ctx, done, finish); err != nil {
+		return out, err
+	}
+	if r.g, err = r.save(ctx, StateReady); err != nil {
+		return out, errors.Join(err, finish())
+	}
+	r.tell()
+	if r.Hold {
+		if err := r.follow(ctx, done, finish); err != nil {
+			return out, err
+		}
+		out.After = r.g
+	} else {
+		if out.Promotion, err = r.Registry.Promote(ctx, r.g.View, r.g.Number); err != nil {
+			return out, errors.Join(err, finish())
+		}
+		r.g = out.After
+		if out.Changed, err = r.Registry.Announce(ctx, out.Promotion); err != nil {
+			r.Logger.Warn().Err(err).Msg("plain subjects were not told of all changes")
+		}
+	}
+	out.Records = uint64(r.engine.board.snapshot(r.Now()).Sequence)
+	if err := finish(); err != nil {
+		r.Logger.Warn().Err(err).Msg("rebuilt generation was not handed over in order")
+	}
+	r.tell()
+	out.Elapsed = r.Now().Sub(r.began)
+	return out, nil
+}
+
+// stage finds the generation to resume, or makes one.
+func (r *rebuild) stage(ctx context.Context) (carried int, err error) {
+	view, version := r.Projection.Name(), r.Projection.Version()
+	all, err := r.Registry.Ensure(ctx, view, version)
+	if err != nil {
+		return 0, err
+	}
+	var live Generation
+	for _, g := range all {
+		switch g.State {
+		case StateLive:
+			live = g
+		case StateStaging, StateCatchingUp, StateReady:
+			if g.Version != version {
+				return 0, fmt.Errorf("%w: %s is %s, made by version %s; run `rollcall abort %s` first", ErrBusy, g.Bucket, g.State, g.Version, view)
+			}
+			r.g = g
+		}
+	}
+	if r.g.Number == 0 {
+		if r.g, err = r.Registry.Stage(ctx, view, version); err != nil {
+			return 0, err
+		}
+	}
+	head, err := r.Source.Head(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("read head of log: %w", err)
+	}
+	if head.First <= 1 || r.g.State != StateStaging {
+		return 0, nil
+	}
+	if !r.Carry {
+		return 0, fmt.Errorf("%w: it begins at record %d, so a new generation would lack what came before; add --carry to copy that from %s, or run `rollcall abort %s`",
+			eventlog.ErrTrimmed, head.First, live.Bucket, view)
+	}
+	return r.carry(ctx, live, head)
+}
+
+// carry copies what the trimmed log can't tell any more, and sets the
+// checkpoint to the record before the log's first.
+func (r *rebuild) carry(ctx context.Context, live Generation, head eventlog.Head) (int, error) {
+	copied, err := r.Registry.Carry(ctx, live, r.g)
+	if err != nil {
+		return copied, err
+	}
+	opened, err := r.Registry.Acquire(ctx, Claim{View: r.g.View, Version: r.g.Version, Generation: r.g.Number, Patience: rebuildPatience})
+	if err != nil {
+		return copied, err
+	}
+	cp := opened.Checkpoint
+	cp.Incarnation, cp.Sequence, cp.Commit = head.Incarnation, head.First-1, fmt.Sprintf("%d-carry", cp.Epoch)
+	err = opened.Commit(ctx, &Commit{Checkpoint: cp})
+	if err == nil {
+		r.g.Sealed = head.First - 1
+	}
+	return copied, errors.Join(err, opened.Release(ctx))
+}
+
+func (r *rebuild) save(ctx context.Context, s State) (Generation, error) {
+	g := r.g
+	g.State = s
+	g, err := r.Registry.Save(ctx, g)
+	if errors.Is(err, ErrMoved) {
+		return g, fmt.Errorf("%w: %w", ErrAborted, err)
+	}
+	return g, err
+}
+
+// follow waits until the engine has met the end of the log or, once the
+// generation is ready, until it was promoted.
+func (r *rebuild) follow(ctx context.Context, done <-chan error, finish func() error) error {
+	tick := time.NewTicker(progressInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), finish())
+		case err := <-done:
+			if err == nil {
+				err = ctx.Err()
+			}
+			return cmp.Or(err, ErrAborted)
+		case <-tick.C:
+		}
+		r.tell()
+		if r.g.State == StateCatchingUp {
+			if s := r.engine.board.snapshot(r.Now()); s.State == StateLive && s.Lag == 0 {
+				return nil
+			}
+		}
+		state, err := r.look(ctx)
+		switch {
+		case err != nil:
+			r.Logger.Warn().Err(err).Msg("generations can't be read; trying again")
+		case state == StateFailed:
+			return errors.Join(ErrAborted, finish())
+		case state == StateLive:
+			return nil
+		}
+	}
+}
+
+// look asks the registry what has become of the generation.
+func (r *rebuild) look(ctx context.Context) (State, error) {
+	all, err := r.Registry.Ensure(ctx, r.g.View, r.g.Version)
+	if err != nil {
+		return "", err
+	}
+	at := slices.IndexFunc(all, func(g Generation) bool { return g.Number == r.g.Number })
+	if at < 0 {
+		return StateFailed, nil
+	}
+	return all[at].State, nil
+}
+
+// rateWindow is over how long the rate is measured.
+const rateWindow = 5 * time.Second
+
+func (r *rebuild) tell() {
+	if r.Progress == nil {
+		return
+	}
+	now := r.Now()
+	s := r.engine.board.snapshot(now)
+	folded := max(s.Sequence, r.engine.board.folded())
+	r.samples = append(r.samples, sample{now, folded})
+	for len(r.samples) > 2 && now.Sub(r.samples[0].at) > rateWindow {
+		r.samples = r.samples[1:]
+	}
+	p := Progress{
+		Generation: r.g, State: r.g.State, Sequence: folded, Head: s.HeadSequence,
+		ETASeconds: -1, ElapsedSeconds: now.Sub(r.began).Seconds(),
+	}
+	if first := r.samples[0]; now.After(first.at) {
+		p.PerSecond = float64(folded-first.seq) / now.Sub(first.at).Seconds()
+	}
+	if s.HeadSequence > 0 {
+		p.Share = min(1, float64(folded)/float64(s.HeadSequence))
+	}
+	switch {
+	case r.g.State != StateCatchingUp:
+		p.ETASeconds = 0
+	case p.PerSecond > 0:
+		p.ETASeconds = float64(s.HeadSequence-min(folded, s.HeadSequence)) / p.PerSecond
+	}
+	r.Progress(p)
+}
+
+// pick returns the view's generation that has one of the states and was
+// changed last.
+func pick(ctx context.Context, registry Registry, view, version string, states ...State) (Generation, error) {
+	all, err := registry.Ensure(ctx, view, version)
+	if err != nil {
+		return Generation{}, err
+	}
+	all = slices.DeleteFunc(all, func(g Generation) bool { return !slices.Contains(states, g.State) })
+	if len(all) == 0 {
+		return Generation{}, fmt.Errorf("%w: no generation of %s is %v; see `rollcall status`", ErrNoGeneration, view, states)
+	}
+	return slices.MaxFunc(all, func(a, b Generation) int { return a.ChangedAt.Compare(b.ChangedAt) }), nil
+}
+
+// Promote puts the view's ready generation in force, and tells the plain
+// subjects of the difference. version is the fold's, for a view without any.
+func Promote(ctx context.Context, registry Registry, view, version string) (Rebuilt, error) {
+	return move(ctx, registry, view, version, StateReady)
+}
+
+// Rollback puts the generation in force again that was retired last.
+func Rollback(ctx context.Context, registry Registry, view, version string) (Rebuilt, error) {
+	return move(ctx, registry, view, version, StateRetired)
+}
+
+func move(ctx context.Context, registry Registry, view, version string, from State) (out Rebuilt, err error) {
+	g, err := pick(ctx, registry, view, version, from)
+	if err != nil {
+		return out, err
+	}
+	if out.Promotion, err = registry.Promote(ctx, view, g.Number); err != nil {
+		return out, err
+	}
+	out.Changed, err = registry.Announce(ctx, out.Promotion)
+	return out, err
+}
+
+// Drop removes every generation of the view that was in force before, or has
+// failed, and returns them.
+func Drop(ctx context.Context, registry Registry, view, version string) ([]Generation, error) {
+	return remove(ctx, registry, view, version, StateRetired, StateFailed)
+}
+
+// Abort removes the generation that a rebuild is making, or has made ready. A
+// rebuild that is under way ends with ErrAborted.
+func Abort(ctx context.Context, registry Registry, view, version string) ([]Generation, error) {
+	return remove(ctx, registry, view, version, StateStaging, StateCatchingUp, StateReady)
+}
+
+func remove(ctx context.Context, registry Registry, view, version string, states ...State) ([]Generation, error) {
+	all, err := registry.Ensure(ctx, view, version)
+	if err != nil {
+		return nil, err
+	}
+	var gone []Generation
+	for _, g := range all {
+		if !slices.Contains(states, g.State) {
+			continue
+		}
+		if err := registry.Drop(ctx, view, g.Number); err != nil {
+			return gone, err
+		}
+		gone = append(gone, g)
+	}
+	if len(gone) == 0 {
+		return nil, fmt.Errorf("%w: no generation of %s is %v; see `rollcall status`", ErrNoGeneration, view, states)
+	}
+	return gone, nil
+}

@@ -1,0 +1,243 @@
+package viewstore_test
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"rollcall/eventlog"
+	"rollcall/eventlog/eventlogtest"
+	"rollcall/eventlog/natslog"
+	"rollcall/projections"
+	"rollcall/projector"
+	"rollcall/projector/viewstore"
+	"testing"
+)
+
+// sessionsFold is the fold that these tests rebuild.
+func sessionsFold() eventlog.Fold { return projections.All()[0] }
+
+// deployment is a server with a log, a live projector and a store.
+type deployment struct {
+	node  *eventlogtest.Node
+	log   *natslog.Log
+	store *viewstore.Store
+	fold  eventlog.Fold
+	live  *projector.Projector
+	stop  func() error
+}
+
+func deploy(t *testing.T, all []eventlog.Record) *deployment {
+	t.Helper()
+	d := &deployment{node: eventlogtest.Server(t), fold: sessionsFold()}
+	d.log = fill(t, d.node.JetStream(t), all)
+	d.store = open(t, d.node.JetStream(t), viewstore.Config{Holder: "serve"})
+	d.live, d.stop = run(t, projector.Config{Projection: d.fold, Source: d.log, Store: d.store})
+	t.Cleanup(func() { _ = d.stop() })
+	reached(t, d.store, d.fold.Name(), eventlog.Seq(len(all)))
+	return d
+}
+
+func (d *deployment) rebuild(t *testing.T, ctx context.Context, change func(*projector.RebuildConfig)) (projector.Rebuilt, error) {
+	t.Helper()
+	c := projector.RebuildConfig{
+		Projection: d.fold, Source: d.log,
+		Registry: open(t, d.node.JetStream(t), viewstore.Config{Holder: "rebuild"}),
+	}
+	if change != nil {
+		change(&c)
+	}
+	return projector.Rebuild(ctx, c)
+}
+
+func (d *deployment) append(t *testing.T, all []eventlog.Record) eventlog.Seq {
+	t.Helper()
+	var last eventlog.Seq
+	for i := range all {
+		a, err := d.log.Append(testContext(t), &all[i])
+		if err != nil {
+			t.Fatalf("Append() = %v", err)
+		}
+		last = max(last, a.Seq)
+	}
+	return last
+}
+
+// states are a view's generations as number:state.
+func (d *deployment) states(t *testing.T) map[int]projector.State {
+	t.Helper()
+	all, err := d.store.Generations(testContext(t), d.fold.Name())
+	if err != nil {
+		t.Fatalf("Generations() = %v", err)
+	}
+	out := map[int]projector.State{}
+	for _, g := range all {
+		out[g.Number] = g.State
+	}
+	return out
+}
+
+func (d *deployment) wantStates(t *testing.T, want map[int]projector.State) {
+	t.Helper()
+	if got := d.states(t); !maps.Equal(got, want) {
+		t.Errorf("generations = %v; want %v", got, want)
+	}
+}
+
+// A rebuild under live traffic, the roll-back, and the drop, with a reader that
+// follows all the time.
+func TestRebuildUnderTraffic(t *testing.T) {
+	all := records(3, 400)
+	cut := len(all) - 300
+	d := deploy(t, all[:cut])
+	done := make(chan eventlog.Seq, 1)
+	go func() { done <- d.append(t, all[cut:]) }()
+	var seen []projector.State
+	out, err := d.rebuild(t, testContext(t), func(c *projector.RebuildConfig) {
+		c.Progress = func(p projector.Progress) {
+			if n := len(seen); n == 0 || seen[n-1] != p.State {
+				seen = append(seen, p.State)
+			}
+		}
+	})
+	if err != nil {
+		t.Fatalf("Rebuild() = %v", err)
+	}
+	t.Logf("pause %v, %d records, %d keys announced, states %v", out.Pause, out.Records, out.Changed, seen)
+	last := <-done
+	reached(t, d.store, d.fold.Name(), last)
+	want := plain(d.fold, all)
+	wantView(t, d.store, d.fold.Name(), want)
+	d.wantStates(t, map[int]projector.State{1: projector.StateRetired, 2: projector.StateLive})
+
+	// The one before is still followed, so a roll-back loses nothing.
+	more := records(4, 20)
+	last = d.append(t, more)
+	reached(t, d.store, d.fold.Name(), last)
+	if _, err := projector.Rollback(testContext(t), d.store, d.fold.Name(), d.fold.Version()); err != nil {
+		t.Fatalf("Rollback() = %v", err)
+	}
+	reached(t, d.store, d.fold.Name(), last)
+	wantView(t, d.store, d.fold.Name(), plain(d.fold, append(all, more...)))
+	d.wantStates(t, map[int]projector.State{1: projector.StateLive, 2: projector.StateRetired})
+	if gone, err := projector.Drop(testContext(t), d.store, d.fold.Name(), d.fold.Version()); err != nil || len(gone) != 1 || gone[0].Number != 2 {
+		t.Errorf("Drop() = %v, %v; want generation 2", gone, err)
+	}
+	d.wantStates(t, map[int]projector.State{1: projector.StateLive})
+	if _, err := projector.Rollback(testContext(t), d.store, d.fold.Name(), d.fold.Version()); !errors.Is(err, projector.ErrNoGeneration) {
+		t.Errorf("Rollback() without another generation = %v; want ErrNoGeneration", err)
+	}
+}
+
+// A rebuild that ends in the middle is resumed, wherever that was; a second one
+// beside it is refused.
+func TestRebuildResumes(t *testing.T) {
+	all := records(5, 600)
+	d := deploy(t, all)
+	for i := range 4 {
+		ctx, cancel := context.WithCancel(testContext(t))
+		_, err := d.rebuild(t, ctx, func(c *projector.RebuildConfig) {
+			c.MaxPerSecond = len(all) / 2
+			c.CacheBytes = 64 << 10
+			c.Progress = func(p projector.Progress) {
+				if p.Sequence > eventlog.Seq(len(all)*i/6) {
+					if i == 2 {
+						_, err := d.rebuild(t, ctx, nil)
+						if !errors.Is(err, projector.ErrBusy) {
+							t.Errorf("second Rebuild() = %v; want ErrBusy", err)
+						}
+					}
+					cancel()
+				}
+			}
+		})
+		cancel()
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("Rebuild() = %v; want context.Canceled", err)
+		}
+	}
+	if got := d.states(t)[2]; got != projector.StateCatchingUp {
+		t.Errorf("generation 2 is %s; want catching-up", got)
+	}
+	out, err := d.rebuild(t, testContext(t), nil)
+	if err != nil || out.After.Number != 2 {
+		t.Fatalf("Rebuild() = %+v, %v; want generation 2 in force", out, err)
+	}
+	wantView(t, d.store, d.fold.Name(), plain(d.fold, all))
+}
+
+func TestRebuildHoldAndPromote(t *testing.T) {
+	all := records(6, 50)
+	d := deploy(t, all)
+	ready := make(chan struct{})
+	done := make(chan error, 1)
+	go func() {
+		told := false
+		_, err := d.rebuild(t, testContext(t), func(c *projector.RebuildConfig) {
+			c.Hold = true
+			c.Progress = func(p projector.Progress) {
+				if p.State == projector.StateReady && !told {
+					told = true
+					close(ready)
+				}
+			}
+		})
+		done <- err
+	}()
+	<-ready
+	d.wantStates(t, map[int]projector.State{1: projector.StateLive, 2: projector.StateReady})
+	if _, err := projector.Promote(testContext(t), d.store, d.fold.Name(), d.fold.Version()); err != nil {
+		t.Errorf("Promote() = %v", err)
+	}
+	if err := <-done; err != nil {
+		t.Errorf("Rebuild() = %v; want nil after the promotion", err)
+	}
+	d.wantStates(t, map[int]projector.State{1: projector.StateRetired, 2: projector.StateLive})
+	last := d.append(t, records(7, 5))
+	reached(t, d.store, d.fold.Name(), last)
+}
+
+func TestRebuildAbort(t *testing.T) {
+	d := deploy(t, records(8, 100))
+	_, err := d.rebuild(t, testContext(t), func(c *projector.RebuildConfig) {
+		c.MaxPerSecond = 300
+		aborted := false
+		c.Progress = func(p projector.Progress) {
+			if p.State == projector.StateCatchingUp && !aborted {
+				aborted = true
+				if _, err := projector.Abort(testContext(t), d.store, d.fold.Name(), d.fold.Version()); err != nil {
+					t.Errorf("Abort() = %v", err)
+				}
+			}
+		}
+	})
+	if !errors.Is(err, projector.ErrAborted) {
+		t.Errorf("Rebuild() = %v; want ErrAborted", err)
+	}
+	d.wantStates(t, map[int]projector.State{1: projector.StateLive})
+}
+
+// A log that lost its beginning is not enough for a new generation.
+func TestRebuildOfATrimmedLog(t *testing.T) {
+	all := records(9, 80)
+	d := deploy(t, all)
+	stream, err := d.node.JetStream(t).Stream(testContext(t), eventlog.Stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := stream.CachedInfo().Config
+	config.MaxMsgs = int64(len(all) - len(all)/2 + 1)
+	if _, err := d.node.JetStream(t).UpdateStream(testContext(t), config); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.rebuild(t, testContext(t), nil); !errors.Is(err, eventlog.ErrTrimmed) {
+		t.Fatalf("Rebuild() = %v; want ErrTrimmed", err)
+	}
+	out, err := d.rebuild(t, testContext(t), func(c *projector.RebuildConfig) { c.Carry = true })
+	if err != nil {
+		t.Fatalf("Rebuild(Carry) = %v", err)
+	}
+	if out.Carried == 0 || out.After.Sealed != eventlog.Seq(len(all)/2-1) {
+		t.Errorf("Rebuild(Carry) = %d values, sealed to %d; want some, to %d", out.Carried, out.After.Sealed, len(all)/2-1)
+	}
+	wantView(t, d.store, d.fold.Name(), plain(d.fold, all))
+}
