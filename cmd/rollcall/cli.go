@@ -17,6 +17,9 @@ type cli struct {
 	Views  viewsCmd  `cmd:"" help:"List, read and follow the views." group:"Look at it"`
 	Status statusCmd `cmd:"" help:"How far the log and the views are." group:"Look at it"`
 
+	Top    topCmd    `cmd:"" help:"Watch what comes in and how far the views are." group:"Look at it"`
+	Report reportCmd `cmd:"" help:"Attendance, recordings, usage, live sessions." group:"Look at it"`
+
 	Rebuild  rebuildCmd  `cmd:"" help:"Replay the log into a new generation of a view." group:"Mend it"`
 	Promote  promoteCmd  `cmd:"" help:"Put a generation that is ready in force." group:"Mend it"`
 	Rollback rollbackCmd `cmd:"" help:"Return to the generation before." group:"Mend it"`

@@ -18,6 +18,7 @@ type eventsCmd struct {
 	List   eventsListCmd   `cmd:"" default:"withargs" help:"List the records of the log (the default)."`
 	Export eventsExportCmd `cmd:"" help:"Write the log to a file: NDJSON, one record a line."`
 	Import eventsImportCmd `cmd:"" help:"Put an export into an empty log, as it is."`
+	Verify eventsVerifyCmd `cmd:"" help:"Check the signatures of the records once more."`
 }
 
 type eventsListCmd struct {

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"rollcall/eventlog"
+	"rollcall/eventlog/natslog"
 )
 
 // The exit codes: part of what scripts rely on.
@@ -53,6 +54,11 @@ func exitCode(err error) int {
 	}
 	if coded := (*codedError)(nil); errors.As(err, &coded) {
 		return coded.code
+	}
+	for _, unsuitable := range []error{natslog.ErrServer, natslog.ErrSettings} {
+		if errors.Is(err, unsuitable) {
+			return exitFailed // it was reached, and will not do
+		}
 	}
 	for _, lost := range []error{nats.ErrNoServers, nats.ErrConnectionClosed, nats.ErrTimeout, nats.ErrNoResponders,
 		nats.ErrAuthorization, context.DeadlineExceeded, eventlog.ErrUnavailable} {

@@ -139,14 +139,20 @@ func plainNATS(t *testing.T, dir, port string) (url string, p *process) {
 	}
 	ports := t.TempDir()
 	p = start(t, "nats-server", "nats-server", "-js", "-sd", dir, "-a", "127.0.0.1", "-p", port, "--ports_file_dir", ports)
+	return "nats://" + portOf(t, p, filepath.Join(ports, "*.ports")), p
+}
+
+// portOf waits for a nats-server's ports file and returns its client address.
+func portOf(t *testing.T, p *process, pattern string) string {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for {
-		if files, _ := filepath.Glob(filepath.Join(ports, "*.ports")); len(files) == 1 {
+		if files, _ := filepath.Glob(pattern); len(files) == 1 {
 			if b, err := os.ReadFile(files[0]); err == nil {
 				if _, rest, ok := strings.Cut(string(b), `"nats://`); ok {
 					address, _, _ := strings.Cut(rest, `"`)
-					return "nats://" + address, p
+					return address
 				}
 			}
 		}
@@ -156,7 +162,7 @@ func plainNATS(t *testing.T, dir, port string) (url string, p *process) {
 	}
 }
 
-// allViews is every view of a server, as one text.
+// viewTexts is every view of a server, as one text.
 func viewTexts(t *testing.T, url string) map[string]string {
 	t.Helper()
 	cliCommand(t, "status", "--wait", "120s", "--nats-url", url)

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"rollcall/eventlog"
+	"rollcall/eventlog/natslog"
+	"rollcall/ingest"
+)
+
+// eventsVerifyCmd is `rollcall events verify`.
+type eventsVerifyCmd struct {
+	whichLog
+	outputFlag
+	Key    []string `help:"Key to check against: a file (PEM, the provider's key document, or Standard Webhooks secrets) or an https URL; repeatable." required:"" placeholder:"FILE_OR_URL"`
+	After  uint64   `help:"Only records behind this sequence." placeholder:"N"`
+	To     uint64   `help:"Only records up to this sequence; 0 is the last." placeholder:"N"`
+	Source string   `help:"Only records of this source." placeholder:"NAME"`
+}
+
+// Help is the command's example.
+func (eventsVerifyCmd) Help() string {
+	return `Checks the signature of every record against its body once more. Exit code 5 where one does not fit, or was verified
+with a key that was not given. Records of a source without signatures are counted as unsigned.
+
+Example:
+  rollcall events verify --key public.pem --after 1000`
+}
+
+// audit is the result, as JSON has it.
+type audit struct {
+	Checked  int            `json:"checked"`
+	Verified int            `json:"verified"`
+	Unsigned int            `json:"unsigned"`
+	OtherKey int            `json:"otherKey"`
+	Forged   int            `json:"forged"`
+	Bad      []eventlog.Seq `json:"sequences"`
+}
+
+// maxListed bounds the sequences that are listed one by one.
+const maxListed = 1000
+
+// Run checks the range.
+func (c *eventsVerifyCmd) Run(a *app) (err error) {
+	var documents [][]byte
+	for _, key := range c.Key {
+		d, err := keyDocument(key)
+		if err != nil {
+			return err
+		}
+		documents = append(documents, d)
+	}
+	auditor, err := ingest.NewAuditor(documents...)
+	if err != nil {
+		return usagef("read --key: %w", err)
+	}
+	js, _, closeAll, err := c.open(a, whichLog{NATSURL: nats.DefaultURL})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeAll()) }()
+	log, err := natslog.Attach(a.ctx, js)
+	if err != nil {
+		return logError(err)
+	}
+	defer log.Close()
+	found := audit{Bad: []eventlog.Seq{}}
+	for r, err := range log.Read(a.ctx, eventlog.ReadOptions{After: eventlog.Seq(c.After), UpTo: eventlog.Seq(c.To)}) {
+		if err != nil {
+			return fmt.Errorf("read log: %w", err)
+		}
+		if c.Source == "" || r.Source == c.Source {
+			found.add(r.Seq, auditor.Check(&r))
+		}
+	}
+	return c.show(a, found)
+}
+
+func (f *audit) add(seq eventlog.Seq, err error) {
+	f.Checked++
+	switch {
+	case err == nil:
+		f.Verified++
+		return
+	case errors.Is(err, ingest.ErrUnsigned):
+		f.Unsigned++
+		return
+	case errors.Is(err, ingest.ErrOtherKey):
+		f.OtherKey++
+	default:
+		f.Forged++
+	}
+	if len(f.Bad) < maxListed {
+		f.Bad = append(f.Bad, seq)
+	}
+}
+
+func (c *eventsVerifyCmd) show(a *app, f audit) error {
+	var err error
+	if c.Output == "json" {
+		err = printJSON(a.stdout, f)
+	} else {
+		g := &grid{columns: []string{"checked", "verified", "unsigned", "otherKey", "forged"}}
+		g.add(f.Checked, f.Verified, f.Unsigned, f.OtherKey, f.Forged)
+		err = c.print(a.stdout, g)
+	}
+	if err != nil || len(f.Bad) == 0 {
+		return err
+	}
+	shown := f.Bad[:min(len(f.Bad), 10)]
+	return differencef("%d of %d records do not verify, the first at sequences %s; `rollcall events --after %d --limit 1 -o json` shows one",
+		f.OtherKey+f.Forged, f.Checked, strings.Trim(fmt.Sprint(shown), "[]"), shown[0]-1)
+}
+
+// keyDocument reads a key from a file or an https address.
+func keyDocument(key string) ([]byte, error) {
+	if !strings.Contains(key, "://") {
+		return readSmallFile("--key", key)
+	}
+	if !strings.HasPrefix(key, "https://") {
+		return nil, usagef("--key %s: want https", redactURL(key))
+	}
+	client := &http.Client{Timeout: 10 * time.Second}
+	resp, err := client.Get(key)
+	if err != nil {
+		return nil, fmt.Errorf("fetch --key: %w", err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("fetch --key: %s", resp.Status)
+	}
+	b, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if err != nil {
+		return nil, fmt.Errorf("fetch --key: %w", err)
+	}
+	return b, nil
+}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"rollcall/eventlog/eventlogtest"
+)
+
+// refused runs a command that must fail, and returns its exit code and message.
+func refused(t *testing.T, args ...string) (int, string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "rollcall", append(args, "--log-level", "error")...)
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	err := cmd.Run()
+	exit := (*exec.ExitError)(nil)
+	if !errors.As(err, &exit) {
+		t.Fatalf("rollcall %s: %v; want it to fail", strings.Join(args, " "), err)
+	}
+	var own []string
+	for line := range strings.Lines(errs.String()) {
+		if strings.HasPrefix(line, "rollcall: ") {
+			own = append(own, strings.TrimSpace(line))
+		}
+	}
+	if len(own) != 1 {
+		t.Errorf("rollcall %s tells %d errors; want one line:\n%s", strings.Join(args, " "), len(own), &errs)
+		return exit.ExitCode(), errs.String()
+	}
+	return exit.ExitCode(), own[0]
+}
+
+func TestServersThatCanNotHoldTheLog(t *testing.T) {
+	serve := []string{"serve", "--ingest-addr", "127.0.0.1:0", "--api-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0", "--data-dir", t.TempDir(), "--nats-url"}
+
+	t.Run("without JetStream", func(t *testing.T) {
+		url := "nats://" + natsWithoutJetStream(t)
+		code, message := refused(t, append(serve, url)...)
+		if code != exitFailed || !strings.Contains(message, "JetStream") {
+			t.Errorf("serve = %d, %q; want %d and a word about JetStream", code, message, exitFailed)
+		}
+	})
+
+	t.Run("stream with other settings", func(t *testing.T) {
+		s := eventlogtest.Server(t)
+		js := s.JetStream(t)
+		if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "MEETINGS", Subjects: []string{"meetings.>"}, Storage: jetstream.MemoryStorage}); err != nil {
+			t.Fatal(err)
+		}
+		code, message := refused(t, append(serve, s.URL())...)
+		if code != exitFailed || !strings.Contains(message, "MEETINGS") {
+			t.Errorf("serve = %d, %q; want %d and the stream's name", code, message, exitFailed)
+		}
+	})
+
+	t.Run("checkpoint of another log", func(t *testing.T) {
+		dir := t.TempDir()
+		url, server := plainNATS(t, dir, "0")
+		all := startServe(t, "all", "--data-dir", t.TempDir(), "--nats-url", url, "--source", "test=none")
+		cliCommand(t, "simulate", "--url", "http://"+all.at.Ingest+"/webhooks/test", "--sessions", "3")
+		cliCommand(t, "status", "--wait", "60s", "--nats-url", url)
+		all.stop()
+		nc, err := nats.Connect(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		js, err := jetstream.New(nc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := js.DeleteStream(t.Context(), "MEETINGS"); err != nil {
+			t.Fatal(err)
+		}
+		code, message := refused(t, append(serve, url)...)
+		if code != exitFailed || !strings.Contains(message, "rollcall ") || !strings.Contains(message, "incarnation") {
+			t.Errorf("serve on a log made anew = %d, %q; want %d and the command to run", code, message, exitFailed)
+		}
+		server.kill()
+	})
+}
+
+func natsWithoutJetStream(t *testing.T) string {
+	t.Helper()
+	ports := t.TempDir()
+	p := start(t, "plain", "nats-server", "-a", "127.0.0.1", "-p", "-1", "--ports_file_dir", ports)
+	return portOf(t, p, filepath.Join(ports, "*.ports"))
+}

@@ -1,0 +1,266 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// reportCmd is `rollcall report`.
+type reportCmd struct {
+	Attendance reportAttendanceCmd `cmd:"" help:"Who was there, and for how long."`
+	Recordings reportRecordingsCmd `cmd:"" help:"Recordings, their states and links."`
+	Usage      reportUsageCmd      `cmd:"" help:"Sessions and seconds by day and organizer."`
+	Live       reportLiveCmd       `cmd:"" help:"Sessions that run now."`
+}
+
+// apiFlags say where the read API is.
+type apiFlags struct {
+	APIURL    string `name:"api-url" help:"Read API of a running rollcall." default:"http://127.0.0.1:8081" placeholder:"URL"`
+	TokenFile string `help:"File with the API's bearer token." type:"path" placeholder:"FILE"`
+	outputFlag
+}
+
+// item is an item of the API, its values as they came.
+type item map[string]jsontext.Value
+
+// items asks for all pages of a list.
+func (f apiFlags) items(ctx context.Context, path string, query url.Values) (all []item, err error) {
+	query.Set("limit", "1000")
+	for {
+		var page struct {
+			Items      []item  `json:"items"`
+			NextCursor *string `json:"nextCursor"`
+		}
+		if err := f.ask(ctx, path+"?"+query.Encode(), &page); err != nil {
+			return nil, err
+		}
+		all = append(all, page.Items...)
+		if page.NextCursor == nil || *page.NextCursor == "" {
+			return all, nil
+		}
+		query.Set("cursor", *page.NextCursor)
+	}
+}
+
+func (f apiFlags) ask(ctx context.Context, path string, v any) error {
+	base := strings.TrimSuffix(f.APIURL, "/")
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+path, nil)
+	if err != nil {
+		return usagef("--api-url %q: %w", f.APIURL, err)
+	}
+	req.Header.Set("Accept", "application/json")
+	if f.TokenFile != "" {
+		token, err := readSmallFile("--token-file", f.TokenFile)
+		if err != nil {
+			return err
+		}
+		line, _, _ := strings.Cut(strings.TrimSpace(string(token)), "\n")
+		req.Header.Set("Authorization", "Bearer "+line)
+	}
+	client := &http.Client{Timeout: 30 * time.Second}
+	resp, err := client.Do(req)
+	if err != nil {
+		return fmt.Errorf("no read API at %s: %w; start `rollcall serve`, or name it with --api-url", redactURL(base), err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, 256<<20))
+	if err != nil {
+		return fmt.Errorf("read answer of the API: %w", err)
+	}
+	switch {
+	case resp.StatusCode == http.StatusNotFound:
+		return notFoundf("%s", problem(b))
+	case resp.StatusCode == http.StatusBadRequest:
+		return usagef("%s", problem(b))
+	case resp.StatusCode == http.StatusUnauthorized:
+		return fmt.Errorf("the API wants a token: name its file with --token-file")
+	case resp.StatusCode != http.StatusOK:
+		return fmt.Errorf("the API answered %s: %s", resp.Status, problem(b))
+	}
+	if err := json.Unmarshal(b, v); err != nil {
+		return fmt.Errorf("read answer of the API: %w", err)
+	}
+	return nil
+}
+
+// show prints items with the columns of the table; JSON has them whole.
+func (f apiFlags) show(w io.Writer, items []item, columns ...string) error {
+	if f.Output == "json" {
+		if items == nil {
+			items = []item{}
+		}
+		b, err := json.Marshal(items, json.Deterministic(true), jsontext.WithIndent("  "))
+		if err != nil {
+			return fmt.Errorf("encode output: %w", err)
+		}
+		_, err = fmt.Fprintf(w, "%s\n", b)
+		return err
+	}
+	g := &grid{columns: columns}
+	for _, it := range items {
+		cells := make([]any, len(columns))
+		for i, c := range columns {
+			cells[i] = cell(it[c])
+		}
+		g.add(cells...)
+	}
+	return f.print(w, g)
+}
+
+// cell is a JSON value in a table: lists as their length, objects as JSON.
+func cell(v jsontext.Value) any {
+	switch v.Kind() {
+	case 0, 'n':
+		return nil
+	case '"':
+		return jsonText(v)
+	case '[':
+		var list []jsontext.Value
+		_ = json.Unmarshal(v, &list) // it was decoded once already
+		return len(list)
+	}
+	return string(v)
+}
+
+// span is a range of time, half-open.
+type span struct {
+	From string `help:"From this time or day on, like 2026-01-01." placeholder:"TIME"`
+	To   string `help:"Before this time or day." placeholder:"TIME"`
+}
+
+func (s span) query() url.Values {
+	q := url.Values{}
+	set(q, "from", s.From)
+	set(q, "to", s.To)
+	return q
+}
+
+func set(q url.Values, name, value string) {
+	if value != "" {
+		q.Set(name, value)
+	}
+}
+
+type reportAttendanceCmd struct {
+	apiFlags
+	span
+	Session string `help:"Only this session." placeholder:"ID"`
+	Meeting string `help:"Only sessions of this meeting." placeholder:"ID"`
+}
+
+// Help is the command's example.
+func (reportAttendanceCmd) Help() string {
+	return "Prints a row for each person and session: connected seconds are what providers bill, attended seconds count two devices once.\n\n" +
+		"Example:\n  rollcall report attendance --from 2026-03-01T00:00:00Z --to 2026-04-01T00:00:00Z --output csv"
+}
+
+// Run reports.
+func (c *reportAttendanceCmd) Run(a *app) error {
+	sessions := []string{c.Session}
+	if c.Session == "" {
+		q := c.query()
+		set(q, "meetingId", c.Meeting)
+		items, err := c.items(a.ctx, "/v1/sessions", q)
+		if err != nil {
+			return err
+		}
+		sessions = sessions[:0]
+		for _, it := range items {
+			sessions = append(sessions, jsonText(it["sessionId"]))
+		}
+	}
+	var rows []item
+	for _, id := range sessions {
+		people, err := c.items(a.ctx, "/v1/sessions/"+url.PathEscape(id)+"/participants", url.Values{})
+		if err != nil {
+			return err
+		}
+		rows = append(rows, people...)
+	}
+	return c.show(a.stdout, rows, "sessionId", "participantId", "displayName", "firstJoinedAt", "lastLeftAt", "present", "connections",
+		"connectedSeconds", "attendedSeconds", "longestGapSeconds", "attendanceRatio")
+}
+
+type reportRecordingsCmd struct {
+	apiFlags
+	Status        string `help:"Only recordings of this status." placeholder:"STATUS"`
+	Session       string `help:"Only recordings of this session." placeholder:"ID"`
+	Meeting       string `help:"Only recordings of this meeting." placeholder:"ID"`
+	StuckFor      string `help:"Only those that are not final and had no event for so long, like 10m." placeholder:"DURATION"`
+	ExpiresWithin string `help:"Only those whose link expires within, like 24h." placeholder:"DURATION"`
+}
+
+// Help is the command's example.
+func (reportRecordingsCmd) Help() string {
+	return "Example:\n  rollcall report recordings --stuck-for 1h"
+}
+
+// Run reports.
+func (c *reportRecordingsCmd) Run(a *app) error {
+	q := url.Values{}
+	set(q, "status", c.Status)
+	set(q, "sessionId", c.Session)
+	set(q, "meetingId", c.Meeting)
+	set(q, "stuckFor", c.StuckFor)
+	set(q, "expiresWithin", c.ExpiresWithin)
+	items, err := c.items(a.ctx, "/v1/recordings", q)
+	if err != nil {
+		return err
+	}
+	return c.show(a.stdout, items, "recordingId", "status", "sessionId", "meetingId", "startedAt", "durationSeconds", "fileSizeBytes",
+		"downloadUrlExpiresAt", "error", "lastEventAt")
+}
+
+type reportUsageCmd struct {
+	apiFlags
+	span
+	GroupBy  string `help:"day, organizer, or both: day,organizer." default:"day,organizer" placeholder:"LIST"`
+	Timezone string `help:"Time zone that days are counted in." default:"UTC" placeholder:"NAME"`
+}
+
+// Help is the command's example.
+func (reportUsageCmd) Help() string {
+	return "Days are those of the time zone, the end of the range is not in it.\n\nExample:\n  rollcall report usage --from 2026-03-01 --to 2026-04-01 --timezone Asia/Kolkata"
+}
+
+// Run reports.
+func (c *reportUsageCmd) Run(a *app) error {
+	q := c.query()
+	set(q, "groupBy", c.GroupBy)
+	set(q, "timezone", c.Timezone)
+	items, err := c.items(a.ctx, "/v1/usage", q)
+	if err != nil {
+		return err
+	}
+	return c.show(a.stdout, items, "day", "organizerId", "organizerName", "sessions", "participantSeconds", "attendedSeconds", "recordingSeconds", "peakParticipants")
+}
+
+type reportLiveCmd struct {
+	apiFlags
+	Stale bool `help:"Also sessions that are LIVE but stale: superseded, or long without an event."`
+}
+
+// Help is the command's example.
+func (reportLiveCmd) Help() string { return "Example:\n  rollcall report live --stale" }
+
+// Run reports.
+func (c *reportLiveCmd) Run(a *app) error {
+	q := url.Values{}
+	if c.Stale {
+		q.Set("stale", "true")
+	}
+	items, err := c.items(a.ctx, "/v1/meetings/live", q)
+	if err != nil {
+		return err
+	}
+	return c.show(a.stdout, items, "sessionId", "meetingId", "title", "startedAt", "liveParticipants", "uniqueParticipants", "maxConcurrentParticipants",
+		"recordings", "lastEventAt", "stale")
+}
