@@ -37,9 +37,17 @@ func TestFollowExample(t *testing.T) {
 	commit(t, first, 2, projector.Put{Key: "live.a"}, projector.Put{Key: "ended.a", Value: []byte(`{"n":2}`)})
 	want(t, lines, `{"key":"live.a","document":null}`, `{"key":"ended.a","document":{"n":2}}`, `{"commit":2}`)
 
-	second := acquire(t, store, 2)
+	staged, err := store.Stage(t.Context(), "sessions", "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := acquire(t, store, staged.Number)
 	commit(t, second, 2, projector.Put{Key: "ended.a", Value: []byte(`{"n":3}`)})
-	if _, err := js.Publish(t.Context(), "$KV.rollcall.alias.sessions", []byte(`{"bucket":"sessions_g2","generation":2,"version":"test","epoch":2}`)); err != nil {
+	staged.State = projector.StateReady
+	if _, err = store.Save(t.Context(), staged); err != nil {
+		t.Fatal(err)
+	}
+	if _, err = store.Promote(t.Context(), "sessions", staged.Number); err != nil {
 		t.Fatal(err)
 	}
 	want(t, lines, `{"reset":"sessions_g2"}`, `{"key":"ended.a","document":{"n":3}}`, `{"commit":2}`)
