@@ -10,7 +10,6 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
-	"rollcall/eventlog"
 	"rollcall/projector/viewstore"
 )
 
@@ -56,7 +55,8 @@ func viewTables() []*table {
 		column{name: "organizerName", kind: kindText, from: func(found map[string]jsontext.Value) any { return organizer(found["organizer"]).Name }})
 	return []*table{
 		{view: viewSessions, columns: sessions, search: []string{"title", "sessionId", "meetingId"}, indexes: []string{
-			"startedAt", "sessionId", "meetingId, startedAt, sessionId", "organizerId, startedAt", "status, startedAt",
+			// The first holds what a search goes through, so that it need not read the rows.
+			"startedAt, sessionId, search", "sessionId", "meetingId, startedAt, sessionId", "organizerId, startedAt", "status, startedAt",
 			"title", "endedAt", "lastEventAt", "durationSeconds", "participantSeconds", "uniqueParticipants", "maxConcurrentParticipants",
 		}},
 		{view: viewAttendance, columns: columnsOf(participantFields()), indexes: []string{"sessionId, participantId", "participantId"}},
@@ -122,8 +122,16 @@ func (t *table) drop(number int) []string {
 	}
 }
 
-// put is the statement that stores a row; its arguments are those of row.
-func (t *table) put(number int) string {
+// Places of the columns that every table has, in a row.
+const (
+	colKey = iota
+	colRev
+	colSeq
+	colFirst // of the extracted columns; search, if there is one, and doc come last
+)
+
+// names are the columns in the order of a row.
+func (t *table) names() []string {
 	names := []string{"key", "rev", "seq"}
 	for _, c := range t.columns {
 		names = append(names, c.name)
@@ -131,41 +139,39 @@ func (t *table) put(number int) string {
 	if t.search != nil {
 		names = append(names, "search")
 	}
-	names = append(names, "doc")
-	sets := make([]string, 0, len(names)-1)
-	for _, n := range names[1:] {
-		sets = append(sets, n+" = excluded."+n)
-	}
-	return fmt.Sprintf("INSERT INTO %s (%s) VALUES (?%s) ON CONFLICT (key) DO UPDATE SET %s RETURNING id",
-		t.name(number), strings.Join(names, ", "), strings.Repeat(", ?", len(names)-1), strings.Join(sets, ", "))
+	return append(names, "doc")
 }
 
-// row extracts the arguments of put. searched is the text that q looks in.
-func (t *table) row(c viewstore.Change, seq eventlog.Seq) (args []any, searched string, err error) {
+// insert is the statement that stores a row.
+func (t *table) insert(name string) string {
+	names := t.names()
+	return "INSERT OR REPLACE INTO " + name + " (" + strings.Join(names, ", ") + ") VALUES (?" + strings.Repeat(", ?", len(names)-1) + ")"
+}
+
+// row extracts the columns of a document.
+func (t *table) row(c viewstore.Change, seq int64) ([]any, error) {
 	found := make(map[string]jsontext.Value, 24)
-	err = members(c.Value, func(name string, value jsontext.Value) { found[name] = slices.Clone(value) })
+	err := members(c.Value, func(name string, value jsontext.Value) { found[name] = slices.Clone(value) })
 	if err != nil {
-		return nil, "", fmt.Errorf("document %s of view %s: %w", c.Key, t.view, err)
+		return nil, fmt.Errorf("document %s of view %s: %w", c.Key, t.view, err)
 	}
-	args = append(args, c.Key, int64(c.Revision), int64(seq))
+	row := make([]any, 0, colFirst+len(t.columns)+2)
+	row = append(row, c.Key, int64(c.Revision), seq)
 	for _, col := range t.columns {
-		v := any(nil)
 		if col.from != nil {
-			v = col.from(found)
+			row = append(row, col.from(found))
 		} else {
-			v = columnValue(col.kind, found[col.name])
+			row = append(row, columnValue(col.kind, found[col.name]))
 		}
-		args = append(args, v)
 	}
 	if t.search != nil {
 		parts := make([]string, len(t.search))
 		for i, name := range t.search {
 			parts[i] = text(found[name])
 		}
-		searched = searchText(strings.Join(parts, "\n"))
-		args = append(args, searched)
+		row = append(row, searchText(strings.Join(parts, "\n")))
 	}
-	return append(args, c.Value), searched, nil
+	return append(row, c.Value), nil
 }
 
 // searchText is the form in which texts are compared by q: letter case does not
@@ -195,8 +201,8 @@ func readStates(ctx context.Context, tx *sql.Tx) (map[string]viewState, error) {
 	return states, nil
 }
 
-func storeState(ctx context.Context, tx *sql.Tx, s viewState) error {
-	_, err := tx.ExecContext(ctx, `INSERT OR REPLACE INTO views (view, number, bucket, generation, version, revision, storedAt, sequence, parked, loaded, loadedRevision, forgotten)
+func storeState(ctx context.Context, conn *sql.Conn, s viewState) error {
+	_, err := conn.ExecContext(ctx, `INSERT OR REPLACE INTO views (view, number, bucket, generation, version, revision, storedAt, sequence, parked, loaded, loadedRevision, forgotten)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, s.View, s.Table, s.Bucket, s.Generation, s.Version, int64(s.Revision), s.StoredAt.UnixNano(), int64(s.Sequence), s.Parked,
 		int64(s.Loaded), int64(s.LoadedRevision), int64(s.Forgotten))
 	if err != nil {

@@ -3,7 +3,9 @@ package query
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"rollcall/projector/viewstore"
@@ -15,8 +17,6 @@ const (
 	// goneKeep is how many revisions back deletes are remembered for the change
 	// feed; a reader that was away longer is told to start again.
 	goneKeep = 500_000
-	// writeTimeout bounds one transaction after ctx ended.
-	writeTimeout = 5 * time.Minute
 )
 
 // queued is a batch in the writer's queue; done is closed once it is applied.
@@ -28,7 +28,15 @@ type queued struct {
 // writer applies batches, several in one transaction when they queue up. It is
 // the only goroutine that writes.
 func (r *Replica) writer(ctx context.Context) error {
-	w := &rowWriter{replica: r, loading: map[string]int{}}
+	// The connection's statements are prepared once. A context that can end
+	// would cost a goroutine for each of them; transactions are short.
+	plain := context.WithoutCancel(ctx)
+	conn, err := r.write.Conn(plain)
+	if err != nil {
+		return fmt.Errorf("write replica: %w", err)
+	}
+	w := &rowWriter{replica: r, conn: conn, loading: map[string]int{}, statements: map[string]*sql.Stmt{}}
+	defer w.close()
 	for {
 		var items []queued
 		select {
@@ -46,10 +54,7 @@ func (r *Replica) writer(ctx context.Context) error {
 				break more
 			}
 		}
-		if err := w.apply(ctx, items); err != nil {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
+		if err := w.apply(plain, items); err != nil {
 			return fmt.Errorf("write replica: %w: if it stays, stop, delete %s and start again", err, r.dir)
 		}
 		for _, q := range items {
@@ -62,49 +67,61 @@ func (r *Replica) writer(ctx context.Context) error {
 
 // rowWriter is the writer's own state.
 type rowWriter struct {
-	replica *Replica
-	loading map[string]int // number of the table being filled beside, by view
-	next    int            // last table number given
-	puts    map[string]*sql.Stmt
+	replica    *Replica
+	conn       *sql.Conn
+	loading    map[string]int // number of the table being filled beside, by view
+	next       int            // last table number given
+	statements map[string]*sql.Stmt
+}
+
+func (w *rowWriter) close() {
+	w.forget()
+	w.conn.Close()
+}
+
+// forget closes the prepared statements.
+func (w *rowWriter) forget() {
+	for _, s := range w.statements {
+		s.Close()
+	}
+	clear(w.statements)
+}
+
+// statement prepares a statement once.
+func (w *rowWriter) statement(ctx context.Context, query string) (*sql.Stmt, error) {
+	if s := w.statements[query]; s != nil {
+		return s, nil
+	}
+	s, err := w.conn.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s", err, query)
+	}
+	w.statements[query] = s
+	return s, nil
+}
+
+// exec runs a prepared statement.
+func (w *rowWriter) exec(ctx context.Context, query string, args ...any) error {
+	s, err := w.statement(ctx, query)
+	if err != nil {
+		return err
+	}
+	_, err = s.ExecContext(ctx, args...)
+	return err
 }
 
 // apply applies items in one transaction, then makes the new states known.
 func (w *rowWriter) apply(ctx context.Context, items []queued) error {
-	// A transaction that has begun is finished: its time is short.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
-	defer cancel()
-	tx, err := w.replica.write.BeginTx(ctx, nil)
+	if _, err := w.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	changed, err := w.applyAll(ctx, items)
+	if err == nil {
+		_, err = w.conn.ExecContext(ctx, "COMMIT")
+	}
 	if err != nil {
-		return err
-	}
-	defer tx.Rollback()
-	w.puts = map[string]*sql.Stmt{}
-	states, _ := w.replica.current()
-	dirty := map[string]bool{}
-	for _, q := range items {
-		if q.table == nil || !q.start && q.commit == nil && len(q.changes) == 0 {
-			continue
-		}
-		s, ok := states[q.table.view]
-		if !ok {
-			s = viewState{View: q.table.view}
-		}
-		if err := w.applyBatch(ctx, tx, q.batch, &s); err != nil {
-			return err
-		}
-		if q.commit != nil {
-			states[s.View], dirty[s.View] = s, true
-		}
-	}
-	var changed []viewState
-	for view := range dirty {
-		if err := storeState(ctx, tx, states[view]); err != nil {
-			return err
-		}
-		changed = append(changed, states[view])
-	}
-	if err := tx.Commit(); err != nil {
-		return err
+		_, rollback := w.conn.ExecContext(ctx, "ROLLBACK")
+		return errors.Join(err, rollback)
 	}
 	if len(changed) > 0 {
 		w.replica.publish(changed)
@@ -112,11 +129,38 @@ func (w *rowWriter) apply(ctx context.Context, items []queued) error {
 	return nil
 }
 
-func (w *rowWriter) applyBatch(ctx context.Context, tx *sql.Tx, b batch, s *viewState) error {
+func (w *rowWriter) applyAll(ctx context.Context, items []queued) (changed []viewState, err error) {
+	states, _ := w.replica.current()
+	dirty := map[string]bool{}
+	for _, q := range items {
+		if !q.start && q.commit == nil && len(q.changes) == 0 {
+			continue
+		}
+		s, ok := states[q.table.view]
+		if !ok {
+			s = viewState{View: q.table.view}
+		}
+		if err := w.applyBatch(ctx, q.batch, &s); err != nil {
+			return nil, err
+		}
+		if q.commit != nil {
+			states[s.View], dirty[s.View] = s, true
+		}
+	}
+	for view := range dirty {
+		if err := storeState(ctx, w.conn, states[view]); err != nil {
+			return nil, err
+		}
+		changed = append(changed, states[view])
+	}
+	return changed, nil
+}
+
+func (w *rowWriter) applyBatch(ctx context.Context, b batch, s *viewState) error {
 	number := s.Table
 	if b.load {
 		var err error
-		if number, err = w.loadTable(ctx, tx, b, s); err != nil {
+		if number, err = w.loadTable(ctx, b, s); err != nil {
 			return err
 		}
 	}
@@ -125,7 +169,7 @@ func (w *rowWriter) applyBatch(ctx context.Context, tx *sql.Tx, b batch, s *view
 	}
 	t := b.table
 	for _, c := range b.changes {
-		if err := w.change(ctx, tx, t, number, c, b); err != nil {
+		if err := w.change(ctx, t, number, c, b); err != nil {
 			return err
 		}
 	}
@@ -137,42 +181,41 @@ func (w *rowWriter) applyBatch(ctx context.Context, tx *sql.Tx, b batch, s *view
 	s.Revision, s.StoredAt = c.Revision, c.StoredAt
 	s.Sequence, s.Parked = c.Checkpoint.Sequence, c.Checkpoint.Parked
 	if b.load {
-		return w.switchTo(ctx, tx, t, number, s)
+		return w.switchTo(ctx, t, number, s)
 	}
 	if s.Revision > s.Forgotten+2*goneKeep {
 		s.Forgotten = s.Revision - goneKeep
-		if _, err := tx.ExecContext(ctx, "DELETE FROM "+t.name(number)+"_gone WHERE rev <= ?", int64(s.Forgotten)); err != nil {
-			return err
-		}
+		return w.exec(ctx, "DELETE FROM "+t.name(number)+"_gone WHERE rev <= ?", int64(s.Forgotten))
 	}
 	return nil
 }
 
 // loadTable returns the number of the table beside, made anew at a load's start.
-func (w *rowWriter) loadTable(ctx context.Context, tx *sql.Tx, b batch, s *viewState) (int, error) {
+func (w *rowWriter) loadTable(ctx context.Context, b batch, s *viewState) (int, error) {
 	view := b.table.view
 	if !b.start {
 		return w.loading[view], nil
 	}
 	if old := w.loading[view]; old > 0 {
-		if err := execAll(ctx, tx, b.table.drop(old)); err != nil {
+		if err := execAll(ctx, w.conn, b.table.drop(old)); err != nil {
 			return 0, err
 		}
 	}
 	w.next = max(w.next, s.Table) + 1
 	w.loading[view] = w.next
-	return w.next, execAll(ctx, tx, b.table.create(w.next))
+	return w.next, execAll(ctx, w.conn, b.table.create(w.next))
 }
 
 // switchTo puts the table that was filled beside in force, and drops the old
 // one. Readers that have begun keep seeing the old one to their end.
-func (w *rowWriter) switchTo(ctx context.Context, tx *sql.Tx, t *table, number int, s *viewState) error {
+func (w *rowWriter) switchTo(ctx context.Context, t *table, number int, s *viewState) error {
 	begin := time.Now()
-	if err := execAll(ctx, tx, t.finish(number)); err != nil {
+	w.forget() // statements on the old table
+	if err := execAll(ctx, w.conn, t.finish(number)); err != nil {
 		return err
 	}
 	if s.Table > 0 {
-		if err := execAll(ctx, tx, t.drop(s.Table)); err != nil {
+		if err := execAll(ctx, w.conn, t.drop(s.Table)); err != nil {
 			return err
 		}
 	}
@@ -185,69 +228,88 @@ func (w *rowWriter) switchTo(ctx context.Context, tx *sql.Tx, t *table, number i
 }
 
 // change applies one put or delete.
-func (w *rowWriter) change(ctx context.Context, tx *sql.Tx, t *table, number int, c viewstore.Change, b batch) error {
+func (w *rowWriter) change(ctx context.Context, t *table, number int, c viewstore.Change, b batch) error {
 	name := t.name(number)
 	seq := int64(0) // of a load: the sequence that the load ends at
 	if b.commit != nil && !b.load {
 		seq = int64(b.commit.Checkpoint.Sequence)
 	}
 	if c.Kind == viewstore.Delete {
-		return w.remove(ctx, tx, t, name, c, seq, b.load)
+		return w.remove(ctx, t, name, c, seq, b.load)
 	}
-	args, searched, err := t.row(c, 0)
+	row, err := t.row(c, seq)
 	if err != nil {
 		// A document that can't be read is left out rather than stopping the view.
 		w.replica.config.Log.Error().Err(err).Str(keyView, t.view).Msg("document can't be read; rebuild the view")
 		return nil
 	}
-	args[2] = seq
-	search := t.search != nil && !b.load
-	var before string
-	if search {
-		err := tx.QueryRowContext(ctx, "SELECT search FROM "+name+" WHERE key = ?", c.Key).Scan(&before)
-		if err != nil && err != sql.ErrNoRows {
-			return err
-		}
-	}
-	stmt := w.puts[name]
-	if stmt == nil {
-		if stmt, err = tx.PrepareContext(ctx, t.put(number)); err != nil {
-			return err
-		}
-		w.puts[name] = stmt
-	}
-	var id int64
-	if err := stmt.QueryRowContext(ctx, args...).Scan(&id); err != nil {
-		return err
-	}
-	if search && before != searched {
-		if _, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO "+name+"_fts (rowid, search) VALUES (?, ?)", id, searched); err != nil {
-			return err
-		}
-	}
 	if b.load {
-		return nil
+		return w.exec(ctx, t.insert(name), row...)
 	}
-	_, err = tx.ExecContext(ctx, "DELETE FROM "+name+"_gone WHERE key = ?", c.Key)
-	return err
+	if err := w.put(ctx, t, name, row); err != nil {
+		return err
+	}
+	return w.exec(ctx, "DELETE FROM "+name+"_gone WHERE key = ?", c.Key)
 }
 
-func (w *rowWriter) remove(ctx context.Context, tx *sql.Tx, t *table, name string, c viewstore.Change, seq int64, load bool) error {
+// put stores a row. Of a row that is there only the columns that differ are
+// written, so that an index costs something only when its columns change.
+func (w *rowWriter) put(ctx context.Context, t *table, name string, row []any) error {
+	names := t.names()
+	look, err := w.statement(ctx, "SELECT id, "+strings.Join(names[colFirst:len(names)-1], ", ")+" FROM "+name+" WHERE key = ?")
+	if err != nil {
+		return err
+	}
+	old := make([]any, len(names)-colFirst) // id, then the columns up to doc
+	into := make([]any, len(old))
+	for i := range old {
+		into[i] = &old[i]
+	}
+	err = look.QueryRowContext(ctx, row[colKey]).Scan(into...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return w.add(ctx, t, name, row)
+	}
+	if err != nil {
+		return err
+	}
+	set, args := []string{"rev = ?", "seq = ?", "doc = ?"}, []any{row[colRev], row[colSeq], row[len(row)-1]}
+	for i := colFirst; i < len(names)-1; i++ {
+		if before := old[i-colFirst+1]; before != row[i] {
+			set, args = append(set, names[i]+" = ?"), append(args, row[i])
+		}
+	}
+	if err := w.exec(ctx, "UPDATE "+name+" SET "+strings.Join(set, ", ")+" WHERE id = ?", append(args, old[0])...); err != nil {
+		return err
+	}
+	if searched := row[len(row)-2]; t.search != nil && searched != old[len(old)-1] {
+		return w.exec(ctx, "INSERT OR REPLACE INTO "+name+"_fts (rowid, search) VALUES (?, ?)", old[0], searched)
+	}
+	return nil
+}
+
+// add stores a row that is not there yet.
+func (w *rowWriter) add(ctx context.Context, t *table, name string, row []any) error {
+	if err := w.exec(ctx, t.insert(name), row...); err != nil || t.search == nil {
+		return err
+	}
+	return w.exec(ctx, "INSERT OR REPLACE INTO "+name+"_fts (rowid, search) SELECT id, search FROM "+name+" WHERE key = ?", row[colKey])
+}
+
+func (w *rowWriter) remove(ctx context.Context, t *table, name string, c viewstore.Change, seq int64, load bool) error {
 	if t.search != nil && !load {
-		if _, err := tx.ExecContext(ctx, "DELETE FROM "+name+"_fts WHERE rowid = (SELECT id FROM "+name+" WHERE key = ?)", c.Key); err != nil {
+		if err := w.exec(ctx, "DELETE FROM "+name+"_fts WHERE rowid = (SELECT id FROM "+name+" WHERE key = ?)", c.Key); err != nil {
 			return err
 		}
 	}
-	if _, err := tx.ExecContext(ctx, "DELETE FROM "+name+" WHERE key = ?", c.Key); err != nil {
+	if err := w.exec(ctx, "DELETE FROM "+name+" WHERE key = ?", c.Key); err != nil {
 		return err
 	}
-	_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO "+name+"_gone (key, rev, seq) VALUES (?, ?, ?)", c.Key, int64(c.Revision), seq)
-	return err
+	return w.exec(ctx, "INSERT OR REPLACE INTO "+name+"_gone (key, rev, seq) VALUES (?, ?, ?)", c.Key, int64(c.Revision), seq)
 }
 
-func execAll(ctx context.Context, tx *sql.Tx, statements []string) error {
+func execAll(ctx context.Context, conn *sql.Conn, statements []string) error {
 	for _, s := range statements {
-		if _, err := tx.ExecContext(ctx, s); err != nil {
+		if _, err := conn.ExecContext(ctx, s); err != nil {
 			return fmt.Errorf("%w: %s", err, s)
 		}
 	}
