@@ -108,7 +108,7 @@ func (t *term) gather() (*Commit, []*entity, error) {
 		}
 		e.pending = nil
 		if len(w.documents)+len(w.parts) > 0 {
-			c.Entities = append(c.Entities, EntityWrite{e.key, w.documents, w.parts, e.fresh})
+			c.Entities = append(c.Entities, EntityWrite{Entity: e.key, Documents: w.documents, Parts: w.parts, Fresh: e.fresh})
 		}
 	}
 	for _, e := range entities {

@@ -114,6 +114,17 @@ func (s *parkedSet) add(r Parked) {
 	}
 }
 
+func (s *parkedSet) remove(seq eventlog.Seq) {
+	entity := s.records[seq].Entity
+	delete(s.records, seq)
+	delete(s.entities, entity)
+	for _, r := range s.records {
+		if at, ok := s.entities[entity]; r.Entity == entity && (!ok || r.ReceivedAt < at) {
+			s.entities[entity] = r.ReceivedAt
+		}
+	}
+}
+
 func (s *parkedSet) count() int { return len(s.records) }
 
 // since is the earliest received time of an entity's parked records; zero where

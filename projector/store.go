@@ -152,6 +152,9 @@ type EntityWrite struct {
 	// Fresh says that the store holds nothing of the entity yet, so that Parts
 	// are all that there are.
 	Fresh bool
+	// Replace says that Parts are all that the entity shall have: the store
+	// removes others.
+	Replace bool
 }
 
 // Commit is everything that one window changed.

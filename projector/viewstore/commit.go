@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/nats-io/nats.go"
 
@@ -78,6 +79,9 @@ func (p *packer) entity(documents, parts []*nats.Msg) {
 
 // Commit implements projector.Tenure.
 func (t *tenure) Commit(ctx context.Context, c *projector.Commit) error {
+	if err := t.replaceParts(ctx, c); err != nil {
+		return err
+	}
 	batches, told, err := t.pack(c)
 	if err != nil {
 		return err
@@ -121,6 +125,28 @@ func (t *tenure) Commit(ctx context.Context, c *projector.Commit) error {
 		told.batch(i, sequence)
 	}
 	t.announce(ctx, told)
+	return nil
+}
+
+// replaceParts adds deletes for the parts that an entity shall not have any more.
+func (t *tenure) replaceParts(ctx context.Context, c *projector.Commit) error {
+	for i := range c.Entities {
+		e := &c.Entities[i]
+		if !e.Replace {
+			continue
+		}
+		root := entityRoot(t.bucket, e.Entity)
+		for m, err := range t.store.scan(ctx, StreamOf(t.bucket), []string{root + "*"}, scanOptions{keysOnly: true}) {
+			if err != nil {
+				return fmt.Errorf("read parts of entity: %w", err)
+			}
+			name := m.subject[len(root):]
+			if !deleted(m.header) && !slices.ContainsFunc(e.Parts, func(p projector.Part) bool { return p.Name == name }) {
+				e.Parts = append(e.Parts, projector.Part{Name: name})
+			}
+		}
+		e.Replace = false
+	}
 	return nil
 }
 

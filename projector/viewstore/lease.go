@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nuid"
+
 	"rollcall/projector"
 )
 
@@ -25,6 +27,7 @@ const standbyPoll = 200 * time.Millisecond
 // two clocks need to agree.
 type lease struct {
 	store   *Store
+	holder  string // unlike that of every other lease
 	bucket  string
 	subject string
 	lost    chan struct{}
@@ -38,7 +41,7 @@ type lease struct {
 // takeLease waits for the lease, takes it, and renews it until it is released.
 func (s *Store) takeLease(ctx context.Context, bucket string, c projector.Claim) (*lease, error) {
 	l := &lease{
-		store: s, bucket: bucket, lost: make(chan struct{}),
+		store: s, holder: s.config.Holder + "/" + nuid.Next(), bucket: bucket, lost: make(chan struct{}),
 		subject: documentSubject(Control, leasePrefix+bucket),
 	}
 	var seen uint64
@@ -57,7 +60,7 @@ func (s *Store) takeLease(ctx context.Context, bucket string, c projector.Claim)
 		free := revision == 0 || record.Holder == "" || c.Steal || s.config.Exclusive ||
 			now.Sub(since) > s.config.LeaseTTL
 		if free {
-			err := l.write(ctx, s.config.Holder, revision)
+			err := l.write(ctx, l.holder, revision)
 			if err == nil {
 				break
 			}
@@ -121,7 +124,7 @@ func (l *lease) current() uint64 {
 // shows as a conflict the next time; then the lease says who holds it.
 func (l *lease) renew(ctx context.Context) {
 	for wait(ctx, l.store.config.LeaseTTL/3) == nil {
-		err := l.write(ctx, l.store.config.Holder, l.current())
+		err := l.write(ctx, l.holder, l.current())
 		if err == nil || !isConflict(err) {
 			continue
 		}
@@ -129,7 +132,7 @@ func (l *lease) renew(ctx context.Context) {
 		if err != nil {
 			continue
 		}
-		if record.Holder != l.store.config.Holder {
+		if record.Holder != l.holder {
 			close(l.lost)
 			return
 		}
@@ -152,7 +155,7 @@ func (l *lease) release(ctx context.Context) error {
 	if isConflict(err) {
 		// Either somebody else holds it, or our last renewal came through late.
 		record, revision, rerr := l.read(ctx)
-		if rerr != nil || record.Holder != l.store.config.Holder {
+		if rerr != nil || record.Holder != l.holder {
 			return rerr
 		}
 		err = l.write(ctx, "", revision)

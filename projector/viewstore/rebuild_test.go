@@ -28,7 +28,12 @@ type deployment struct {
 
 func deploy(t *testing.T, all []eventlog.Record) *deployment {
 	t.Helper()
-	d := &deployment{node: eventlogtest.Server(t), fold: sessionsFold()}
+	return deployWith(t, all, sessionsFold())
+}
+
+func deployWith(t *testing.T, all []eventlog.Record, fold eventlog.Fold) *deployment {
+	t.Helper()
+	d := &deployment{node: eventlogtest.Server(t), fold: fold}
 	d.log = fill(t, d.node.JetStream(t), all)
 	d.store = open(t, d.node.JetStream(t), viewstore.Config{Holder: "serve"})
 	d.live, d.stop = run(t, projector.Config{Projection: d.fold, Source: d.log, Store: d.store})

@@ -1,0 +1,505 @@
+package projector
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"maps"
+	"slices"
+
+	"rollcall/eventlog"
+)
+
+// Viewer reads a stored view for [Verify].
+type Viewer interface {
+	// View passes every document of the generation in force to put as of one
+	// commit, and returns that. A document may come again with a newer value,
+	// and nil where it is gone; the last one counts. reset voids what came before.
+	View(ctx context.Context, view string, reset func(), put func(key string, value []byte)) (Generation, Checkpoint, error)
+	// Document returns a document of a bucket as it is now; nil where there is none.
+	Document(ctx context.Context, bucket, key string) ([]byte, error)
+	// Parked lists the records that the generation in force leaves out.
+	Parked(ctx context.Context, view string) ([]Parked, error)
+}
+
+// VerifyConfig says what to verify. The zero value of all but the first three
+// fields is a default.
+type VerifyConfig struct {
+	Projection Projection
+	Source     Source
+	Viewer     Viewer
+
+	// Sample is the share of the entities to look at, in (0, 1]; 0 means all.
+	Sample float64
+	// Seed chooses the sample.
+	Seed uint64
+	// MaxBytes bounds the shadow in memory: 256 MiB. More takes more passes
+	// over the log.
+	MaxBytes int64
+	// MaxDetails bounds the differences that are looked into: 100.
+	MaxDetails int
+	// Progress, where set, is told of records read and the pass they belong to.
+	Progress func(pass int, seq, of eventlog.Seq)
+}
+
+// Verified is what Verify found.
+type Verified struct {
+	View     string       `json:"view"`
+	Bucket   string       `json:"bucket"`
+	Version  string       `json:"version"`
+	Sequence eventlog.Seq `json:"sequence"`
+	// Records were replayed, in Passes passes, into Entities; Keys were
+	// compared, of which Equal were equal.
+	Records  uint64 `json:"records"`
+	Passes   int    `json:"passes"`
+	Entities int    `json:"entities"`
+	Keys     int    `json:"keys"`
+	Equal    int    `json:"equal"`
+	// Sealed keys can't be judged: the log no longer has all their records.
+	Sealed int `json:"sealed"`
+	// Parked records were left out, as the view leaves them out.
+	Parked      int          `json:"parked"`
+	Differences []Difference `json:"differences"`
+}
+
+// Difference is a key whose stored document is not what the log says.
+type Difference struct {
+	Key    string `json:"key"`
+	Entity string `json:"entity"`
+	// Kind is wrong, missing (the view lacks it) or extra (the log knows no such key).
+	Kind string `json:"kind"`
+	// First is the first record after which log and view part; 0 where no
+	// record can be named.
+	First     eventlog.Seq `json:"first"`
+	FirstType string       `json:"firstType"`
+	Fields    []FieldDiff  `json:"fields"`
+}
+
+// FieldDiff is a member in which two documents differ; "" where it is absent.
+type FieldDiff struct {
+	Name string          `json:"name"`
+	View json.RawMessage `json:"view"`
+	Log  json.RawMessage `json:"log"`
+}
+
+// verifier is one run of Verify.
+type verifier struct {
+	VerifyConfig
+	out    Verified
+	seed   maphash.Seed
+	live   map[string]uint64 // hash of each key's document in the view
+	parked map[eventlog.Seq]Parked
+	found  []*finding
+	sealed bool
+}
+
+// finding is a difference with what is needed to look into it.
+type finding struct {
+	Difference
+	view, log map[string]json.RawMessage
+	since     map[string]eventlog.Seq
+	types     map[eventlog.Seq]string
+	// raw is the stored document. equal: some number of records gave just that,
+	// and next is the first one that then did not.
+	raw   []byte
+	equal bool
+	next  eventlog.Seq
+}
+
+// Verify replays the log into a shadow up to the view's checkpoint and compares
+// every document with the stored one. It changes nothing, and may run beside
+// live traffic.
+func Verify(ctx context.Context, c VerifyConfig) (Verified, error) {
+	orDefault(&c.MaxBytes, defaultRebuildCache)
+	orDefault(&c.MaxDetails, 100)
+	v := &verifier{VerifyConfig: c, seed: maphash.MakeSeed(), live: make(map[string]uint64), parked: make(map[eventlog.Seq]Parked)}
+	if err := v.run(ctx); err != nil {
+		return v.out, fmt.Errorf("verify view %s: %w", c.Projection.Name(), err)
+	}
+	return v.out, nil
+}
+
+func (v *verifier) run(ctx context.Context) error {
+	view := v.Projection.Name()
+	g, cp, err := v.Viewer.View(ctx, view, func() { clear(v.live) }, func(key string, value []byte) {
+		if value == nil {
+			delete(v.live, key)
+		} else {
+			v.live[key] = maphash.Bytes(v.seed, value)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	v.out = Verified{View: view, Bucket: g.Bucket, Version: g.Version, Sequence: cp.Sequence}
+	if g.Version != v.Projection.Version() {
+		return fmt.Errorf("%w: %s holds version %s, this program folds version %s; verify with the program that made it",
+			ErrVersion, g.Bucket, g.Version, v.Projection.Version())
+	}
+	head, err := v.Source.Head(ctx)
+	if err != nil {
+		return fmt.Errorf("read head of log: %w", err)
+	}
+	if cp.Incarnation != "" && cp.Incarnation != head.Incarnation || cp.Sequence > head.Last {
+		return checkPoint(ctx, v.Source, view, cp, head)
+	}
+	v.sealed = head.First > 1
+	parked, err := v.Viewer.Parked(ctx, view)
+	if err != nil {
+		return err
+	}
+	for _, r := range parked {
+		if r.Sequence <= cp.Sequence {
+			v.parked[r.Sequence] = r
+		}
+	}
+	v.out.Parked = len(v.parked)
+	for passes := []part{{}}; len(passes) > 0; passes = passes[1:] {
+		more, err := v.pass(ctx, passes[0])
+		if err != nil {
+			return err
+		}
+		passes = append(passes, more...)
+	}
+	if v.Sample == 0 || v.Sample >= 1 {
+		for _, key := range slices.Sorted(maps.Keys(v.live)) {
+			v.out.Keys++
+			v.differs(key, "", "extra")
+		}
+	}
+	return v.explain(ctx)
+}
+
+// part is the part of all entities whose hash has the low bits given.
+type part struct {
+	bits uint
+	mask uint64
+}
+
+func (p part) has(hash uint64) bool { return hash&(1<<p.bits-1) == p.mask }
+
+// pass folds one part of the entities. When they are too many for the memory it
+// leaves half of them to another pass.
+func (v *verifier) pass(ctx context.Context, p part) (more []part, err error) {
+	v.out.Passes++
+	pass := v.out.Passes
+	states := make(map[string]eventlog.State)
+	hashes := make(map[string]uint64)
+	sizes := make(map[string]int)
+	total := int64(0)
+	err = v.replay(ctx, pass, func(ev *eventlog.Event, key string) {
+		hash := fnv(key, v.Seed)
+		if !p.has(hash) || !v.sampled(hash) {
+			return
+		}
+		s := states[key]
+		if s == nil {
+			s = v.Projection.New(key)
+			states[key], hashes[key] = s, hash
+		}
+		v.apply(s, ev)
+		n := s.Size() + entityOverhead
+		total += int64(n - sizes[key])
+		sizes[key] = n
+		for total > v.MaxBytes && len(states) > 1 && p.bits < 40 {
+			other := part{p.bits + 1, p.mask | 1<<p.bits}
+			p.bits++
+			more = append(more, other)
+			for key, hash := range hashes {
+				if !p.has(hash) {
+					total -= int64(sizes[key])
+					delete(states, key)
+					delete(hashes, key)
+					delete(sizes, key)
+				}
+			}
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	v.out.Entities += len(states)
+	for key, s := range states {
+		w := &comparer{v: v, entity: key}
+		if err := guard(func() { s.Flush(w) }); err != nil {
+			return nil, fmt.Errorf("flush entity %s: %w", eventlog.EscapeID(key), err)
+		}
+	}
+	return more, nil
+}
+
+// replay decodes the records up to the view's checkpoint, with the entity that
+// each folds into.
+func (v *verifier) replay(ctx context.Context, pass int, each func(ev *eventlog.Event, key string)) error {
+	head, err := v.Source.Head(ctx)
+	if err != nil {
+		return fmt.Errorf("read head of log: %w", err)
+	}
+	upTo := v.out.Sequence
+	if upTo < max(1, head.First) {
+		return nil
+	}
+	for r, err := range v.Source.Read(ctx, eventlog.ReadOptions{After: max(1, head.First) - 1, UpTo: upTo}) {
+		if err != nil {
+			return err
+		}
+		if pass == 1 {
+			v.out.Records++
+		}
+		ev := eventlog.Decode(&r)
+		key := v.parked[r.Seq].Entity
+		if key == "" {
+			if guard(func() { key = v.Projection.Key(&ev) }) != nil || key == "" {
+				continue
+			}
+		}
+		each(&ev, key)
+		if v.Progress != nil && r.Seq%4096 == 0 {
+			v.Progress(pass, r.Seq, upTo)
+		}
+	}
+	return ctx.Err()
+}
+
+// apply folds as the projector does: parked records are left out. A record that
+// fails here and did not in the view shows as a difference.
+func (v *verifier) apply(s eventlog.State, ev *eventlog.Event) {
+	if r, ok := v.parked[ev.Seq]; ok {
+		if d, ok := s.(Degradable); ok {
+			_ = guard(func() { d.Park(r.ReceivedAt) })
+		}
+		return
+	}
+	_ = guard(func() { s.Apply(ev) })
+}
+
+func (v *verifier) sampled(hash uint64) bool {
+	return v.Sample == 0 || v.Sample >= 1 || float64(hash>>32)/(1<<32) < v.Sample
+}
+
+// fnv is FNV-1a with a finish that spreads it, the same in every run.
+func fnv(s string, seed uint64) uint64 {
+	h := 14695981039346656037 ^ seed
+	for i := range len(s) {
+		h = (h ^ uint64(s[i])) * 1099511628211
+	}
+	h ^= h >> 33
+	h *= 0xff51afd7ed558ccd
+	return h ^ h>>33
+}
+
+// comparer compares what a state flushes with the view.
+type comparer struct {
+	v      *verifier
+	entity string
+}
+
+// Put, Delete and PutPart implement eventlog.Writer.
+func (w *comparer) Put(key string, document []byte) {
+	w.v.out.Keys++
+	hash, ok := w.v.live[key]
+	delete(w.v.live, key)
+	switch {
+	case !ok:
+		w.v.differs(key, w.entity, "missing")
+	case hash != maphash.Bytes(w.v.seed, document):
+		w.v.differs(key, w.entity, "wrong")
+	default:
+		w.v.out.Equal++
+	}
+}
+
+// Delete says whose key it is that the view should not have.
+func (w *comparer) Delete(key string) {
+	if _, ok := w.v.live[key]; ok {
+		delete(w.v.live, key)
+		w.v.out.Keys++
+		w.v.differs(key, w.entity, "extra")
+	}
+}
+
+// PutPart does nothing: documents are what counts.
+func (*comparer) PutPart(string, []byte) {}
+
+func (v *verifier) differs(key, entity, kind string) {
+	if v.sealed && kind != "missing" {
+		v.out.Sealed++
+		return
+	}
+	v.found = append(v.found, &finding{Difference: Difference{Key: key, Entity: entity, Kind: kind}})
+}
+
+// explain finds for each difference the fields, and the record after which they
+// part, by folding the entities in question again, record by record.
+func (v *verifier) explain(ctx context.Context) error {
+	slices.SortFunc(v.found, func(a, b *finding) int { return compareText(a.Key, b.Key) })
+	detailed := v.found[:min(len(v.found), v.MaxDetails)]
+	byEntity := make(map[string]*tracer)
+	for _, f := range detailed {
+		document, err := v.Viewer.Document(ctx, v.out.Bucket, f.Key)
+		if err != nil {
+			return err
+		}
+		f.raw, f.view, f.since, f.types = document, members(document), map[string]eventlog.Seq{}, map[eventlog.Seq]string{}
+		if f.Entity == "" {
+			continue
+		}
+		t := byEntity[f.Entity]
+		if t == nil {
+			t = &tracer{state: v.Projection.New(f.Entity), documents: map[string][]byte{}, keys: map[string]*finding{}}
+			byEntity[f.Entity] = t
+		}
+		t.keys[f.Key] = f
+	}
+	if len(byEntity) > 0 {
+		err := v.replay(ctx, v.out.Passes+1, func(ev *eventlog.Event, key string) {
+			if t := byEntity[key]; t != nil {
+				v.apply(t.state, ev)
+				t.step(ev)
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for entity, t := range byEntity {
+		v.leaveOneOut(entity, t)
+	}
+	for _, f := range detailed {
+		f.finish()
+	}
+	for _, f := range v.found {
+		v.out.Differences = append(v.out.Differences, f.Difference)
+	}
+	return nil
+}
+
+func compareText(a, b string) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+// tracer folds one entity record by record.
+type tracer struct {
+	state     eventlog.State
+	documents map[string][]byte
+	keys      map[string]*finding
+	events    []*eventlog.Event // the first maxTraced + 1
+}
+
+// Put, Delete and PutPart implement eventlog.Writer.
+func (t *tracer) Put(key string, document []byte) { t.documents[key] = document }
+
+// Delete forgets the document.
+func (t *tracer) Delete(key string) { delete(t.documents, key) }
+
+// PutPart does nothing.
+func (*tracer) PutPart(string, []byte) {}
+
+func (t *tracer) step(ev *eventlog.Event) {
+	if guard(func() { t.state.Flush(t) }) != nil {
+		return
+	}
+	if len(t.events) <= maxTraced {
+		t.events = append(t.events, ev)
+	}
+	for key, f := range t.keys {
+		switch same := f.raw != nil && bytes.Equal(t.documents[key], f.raw); {
+		case same:
+			f.equal, f.next = true, 0
+		case f.equal && f.next == 0:
+			f.next = ev.Seq
+			f.types[ev.Seq] = ev.Type.String()
+		}
+		f.log = members(t.documents[key])
+		names := make(map[string]bool)
+		for name := range f.log {
+			names[name] = true
+		}
+		for name := range f.view {
+			names[name] = true
+		}
+		for name := range names {
+			switch {
+			case string(f.log[name]) == string(f.view[name]):
+				delete(f.since, name)
+			case f.since[name] == 0:
+				f.since[name] = ev.Seq
+				f.types[ev.Seq] = ev.Type.String()
+			}
+		}
+	}
+}
+
+// maxTraced bounds the records of an entity that are kept to try it without each.
+const maxTraced = 400
+
+// leaveOneOut finds the record that explains a stored document by not being in
+// it: what a fold does that loses one record.
+func (v *verifier) leaveOneOut(entity string, t *tracer) {
+	if len(t.events) > maxTraced {
+		return
+	}
+	open := 0
+	for _, f := range t.keys {
+		if !f.equal && f.raw != nil {
+			open++
+		}
+	}
+	for i := 0; i < len(t.events) && open > 0; i++ {
+		try := &tracer{state: v.Projection.New(entity), documents: map[string][]byte{}}
+		for j, ev := range t.events {
+			if i != j {
+				v.apply(try.state, ev)
+			}
+		}
+		if guard(func() { try.state.Flush(try) }) != nil {
+			continue
+		}
+		for key, f := range t.keys {
+			if f.raw != nil && !f.equal && bytes.Equal(try.documents[key], f.raw) {
+				f.equal, f.next = true, t.events[i].Seq
+				f.types[f.next] = t.events[i].Type.String()
+				open--
+			}
+		}
+	}
+}
+
+// finish says from which record on, of the fields that differ in the end.
+func (f *finding) finish() {
+	for _, name := range slices.Sorted(maps.Keys(f.since)) {
+		f.Fields = append(f.Fields, FieldDiff{name, f.view[name], f.log[name]})
+		if seq := f.since[name]; f.First == 0 || seq < f.First {
+			f.First = seq
+		}
+	}
+	if f.equal && f.next != 0 {
+		f.First = f.next
+	}
+	f.FirstType = f.types[f.First]
+}
+
+// members takes a document apart; nil for none, "" is all of one that is no object.
+func members(document []byte) map[string]json.RawMessage {
+	if document == nil {
+		return nil
+	}
+	var m map[string]json.RawMessage
+	if err := json.Unmarshal(document, &m); err != nil {
+		text, _ := json.Marshal(string(document))
+		return map[string]json.RawMessage{"": text}
+	}
+	return m
+}
+
+// ErrDifferent is for callers that turn differences into an exit code.
+var ErrDifferent = errors.New("view differs from the log")
