@@ -31,6 +31,36 @@
 // something, see [Degradable]. What would make a view wrong ends Run with an
 // error that names the command to run.
 //
+// # What an operator's commands call
+//
+//	serve       New, Projector.Run: follows the generation in force, and those
+//	            that are ready or retired, as far as its fold made them. ErrVersion
+//	            says that a rebuild is due (--auto-rebuild: call Rebuild, then Run)
+//	rebuild     Rebuild; Progress for the bar; ErrBusy, ErrAborted, eventlog.ErrTrimmed
+//	promote     Promote: after Rebuild with Hold
+//	rollback    Rollback: the generation retired last comes back into force
+//	drop        Drop: removes retired and failed generations
+//	abort       Abort: removes the one being made; its Rebuild ends with ErrAborted
+//	verify      Verify: Differences; exit code 5 where there are any
+//	--repair    Repair(…, Verified.Differences)
+//	parked      viewstore.Reader.Parked for list and show, RetryParked, DropParked
+//	status      viewstore.Reader.Alias, Checkpoint, Generations, Parked
+//
+// Registry is viewstore.Store, Viewer is viewstore.Reader. All but Verify need
+// the right to write the view. Repair, RetryParked and DropParked take the lease
+// from the projector for a moment and give it back.
+//
+// # Generations
+//
+//	staging ──▶ catching-up ──▶ ready ──promote──▶ live ──▶ retired ──drop──▶ gone
+//	   └────────────┴─────────────┴──abort──▶ gone   ▲──rollback──┘
+//
+// What is in force is said by the alias alone, which one fenced write moves; the
+// words in the registry follow. Until a generation has caught up nobody reads
+// it, so it is written in bulk: an entity once it was left alone for a while, and
+// the checkpoint before the first change that is not stored yet. That is safe
+// since a fold may meet its own effects again.
+//
 // # Memory
 //
 // Entities that are stored may leave the cache, least recently used first, and
