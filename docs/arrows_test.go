@@ -77,6 +77,11 @@ var rooms = map[string]room{
 		imports: []string{"eventlog", "projections", "projector", "projector/viewstore", "query/page"},
 		never:   []string{natsServer},
 	},
+	"query/chart": {
+		imports: []string{"eventlog", "projections"},
+		outside: []string{},
+		never:   []string{natsClient, natsServer, "net"},
+	},
 	"query/page": {
 		outside: []string{},
 		never:   []string{natsClient, natsServer},
