@@ -15,7 +15,7 @@ import (
 )
 
 // benchSessions is how many sessions the benchmarks ask about.
-const benchSessions = 10_000
+const benchSessions = 200_000
 
 // large fills a script with sessions over a year, 3 participants each, and a
 // recording for every fifth.
