@@ -155,9 +155,11 @@ func (t *timeline) draw() []byte {
 		}
 	}
 	rows := t.people[:min(len(t.people), maxRows)]
-	bottom := t.bars(&body, rows, stepsTop+stepsHi+40)
+	var bars strings.Builder
+	bottom := t.bars(&bars, rows, stepsTop+stepsHi+40)
+	t.axis(&body, stepsTop, bottom) // beneath everything else
 	t.stepLine(&body, line, most.n)
-	t.axis(&body, stepsTop, bottom)
+	body.WriteString(bars.String())
 	note := ""
 	if more := len(t.people) - len(rows); more > 0 {
 		bottom += lane + 4
@@ -229,13 +231,16 @@ func (t *timeline) axis(b *strings.Builder, top, bottom int) {
 		if at.Second() != 0 {
 			layout = time.TimeOnly
 		}
-		fmt.Fprintf(b, "<path class=\"grid\" d=\"M%.1f,%dV%d\"/>\n<text class=\"dim\" x=\"%.1f\" y=\"%d\">%s</text>\n", x, top, bottom, x+3, stepsTop+stepsHi+16, at.Format(layout))
+		fmt.Fprintf(b, "<path class=\"grid\" d=\"M%.1f,%dV%d\"/>\n", x, top, bottom)
+		if x < width-60 {
+			fmt.Fprintf(b, "<text class=\"dim\" x=\"%.1f\" y=\"%d\">%s</text>\n", x+3, stepsTop+stepsHi+16, at.Format(layout))
+		}
 	}
 }
 
 func legend(b *strings.Builder, y int) {
 	for i, e := range []struct{ class, says string }{{"left", "left"}, {"end", "closed by the meeting's end"}, {"open", "still in"}} {
-		x := plotLeft + []int{0, 90, 300}[i]
+		x := plotLeft + []int{0, 90, 330}[i]
 		fmt.Fprintf(b, "<rect class=\"%s\" x=\"%d\" y=\"%d\" width=\"30\" height=\"11\" rx=\"2\"/><text class=\"dim\" x=\"%d\" y=\"%d\">%s</text>\n", e.class, x, y-10, x+36, y, escape(e.says))
 	}
 }
