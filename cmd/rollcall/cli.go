@@ -20,11 +20,15 @@ type cli struct {
 	Top    topCmd    `cmd:"" help:"Watch what comes in and how far the views are." group:"Look at it"`
 	Report reportCmd `cmd:"" help:"Attendance, recordings, usage, live sessions." group:"Look at it"`
 
+	Verify   verifyCmd   `cmd:"" help:"Compare views with what the log says." group:"Mend it"`
+	Parked   parkedCmd   `cmd:"" help:"Records that a view leaves out because their fold fails." group:"Mend it"`
 	Rebuild  rebuildCmd  `cmd:"" help:"Replay the log into a new generation of a view." group:"Mend it"`
 	Promote  promoteCmd  `cmd:"" help:"Put a generation that is ready in force." group:"Mend it"`
 	Rollback rollbackCmd `cmd:"" help:"Return to the generation before." group:"Mend it"`
 	Drop     dropCmd     `cmd:"" help:"Remove generations that were in force." group:"Mend it"`
 	Abort    abortCmd    `cmd:"" help:"Give up a rebuild." group:"Mend it"`
+
+	Bench benchCmd `cmd:"" help:"Measure throughput and latency here." group:"Look at it"`
 
 	Cfg        configCmd     `cmd:"" name:"config" help:"Look at the settings." group:"About it"`
 	Version    versionCmd    `cmd:"" help:"Print the version." group:"About it"`

@@ -181,13 +181,13 @@ func (l *Log) Info(ctx context.Context) (Info, error) {
 	if si.State.Msgs > 0 {
 		in.FirstStoredAt, in.LastStoredAt = si.State.FirstTime, si.State.LastTime
 	}
-	in.Durability, in.Synced = l.durability(in.Replicas)
+	in.Durability, in.Synced = durability(in.Replicas, si.Config.Metadata[syncedKey] != "")
 	return in, nil
 }
 
-func (l *Log) durability(replicas int) (string, bool) {
+func durability(replicas int, synced bool) (string, bool) {
 	switch {
-	case l.syncAlways:
+	case synced:
 		return "200 means fsynced: it survives kill and power loss", true
 	case replicas > 1:
 		return fmt.Sprintf("200 means stored by most of %d servers: it survives the loss of a minority; "+

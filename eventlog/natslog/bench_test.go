@@ -34,7 +34,7 @@ func BenchmarkAppend(b *testing.B) {
 						for i := int(n.Add(1)); i <= b.N; i = int(n.Add(1)) {
 							var err error
 							if way == "naive" || way == "nosync" {
-								_, err = js.PublishMsg(context.Background(), natslog.Message(rec(i), fmt.Sprint(i)))
+								_, err = js.PublishMsg(context.Background(), natslog.Message(rec(i)))
 							} else {
 								_, err = l.Append(context.Background(), rec(i))
 							}

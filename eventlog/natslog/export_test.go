@@ -33,5 +33,4 @@ func (l *Log) FailSync(err error) {
 var (
 	Escape   = escape
 	Unescape = unescape
-	Message  = message
 )

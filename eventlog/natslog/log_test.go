@@ -250,6 +250,10 @@ func TestInfo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if in, err = other.Info(t.Context()); err != nil || !in.Synced {
+		t.Errorf("Info through Attach = %+v, %v; want synced, as the appender's", in, err)
+	}
+	other = open(t, js, natslog.Config{})
 	if in, err = other.Info(t.Context()); err != nil || in.Synced || !strings.Contains(in.Durability, "sync_interval") {
 		t.Errorf("Info of a foreign server = %+v, %v; want not synced, and why", in, err)
 	}

@@ -56,6 +56,10 @@ func message(r *eventlog.Record, msgID string) *nats.Msg {
 	return &nats.Msg{Subject: eventlog.Identify(r.Body).Subject(), Header: h, Data: r.Body}
 }
 
+// Message returns a record as Append publishes it, for those who publish it in
+// another way: to measure that, or to forward it.
+func Message(r *eventlog.Record) *nats.Msg { return message(r, messageID(r)) }
+
 // messageID is the identity of a delivery, "" where it had no uuid.
 func messageID(r *eventlog.Record) string {
 	if r.DeliveryID == "" {

@@ -25,6 +25,9 @@ const (
 
 	// incarnationKey is the stream metadata that names the incarnation.
 	incarnationKey = "rollcall.incarnation"
+	// syncedKey is the stream metadata that tells other programs that whoever
+	// appends makes the records durable (Config.StoreDir, Config.SyncAlways).
+	syncedKey = "rollcall.synced"
 	// versionMajor and versionMinor are the oldest server with atomic batches.
 	versionMajor, versionMinor = 2, 12
 	// setupTimeout bounds each request that has no deadline of its own.
@@ -191,7 +194,6 @@ type Log struct {
 	js          jetstream.JetStream
 	stream      jetstream.Stream
 	incarnation string
-	syncAlways  bool
 	committer   *committer
 }
 
@@ -216,8 +218,17 @@ func Open(ctx context.Context, js jetstream.JetStream, c Config) (*Log, error) {
 		return nil, fmt.Errorf("open log: %w: %s; use another NATS account, or export its records and remove it with `nats stream rm %s`",
 			ErrSettings, what, eventlog.Stream)
 	}
-	if c.apply(&sc) {
+	synced := c.SyncAlways || c.StoreDir != ""
+	changed := c.apply(&sc)
+	if synced != (sc.Metadata[syncedKey] != "") {
+		changed = true
 		sc.Metadata = maps.Clone(sc.Metadata)
+		delete(sc.Metadata, syncedKey)
+		if synced {
+			sc.Metadata[syncedKey] = "true"
+		}
+	}
+	if changed {
 		stream, err = js.UpdateStream(ctx, sc)
 		if err != nil {
 			return nil, fmt.Errorf("open log: change stream settings: %w", classify(err))
@@ -228,7 +239,6 @@ func Open(ctx context.Context, js jetstream.JetStream, c Config) (*Log, error) {
 		if l.committer.disk, err = openDisk(c.StoreDir); err != nil {
 			return nil, fmt.Errorf("open log: %w", err)
 		}
-		l.syncAlways = true
 	}
 	return l, nil
 }
@@ -251,7 +261,6 @@ func newLog(js jetstream.JetStream, stream jetstream.Stream, c Config) *Log {
 		js:          js,
 		stream:      stream,
 		incarnation: stream.CachedInfo().Config.Metadata[incarnationKey],
-		syncAlways:  c.SyncAlways,
 	}
 	l.committer = newCommitter(l, c.Batch, stream.CachedInfo().Config.Duplicates)
 	return l

@@ -1,0 +1,6 @@
+package main
+
+// benchCmd measures on the machine that it runs on.
+type benchCmd struct {
+	Ingest benchIngestCmd `cmd:"" help:"Throughput and latency of the ingester."`
+}
