@@ -1,0 +1,231 @@
+package ingest_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+
+	"rollcall/ingest"
+)
+
+// serve runs a server until stop is called; stop returns what Serve returned.
+func serve(t testing.TB, h http.Handler, c ingest.ServerConfig) (address string, stop func() error) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- ingest.Serve(ctx, l, h, c) }()
+	stop = sync.OnceValue(func() error { cancel(); return <-done })
+	t.Cleanup(func() { _ = stop() })
+	return l.Addr().String(), stop
+}
+
+// raw sends text on a connection of its own and returns all that comes back.
+func raw(t testing.TB, address, text string) (answer string) {
+	t.Helper()
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.WriteString(conn, text) // the server may close before it has all
+	b, _ := io.ReadAll(conn)
+	return string(b)
+}
+
+func openHandler(t testing.TB, log ingest.Appender) *ingest.Handler {
+	t.Helper()
+	return newHandler(t, ingest.Config{Log: log, Timeout: 10 * time.Second, Sources: []ingest.Source{{Name: "open", Scheme: "none"}}})
+}
+
+// TestTricklingRequests are cut, whatever part of them does not come.
+func TestTricklingRequests(t *testing.T) {
+	h := newHandler(t, ingest.Config{Log: &memory{}, Timeout: 50 * time.Millisecond, Sources: []ingest.Source{{Name: "open", Scheme: "none"}}})
+	address, _ := serve(t, h, ingest.ServerConfig{
+		ReadHeaderTimeout: 50 * time.Millisecond, ReadTimeout: 100 * time.Millisecond, IdleTimeout: 100 * time.Millisecond,
+	})
+	for name, test := range map[string]struct{ request, want string }{
+		"nothing":       {"", ""},
+		"half a header": {"POST /webhooks/open HTTP/1.1\r\nHost: x\r\nX: ", ""},
+		"half a body":   {"POST /webhooks/open HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{", "HTTP/1.1 503"},
+		"huge header":   {"POST /webhooks/open HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 64<<10) + "\r\n\r\n", "HTTP/1.1 431"},
+		"idle after":    {"POST /webhooks/open HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}", "HTTP/1.1 200"},
+	} {
+		if got := raw(t, address, test.request); !strings.HasPrefix(got, test.want) || test.want == "" && strings.Contains(got, "200") {
+			t.Errorf("%s: answer = %.80q; want %q, and the connection closed", name, got, test.want)
+		}
+	}
+}
+
+// TestConnectionLimit proves that a connection above the limit hears 503, and
+// that places come back.
+func TestConnectionLimit(t *testing.T) {
+	registry := prometheus.NewPedanticRegistry()
+	address, _ := serve(t, openHandler(t, &memory{}), ingest.ServerConfig{MaxConnections: 3, Metrics: registry, IdleTimeout: time.Minute})
+	var held []net.Conn
+	for range 3 {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		fmt.Fprint(conn, "POST /webhooks/open HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}")
+		if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || !strings.Contains(line, "200") {
+			t.Fatalf("answer = %q, %v; want 200", line, err)
+		}
+		held = append(held, conn)
+	}
+	if got := raw(t, address, ""); !strings.HasPrefix(got, "HTTP/1.1 503") || !strings.Contains(got, "Retry-After: 1\r\n") {
+		t.Errorf("connection above the limit heard %q; want 503 with Retry-After", got)
+	}
+	held[0].Close()
+	for ctx := t.Context(); ; {
+		res, err := http.Post("http://"+address+"/webhooks/open", "application/json", strings.NewReader("{}"))
+		if err == nil {
+			res.Body.Close()
+			if res.StatusCode == http.StatusOK {
+				break
+			}
+		}
+		if ctx.Err() != nil {
+			t.Fatal("a place did not come back")
+		}
+	}
+	problems, err := registry.Gather()
+	if err != nil || len(problems) != 2 {
+		t.Errorf("Gather = %d families, %v; want 2", len(problems), err)
+	}
+}
+
+// TestIdleConnectionsDoNotHinder holds many connections that say nothing.
+func TestIdleConnectionsDoNotHinder(t *testing.T) {
+	address, _ := serve(t, openHandler(t, &memory{}), ingest.ServerConfig{})
+	for range 500 {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+	}
+	for range 20 {
+		res, err := http.Post("http://"+address+"/webhooks/open", "application/json", strings.NewReader("{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != http.StatusOK {
+			t.Errorf("answer = %d; want 200", res.StatusCode)
+		}
+	}
+}
+
+// TestServeDrains proves that a stop lets requests under way finish.
+func TestServeDrains(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	log := &memory{hang: make(chan struct{})}
+	entered := make(chan struct{})
+	h := openHandler(t, log)
+	address, stop := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		close(entered)
+		h.ServeHTTP(w, r)
+	}), ingest.ServerConfig{})
+	answer := make(chan int, 1)
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	go func() {
+		res, err := client.Post("http://"+address+"/webhooks/open", "application/json", strings.NewReader("{}"))
+		if err != nil {
+			answer <- 0
+			return
+		}
+		res.Body.Close()
+		answer <- res.StatusCode
+	}()
+	<-entered
+	stopped := make(chan error, 1)
+	go func() { stopped <- stop() }()
+	for { // no new connection is taken
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			break
+		}
+		conn.Close()
+	}
+	close(log.hang)
+	if code := <-answer; code != http.StatusOK {
+		t.Errorf("answer while stopping = %d; want 200", code)
+	}
+	if err := <-stopped; err != nil {
+		t.Errorf("Serve = %v; want nil", err)
+	}
+}
+
+// TestServeCutsWhatDoesNotEnd bounds the drain.
+func TestServeCutsWhatDoesNotEnd(t *testing.T) {
+	entered, release := make(chan struct{}), make(chan struct{})
+	address, stop := serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		close(entered)
+		<-release
+	}), ingest.ServerConfig{Drain: 20 * time.Millisecond})
+	go func() {
+		if res, err := http.Get("http://" + address); err == nil {
+			res.Body.Close()
+		}
+	}()
+	<-entered
+	if err := stop(); err == nil || !strings.Contains(err.Error(), "cut") {
+		t.Errorf("Serve = %v; want an error that requests were cut", err)
+	}
+	close(release)
+}
+
+// TestForgeriesDoNotHinder floods with wrong signatures while honest deliveries
+// go on: all of them are stored, and none of the flood is.
+func TestForgeriesDoNotHinder(t *testing.T) {
+	key := testKeys()[0]
+	log := &memory{}
+	h := newHandler(t, ingest.Config{Log: log, Sources: []ingest.Source{{Name: "prod", Scheme: "rsa", Key: keyFile(t, publicPEM(t, key))}}})
+	honest, forged := sign(t, key, started), sign(t, testKeys()[1], started)
+	stop := make(chan struct{})
+	var flood sync.WaitGroup
+	for range 32 {
+		flood.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if w := post(h, "/webhooks/prod", started, "dyte-signature", forged); w.Code != 401 {
+					t.Errorf("forged delivery = %d; want 401", w.Code)
+					return
+				}
+			}
+		})
+	}
+	for range 100 {
+		if w := post(h, "/webhooks/prod", started, "dyte-signature", honest); w.Code != 200 {
+			t.Errorf("honest delivery = %d %s; want 200", w.Code, w.Body)
+		}
+	}
+	close(stop)
+	flood.Wait()
+	if got := log.len(); got != 100 {
+		t.Errorf("%d records; want 100", got)
+	}
+}
