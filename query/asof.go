@@ -3,6 +3,7 @@ package query
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
 
 	"rollcall/eventlog"
@@ -30,7 +31,7 @@ func (a *API) past(ctx context.Context, c *call, views ...string) (*past, error)
 		return nil, err
 	}
 	if head.First > 1 {
-		return nil, newProblem(410, "the log no longer holds the records before %d, so the past can't be computed", head.First)
+		return nil, newProblem(http.StatusGone, "the log no longer holds the records before %d, so the past can't be computed", head.First)
 	}
 	p := &past{documents: map[string]map[string][]byte{}, sequence: head.Last}
 	if c.asOf.at.IsZero() {

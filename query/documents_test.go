@@ -163,17 +163,25 @@ func TestEvents(t *testing.T) {
 	if got, want := w.items("/v1/events?after=3&limit=2").column("sequence"), "4,5"; got != want {
 		t.Errorf("events after 3 = %s; want %s", got, want)
 	}
-	var got []string
-	for cursor := ""; ; {
-		l := w.items("/v1/sessions/s1/events?limit=3" + cursor)
-		got = append(got, l.column("sequence"))
-		if l.NextCursor == nil {
-			break
+	for path, want := range map[string]string{
+		"/v1/sessions/s1/events?limit=3":                 "1,2,3|4,5,7|8,9",
+		"/v1/sessions/s1/events?limit=3&sort=-sequence":  "9,8,7|5,4,3|2,1",
+		"/v1/events?limit=5&sort=-sequence&after=3":      "12,11,10,9,8|7,6,5,4",
+		"/v1/events?limit=12&sort=-sequence":             "12,11,10,9,8,7,6,5,4,3,2,1",
+		"/v1/sessions/s1/events?limit=100&sort=sequence": "1,2,3,4,5,7,8,9",
+	} {
+		var got []string
+		for cursor := ""; ; {
+			l := w.items(path + cursor)
+			got = append(got, l.column("sequence"))
+			if l.NextCursor == nil {
+				break
+			}
+			cursor = "&cursor=" + *l.NextCursor
 		}
-		cursor = "&cursor=" + *l.NextCursor
-	}
-	if want := "1,2,3|4,5,7|8,9"; strings.Join(got, "|") != want {
-		t.Errorf("pages of s1's events = %s; want %s", strings.Join(got, "|"), want)
+		if strings.Join(got, "|") != want {
+			t.Errorf("pages of %s = %s; want %s", path, strings.Join(got, "|"), want)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strconv"
 	"time"
@@ -118,45 +119,99 @@ func (a *API) waitHead(ctx context.Context, c *call) (eventlog.Head, error) {
 	return head, fmt.Errorf("%w: the log is at %d", errBehind, head.Last)
 }
 
-// eventPage reads one page of the records that are wanted. Its order is the
-// log's; a cursor is the sequence of the last one.
+// eventPage reads one page of the records that are wanted, in the log's order or
+// the newest first. A cursor is the sequence of the last one.
 func (a *API) eventPage(ctx context.Context, c *call, head eventlog.Head, slices []int, want func(*eventlog.Record) bool) (*answer, error) {
-	after := eventlog.Seq(c.numbers["after"])
-	sc := scope(c.key)
+	e := eventReader{api: a, slices: slices, want: want, limit: c.limit(),
+		after: eventlog.Seq(c.numbers["after"]), upTo: head.Last, newest: c.text["sort"] == "-sequence"}
+	sc := scope(c.key, c.text["sort"])
 	if text := c.text["cursor"]; text != "" {
 		cur, err := decodeCursor(text, sc)
 		if err != nil {
 			return nil, err
 		}
-		after = max(after, eventlog.Seq(cur.Number))
+		if seq := eventlog.Seq(cur.Number); e.newest {
+			e.upTo = min(e.upTo, max(seq, 1)-1)
+		} else {
+			e.after = max(e.after, seq)
+		}
 	}
-	p := &page{items: []item{}}
-	ans := &answer{page: p, sequence: head.Last}
 	if head.First > 0 {
-		after = max(after, head.First-1) // what retention removed is not waited for
+		e.after = max(e.after, head.First-1) // what retention removed is not waited for
 	}
-	if after >= head.Last {
-		return ans, nil
+	items, err := e.read(ctx)
+	if err != nil {
+		return nil, err
 	}
-	limit := c.limit()
-	for r, err := range a.log.Read(ctx, eventlog.ReadOptions{After: after, UpTo: head.Last, Slices: slices}) {
+	p := &page{items: items}
+	if len(items) > e.limit {
+		p.items = items[:e.limit]
+		p.next, err = cursor{Number: p.items[e.limit-1].num}.encode(sc)
+	}
+	return &answer{page: p, sequence: head.Last}, err
+}
+
+// eventReader reads records of a part of the log.
+type eventReader struct {
+	api         *API
+	slices      []int
+	want        func(*eventlog.Record) bool
+	after, upTo eventlog.Seq
+	newest      bool
+	limit       int
+}
+
+// read returns up to limit+1 records.
+func (e *eventReader) read(ctx context.Context) ([]item, error) {
+	if e.after >= e.upTo {
+		return []item{}, nil
+	}
+	if !e.newest {
+		return e.scan(ctx, e.after, false)
+	}
+	// The log is read forwards: from a little before its end, and where that was
+	// not enough, because records are missing or not wanted, from further back.
+	for window := eventlog.Seq(e.limit + 1); ; window *= 8 {
+		from := e.after
+		if e.upTo > e.after+window && e.slices == nil {
+			from = e.upTo - window
+		}
+		items, err := e.scan(ctx, from, true)
 		if err != nil {
-			if errors.Is(err, eventlog.ErrTrimmed) {
-				return nil, newProblem(410, "the log no longer holds the records after %d", after)
-			}
+			return nil, err
+		}
+		if len(items) > e.limit || from == e.after {
+			slices.Reverse(items)
+			return items, nil
+		}
+	}
+}
+
+// scan reads the first records behind after, or the last ones.
+func (e *eventReader) scan(ctx context.Context, after eventlog.Seq, last bool) ([]item, error) {
+	items := []item{}
+	for r, err := range e.api.log.Read(ctx, eventlog.ReadOptions{After: after, UpTo: e.upTo, Slices: e.slices}) {
+		if errors.Is(err, eventlog.ErrTrimmed) {
+			return nil, newProblem(http.StatusGone, "the log no longer holds the records after %d", after)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("read log: %w", err)
 		}
-		if !want(&r) {
+		if !e.want(&r) {
 			continue
 		}
-		if len(p.items) == limit {
-			next, err := cursor{Number: p.items[limit-1].num}.encode(sc)
-			p.next = next
-			return ans, err
+		items = append(items, item{num: int64(r.Seq), doc: eventJSON(&r)})
+		if !last && len(items) > e.limit {
+			break
 		}
-		p.items = append(p.items, item{num: int64(r.Seq), doc: eventJSON(&r)})
+		if last && len(items) > 2*e.limit+1 {
+			items = append(items[:0], items[len(items)-e.limit-1:]...)
+		}
 	}
-	return ans, ctx.Err()
+	if last && len(items) > e.limit+1 {
+		items = items[len(items)-e.limit-1:]
+	}
+	return items, ctx.Err()
 }
 
 // eventJSON is a record as the API shows it.

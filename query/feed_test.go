@@ -127,7 +127,7 @@ func TestChanges(t *testing.T) {
 	w.post(joined("s2", "m1", "p1", "ann", 20))
 	w.post(joined("s2", "m1", "p2", "bob", 30))
 	w.post(ended("s1", "m1", 0, 40))
-	w.get("/v1/sessions")
+	w.get("/v1/projections") // which waits for all views
 	again := w.watch(t, "/v1/changes", at.id)
 	_, keys := again.until("usage s1")
 	seen := strings.Join(keys, ",")

@@ -229,6 +229,13 @@ func (a *API) guard(next http.Handler) http.Handler {
 	}
 	at := &route{path: "*"}
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		rc := http.NewResponseController(w)
+		if req.ContentLength == 0 {
+			// The request is read whole. Its deadline would end the context of an
+			// answer that waits, or of a change feed.
+			_ = rc.SetReadDeadline(time.Time{})
+		}
+		_ = rc.SetWriteDeadline(time.Now().Add(maxWait + answerTimeout + writeMargin))
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")

@@ -47,16 +47,15 @@ func (a *API) table() []*route {
 	status := param{name: "status", kind: paramEnum, enum: []string{"LIVE", "ENDED"}}
 	stale := param{name: "stale", kind: paramBool, doc: "Only sessions that are stale, or only those that are not."}
 	staleToo := param{name: "stale", kind: paramBool, doc: "true: stale sessions too."}
-	withPeople := append(sessionViews(), viewAttendance)
 	participantViews := []string{viewSessions, viewAttendance}
 	return append([]*route{
 		{path: "/v1/sessions", id: "listSessions", summary: "Sessions", params: listWith(append(sessionFilters(), status, stale)...),
-			item: "Session", fields: sessionFields(), list: true, views: withPeople, answer: a.listSessions},
+			item: "Session", fields: sessionFields(), list: true, views: sessionViews(), answer: a.listSessions},
 		{path: "/v1/sessions/{sessionId}", id: "getSession", summary: "One session", params: with(pathParam("sessionId"), asOfParam()),
 			item: "Session", fields: sessionFields(), views: sessionViews(), answer: a.session},
 		{path: "/v1/meetings/live", id: "listLiveMeetings", summary: "The sessions that go on now, stale ones left out",
 			params: listWith(append(sessionFilters(), staleToo)...), item: "Session", fields: sessionFields(), list: true,
-			views: withPeople, answer: a.liveSessions},
+			views: sessionViews(), answer: a.liveSessions},
 		{path: "/v1/sessions/{sessionId}/participants", id: "listParticipants", summary: "A session's participants",
 			params: listWith(pathParam("sessionId"), asOfParam()), item: "Participant", fields: participantFields(), list: true,
 			views: participantViews, answer: a.listParticipants},
@@ -108,7 +107,7 @@ func eventParams(params ...param) []param {
 		{name: "after", kind: paramSeq, doc: "Records behind this sequence."},
 		{name: "limit", kind: paramLimit, doc: "Items on a page: 100 unless given, at most 1000."},
 		{name: "cursor", kind: paramCursor, doc: "nextCursor of the page before, with the same parameters."},
-		{name: "sort", kind: paramEnum, enum: []string{"sequence"}, doc: "The log's order, the only one."},
+		{name: "sort", kind: paramEnum, enum: []string{"sequence", "-sequence"}, doc: "The log's order, or the newest first."},
 		{name: "format", kind: paramEnum, enum: []string{"json", "csv"}, doc: "The form of the answer, like the Accept header."},
 	}, shared()...)...)
 }

@@ -39,7 +39,11 @@ func (a *API) sessions(s *snapshot, c *call) *listing {
 }
 
 func (a *API) listSessions(ctx context.Context, c *call) (ans *answer, err error) {
-	err = a.replica.read(ctx, c.route.views, c.values, func(s *snapshot) error {
+	views := sessionViews()
+	if c.text["participantId"] != "" {
+		views = append(views, viewAttendance)
+	}
+	err = a.replica.read(ctx, views, c.values, func(s *snapshot) error {
 		l := a.sessions(s, c)
 		if err := a.filterSessions(ctx, s, c, l); err != nil {
 			return err
@@ -48,7 +52,7 @@ func (a *API) listSessions(ctx context.Context, c *call) (ans *answer, err error
 		if err != nil {
 			return err
 		}
-		ans = &answer{page: p, sequence: s.sequence(c.route.views)}
+		ans = &answer{page: p, sequence: s.sequence(views)}
 		return a.addAsked(ctx, s, p.items)
 	})
 	return ans, err
