@@ -43,6 +43,7 @@ func TestScenarios(t *testing.T) {
 			for name, lines := range asked {
 				checkAsked(t, got, name, lines)
 			}
+			reread(t, got)
 			for range 2 { // backwards, and with the middle first
 				slices.Reverse(records)
 				if d := diff(fold(t, records), got); d != "" {
@@ -154,7 +155,39 @@ func ask(t *testing.T, got views, f []string) string {
 	return ""
 }
 
-// parse reads a document back, and checks that it is written again as it was.
+// reread checks that every document, read back, is written again as it was.
+func reread(t *testing.T, got views) {
+	t.Helper()
+	for view, docs := range got {
+		for key, doc := range docs {
+			var again []byte
+			switch view {
+			case "sessions":
+				d := parse[projections.Session](t, got, view, key)
+				again = d.AppendJSON(nil)
+			case "attendance":
+				d := parse[projections.Participant](t, got, view, key)
+				again = d.AppendJSON(nil)
+			case "recordings":
+				d := parse[projections.Recording](t, got, view, key)
+				again = d.AppendJSON(nil)
+			case "artifacts":
+				d := parse[projections.Artifacts](t, got, view, key)
+				again = d.AppendJSON(nil)
+			case "livestreams":
+				d := parse[projections.Livestream](t, got, view, key)
+				again = d.AppendJSON(nil)
+			case "usage":
+				d := parse[projections.UsageSession](t, got, view, key)
+				again = d.AppendJSON(nil)
+			}
+			if string(again) != doc {
+				t.Errorf("%s %s read and written again = %s; want %s", view, key, again, doc)
+			}
+		}
+	}
+}
+
 func parse[D projections.Document](t *testing.T, got views, view, key string) D {
 	t.Helper()
 	doc := got[view][key]
