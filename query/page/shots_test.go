@@ -3,9 +3,16 @@
 package page_test
 
 import (
+	"bytes"
+	"cmp"
 	"flag"
+	"image"
+	"image/color"
+	"image/png"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -46,15 +53,54 @@ func TestShots(t *testing.T) {
 				p.size(look.width, look.height)
 				p.dark(look.dark)
 				p.text(v.shown)
+				if v.name == "pipeline" {
+					p.wait(`document.querySelector(".wide-spark path")`)
+				}
 				if v.name == "usage" {
 					p.wait(`document.querySelector(".plot canvas")`)
 				}
 				p.wait(`document.getElementById("feed").classList.contains("connected")`)
 				p.eval("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(0))))", nil)
-				if err := os.WriteFile(filepath.Join(*shots, v.name+"-"+look.name+".png"), p.shot(), 0o644); err != nil {
+				if err := os.WriteFile(filepath.Join(*shots, v.name+"-"+look.name+".png"), small(t, p.shot()), 0o644); err != nil {
 					t.Fatal(err)
 				}
 			})
 		}
 	}
+}
+
+// small writes a picture anew with its 256 most frequent colours: a page has few.
+func small(t *testing.T, picture []byte) []byte {
+	t.Helper()
+	from, err := png.Decode(bytes.NewReader(picture))
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts := map[color.RGBA]int{}
+	size := from.Bounds()
+	for y := range size.Dy() {
+		for x := range size.Dx() {
+			counts[color.RGBAModel.Convert(from.At(x, y)).(color.RGBA)]++
+		}
+	}
+	colors := slices.SortedFunc(maps.Keys(counts), func(a, b color.RGBA) int { return cmp.Compare(counts[b], counts[a]) })
+	var palette color.Palette
+	for _, c := range colors[:min(len(colors), 256)] {
+		palette = append(palette, c)
+	}
+	nearest := map[color.RGBA]uint8{}
+	for c := range counts {
+		nearest[c] = uint8(palette.Index(c))
+	}
+	to := image.NewPaletted(size, palette)
+	for y := range size.Dy() {
+		for x := range size.Dx() {
+			to.SetColorIndex(x, y, nearest[color.RGBAModel.Convert(from.At(x, y)).(color.RGBA)])
+		}
+	}
+	var b bytes.Buffer
+	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&b, to); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
 }

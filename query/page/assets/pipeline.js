@@ -70,7 +70,7 @@ export function pipeline({ draw, signal }) {
     { id: "state", label: "State", cell: (p) => [badge(KINDS[p.state] ?? "warn", text(p.state, "unknown", 30)), rebuild(p)] },
     { id: "sequence", label: "Sequence", num: true, cell: (p) => count(p.sequence) },
     { id: "headSequence", label: "Log head", num: true, cell: (p) => count(p.headSequence) },
-    { id: "lag", label: "Lag", num: true, cell: (p) => [p.lag > 0 ? h("strong", {}, `▲ ${count(p.lag)}`) : "0", h("span", { class: "sub" }, p.lagSeconds >= 1 ? duration(p.lagSeconds) : `${(p.lagSeconds ?? 0).toFixed(2)} s`)] },
+    { id: "lag", label: "Lag", num: true, cell: (p) => [p.state === "live" ? count(p.lag) : h("strong", {}, `▲ ${count(p.lag)}`), h("span", { class: "sub" }, p.lagSeconds >= 1 ? duration(p.lagSeconds) : `${(p.lagSeconds ?? 0).toFixed(2)} s`)] },
     { id: "line", label: "Lag, 3 min", cell: (p) => sparkline(history.get(p.name)?.lag ?? [], `lag of ${p.name}: ${count(p.lag)} records now, at most ${count(Math.max(0, ...(history.get(p.name)?.lag ?? [0])))} in three minutes`) },
     { id: "parked", label: "Parked", num: true, cell: (p) => (p.parked > 0 ? h("strong", { class: "bad", title: "records set aside; see rollcall parked" }, `✖ ${count(p.parked)}`) : "0") },
     { id: "version", label: "Version", cell: (p) => text(p.version, "–", 24) },
@@ -86,7 +86,7 @@ export function pipeline({ draw, signal }) {
 
   function render() {
     const bad = items.filter((p) => kind(p) === "bad").length;
-    const behind = items.filter((p) => p.lag > 0).length;
+    const behind = items.filter((p) => p.state !== "live").length;
     return [
       h("div", { class: "title", key: "title" }, h("h1", {}, "Pipeline"), h("p", { class: "summary" }, !loaded ? "" : bad ? badge("bad", `${bad} of ${items.length} need a look`) : behind ? badge("warn", `${behind} of ${items.length} behind`) : badge("good", "all up to date"))),
       h("div", { class: "filters", key: "filters" }, csv("/v1/projections", {}, "projections.csv")),

@@ -4,7 +4,7 @@ import { all } from "./api.js";
 import { h, memo } from "./dom.js";
 import { bytes, count, duration, millis } from "./format.js";
 import { refresher } from "./refresh.js";
-import { badge, csv, elapsed, field, ident, next, outside, recordingBadge, select, sorted, state, table, text, to, until, when } from "./ui.js";
+import { badge, csv, elapsed, field, ident, next, outside, recordingBadge, select, short, sorted, state, table, text, to, until, when } from "./ui.js";
 
 const CAP = 5000;
 
@@ -56,7 +56,7 @@ export function recordings({ params, draw, set, signal }) {
   const columns = [
     { id: "status", label: "Status", sort: (r) => r.status, cell: (r) => h("span", { class: "badges" }, recordingBadge(r), r.conflict ? badge("warn", "conflict", "ERRORED and UPLOADED were both seen") : null) },
     { id: "recordingId", label: "Recording", cell: (r) => [text(r.outputFileName, "no file yet", 60), h("span", { class: "sub" }, ident(r.recordingId))] },
-    { id: "session", label: "Session", cell: (r) => (r.sessionId ? h("a", { href: to("session", r.sessionId) }, text(r.sessionId, "–", 14)) : text(null)) },
+    { id: "session", label: "Session", cell: (r) => (r.sessionId ? h("a", { href: to("session", r.sessionId) }, h("bdi", {}, short(r.sessionId))) : text(null)) },
     { id: "lastEventAt", label: "In this state for", num: true, sort: (r) => millis(r.lastEventAt), cell: (r) => (FINAL.has(r.status) ? when(r.lastEventAt) : elapsed(millis(r.lastEventAt))) },
     { id: "startedAt", label: "Started", sort: (r) => millis(r.startedAt), cell: (r) => when(r.startedAt) },
     { id: "durationSeconds", label: "Duration", num: true, sort: (r) => r.durationSeconds, cell: (r) => duration(r.durationSeconds) },

@@ -125,7 +125,7 @@ export function session({ args: [sessionId], params, draw, set, signal }) {
     return h("section", { class: "moment", key: "moment", "aria-labelledby": "moment-h" }, h("h2", { id: "moment-h" }, "As of"),
       h("div", { class: "slide" },
         h("button", { type: "button", onclick: () => pick(raw.before(value) ?? first), "aria-label": "one record back" }, "◀"),
-        h("input", { type: "range", id: "asof", min: first, max: last, step: 1000, value, "aria-label": "as of", "aria-valuetext": asOf ? clock(asOf) : "now", oninput: (e) => pick(Number(e.currentTarget.value)) }),
+        h("input", { type: "range", id: "asof", min: first, max: last, step: Math.max(1, Math.min(1000, Math.round((last - first) / 500))), value, "aria-label": "as of", "aria-valuetext": asOf ? clock(asOf) : "now", oninput: (e) => pick(Number(e.currentTarget.value)) }),
         h("button", { type: "button", onclick: () => pick(raw.after(value)), "aria-label": "one record on", disabled: asOf === null }, "▶"),
         h("output", { for: "asof" }, asOf ? h("span", { class: "then" }, when(new Date(asOf).toISOString())) : "now"),
         h("button", { type: "button", disabled: asOf === null, onclick: () => pick(null) }, "Back to now")));

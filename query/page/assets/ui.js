@@ -15,9 +15,11 @@ export function text(s, fallback = "–", max = 200) {
 // ident shows an id, shortened, whole on hover; a click copies it.
 export function ident(s) {
   if (!s) return h("span", { class: "none" }, "–");
-  const short = s.length > 18 ? `${flatText(s.slice(0, 8))}…${flatText(s.slice(-4))}` : flatText(s);
-  return h("button", { class: "id", type: "button", title: `${flatText(s, 300)}: copy`, onclick: (e) => copy(e.currentTarget, s) }, h("bdi", {}, short));
+  return h("button", { class: "id", type: "button", title: `${flatText(s, 300)}: copy`, onclick: (e) => copy(e.currentTarget, s) }, h("bdi", {}, short(s)));
 }
+
+// short is an id's beginning and end.
+export const short = (s) => (s.length > 18 ? `${flatText(s.slice(0, 8))}…${flatText(s.slice(-4))}` : flatText(s));
 
 function copy(button, s) {
   navigator.clipboard?.writeText(s).then(() => {

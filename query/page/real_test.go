@@ -1,0 +1,168 @@
+//go:build browser
+
+package page_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"rollcall/eventlog/eventlogtest"
+	"rollcall/eventlog/natslog"
+	"rollcall/ingest"
+	"rollcall/projections"
+	"rollcall/projector"
+	"rollcall/projector/viewstore"
+	"rollcall/query"
+)
+
+// product is everything behind the page, on a real server: the ingester that a
+// provider posts to, the log, the projectors and the read API with the page.
+type product struct {
+	t    *testing.T
+	api  *httptest.Server
+	hook *httptest.Server
+	n    int
+}
+
+func newProduct(t *testing.T) *product {
+	t.Helper()
+	node := eventlogtest.Server(t)
+	js := node.JetStream(t)
+	log, err := natslog.Open(t.Context(), js, natslog.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(log.Close)
+	store, err := viewstore.Open(t.Context(), js, viewstore.Config{Exclusive: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fold := range projections.All() {
+		p, err := projector.New(projector.Config{Projection: fold, Source: log, Store: store})
+		if err != nil {
+			t.Fatal(err)
+		}
+		background(t, p.Run)
+	}
+	replica, err := query.OpenReplica(t.Context(), query.ReplicaConfig{Dir: t.TempDir(), Views: viewstore.NewReader(js), Log: zerolog.Nop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := replica.Close(); err != nil {
+			t.Errorf("close replica: %v", err)
+		}
+	})
+	background(t, replica.Run)
+	api, err := query.New(query.Config{Replica: replica, Log: log, Folds: projections.All(), Logger: zerolog.Nop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := ingest.ParseSource("prod=none")
+	if err != nil {
+		t.Fatal(err)
+	}
+	hook, err := ingest.New(ingest.Config{Log: log, Sources: []ingest.Source{source}, Logger: zerolog.Nop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &product{t: t, api: httptest.NewServer(api.Handler()), hook: httptest.NewServer(hook)}
+	t.Cleanup(func() {
+		p.api.CloseClientConnections()
+		p.api.Close()
+		p.hook.Close()
+	})
+	return p
+}
+
+// background runs f until the test ends, and waits for it.
+func background(t *testing.T, f func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := f(ctx); err != nil && !errors.Is(err, context.Canceled) {
+			t.Errorf("Run() = %v; want nil", err)
+		}
+	})
+	t.Cleanup(func() { cancel(); running.Wait() })
+}
+
+// post sends a webhook, as a provider does.
+func (p *product) post(body string) {
+	p.t.Helper()
+	p.n++
+	request, err := http.NewRequestWithContext(p.t.Context(), http.MethodPost, p.hook.URL+"/webhooks/prod", bytes.NewReader([]byte(body)))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	request.Header.Set("rtk-uuid", fmt.Sprintf("delivery-%d", p.n))
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if answer, _ := io.ReadAll(response.Body); response.StatusCode != http.StatusOK {
+		p.t.Fatalf("POST = %d %s; want 200", response.StatusCode, answer)
+	}
+}
+
+// TestWebhookAppears: from a provider's POST to the words on the page, through
+// ingester, log, projectors, views, replica, API and feed, each within a second.
+func TestWebhookAppears(t *testing.T) {
+	world := newProduct(t)
+	start := time.Now().UTC().Add(-time.Minute)
+	meeting := fmt.Sprintf(`"meeting":{"id":"m-1","sessionId":"s-1","title":"Thesis defence","status":"LIVE","startedAt":%q,"organizedBy":{"id":"o-1","name":"City College"}}`, stamp(start))
+	person := func(event, peer, name, more string) string {
+		return fmt.Sprintf(`{"event":"meeting.participant%s",%s,"participant":{"peerId":%q,"userDisplayName":%q,"customParticipantId":%q,"joinedAt":%q%s}}`, event, meeting, peer, name, "c-"+peer, stamp(start.Add(5*time.Second)), more)
+	}
+	recording := func(status string) string {
+		return fmt.Sprintf(`{"event":"recording.statusUpdate","meeting":{"id":"m-1","sessionId":"s-1","title":"Thesis defence"},"recording":{"recordingId":"rec-77","roomUUID":"s-1","meetingId":"m-1","status":%q,"invokedTime":%q}}`, status, stamp(start))
+	}
+	world.post(`{"event":"meeting.started",` + meeting + `}`)
+	p := open(t, world.api.URL+"/#/live")
+	p.text("Thesis defence")
+	connected(p)
+	// appears posts a webhook and waits for what it changes.
+	appears := func(body, shown string) {
+		t.Helper()
+		begin := time.Now()
+		world.post(body)
+		p.wait(shown)
+		if took := time.Since(begin); took > time.Second {
+			t.Errorf("%.60s was on the page after %v; want within a second", body, took)
+		}
+	}
+	row := func(cell int, text string) string {
+		return fmt.Sprintf(`document.querySelector("tbody tr").cells[%d].innerText.includes(%q)`, cell, text)
+	}
+	appears(person("Joined", "p-1", "Ada", ""), row(4, "1"))
+	appears(person("Joined", "p-2", "Grace", ""), row(4, "2"))
+	appears(recording("RECORDING"), row(7, "RECORDING"))
+	p.route("#/session/s-1")
+	p.text("Grace")
+	appears(person("Joined", "p-3", "Barbara", ""), `document.querySelector(".gantt").innerText.includes("Barbara")`)
+	appears(person("Left", "p-2", "Grace", fmt.Sprintf(`,"leftAt":%q`, stamp(start.Add(30*time.Second)))), `document.querySelectorAll(".gantt tbody .bar.left").length === 1`)
+	appears(recording("UPLOADED"), `document.querySelector(".cards").innerText.includes("UPLOADED")`)
+	p.eval(`[...document.querySelectorAll("summary")].at(-1).click()`, nil)
+	p.text("recording.statusUpdate")
+	p.route("#/attendance/s-1")
+	p.text("c-p-3")
+	ended := fmt.Sprintf(`{"event":"meeting.ended",%s,"reason":"HOST_ENDED_MEETING"}`, meeting[:len(meeting)-1]+fmt.Sprintf(`,"endedAt":%q}`, stamp(start.Add(50*time.Second))))
+	appears(ended, `document.querySelector("tbody").innerText.includes("meeting end")`)
+	for _, v := range []struct{ route, shown string }{{"#/person/c-p-2", "Thesis defence"}, {"#/recordings", "rec-77"}, {"#/usage", "City College"}, {"#/pipeline", "all up to date"}, {"#/livestreams", "No livestream was seen yet."}, {"#/attendance", "Thesis defence"}} {
+		p.route(v.route)
+		p.text(v.shown)
+	}
+	p.route("#/live")
+	p.text("No meeting is live.")
+}
