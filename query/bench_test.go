@@ -97,7 +97,7 @@ func BenchmarkAPI(b *testing.B) {
 		{"month", "/v1/sessions?from=2026-05-01&to=2026-06-01", ""},
 		{"sortTitle", "/v1/sessions?sort=title", "SELECT doc FROM T ORDER BY title, sessionId LIMIT 101"},
 		{"sortDuration", "/v1/sessions?sort=-durationSeconds", "SELECT doc FROM T ORDER BY durationSeconds DESC, sessionId LIMIT 101"},
-		{"sortUnindexed", "/v1/sessions?sort=-connections", "SELECT doc FROM T ORDER BY connections DESC, sessionId LIMIT 101"},
+		{"sortUnindexed", "/v1/sessions?sort=-endReason", "SELECT doc FROM T ORDER BY endReason DESC, sessionId LIMIT 101"},
 		{"sortStale", "/v1/sessions?sort=-stale", ""},
 		{"searchMany", "/v1/sessions?q=weekly", "SELECT doc FROM T WHERE instr(search, 'weekly') > 0 ORDER BY startedAt DESC LIMIT 101"},
 		{"searchFew", "/v1/sessions?q=weekly%20planning%2077", "SELECT doc FROM T WHERE instr(search, 'weekly planning 77') > 0 ORDER BY startedAt DESC LIMIT 101"},

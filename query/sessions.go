@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"rollcall/eventlog"
@@ -103,20 +104,28 @@ func (a *API) filterSessions(ctx context.Context, s *snapshot, c *call, l *listi
 // docs/perf/query.txt.
 const searchFew = 2000
 
+// maxTrigrams bounds what the index is asked for: each costs as much as there
+// are texts that have it, and matches are checked anyway.
+const maxTrigrams = 6
+
 // search limits the list to sessions whose title or ids contain q, whatever the
 // letter case.
 func (l *listing) search(ctx context.Context, s *snapshot, q string) error {
 	q = searchText(q)
 	table := s.table(viewSessions)
 	if match := trigrams(q); match != "" {
-		var hits int
-		err := s.each(ctx, func(rows *sql.Rows) error { return rows.Scan(&hits) },
-			"SELECT count(*) FROM (SELECT 1 FROM "+table+"_fts WHERE "+table+"_fts MATCH ? LIMIT ?)", match, searchFew+1)
+		hits := []string{"-1"}
+		err := s.each(ctx, func(rows *sql.Rows) error {
+			var id int64
+			err := rows.Scan(&id)
+			hits = append(hits, strconv.FormatInt(id, 10))
+			return err
+		}, "SELECT rowid FROM "+table+"_fts WHERE "+table+"_fts MATCH ? LIMIT ?", match, searchFew+1)
 		if err != nil {
 			return err
 		}
-		if hits <= searchFew {
-			l.filter("s.id IN (SELECT rowid FROM "+table+"_fts WHERE "+table+"_fts MATCH ?)", match)
+		if len(hits)-1 <= searchFew {
+			l.filter("s.id IN (" + strings.Join(hits, ",") + ")")
 		}
 	}
 	// Which trigrams a text has says nothing of their order, and q may not
@@ -134,14 +143,18 @@ func likeLiteral(s string) string {
 	return strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(s)
 }
 
-// trigrams is the FTS5 query for texts that have all trigrams of q; "" where q
-// is too short for one.
+// trigrams is the FTS5 query for texts that may have q in them: those with every
+// third trigram of q, and the last. "" where q is too short for one.
 func trigrams(q string) string {
 	runes := []rune(q)
+	last := len(runes) - 3
 	var terms []string
-	for i := 0; i+3 <= len(runes) && len(terms) < 16; i++ {
+	for i := 0; i <= last && len(terms) < maxTrigrams; i += 3 {
+		if i+3 > last && i < last {
+			i = last
+		}
 		t := string(runes[i : i+3])
-		if strings.ContainsAny(t, "\x00\n\uFFFD") {
+		if strings.ContainsAny(t, "\n\uFFFD") {
 			return ""
 		}
 		terms = append(terms, `"`+strings.ReplaceAll(t, `"`, `""`)+`"`)

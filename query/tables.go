@@ -57,7 +57,7 @@ func viewTables() []*table {
 		{view: viewSessions, columns: sessions, search: []string{"title", "sessionId", "meetingId"}, indexes: []string{
 			// The first holds what a search goes through, so that it need not read the rows.
 			"startedAt, sessionId, search", "sessionId", "meetingId, startedAt, sessionId", "organizerId, startedAt", "status, startedAt",
-			"title", "endedAt", "lastEventAt", "durationSeconds", "participantSeconds", "uniqueParticipants", "maxConcurrentParticipants",
+			"title", "endedAt", "lastEventAt", "durationSeconds", "participantSeconds", "uniqueParticipants", "maxConcurrentParticipants", "liveParticipants", "connections",
 		}},
 		{view: viewAttendance, columns: columnsOf(participantFields()), indexes: []string{"sessionId, participantId", "participantId"}},
 		{view: viewRecordings, columns: columnsOf(recordingFields()), indexes: []string{
