@@ -138,6 +138,7 @@ func (c *committer) oneByOne(f *flight) {
 		delete(p.msg.Header, headerBatchSeq)
 		delete(p.msg.Header, headerBatchCommit)
 	}
+	g.seen = g.left
 	c.flight = g
 	c.mu.Unlock()
 	c.launch(g)
@@ -148,6 +149,13 @@ func (c *committer) oneByOne(f *flight) {
 func (c *committer) onTimeout(f *flight) {
 	c.mu.Lock()
 	if c.flight != f || f.left == 0 {
+		c.mu.Unlock()
+		return
+	}
+	if f.batch == "" && f.left < f.seen {
+		// A slow server, not a silent one.
+		f.seen = f.left
+		f.timer.Reset(c.config.Timeout)
 		c.mu.Unlock()
 		return
 	}

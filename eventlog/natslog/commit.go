@@ -42,7 +42,7 @@ type BatchConfig struct {
 	// MaxQueue bounds the appends that wait; beyond it Append fails at once. 0
 	// is 8192.
 	MaxQueue int
-	// Timeout bounds the wait for an ack, 0 is 1.5 s; a batch without one is
+	// Timeout bounds the wait for the next ack, 0 is 1.5 s; a batch without one is
 	// then looked up in the log for at most Settle, 0 is 750 ms.
 	Timeout, Settle time.Duration
 	// RecentIDs is how many message ids are remembered, about 200 bytes each, to
@@ -109,6 +109,7 @@ type flight struct {
 	batch   string // the batch id, "" for singles
 	after   uint64 // last sequence known before
 	left    int    // acks to come
+	seen    int    // left, when the timer last looked
 	token   uint64 // first ack token; singles take one each
 	timer   *time.Timer
 }
@@ -264,7 +265,7 @@ func (c *committer) prepare(records []*pending) *flight {
 	for _, p := range records {
 		p.sent = now
 	}
-	f := &flight{records: records, after: c.last, token: c.token, left: len(records)}
+	f := &flight{records: records, after: c.last, token: c.token, left: len(records), seen: len(records)}
 	c.token += uint64(len(records))
 	if len(records) > c.config.Singles && c.disk == nil {
 		f.batch, f.left = nuid.Next(), 1

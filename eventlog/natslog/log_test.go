@@ -18,6 +18,9 @@ import (
 
 func open(t testing.TB, js jetstream.JetStream, c natslog.Config) *natslog.Log {
 	t.Helper()
+	if c.Batch.Timeout == 0 {
+		c.Batch.Timeout = 20 * time.Second // a busy machine is no failure
+	}
 	l, err := natslog.Open(t.Context(), js, c)
 	if err != nil {
 		t.Fatalf("Open: %v", err)
