@@ -53,6 +53,19 @@ type listed struct {
 	BodyBase64 []byte         `json:"bodyBase64,omitempty"`
 }
 
+// listedOf is a record without what its event says.
+func listedOf(r *eventlog.Record) listed {
+	l := listed{Sequence: r.Seq, EventID: r.EventID, Source: r.Source, Type: r.Type, ReceivedAt: r.ReceivedAt,
+		DeliveryID: r.DeliveryID, Body: jsontext.Value("null")}
+	body, isJSON := query.Masked(r.Body)
+	if isJSON {
+		l.Body = body
+	} else {
+		l.BodyBase64 = body
+	}
+	return l
+}
+
 // Run lists, as far as it is asked.
 func (c *eventsListCmd) Run(a *app) error {
 	nc, js, err := c.connect(a.ctx)
@@ -128,13 +141,8 @@ func (c *eventsListCmd) header(w io.Writer) error {
 func (c *eventsListCmd) show(w io.Writer, r *eventlog.Record, session string) error {
 	switch c.Output {
 	case "json":
-		l := listed{r.Seq, r.EventID, r.Source, r.Type, r.ReceivedAt, session, r.DeliveryID, jsontext.Value("null"), nil}
-		body, isJSON := query.Masked(r.Body)
-		if isJSON {
-			l.Body = body
-		} else {
-			l.BodyBase64 = body
-		}
+		l := listedOf(r)
+		l.SessionID = session
 		return printLine(w, l)
 	case "csv":
 		g := &grid{rows: [][]any{{r.Seq, r.ReceivedAt, r.Type, r.Source, session, r.EventID, r.DeliveryID}}}

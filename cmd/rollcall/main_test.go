@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/alecthomas/kong"
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -25,7 +27,44 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"rollcall":    main,
 		"nats-server": natsServer,
+		"tamper":      tamper,
 	})
+}
+
+// tamper changes the title of a bucket's first document, with an operator's
+// rights: tamper NATS BUCKET.
+func tamper() {
+	if err := tamperWith(context.Background(), os.Args[1], os.Args[2]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func tamperWith(ctx context.Context, address, bucket string) error {
+	nc, js, err := operatorFlags{clientFlags{NATSURL: address}}.connectOperator(ctx)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	kv, err := js.KeyValue(ctx, bucket)
+	if err != nil {
+		return err
+	}
+	keys, err := kv.Keys(ctx)
+	if err != nil {
+		return err
+	}
+	entry, err := kv.Get(ctx, slices.Min(keys))
+	if err != nil {
+		return err
+	}
+	var doc map[string]jsontext.Value
+	if err := json.Unmarshal(entry.Value(), &doc); err != nil {
+		return err
+	}
+	doc["title"] = jsontext.Value(`"tampered"`)
+	_, err = kv.Put(ctx, slices.Min(keys), marshal(doc))
+	return err
 }
 
 // natsServer is nats-server's own main, in short.

@@ -1,0 +1,298 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"rollcall/eventlog"
+	"rollcall/eventlog/natslog"
+	"rollcall/projector"
+	"rollcall/projector/viewstore"
+)
+
+// verifyCmd is `rollcall verify`.
+type verifyCmd struct {
+	operatorFlags
+	outputFlag
+	View     []string `arg:"" optional:"" help:"Views to verify; all by default."`
+	Sample   float64  `help:"Share of the entities to look at, above 0 and up to 1." default:"1" placeholder:"SHARE"`
+	Seed     uint64   `help:"Seed that chooses the sample." default:"1" placeholder:"N"`
+	Repair   bool     `help:"Fold what differs anew, and store it."`
+	MaxBytes string   `help:"Memory for the shadow; more takes more passes over the log." default:"256MiB" placeholder:"SIZE"`
+}
+
+// Help is the command's example.
+func (verifyCmd) Help() string {
+	return `Replays the log into a shadow of a view and compares every document with the stored one. Prints each key that differs,
+the first record after which log and view part, and the fields. Exit code 5 where something differs and was not repaired.
+
+Examples:
+  rollcall verify sessions
+  rollcall verify --sample 0.1 --output json
+  rollcall verify attendance --repair`
+}
+
+// Run verifies view by view.
+func (c *verifyCmd) Run(a *app) error {
+	if c.Sample <= 0 || c.Sample > 1 {
+		return usagef("--sample %v: want a share above 0 and up to 1", c.Sample)
+	}
+	maxBytes, err := parseBytes("max-bytes", c.MaxBytes)
+	if err != nil {
+		return err
+	}
+	folds := allFolds()
+	if len(c.View) > 0 {
+		folds = folds[:0:0]
+		for _, view := range c.View {
+			f, err := foldOf(view)
+			if err != nil {
+				return err
+			}
+			folds = append(folds, f)
+		}
+	}
+	nc, js, err := c.connectOperator(a.ctx)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	log, err := natslog.Attach(a.ctx, js)
+	if err != nil {
+		return logError(err)
+	}
+	defer log.Close()
+	results := []projector.Verified{}
+	left := 0
+	for _, fold := range folds {
+		config := projector.VerifyConfig{
+			Projection: fold, Source: log, Viewer: viewstore.NewReader(js), Sample: c.Sample, Seed: c.Seed, MaxBytes: maxBytes,
+		}
+		v, err := projector.Verify(a.ctx, config)
+		if err != nil {
+			return fmt.Errorf("verify %s: %w", fold.Name(), viewError(err, fold.Name()))
+		}
+		if c.Repair && len(v.Differences) > 0 {
+			if v, err = c.repair(a, js, log, config, v); err != nil {
+				return needRights(fmt.Errorf("repair %s: %w", fold.Name(), err), nc)
+			}
+		}
+		left += len(v.Differences)
+		results = append(results, v)
+	}
+	if err := c.show(a.stdout, results); err != nil {
+		return err
+	}
+	if left > 0 {
+		return differencef("%d keys differ from what the log says; --repair folds them anew", left)
+	}
+	return nil
+}
+
+// repair mends what differs and verifies once more.
+func (c *verifyCmd) repair(a *app, js jetstream.JetStream, log *natslog.Log, config projector.VerifyConfig, v projector.Verified) (projector.Verified, error) {
+	store, err := viewstore.Open(a.ctx, js, viewstore.Config{Logger: a.log})
+	if err != nil {
+		return v, err
+	}
+	n, err := projector.Repair(a.ctx, projector.SurgeryConfig{Projection: config.Projection, Source: log, Store: store, Logger: a.log}, v.Differences)
+	if err != nil {
+		return v, err
+	}
+	fmt.Fprintf(a.stderr, "%s: %d keys differed, %d entities folded anew\n", v.View, len(v.Differences), n)
+	return projector.Verify(a.ctx, config)
+}
+
+func (c *verifyCmd) show(w io.Writer, results []projector.Verified) error {
+	if c.Output == "json" {
+		return printJSON(w, results)
+	}
+	g := &grid{columns: []string{"view", "bucket", "sequence", "records", "entities", "keys", "equal", "sealed", "parked", "differences"}}
+	for _, v := range results {
+		g.add(v.View, v.Bucket, v.Sequence, v.Records, v.Entities, v.Keys, v.Equal, v.Sealed, v.Parked, len(v.Differences))
+	}
+	if err := c.print(w, g); err != nil || c.Output == "csv" {
+		return err
+	}
+	for _, v := range results {
+		for _, d := range v.Differences {
+			fmt.Fprintf(w, "\n%s %s: %s, from record %d on (%s)\n", v.View, printable(d.Key), d.Kind, d.First, printable(d.FirstType))
+			for _, f := range d.Fields {
+				fmt.Fprintf(w, "  %-28s view %s\n  %-28s log  %s\n", f.Name, printable(string(f.View)), "", printable(string(f.Log)))
+			}
+		}
+	}
+	return nil
+}
+
+// parkedCmd is `rollcall parked`.
+type parkedCmd struct {
+	List  parkedListCmd  `cmd:"" default:"withargs" help:"List the records that views leave out (the default)."`
+	Show  parkedShowCmd  `cmd:"" help:"Print a parked record with its error."`
+	Retry parkedRetryCmd `cmd:"" help:"Fold parked records again."`
+	Drop  parkedDropCmd  `cmd:"" help:"Leave parked records out for good."`
+}
+
+type parkedListCmd struct {
+	clientFlags
+	outputFlag
+	View []string `arg:"" optional:"" help:"Views; all by default."`
+}
+
+// Help is the command's example.
+func (parkedListCmd) Help() string {
+	return "A record whose fold fails is kept aside, and the view goes on without it.\n\nExample:\n  rollcall parked list sessions"
+}
+
+// Run lists.
+func (c *parkedListCmd) Run(a *app) error {
+	views := c.View
+	if len(views) == 0 {
+		views = viewNames()
+	}
+	return c.withReader(a.ctx, func(r *viewstore.Reader) error {
+		g := &grid{columns: []string{"view", "sequence", "type", "entity", "receivedAt", "parkedAt", "error"}}
+		for _, view := range views {
+			parked, err := r.Parked(a.ctx, view)
+			if err != nil {
+				return viewError(err, view)
+			}
+			for _, p := range parked {
+				g.add(view, p.Sequence, p.Type, p.Entity, p.ReceivedAt, p.ParkedAt, p.Error)
+			}
+		}
+		return c.print(a.stdout, g)
+	})
+}
+
+type parkedShowCmd struct {
+	clientFlags
+	View     string       `arg:"" help:"View."`
+	Sequence eventlog.Seq `arg:"" help:"Sequence of the record."`
+}
+
+// Help is the command's example.
+func (parkedShowCmd) Help() string { return "Example:\n  rollcall parked show sessions 4711" }
+
+// Run prints the record as JSON.
+func (c *parkedShowCmd) Run(a *app) error {
+	nc, js, err := c.connect(a.ctx)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	parked, err := viewstore.NewReader(js).Parked(a.ctx, c.View)
+	if err != nil {
+		return viewError(err, c.View)
+	}
+	for _, p := range parked {
+		if p.Sequence != c.Sequence {
+			continue
+		}
+		log, err := natslog.Attach(a.ctx, js)
+		if err != nil {
+			return logError(err)
+		}
+		defer log.Close()
+		r, err := log.Record(a.ctx, c.Sequence)
+		if err != nil {
+			return err
+		}
+		return printJSON(a.stdout, shownParked{p, listedOf(&r)})
+	}
+	return notFoundf("view %s has no parked record %d; `rollcall parked list %[1]s` lists them", c.View, c.Sequence)
+}
+
+// shownParked is a parked record with what the log has of it.
+type shownParked struct {
+	projector.Parked
+	Record listed `json:"record"`
+}
+
+// parkedAction is a command on parked records of a view.
+type parkedAction struct {
+	operatorFlags
+	View     string         `arg:"" help:"View."`
+	Sequence []eventlog.Seq `arg:"" optional:"" help:"Sequences of the records; all by default."`
+}
+
+// config opens what is needed and runs fn.
+func (c *parkedAction) run(a *app, fn func(projector.SurgeryConfig) error) error {
+	fold, err := foldOf(c.View)
+	if err != nil {
+		return err
+	}
+	return c.withStore(a, func(js jetstream.JetStream, store *viewstore.Store) error {
+		log, err := natslog.Attach(a.ctx, js)
+		if err != nil {
+			return logError(err)
+		}
+		defer log.Close()
+		return fn(projector.SurgeryConfig{Projection: fold, Source: log, Store: store, Logger: a.log})
+	})
+}
+
+type parkedRetryCmd struct{ parkedAction }
+
+// Help is the command's example.
+func (parkedRetryCmd) Help() string {
+	return "Folds records again that failed, with the folds of this binary. What fails again stays parked: exit code 1.\n\nExample:\n  rollcall parked retry sessions"
+}
+
+// Run retries.
+func (c *parkedRetryCmd) Run(a *app) error {
+	return c.run(a, func(config projector.SurgeryConfig) error {
+		before, err := c.count(a)
+		if err != nil {
+			return err
+		}
+		n, err := projector.RetryParked(a.ctx, config, c.Sequence...)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(a.stdout, "%d of %d records are in the view now\n", n, before)
+		if n < before {
+			return fmt.Errorf("%d records failed again; `rollcall parked list %s` says why", before-n, c.View)
+		}
+		return nil
+	})
+}
+
+// count is how many records were named, or are parked.
+func (c *parkedAction) count(a *app) (n int, err error) {
+	if len(c.Sequence) > 0 {
+		return len(c.Sequence), nil
+	}
+	err = c.withReader(a.ctx, func(r *viewstore.Reader) error {
+		parked, err := r.Parked(a.ctx, c.View)
+		n = len(parked)
+		return err
+	})
+	return n, err
+}
+
+type parkedDropCmd struct {
+	parkedAction
+	Yes bool `help:"Do it: the records stay in the log, and out of this view until it is rebuilt."`
+}
+
+// Help is the command's example.
+func (parkedDropCmd) Help() string { return "Example:\n  rollcall parked drop sessions 4711 --yes" }
+
+// Run drops.
+func (c *parkedDropCmd) Run(a *app) error {
+	if !c.Yes {
+		return usagef("this leaves records out of %s for good; --yes confirms it", strings.TrimSpace(c.View))
+	}
+	return c.run(a, func(config projector.SurgeryConfig) error {
+		n, err := projector.DropParked(a.ctx, config, c.Sequence...)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(a.stdout, "%d records dropped from %s\n", n, c.View)
+		return err
+	})
+}
