@@ -3,6 +3,7 @@ package projector
 import (
 	"context"
 	"fmt"
+	"iter"
 	"sync"
 	"time"
 
@@ -108,27 +109,49 @@ func (p *engine) read(ctx context.Context, after eventlog.Seq, m *mailbox) error
 }
 
 func (p *engine) readOnce(ctx context.Context, after *eventlog.Seq, m *mailbox, wait *time.Duration) error {
-	for r, err := range p.config.Source.Read(ctx, eventlog.ReadOptions{After: *after, Follow: true}) {
+	for it, err := range p.items(ctx, *after) {
 		if err != nil {
 			return err
 		}
-		if r.Seq <= *after {
-			return fmt.Errorf("%w: record %d came after %d", eventlog.ErrLostTail, r.Seq, *after)
+		seq := it.event.Seq
+		if seq <= *after {
+			return fmt.Errorf("%w: record %d came after %d", eventlog.ErrLostTail, seq, *after)
 		}
 		if p.limiter != nil {
 			if err := p.limiter.Wait(ctx); err != nil {
 				return err
 			}
 		}
-		it := &item{event: eventlog.Decode(&r), storedAt: r.StoredAt, bytes: len(r.Body)}
 		if err := m.put(ctx, it); err != nil {
 			return err
 		}
-		p.board.seen(r.Seq, r.StoredAt)
-		*after = r.Seq
+		p.board.seen(seq, it.storedAt)
+		*after = seq
 		*wait = retryFirst
 	}
 	return nil
+}
+
+// items yields the decoded records behind a sequence, then what comes.
+func (p *engine) items(ctx context.Context, after eventlog.Seq) iter.Seq2[*item, error] {
+	if shared, ok := p.config.Source.(*Shared); ok {
+		return shared.follow(ctx, after)
+	}
+	return func(yield func(*item, error) bool) {
+		for r, err := range p.config.Source.Read(ctx, eventlog.ReadOptions{After: after, Follow: true}) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if !yield(newItem(&r), nil) {
+				return
+			}
+		}
+	}
+}
+
+func newItem(r *eventlog.Record) *item {
+	return &item{event: eventlog.Decode(r), storedAt: r.StoredAt, bytes: len(r.Body)}
 }
 
 // watchHead keeps the end of the log fresh, so that a read that hangs shows as lag.
