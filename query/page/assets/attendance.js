@@ -4,8 +4,8 @@ import { all, get, id } from "./api.js";
 import { h, memo } from "./dom.js";
 import { clock, count, duration, flatText, millis, percent } from "./format.js";
 import { refresher } from "./refresh.js";
+import { roster } from "./roster.js";
 import { badge, csv, field, figure, figures, ident, next, select, sessionBadge, sorted, state, table, text, to, when } from "./ui.js";
-import { same } from "./session.js";
 
 export const attendance = (ctx) => (ctx.args[0] ? sheet(ctx) : choose(ctx));
 
@@ -101,8 +101,8 @@ export const sheetColumns = [
 function sheet({ args: [sessionId], params, draw, set, signal }) {
   const path = `/v1/sessions/${id(sessionId)}`;
   const rows = memo();
+  const people = roster(sessionId, signal);
   let session = null;
-  let people = [];
   let error = null;
   let at = 0;
   let limit = 200;
@@ -112,9 +112,8 @@ function sheet({ args: [sessionId], params, draw, set, signal }) {
   const load = refresher(async () => {
     const p = { minSequence: at || null, wait: at ? "5s" : null };
     try {
-      const [s, list] = await Promise.all([get(path, p, { signal }), all(`${path}/participants`, { sort: "firstJoinedAt", ...p }, { signal })]);
+      const [s] = await Promise.all([get(path, p, { signal }), people.load(p)]);
       session = s.body;
-      people = same(people, list.items);
       error = null;
     } catch (err) {
       if (signal.aborted) return;
@@ -126,8 +125,10 @@ function sheet({ args: [sessionId], params, draw, set, signal }) {
   function changed(changes) {
     for (const c of changes) {
       const key = c.view === "attendance" ? c.key.slice(0, c.key.indexOf(".")) : c.view === "sessions" ? c.key.slice(c.key.indexOf(".") + 1) : null;
-      if (key === sessionId || key?.startsWith("h_")) at = Math.max(at, c.sequence);
-      else continue;
+      if (key !== sessionId && !key?.startsWith("h_")) continue;
+      at = Math.max(at, c.sequence);
+      if (c.view === "attendance") people.touch(c.key);
+      else if (c.key.startsWith("ended.")) people.all();
       load();
     }
   }
@@ -140,12 +141,13 @@ function sheet({ args: [sessionId], params, draw, set, signal }) {
   function render() {
     if (!session) return [h("h1", { key: "h" }, "Attendance"), error?.status === 404 ? state({ empty: "No such session." }) : state({ loading: !error, error, retry: load })];
     const needle = q.trim().toLowerCase();
-    const found = people.filter((p) => !needle || p.displayName?.toLowerCase().includes(needle) || p.participantId.toLowerCase().includes(needle));
+    const everybody = people.list();
+    const found = everybody.filter((p) => !needle || p.displayName?.toLowerCase().includes(needle) || p.participantId.toLowerCase().includes(needle));
     const list = sorted(found, columns, sort, (p) => p.participantId);
-    const present = people.filter((p) => p.present).length;
+    const present = everybody.filter((p) => p.present).length;
     return [
       h("div", { class: "title", key: "title" }, h("h1", {}, "Attendance: ", text(session.title ?? session.roomName, "untitled", 120)), h("p", { class: "summary" }, sessionBadge(session), " ", h("a", { class: "button", href: to("session", sessionId) }, "Timeline"))),
-      figures(figure("Started", when(session.startedAt)), figure(session.status === "LIVE" ? "Status" : "Ended", session.status === "LIVE" ? "live" : when(session.endedAt)), figure("Duration", duration(session.durationSeconds)), figure("Participants", count(people.length)), figure("Present", count(present)), figure("Attended in all", duration(people.reduce((n, p) => n + p.attendedSeconds, 0)))),
+      figures(figure("Started", when(session.startedAt)), figure(session.status === "LIVE" ? "Status" : "Ended", session.status === "LIVE" ? "live" : when(session.endedAt)), figure("Duration", duration(session.durationSeconds)), figure("Participants", count(everybody.length)), figure("Present", count(present)), figure("Attended in all", duration(everybody.reduce((n, p) => n + p.attendedSeconds, 0)))),
       h("form", { class: "filters", key: "filters", role: "search", onsubmit: (e) => e.preventDefault() },
         field("Search", h("input", { type: "search", value: q, placeholder: "name, id", oninput: (e) => {
           q = e.currentTarget.value;
@@ -153,7 +155,7 @@ function sheet({ args: [sessionId], params, draw, set, signal }) {
         } })),
         csv(`${path}/participants`, {}, "attendance.csv"), h("button", { type: "button", onclick: () => print() }, "Print")),
       h("p", { class: "printed", key: "printed" }, `Session ${flatText(sessionId)}, printed ${new Date().toLocaleString()} (local times). Sorted by ${columns.find((c) => c.id === sort.by)?.label ?? "first join"}; as of ${clock(Date.now())}.`),
-      state({ error, retry: load, empty: list.length ? null : people.length ? "Nobody fits the search." : "Nobody was in this session." }),
+      state({ error, retry: load, empty: list.length ? null : everybody.length ? "Nobody fits the search." : "Nobody was in this session." }),
       list.length ? table({ caption: "Attendance sheet", columns, rows: list, key: (p) => p.participantId, sort, limit, memo: rows, onSort: (by) => {
         sort = next(sort, by);
         set({ sort: `${sort.down ? "-" : ""}${by}` });
@@ -161,10 +163,14 @@ function sheet({ args: [sessionId], params, draw, set, signal }) {
         limit = n;
         draw();
       } }) : null,
-      people.length ? h("p", { class: "note print-hide", key: "say" }, "Attended: two devices at once count once. Connected: the sum, what providers bill. Longest gap: the longest time away in between.") : null,
+      everybody.length ? h("p", { class: "note print-hide", key: "say" }, "Attended: two devices at once count once. Connected: the sum, what providers bill. Longest gap: the longest time away in between.") : null,
     ];
   }
 
+  const reload = () => {
+    people.all();
+    load();
+  };
   load();
-  return { title: () => `Attendance: ${flatText(session?.title ?? sessionId)}`, render, changed, reload: load };
+  return { title: () => `Attendance: ${flatText(session?.title ?? sessionId)}`, render, changed, reload };
 }

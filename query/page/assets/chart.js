@@ -8,13 +8,20 @@ import { clock, count, duration, flatText, millis } from "./format.js";
 const CLOSED = { LEFT: ["left", "left"], MEETING_END: ["end", "until the meeting ended"] };
 
 // spans lists a participant's connections in ms: {peer, from, to, open, kind, say}.
+// A document's times are read once: 5,000 people have 10,000 of them.
+const parsed = new WeakMap();
 export function spans(p, now) {
-  return p.connections.map((c) => {
-    const from = millis(c.joinedAt);
-    const end = millis(c.leftAt);
-    const [kind, say] = CLOSED[c.closedBy] ?? ["open", "still in"];
-    return { peer: c.peerId, from, to: end ?? now, open: end === null, kind, say };
-  }).filter((s) => s.from !== null);
+  let list = parsed.get(p);
+  if (!list) {
+    list = p.connections.map((c) => {
+      const end = millis(c.leftAt);
+      const [kind, say] = CLOSED[c.closedBy] ?? ["open", "still in"];
+      return { peer: c.peerId, from: millis(c.joinedAt), to: end, open: end === null, kind, say };
+    }).filter((s) => s.from !== null);
+    parsed.set(p, list);
+  }
+  for (const s of list) if (s.open) s.to = now;
+  return list;
 }
 
 // scale is the time that the charts cover: from the first thing to the last.
@@ -22,11 +29,9 @@ export function scale(session, participants, now) {
   let from = millis(session.startedAt) ?? now;
   let to = session.status === "LIVE" ? now : (millis(session.endedAt) ?? now);
   for (const p of participants) {
-    for (const c of p.connections) {
-      const a = millis(c.joinedAt);
-      const b = millis(c.leftAt);
-      if (a !== null && a < from) from = a;
-      if (b !== null && b > to) to = b;
+    for (const s of spans(p, from)) {
+      if (s.from < from) from = s.from;
+      if (!s.open && s.to > to) to = s.to;
     }
   }
   return { from, to: Math.max(to, from + 1000) };

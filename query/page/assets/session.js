@@ -6,6 +6,7 @@ import { h, memo } from "./dom.js";
 import { bytes, clock, count, duration, flatText, millis } from "./format.js";
 import { rawRecords } from "./records.js";
 import { refresher } from "./refresh.js";
+import { roster } from "./roster.js";
 import { badge, elapsed, figure, figures, flags, ident, outside, recordingBadge, sessionBadge, state, text, to, until, when } from "./ui.js";
 
 const ROWS = 100;
@@ -16,7 +17,7 @@ export function session({ args: [sessionId], params, draw, set, signal }) {
   const raw = rawRecords({ path, draw, signal });
   let now = null;                 // the session as it is
   let shown = null;               // the session as of the chosen moment
-  let people = [];
+  const people = roster(sessionId ?? "", signal);
   let recordings = [];
   let error = null;
   let gone = false;               // nothing at the chosen moment
@@ -29,18 +30,17 @@ export function session({ args: [sessionId], params, draw, set, signal }) {
     const moment = asOf ? { asOf: new Date(asOf).toISOString() } : {};
     const asked = asOf;
     try {
-      const [current, then, list, recs] = await Promise.all([
+      const [current, then, recs] = await Promise.all([
         get(path, p, { signal }),
         asOf ? get(path, moment, { signal }).catch(absent) : null,
-        all(`${path}/participants`, { sort: "firstJoinedAt", ...p, ...moment }, { signal }).catch(absent),
         all("/v1/recordings", { sessionId }, { signal, cap: 1000 }),
+        people.load(p, moment).catch((err) => people.clear(absent(err))),
       ]);
       now = current.body;
       recordings = recs.items;
       if (asked === asOf) {
         gone = asOf !== null && !then;
         shown = asOf ? (then?.body ?? null) : now;
-        people = same(people, list?.items ?? []);
       }
       error = null;
     } catch (err) {
@@ -60,8 +60,15 @@ export function session({ args: [sessionId], params, draw, set, signal }) {
     let mine = false;
     for (const c of changes) {
       const key = c.view === "sessions" ? c.key.slice(c.key.indexOf(".") + 1) : c.key;
-      if ((c.view === "sessions" || c.view === "artifacts") && isMine(key)) mine = true;
-      else if (c.view === "attendance" && isMine(key.slice(0, key.indexOf(".")))) mine = true;
+      if ((c.view === "sessions" || c.view === "artifacts") && isMine(key)) {
+        mine = true;
+        // The end gives everybody a share, and closes who is in.
+        if (c.key.startsWith("ended.")) people.all();
+      }
+      else if (c.view === "attendance" && isMine(key.slice(0, key.indexOf(".")))) {
+        mine = true;
+        people.touch(key);
+      }
       else if (c.view === "recordings" && (key.startsWith("h_") || recordings.some((r) => r.recordingId === key) || !recordings.length || now?.status === "LIVE")) mine = true;
       else continue;
       at = Math.max(at, c.sequence);
@@ -90,20 +97,22 @@ export function session({ args: [sessionId], params, draw, set, signal }) {
   }
 
   function timeline(s) {
+    const list = people.list();
     const nowMs = asOf ?? Date.now();
-    // A live chart grows by whole steps, so that its bars aren't all drawn anew for each change.
-    const range = scale(s, people, s.status === "LIVE" ? Math.ceil(nowMs / 5000) * 5000 : nowMs);
-    const open = s.status === "LIVE" ? Math.min(range.to, nowMs) : range.to;
-    const line = steps(s, people, open);
+    // A live chart grows by steps of 5 s and its open bars run to its edge, so that not all bars
+    // are drawn anew for each change.
+    const range = scale(s, list, s.status === "LIVE" ? Math.ceil(nowMs / 5000) * 5000 : nowMs);
+    const open = range.to;
+    const line = steps(s, list, open);
     return [
-      h("section", { key: "steps", "aria-labelledby": "steps-h" }, h("h2", { id: "steps-h" }, "How many were in"), people.length ? concurrency(line, range) : h("p", { class: "note" }, "Nobody was in.")),
+      h("section", { key: "steps", "aria-labelledby": "steps-h" }, h("h2", { id: "steps-h" }, "How many were in"), list.length ? concurrency(line, range) : h("p", { class: "note" }, "Nobody was in.")),
       h("section", { key: "bars", "aria-labelledby": "bars-h" }, h("h2", { id: "bars-h" }, "Who, from when to when"),
         h("p", { class: "legend" }, h("span", {}, h("span", { class: "bar left" }), " left"), h("span", {}, h("span", { class: "bar end" }), " closed by the meeting's end"), h("span", {}, h("span", { class: "bar open" }), " still in")),
-        people.length ? h("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": "Connections over time" }, h("table", { class: "gantt" },
+        list.length ? h("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": "Connections over time" }, h("table", { class: "gantt" },
           h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Participant"), h("th", { scope: "col", class: "wide" }, h("span", { class: "sr" }, "Connections"), axis(range)))),
-          h("tbody", {}, people.slice(0, limit).map((p) => rows.row(p.participantId, [p, range.from, range.to, p.present ? open : 0], () => h("tr", { key: p.participantId },
+          h("tbody", {}, list.slice(0, limit).map((p) => rows.row(p.participantId, [p, range.from, range.to, p.present ? open : 0], () => h("tr", { key: p.participantId },
             h("th", { scope: "row" }, h("a", { href: to("person", p.participantId) }, text(p.displayName || p.participantId, "–", 60))), h("td", { class: "wide" }, bars(p, range, open)))))))) : null,
-        people.length > limit ? h("p", { class: "more" }, `${count(limit)} of ${count(people.length)} participants shown. `, h("button", { type: "button", onclick: () => more(limit + ROWS) }, "Show 100 more"), " ", h("button", { type: "button", onclick: () => more(people.length) }, "Show all")) : null),
+        list.length > limit ? h("p", { class: "more" }, `${count(limit)} of ${count(list.length)} participants shown. `, h("button", { type: "button", onclick: () => more(limit + ROWS) }, "Show 100 more"), " ", h("button", { type: "button", onclick: () => more(list.length) }, "Show all")) : null),
     ];
   }
 
@@ -119,7 +128,8 @@ export function session({ args: [sessionId], params, draw, set, signal }) {
     const value = asOf ?? last;
     const pick = (ms) => {
       asOf = ms === null || ms >= last ? null : Math.round(ms);
-      set({ asOf: asOf });
+      set({ asOf });
+      people.all();
       load();
     };
     return h("section", { class: "moment", key: "moment", "aria-labelledby": "moment-h" }, h("h2", { id: "moment-h" }, "As of"),
@@ -172,16 +182,10 @@ export function session({ args: [sessionId], params, draw, set, signal }) {
   // Bars of who is in grow with the clock.
   const growing = setInterval(() => now?.status === "LIVE" && !asOf && !document.hidden && draw(), 5000);
   signal.addEventListener("abort", () => clearInterval(growing));
+  const reload = () => {
+    people.all();
+    load();
+  };
   load();
-  return { title: () => flatText(now?.title ?? now?.roomName ?? "Session"), render, changed, reload: load };
-}
-
-// same keeps the objects of documents that did not change, so that their rows
-// aren't drawn again.
-export function same(had, now) {
-  const known = new Map(had.map((p) => [p.participantId, p]));
-  return now.map((p) => {
-    const before = known.get(p.participantId);
-    return before && JSON.stringify(before) === JSON.stringify(p) ? before : p;
-  });
+  return { title: () => flatText(now?.title ?? now?.roomName ?? "Session"), render, changed, reload };
 }
