@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -37,7 +38,7 @@ func (w *world) watch(t *testing.T, path, last string) *stream {
 	if last != "" {
 		req.Header.Set("Last-Event-ID", last)
 	}
-	resp, err := w.server.Client().Do(req)
+	resp, err := w.server.Client().Do(req) //nolint:bodyclose // the reader below closes it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +179,7 @@ func TestService(t *testing.T) {
 		t.Helper()
 		for {
 			m, err := nc.Request("rollcall.query."+subject, []byte(request), 20*time.Second)
-			if err == nats.ErrNoResponders && t.Context().Err() == nil {
+			if errors.Is(err, nats.ErrNoResponders) && t.Context().Err() == nil {
 				continue // the service is still subscribing
 			}
 			if err != nil {

@@ -48,11 +48,11 @@ type page struct {
 }
 
 // ordersOf gives the orders that follow from the stored fields of a document.
-func ordersOf(alias string, fields []field) map[string]order {
+func ordersOf(fields []field) map[string]order {
 	orders := make(map[string]order, len(fields))
 	for _, f := range fields {
 		if f.stored() {
-			orders[f.name] = order{expr: alias + "." + f.name, text: f.kind == kindText}
+			orders[f.name] = order{expr: "s." + f.name, text: f.kind == kindText}
 		}
 	}
 	return orders

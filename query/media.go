@@ -7,7 +7,7 @@ import (
 )
 
 func (a *API) recordings(s *snapshot) *listing {
-	return &listing{from: s.table(viewRecordings) + " s", id: "s.recordingId", orders: ordersOf("s", recordingFields()), fallback: "-startedAt"}
+	return &listing{from: s.table(viewRecordings) + " s", id: "s.recordingId", orders: ordersOf(recordingFields()), fallback: "-startedAt"}
 }
 
 func (a *API) listRecordings(ctx context.Context, c *call) (*answer, error) {
@@ -32,7 +32,7 @@ func (a *API) recording(ctx context.Context, c *call) (*answer, error) {
 }
 
 func (a *API) livestreams(s *snapshot) *listing {
-	return &listing{from: s.table(viewLivestreams) + " s", id: "s.streamId", orders: ordersOf("s", livestreamFields()), fallback: "streamId"}
+	return &listing{from: s.table(viewLivestreams) + " s", id: "s.streamId", orders: ordersOf(livestreamFields()), fallback: "streamId"}
 }
 
 func (a *API) listLivestreams(ctx context.Context, c *call) (*answer, error) {

@@ -20,7 +20,7 @@ func (a *API) participants(s *snapshot) *listing {
 	l := &listing{
 		from: s.table(viewAttendance) + " s JOIN " + s.table(viewSessions) + " m ON m.sessionId = s.sessionId",
 		// A person has one document in a session.
-		id: "s.participantId", orders: ordersOf("s", participantFields()), fallback: "participantId",
+		id: "s.participantId", orders: ordersOf(participantFields()), fallback: "participantId",
 		extra: []string{"m.durationSeconds", "s.attendedSeconds"},
 	}
 	l.orders["attendanceRatio"] = order{expr: fmt.Sprintf(

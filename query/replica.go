@@ -116,8 +116,7 @@ func OpenReplica(ctx context.Context, c ReplicaConfig) (*Replica, error) {
 	r.unlock = unlock
 	if err := r.open(ctx); err != nil {
 		r.config.Log.Warn().Err(err).Str(keyDir, r.dir).Msg("replica can't be used, starting with an empty one")
-		r.closeDB()
-		if err := r.wipe(); err != nil {
+		if err := errors.Join(r.closeDB(), r.wipe()); err != nil {
 			return nil, errors.Join(err, r.Close())
 		}
 		if err := r.open(ctx); err != nil {
@@ -272,13 +271,13 @@ var (
 	errBehind    = errors.New("view does not hold the record yet")
 )
 
-// wait returns once all of views are loaded and hold the record min, at the
+// wait returns once all of views are loaded and hold the record least, at the
 // latest after d. It is woken by commits.
-func (r *Replica) wait(ctx context.Context, views []string, min eventlog.Seq, d time.Duration) error {
+func (r *Replica) wait(ctx context.Context, views []string, least eventlog.Seq, d time.Duration) error {
 	var timeout <-chan time.Time
 	for {
 		states, changed := r.current()
-		err := reached(states, views, min)
+		err := reached(states, views, least)
 		if err == nil {
 			return nil
 		}
@@ -297,12 +296,12 @@ func (r *Replica) wait(ctx context.Context, views []string, min eventlog.Seq, d 
 	}
 }
 
-func reached(states map[string]viewState, views []string, min eventlog.Seq) error {
+func reached(states map[string]viewState, views []string, least eventlog.Seq) error {
 	for _, v := range views {
 		switch s := states[v]; {
 		case !s.loaded():
 			return fmt.Errorf("%w: %s", errNotLoaded, v)
-		case s.Sequence < min:
+		case s.Sequence < least:
 			return fmt.Errorf("%w: %s is at %d", errBehind, v, s.Sequence)
 		}
 	}

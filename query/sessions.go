@@ -30,7 +30,7 @@ func (a *API) stale(table string, c *call) string {
 // sessions is the list that all questions about sessions start from.
 func (a *API) sessions(s *snapshot, c *call) *listing {
 	table := s.table(viewSessions)
-	l := &listing{from: table + " s", id: "s.sessionId", orders: ordersOf("s", sessionFields()), fallback: "-startedAt"}
+	l := &listing{from: table + " s", id: "s.sessionId", orders: ordersOf(sessionFields()), fallback: "-startedAt"}
 	l.orders["supersededBy"] = order{expr: superseded(table), text: true}
 	l.orders["stale"] = order{expr: a.stale(table, c)}
 	l.orders["organizerId"] = order{expr: "s.organizerId", text: true}

@@ -214,27 +214,14 @@ func storeState(ctx context.Context, conn *sql.Conn, s viewState) error {
 // dropOrphans removes tables that no view has in force: loads that broke off.
 func dropOrphans(ctx context.Context, tx *sql.Tx, states map[string]viewState) error {
 	for _, t := range viewTables() {
-		rows, err := tx.QueryContext(ctx, `SELECT name FROM sqlite_master WHERE type = 'table' AND name GLOB ?`, t.view+"_[0-9]*")
+		numbers, err := t.numbers(ctx, tx)
 		if err != nil {
-			return fmt.Errorf("prepare replica: %w", err)
-		}
-		var numbers []int
-		for rows.Next() {
-			var name string
-			var n int
-			if err := rows.Scan(&name); err != nil {
-				rows.Close()
-				return fmt.Errorf("prepare replica: %w", err)
-			}
-			if _, err := fmt.Sscanf(name, t.view+"_%d", &n); err == nil && name == t.name(n) && n != states[t.view].Table {
-				numbers = append(numbers, n)
-			}
-		}
-		rows.Close()
-		if err := rows.Err(); err != nil {
-			return fmt.Errorf("prepare replica: %w", err)
+			return err
 		}
 		for _, n := range numbers {
+			if n == states[t.view].Table {
+				continue
+			}
 			for _, ddl := range t.drop(n) {
 				if _, err := tx.ExecContext(ctx, ddl); err != nil {
 					return fmt.Errorf("prepare replica: %w", err)
@@ -243,4 +230,27 @@ func dropOrphans(ctx context.Context, tx *sql.Tx, states map[string]viewState) e
 		}
 	}
 	return nil
+}
+
+// numbers are those of the view's tables that there are.
+func (t *table) numbers(ctx context.Context, tx *sql.Tx) (all []int, err error) {
+	rows, err := tx.QueryContext(ctx, `SELECT name FROM sqlite_master WHERE type = 'table' AND name GLOB ?`, t.view+"_[0-9]*")
+	if err != nil {
+		return nil, fmt.Errorf("prepare replica: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var name string
+		var n int
+		if err := rows.Scan(&name); err != nil {
+			return nil, fmt.Errorf("prepare replica: %w", err)
+		}
+		if _, err := fmt.Sscanf(name, t.view+"_%d", &n); err == nil && name == t.name(n) {
+			all = append(all, n)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("prepare replica: %w", err)
+	}
+	return all, nil
 }

@@ -74,15 +74,16 @@ type rowWriter struct {
 	statements map[string]*sql.Stmt
 }
 
+// close gives the connection back; what that reports was reported by a write.
 func (w *rowWriter) close() {
 	w.forget()
-	w.conn.Close()
+	_ = w.conn.Close()
 }
 
-// forget closes the prepared statements.
+// forget closes the prepared statements. SQLite frees one whatever it reports.
 func (w *rowWriter) forget() {
 	for _, s := range w.statements {
-		s.Close()
+		_ = s.Close()
 	}
 	clear(w.statements)
 }
@@ -102,7 +103,7 @@ func (w *rowWriter) statement(ctx context.Context, query string) (*sql.Stmt, err
 
 // exec runs a prepared statement.
 func (w *rowWriter) exec(ctx context.Context, query string, args ...any) error {
-	s, err := w.statement(ctx, query)
+	s, err := w.statement(ctx, query) //nolint:sqlclosecheck // kept; forget closes it
 	if err != nil {
 		return err
 	}
@@ -256,7 +257,7 @@ func (w *rowWriter) change(ctx context.Context, t *table, number int, c viewstor
 // written, so that an index costs something only when its columns change.
 func (w *rowWriter) put(ctx context.Context, t *table, name string, row []any) error {
 	names := t.names()
-	look, err := w.statement(ctx, "SELECT id, "+strings.Join(names[colFirst:len(names)-1], ", ")+" FROM "+name+" WHERE key = ?")
+	look, err := w.statement(ctx, "SELECT id, "+strings.Join(names[colFirst:len(names)-1], ", ")+" FROM "+name+" WHERE key = ?") //nolint:sqlclosecheck // kept; forget closes it
 	if err != nil {
 		return err
 	}
