@@ -203,3 +203,18 @@ func TestDateStart(t *testing.T) {
 		}
 	}
 }
+
+// TestDateOfALongSlot: midnight in Kolkata is 18:30 UTC, in the middle of an
+// hour's slot. All of the slot counts for the day that it begins in.
+func TestDateOfALongSlot(t *testing.T) {
+	hour := start.UnixMicro()/3600e6 + 18
+	s := projections.UsageSession{SessionID: "s", SlotSeconds: 3600, Slots: []projections.UsageSlot{
+		{Slot: hour, ConnectedMicros: 60e6, AttendedMicros: 30e6},
+	}}
+	rows := projections.UsageRows(projections.UsageQuery{Zone: zone(t, "Asia/Kolkata"),
+		From: projections.Date{Year: 2026, Month: 3, Day: 1}, To: projections.Date{Year: 2026, Month: 4, Day: 1}, ByDay: true},
+		slices.Values([]projections.UsageSession{s}), slices.Values([]projections.Recording{}))
+	if len(rows) != 1 || rows[0].Day.String() != "2026-03-08" || rows[0].ParticipantSeconds != 60*eventlog.Second || rows[0].AttendedSeconds != 30*eventlog.Second {
+		t.Errorf("rows = %v; want 60 and 30 seconds on 2026-03-08", rows)
+	}
+}
