@@ -142,6 +142,7 @@ func (f *follower) run(ctx context.Context, from Position) (moved bool, err erro
 	defer feed.stop()
 	root := documentSubject(bucket, "")
 	gaps := gaps{stream: stream}
+	var partial *Change // the last commit, where it was not whole yet
 	for {
 		select {
 		case <-ctx.Done():
@@ -159,9 +160,12 @@ func (f *follower) run(ctx context.Context, from Position) (moved bool, err erro
 				return false, err
 			}
 			if c.Kind == Commit {
-				if whole, err := gaps.commit(ctx, c); err != nil {
+				whole, err := gaps.commit(ctx, c)
+				if err != nil {
 					return false, err
-				} else if !whole {
+				}
+				if partial = nil; !whole {
+					partial = &c
 					continue
 				}
 			} else {
@@ -169,6 +173,15 @@ func (f *follower) run(ctx context.Context, from Position) (moved bool, err erro
 			}
 			if !f.send(c) {
 				return false, nil
+			}
+			// What somebody wrote past the projector ends no commit, and nothing of
+			// ours may follow it for long: the last commit is whole with it.
+			if partial != nil && c.Kind != Commit && commitOf(m.header) == "" && c.Revision >= gaps.until {
+				whole := *partial
+				whole.Revision, whole.StoredAt, partial = c.Revision, c.StoredAt, nil
+				if !f.send(whole) {
+					return false, nil
+				}
 			}
 		}
 	}
