@@ -32,7 +32,10 @@ type embeddedConfig struct {
 // embedded is a nats-server in this process: JetStream on files. It syncs
 // lazily; what must outlive a power loss, the log, is synced by natslog.
 type embedded struct {
-	server   *server.Server
+	config embeddedConfig
+	mu     sync.Mutex
+	server *server.Server
+
 	password string
 	local    string // password of localUser
 	unlock   func() error
@@ -51,7 +54,34 @@ func startEmbedded(ctx context.Context, c embeddedConfig) (*embedded, error) {
 	if err := e.start(ctx, c); err != nil {
 		return nil, errors.Join(err, unlock())
 	}
+	e.config = c
+	if at := e.running().Addr(); at != nil {
+		e.config.listen = at.String() // a restart keeps the port
+	}
 	return e, nil
+}
+
+// running is the server; a restart makes it another one.
+func (e *embedded) running() *server.Server {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.server
+}
+
+// InProcessConn lets clients find the server again after a restart in place.
+func (e *embedded) InProcessConn() (net.Conn, error) {
+	s := e.running()
+	if s == nil {
+		return nil, errors.New("the embedded server is stopped")
+	}
+	return s.InProcessConn()
+}
+
+// restart starts the server again on its directory and port. Clients connect
+// again by themselves.
+func (e *embedded) restart(ctx context.Context) error {
+	e.shutdown()
+	return e.start(ctx, e.config)
 }
 
 // storeDir is where the embedded server keeps its streams.
@@ -96,7 +126,9 @@ func (e *embedded) start(ctx context.Context, c embeddedConfig) error {
 	if err != nil {
 		return fmt.Errorf("start embedded NATS: %w", err)
 	}
+	e.mu.Lock()
 	e.server = s
+	e.mu.Unlock()
 	s.SetLoggerV2(&natsLog{log: c.log.With().Str(keyPart, "nats").Logger(), fatal: e.fatal}, false, false, false)
 	go s.Start()
 	for !s.ReadyForConnections(100 * time.Millisecond) {
@@ -115,7 +147,7 @@ func (e *embedded) start(ctx context.Context, c embeddedConfig) error {
 
 // connect returns a connection with all rights that needs no port.
 func (e *embedded) connect(opts ...nats.Option) (*nats.Conn, error) {
-	nc, err := nats.Connect("", append(opts, nats.InProcessServer(e.server), nats.UserInfo(internalUser, e.password))...)
+	nc, err := nats.Connect("", append(opts, nats.InProcessServer(e), nats.UserInfo(internalUser, e.password))...)
 	if err != nil {
 		return nil, fmt.Errorf("connect to embedded NATS: %w", err)
 	}
@@ -124,16 +156,16 @@ func (e *embedded) connect(opts ...nats.Option) (*nats.Conn, error) {
 
 // url is the address for other processes; empty where there is none.
 func (e *embedded) url() string {
-	if e.server.Addr() == nil {
+	if e.config.listen == "" {
 		return ""
 	}
-	return "nats://" + e.server.Addr().String()
+	return "nats://" + e.config.listen
 }
 
 func (e *embedded) shutdown() {
-	if e.server != nil {
-		e.server.Shutdown()
-		e.server.WaitForShutdown()
+	if s := e.running(); s != nil {
+		s.Shutdown()
+		s.WaitForShutdown()
 	}
 }
 

@@ -36,6 +36,11 @@ func (n *node) startIngest() error {
 		}
 		handler = h
 	}
+	if n.embedded != nil {
+		w := &storeWatch{node: n}
+		n.health.add(check{"store", w.check})
+		n.serve(stageProject, w.run)
+	}
 	secure, err := serverTLS("tls", n.TLSCert, n.TLSKey)
 	if err != nil {
 		return err

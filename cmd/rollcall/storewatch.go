@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+)
+
+const (
+	// storeInterval is how often the store is looked at, storePause the least
+	// time between two restarts of the server.
+	storeInterval = 500 * time.Millisecond
+	storePause    = 5 * time.Second
+	// storeProbe is how much must fit on the disk before the server is restarted.
+	storeProbe = 1 << 20
+)
+
+// storeWatch starts the embedded server again after it could not write and can
+// again: a file stream's write error is sticky in nats-server, so that a disk
+// that was full for a moment would refuse records for ever.
+type storeWatch struct {
+	node *node
+
+	mu  sync.Mutex
+	err error // why nothing can be stored now; nil: it can
+}
+
+// check is the part of /readyz: not ready while nothing can be stored.
+func (w *storeWatch) check(context.Context) (string, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return "", w.err
+}
+
+func (w *storeWatch) set(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.err = err
+}
+
+// run watches until ctx ends. It returns an error only where the server did not
+// come back.
+func (w *storeWatch) run(ctx context.Context) error {
+	log := w.node.logger.With().Str(keyPart, "store").Logger()
+	for told := false; ; {
+		if err := pause(ctx, storeInterval); err != nil {
+			return nil
+		}
+		failure := w.node.log.StoreFailure()
+		if failure == nil {
+			continue
+		}
+		w.set(failure)
+		if err := probeStore(w.node.DataDir); err != nil {
+			if !told {
+				log.Error().Err(err).Msg("nothing can be stored: make space on the disk of --data-dir")
+			}
+			told = true
+			w.set(err)
+			continue
+		}
+		log.Warn().Err(failure).Msg("the embedded server could not write and is started again")
+		if err := w.node.embedded.restart(ctx); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("start embedded NATS again: %w", err)
+		}
+		told = false
+		w.node.log.ForgetStoreFailure()
+		w.set(nil)
+		if err := pause(ctx, storePause); err != nil {
+			return nil
+		}
+	}
+}
+
+// probeStore reports whether some more can be written and synced.
+func probeStore(dir string) error {
+	f, err := os.CreateTemp(dir, ".probe-*")
+	if err != nil {
+		return fmt.Errorf("write to the data directory: %w", err)
+	}
+	_, err = f.Write(make([]byte, storeProbe))
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close(), os.Remove(f.Name())); err != nil {
+		return fmt.Errorf("write to the data directory: %w", err)
+	}
+	return nil
+}
