@@ -99,6 +99,7 @@ func (ev *Event) fillRecording(p *payload) {
 	}
 	ev.Recording = Recording{
 		ID: cmp.Or(m.recordingID, m.id), Status: m.status,
+		InMeeting: p.meeting.id, InSession: p.meeting.sessionID,
 		MeetingID: m.meetingID, RoomUUID: m.roomUUID, OrganizationID: m.organizationID,
 		OutputFileName: m.outputFileName, Error: m.errMessage, StopReason: reason,
 		StartedAt: m.startedTime.t, StoppedAt: m.stoppedTime.t,

@@ -47,6 +47,8 @@ func TestDecodeTolerates(t *testing.T) {
 			Event{Type: RecordingStatus, Recording: Recording{ID: "r", FileSize: 2500, HasFileSize: true}, Problems: []string{"recording.fileSize", "recording.downloadUrl"}}},
 		{"recording size as text", `{"event":"recording.statusUpdate","recording":{"id":"r","recordingId":"q","fileSize":"2044680"}}`,
 			Event{Type: RecordingStatus, Recording: Recording{ID: "q", FileSize: 2044680, HasFileSize: true}}},
+		{"recording ids of the meeting object", `{"event":"recording.statusUpdate","sessionId":"top","meetingId":"top","recording":{"id":"r"},"meeting":{"id":"m"}}`,
+			Event{Type: RecordingStatus, SessionID: "top", MeetingID: "m", Recording: Recording{ID: "r", InMeeting: "m"}}},
 		{"stop reason beside the recording", `{"event":"recording.statusUpdate","recording":{"id":"r"},"meeting":{"stopReason":{ "reason":"API_CALL" }}}`,
 			Event{Type: RecordingStatus, Recording: Recording{ID: "r", StopReason: []byte(`{"reason":"API_CALL"}`)}}},
 	}

@@ -140,7 +140,10 @@ type Artifact struct {
 // Recording is the recording object of a status update.
 type Recording struct {
 	// ID is recordingId, else id.
-	ID, Status                          string
+	ID, Status string
+	// InMeeting and InSession are meeting.id and meeting.sessionId as the meeting
+	// object has them, without the top-level members that an Event falls back to.
+	InMeeting, InSession                string
 	MeetingID, RoomUUID, OrganizationID string
 	OutputFileName, Error               string
 	// StopReason is JSON as it was sent, in recording or in meeting; nil where

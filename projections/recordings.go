@@ -135,9 +135,9 @@ func (s *recordingState) Apply(ev *eventlog.Event) {
 func (s *recordingState) applyCore(ev *eventlog.Event) bool {
 	in := &ev.Recording
 	o, at := ev.Order, rank(in.Status)
-	changed := s.session.merge(o, ev.SessionID)
+	changed := s.session.merge(o, in.InSession)
 	changed = s.room.merge(o, in.RoomUUID) || changed
-	changed = s.meeting.merge(o, ev.MeetingID) || changed
+	changed = s.meeting.merge(o, in.InMeeting) || changed
 	changed = s.ownMeeting.merge(o, in.MeetingID) || changed
 	changed = s.organization.merge(o, in.OrganizationID) || changed
 	changed = earliest(&s.started, in.StartedAt) || changed

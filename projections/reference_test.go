@@ -356,8 +356,8 @@ func (x *ref) recordings(docs map[string]string) {
 			doc.Status = doc.History[n-1].Status
 		}
 		doc.Conflict = seen["ERRORED"] && seen["UPLOADED"]
-		doc.SessionID = cmp.Or(of(func(ev *eventlog.Event) string { return ev.SessionID }), of(func(ev *eventlog.Event) string { return ev.Recording.RoomUUID }))
-		doc.MeetingID = cmp.Or(of(func(ev *eventlog.Event) string { return ev.MeetingID }), of(func(ev *eventlog.Event) string { return ev.Recording.MeetingID }))
+		doc.SessionID = cmp.Or(of(func(ev *eventlog.Event) string { return ev.Recording.InSession }), of(func(ev *eventlog.Event) string { return ev.Recording.RoomUUID }))
+		doc.MeetingID = cmp.Or(of(func(ev *eventlog.Event) string { return ev.Recording.InMeeting }), of(func(ev *eventlog.Event) string { return ev.Recording.MeetingID }))
 		doc.OrganizationID = of(func(ev *eventlog.Event) string { return ev.Recording.OrganizationID })
 		doc.StartedAt = head(times(evs, all, func(ev *eventlog.Event) eventlog.Time { return ev.Recording.StartedAt }))
 		doc.StoppedAt = tail(times(evs, all, func(ev *eventlog.Event) eventlog.Time { return ev.Recording.StoppedAt }))
