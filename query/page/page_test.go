@@ -17,7 +17,14 @@ import (
 // weightCap is the compressed size that the whole page may have, all of its files together.
 const weightCap = 150_000
 
-func serve(t *testing.T, method, target string, header ...string) *http.Response {
+// answer is what the handler wrote.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func serve(t *testing.T, method, target string, header ...string) answer {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), method, target, nil)
 	for i := 0; i < len(header); i += 2 {
@@ -25,16 +32,7 @@ func serve(t *testing.T, method, target string, header ...string) *http.Response
 	}
 	w := httptest.NewRecorder()
 	page.Handler(page.Config{Version: "v1<b>"}).ServeHTTP(w, r)
-	return w.Result()
-}
-
-func read(t *testing.T, response *http.Response) string {
-	t.Helper()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(body)
+	return answer{w.Code, w.Header(), w.Body.String()}
 }
 
 var served = regexp.MustCompile(`/assets/[A-Za-z0-9-]+(?:\.min)?\.[0-9a-f]{12}\.[a-z]+`)
@@ -42,22 +40,22 @@ var served = regexp.MustCompile(`/assets/[A-Za-z0-9-]+(?:\.min)?\.[0-9a-f]{12}\.
 // TestAssets follows every reference from the index: each is served, for a year,
 // under a name that holds its hash, and the whole is light.
 func TestAssets(t *testing.T) {
-	index := read(t, serve(t, "GET", "/"))
+	index := serve(t, "GET", "/").body
 	seen, weight := map[string]bool{}, 0
 	queue := []string{"/"}
 	for len(queue) > 0 {
 		target := queue[0]
 		queue = queue[1:]
 		response := serve(t, "GET", target, "Accept-Encoding", "br, gzip")
-		body := read(t, response)
+		body := response.body
 		weight += len(body)
-		if response.StatusCode != http.StatusOK {
-			t.Errorf("GET %s = %d; want 200", target, response.StatusCode)
+		if response.status != http.StatusOK {
+			t.Errorf("GET %s = %d; want 200", target, response.status)
 		}
-		if cache := response.Header.Get("Cache-Control"); target != "/" && cache != "public, max-age=31536000, immutable" {
+		if cache := response.header.Get("Cache-Control"); target != "/" && cache != "public, max-age=31536000, immutable" {
 			t.Errorf("GET %s: Cache-Control = %q; want a year", target, cache)
 		}
-		if response.Header.Get("Content-Encoding") == "gzip" {
+		if response.header.Get("Content-Encoding") == "gzip" {
 			z, err := gzip.NewReader(strings.NewReader(body))
 			if err != nil {
 				t.Fatal(err)
@@ -96,7 +94,7 @@ func TestAssets(t *testing.T) {
 }
 
 func TestHandler(t *testing.T) {
-	tag := serve(t, "GET", "/").Header.Get("ETag")
+	tag := serve(t, "GET", "/").header.Get("ETag")
 	cases := []struct {
 		method, target string
 		header         []string
@@ -110,20 +108,20 @@ func TestHandler(t *testing.T) {
 		{"GET", "/assets/", nil, 404},
 		{"GET", "/assets/main.js", nil, 404},
 		{"GET", "/assets/../page.go", nil, 404},
-		{"GET", "/other/" + filepath.Base(served.FindString(read(t, serve(t, "GET", "/")))), nil, 404},
+		{"GET", "/other/" + filepath.Base(served.FindString(serve(t, "GET", "/").body)), nil, 404},
 	}
 	for _, c := range cases {
 		response := serve(t, c.method, c.target, c.header...)
-		if response.StatusCode != c.status {
-			t.Errorf("%s %s %v = %d; want %d", c.method, c.target, c.header, response.StatusCode, c.status)
+		if response.status != c.status {
+			t.Errorf("%s %s %v = %d; want %d", c.method, c.target, c.header, response.status, c.status)
 		}
-		policy := response.Header.Get("Content-Security-Policy")
+		policy := response.header.Get("Content-Security-Policy")
 		if !strings.HasPrefix(policy, "default-src 'self';") || strings.Contains(policy, "unsafe") {
 			t.Errorf("%s %s: policy = %q; want this origin alone", c.method, c.target, policy)
 		}
 	}
 	for accept, want := range map[string]string{"gzip": "gzip", "br, GZIP;q=0.5": "gzip", "gzip;q=0": "", "": "", "identity": "", "gzip;q=0.001": "gzip"} {
-		if got := serve(t, "GET", "/", "Accept-Encoding", accept).Header.Get("Content-Encoding"); got != want {
+		if got := serve(t, "GET", "/", "Accept-Encoding", accept).header.Get("Content-Encoding"); got != want {
 			t.Errorf("Accept-Encoding %q: Content-Encoding = %q; want %q", accept, got, want)
 		}
 	}

@@ -82,6 +82,8 @@ function guarded(view) {
 function nav(name) {
   const here = HOME[name] ?? name;
   patch(document.getElementById("nav"), NAV.map(([id, label]) => h("a", { key: id, href: `#/${id}`, "aria-current": id === here ? "page" : null }, label)));
+  // On a phone the list of views is wider than the window.
+  document.querySelector("#nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 }
 
 function badge({ state: now, since }) {
