@@ -21,7 +21,7 @@ import (
 
 const (
 	// schemaVersion is written into the file; a file with another one is wiped.
-	schemaVersion = 1
+	schemaVersion = 2
 	// readers bounds the connections that read at once. SQLite's readers don't
 	// block each other in WAL mode; more than the cores can use only wait.
 	readers = 8

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"rollcall/eventlog"
@@ -46,9 +45,7 @@ func (a *API) listSessions(ctx context.Context, c *call) (ans *answer, err error
 	}
 	err = a.replica.read(ctx, views, c.values, func(s *snapshot) error {
 		l := a.sessions(s, c)
-		if err := a.filterSessions(ctx, s, c, l); err != nil {
-			return err
-		}
+		a.filterSessions(s, c, l)
 		p, err := l.page(ctx, s, c.values, c.key)
 		if err != nil {
 			return err
@@ -70,7 +67,7 @@ func (a *API) liveSessions(ctx context.Context, c *call) (*answer, error) {
 	return a.listSessions(ctx, c)
 }
 
-func (a *API) filterSessions(ctx context.Context, s *snapshot, c *call, l *listing) error {
+func (a *API) filterSessions(s *snapshot, c *call, l *listing) {
 	for _, name := range []string{"status", "meetingId", "organizerId"} {
 		if v := c.text[name]; v != "" {
 			l.filter("s."+name+" = ?", v)
@@ -94,46 +91,20 @@ func (a *API) filterSessions(ctx context.Context, s *snapshot, c *call, l *listi
 		l.filter(condition)
 	}
 	if q := c.text["q"]; q != "" {
-		return l.search(ctx, s, q)
+		l.search(q)
 	}
-	return nil
 }
 
-// searchFew is up to how many hits the trigram index leads a search. With more,
-// going through the list in its order finds a page sooner; see
-// docs/perf/query.txt.
-const searchFew = 2000
-
-// maxTrigrams bounds what the index is asked for: each costs as much as there
-// are texts that have it, and matches are checked anyway.
-const maxTrigrams = 6
-
 // search limits the list to sessions whose title or ids contain q, whatever the
-// letter case.
-func (l *listing) search(ctx context.Context, s *snapshot, q string) error {
-	q = searchText(q)
-	table := s.table(viewSessions)
-	if match := trigrams(q); match != "" {
-		hits := []string{"-1"}
-		err := s.each(ctx, func(rows *sql.Rows) error {
-			var id int64
-			err := rows.Scan(&id)
-			hits = append(hits, strconv.FormatInt(id, 10))
-			return err
-		}, "SELECT rowid FROM "+table+"_fts WHERE "+table+"_fts MATCH ? LIMIT ?", match, searchFew+1)
-		if err != nil {
-			return err
-		}
-		if len(hits)-1 <= searchFew {
-			l.filter("s.id IN (" + strings.Join(hits, ",") + ")")
-		}
-	}
-	// Which trigrams a text has says nothing of their order, and q may not
-	// reach from one text into the next.
-	for part := range strings.SplitSeq(q, "\n") {
+// letter case. It goes through an index that holds these texts in the list's
+// order. FTS5 with trigrams was tried: it made loading several times slower and
+// the file twice as large, and was faster for rare texts only; see
+// docs/perf/query.txt.
+func (l *listing) search(q string) {
+	// The texts stand on lines of their own, and q may not reach over two.
+	for part := range strings.SplitSeq(searchText(q), "\n") {
 		l.filter(`s.search LIKE ? ESCAPE '\'`, "%"+likeLiteral(part)+"%")
 	}
-	return nil
 }
 
 // likeLiteral escapes what LIKE gives a meaning to. LIKE ignores the case of
@@ -141,25 +112,6 @@ func (l *listing) search(ctx context.Context, s *snapshot, q string) error {
 // here than instr.
 func likeLiteral(s string) string {
 	return strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(s)
-}
-
-// trigrams is the FTS5 query for texts that may have q in them: those with every
-// third trigram of q, and the last. "" where q is too short for one.
-func trigrams(q string) string {
-	runes := []rune(q)
-	last := len(runes) - 3
-	var terms []string
-	for i := 0; i <= last && len(terms) < maxTrigrams; i += 3 {
-		if i+3 > last && i < last {
-			i = last
-		}
-		t := string(runes[i : i+3])
-		if strings.ContainsAny(t, "\n\uFFFD") {
-			return ""
-		}
-		terms = append(terms, `"`+strings.ReplaceAll(t, `"`, `""`)+`"`)
-	}
-	return strings.Join(terms, " AND ")
 }
 
 func (a *API) session(ctx context.Context, c *call) (ans *answer, err error) {

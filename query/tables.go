@@ -27,7 +27,7 @@ type table struct {
 	columns []column
 	// indexes are column lists; made after the first load.
 	indexes []string
-	// search names the columns that the trigram index covers; nil: none.
+	// search names the members that q looks in; nil: none.
 	search []string
 }
 
@@ -104,13 +104,6 @@ func (t *table) finish(number int) []string {
 	for i, columns := range t.indexes {
 		ddl = append(ddl, fmt.Sprintf("CREATE INDEX %s_i%d ON %s (%s)", name, i, name, columns))
 	}
-	if t.search != nil {
-		ddl = append(ddl,
-			// Single trigrams suffice, since matches are checked against the row:
-			// detail=none and no content keep the index at a third of the size.
-			fmt.Sprintf("CREATE VIRTUAL TABLE %s_fts USING fts5(search, tokenize='trigram', content='', contentless_delete=1, detail=none)", name),
-			fmt.Sprintf("INSERT INTO %s_fts (rowid, search) SELECT id, search FROM %s", name, name))
-	}
 	return ddl
 }
 
@@ -118,7 +111,7 @@ func (t *table) finish(number int) []string {
 func (t *table) drop(number int) []string {
 	name := t.name(number)
 	return []string{
-		"DROP TABLE IF EXISTS " + name, "DROP TABLE IF EXISTS " + name + "_gone", "DROP TABLE IF EXISTS " + name + "_fts",
+		"DROP TABLE IF EXISTS " + name, "DROP TABLE IF EXISTS " + name + "_gone",
 	}
 }
 
@@ -175,7 +168,7 @@ func (t *table) row(c viewstore.Change, seq int64) ([]any, error) {
 }
 
 // searchText is the form in which texts are compared by q: letter case does not
-// count. The tokenizer ends a text at a NUL, so there is none.
+// count. LIKE ends a text at a NUL, so there is none.
 func searchText(s string) string { return strings.ToLower(strings.ReplaceAll(s, "\x00", "\uFFFD")) }
 
 func readStates(ctx context.Context, tx *sql.Tx) (map[string]viewState, error) {

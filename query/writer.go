@@ -236,7 +236,7 @@ func (w *rowWriter) change(ctx context.Context, t *table, number int, c viewstor
 		seq = int64(b.commit.Checkpoint.Sequence)
 	}
 	if c.Kind == viewstore.Delete {
-		return w.remove(ctx, t, name, c, seq, b.load)
+		return w.remove(ctx, name, c, seq)
 	}
 	row, err := t.row(c, seq)
 	if err != nil {
@@ -268,7 +268,7 @@ func (w *rowWriter) put(ctx context.Context, t *table, name string, row []any) e
 	}
 	err = look.QueryRowContext(ctx, row[colKey]).Scan(into...)
 	if errors.Is(err, sql.ErrNoRows) {
-		return w.add(ctx, t, name, row)
+		return w.exec(ctx, t.insert(name), row...)
 	}
 	if err != nil {
 		return err
@@ -279,29 +279,10 @@ func (w *rowWriter) put(ctx context.Context, t *table, name string, row []any) e
 			set, args = append(set, names[i]+" = ?"), append(args, row[i])
 		}
 	}
-	if err := w.exec(ctx, "UPDATE "+name+" SET "+strings.Join(set, ", ")+" WHERE id = ?", append(args, old[0])...); err != nil {
-		return err
-	}
-	if searched := row[len(row)-2]; t.search != nil && searched != old[len(old)-1] {
-		return w.exec(ctx, "INSERT OR REPLACE INTO "+name+"_fts (rowid, search) VALUES (?, ?)", old[0], searched)
-	}
-	return nil
+	return w.exec(ctx, "UPDATE "+name+" SET "+strings.Join(set, ", ")+" WHERE id = ?", append(args, old[0])...)
 }
 
-// add stores a row that is not there yet.
-func (w *rowWriter) add(ctx context.Context, t *table, name string, row []any) error {
-	if err := w.exec(ctx, t.insert(name), row...); err != nil || t.search == nil {
-		return err
-	}
-	return w.exec(ctx, "INSERT OR REPLACE INTO "+name+"_fts (rowid, search) SELECT id, search FROM "+name+" WHERE key = ?", row[colKey])
-}
-
-func (w *rowWriter) remove(ctx context.Context, t *table, name string, c viewstore.Change, seq int64, load bool) error {
-	if t.search != nil && !load {
-		if err := w.exec(ctx, "DELETE FROM "+name+"_fts WHERE rowid = (SELECT id FROM "+name+" WHERE key = ?)", c.Key); err != nil {
-			return err
-		}
-	}
+func (w *rowWriter) remove(ctx context.Context, name string, c viewstore.Change, seq int64) error {
 	if err := w.exec(ctx, "DELETE FROM "+name+" WHERE key = ?", c.Key); err != nil {
 		return err
 	}
