@@ -8,6 +8,9 @@ import (
 	"strings"
 	"time"
 
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
 	"rollcall/projector/viewstore"
 )
 
@@ -54,7 +57,17 @@ func (r *Replica) writer(ctx context.Context) error {
 				break more
 			}
 		}
-		if err := w.apply(plain, items); err != nil {
+		err := w.apply(plain, items)
+		for full(err) && wait(ctx, fullPause) == nil {
+			// The transaction came to nothing, so that it can be tried again when
+			// there is space: answers get old meanwhile, and ingest goes on.
+			w.forget()
+			err = w.apply(plain, items)
+		}
+		if err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
 			return fmt.Errorf("write replica: %w: if it stays, stop, delete %s and start again", err, r.dir)
 		}
 		for _, q := range items {
@@ -62,6 +75,27 @@ func (r *Replica) writer(ctx context.Context) error {
 				close(q.done)
 			}
 		}
+	}
+}
+
+// fullPause is the wait before a write to a full disk is tried again.
+const fullPause = time.Second
+
+// full reports whether err says that the disk is full.
+func full(err error) bool {
+	var e *sqlite.Error
+	return errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_FULL
+}
+
+// wait pauses for d, or until ctx ends.
+func wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
 	}
 }
 

@@ -34,6 +34,7 @@ func TestDiskFull(t *testing.T) {
 		req.Header.Set("Dyte-Uuid", fmt.Sprintf("u%d", n))
 		res, err := http.DefaultClient.Do(req)
 		if err != nil {
+			p.stop()
 			t.Fatal(err)
 		}
 		defer res.Body.Close()

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -35,6 +36,7 @@ type embedded struct {
 	config embeddedConfig
 	mu     sync.Mutex
 	server *server.Server
+	stuck  atomic.Bool // a stream could not be written since the last start
 
 	password string
 	local    string // password of localUser
@@ -81,6 +83,7 @@ func (e *embedded) InProcessConn() (net.Conn, error) {
 // again by themselves.
 func (e *embedded) restart(ctx context.Context) error {
 	e.shutdown()
+	e.stuck.Store(false)
 	return e.start(ctx, e.config)
 }
 
@@ -129,7 +132,7 @@ func (e *embedded) start(ctx context.Context, c embeddedConfig) error {
 	e.mu.Lock()
 	e.server = s
 	e.mu.Unlock()
-	s.SetLoggerV2(&natsLog{log: c.log.With().Str(keyPart, "nats").Logger(), fatal: e.fatal}, false, false, false)
+	s.SetLoggerV2(&natsLog{log: c.log.With().Str(keyPart, "nats").Logger(), fatal: e.fatal, stuck: &e.stuck}, false, false, false)
 	go s.Start()
 	for !s.ReadyForConnections(100 * time.Millisecond) {
 		select {
@@ -218,6 +221,9 @@ func listenError(flag, address string, err error) error {
 type natsLog struct {
 	log   zerolog.Logger
 	fatal chan<- error
+	// stuck is set when a stream could not be written. Its publishers hear
+	// nothing of that: the log line is all that the server says.
+	stuck *atomic.Bool
 }
 
 func (l *natsLog) Noticef(format string, v ...any) { l.log.Debug().Msgf(format, v...) }
@@ -227,6 +233,9 @@ func (l *natsLog) Tracef(format string, v ...any)  { l.log.Trace().Msgf(format, 
 // Errorf passes errors on. What a client was refused is a warning: anybody can
 // make the server say it.
 func (l *natsLog) Errorf(format string, v ...any) {
+	if strings.Contains(format, "ritical write error") {
+		l.stuck.Store(true)
+	}
 	level := zerolog.ErrorLevel
 	if strings.Contains(format, "Violation") || strings.Contains(format, "authentication error") {
 		level = zerolog.WarnLevel

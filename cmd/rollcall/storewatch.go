@@ -18,6 +18,8 @@ const (
 	storeProbe = 1 << 20
 )
 
+var errStuck = errors.New("the embedded NATS server could not write to the disk of --data-dir")
+
 // storeWatch starts the embedded server again after it could not write and can
 // again: a file stream's write error is sticky in nats-server, so that a disk
 // that was full for a moment would refuse records for ever.
@@ -49,11 +51,10 @@ func (w *storeWatch) run(ctx context.Context) error {
 		if err := pause(ctx, storeInterval); err != nil {
 			return nil
 		}
-		failure := w.node.log.StoreFailure()
-		if failure == nil {
+		if !w.node.embedded.stuck.Load() {
 			continue
 		}
-		w.set(failure)
+		w.set(errStuck)
 		if err := probeStore(w.node.DataDir); err != nil {
 			if !told {
 				log.Error().Err(err).Msg("nothing can be stored: make space on the disk of --data-dir")
@@ -62,7 +63,7 @@ func (w *storeWatch) run(ctx context.Context) error {
 			w.set(err)
 			continue
 		}
-		log.Warn().Err(failure).Msg("the embedded server could not write and is started again")
+		log.Warn().Msg("the embedded server could not write, can now, and is started again")
 		if err := w.node.embedded.restart(ctx); err != nil {
 			if ctx.Err() != nil {
 				return nil
@@ -70,7 +71,6 @@ func (w *storeWatch) run(ctx context.Context) error {
 			return fmt.Errorf("start embedded NATS again: %w", err)
 		}
 		told = false
-		w.node.log.ForgetStoreFailure()
 		w.set(nil)
 		if err := pause(ctx, storePause); err != nil {
 			return nil
