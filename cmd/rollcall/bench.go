@@ -2,5 +2,6 @@ package main
 
 // benchCmd measures on the machine that it runs on.
 type benchCmd struct {
-	Ingest benchIngestCmd `cmd:"" help:"Throughput and latency of the ingester."`
+	Ingest  benchIngestCmd  `cmd:"" help:"Throughput and latency of the ingester."`
+	Rebuild benchRebuildCmd `cmd:"" help:"Speed of reading the log and of rebuilding views."`
 }
