@@ -45,14 +45,15 @@ func newMemLog(records ...eventlog.Record) *memLog {
 	return l
 }
 
-var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+// epoch is before the log's first record.
+func epoch() time.Time { return time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC) }
 
 func (l *memLog) append(records ...eventlog.Record) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, r := range records {
 		r.Seq = eventlog.Seq(len(l.records) + 1)
-		r.StoredAt = epoch.Add(time.Duration(r.Seq) * time.Millisecond)
+		r.StoredAt = epoch().Add(time.Duration(r.Seq) * time.Millisecond)
 		l.records = append(l.records, r)
 	}
 	close(l.grown)

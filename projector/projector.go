@@ -162,7 +162,7 @@ func (p *Projector) wanted(ctx context.Context, registry Registry) (force int, w
 		all, err := registry.Ensure(ctx, view, version)
 		switch {
 		case ctx.Err() != nil:
-			return 0, nil, nil //nolint:nilerr // the caller sees that ctx has ended
+			return 0, nil, nil // the caller sees that ctx has ended
 		case err != nil && fatal(err):
 			return 0, nil, err
 		case err != nil:

@@ -12,7 +12,7 @@ import (
 // Projectors that share a read fold the same views, read the log once when they
 // begin together, and one that hangs does not hold the others up.
 func TestShared(t *testing.T) {
-	records := script(40_000, 60)
+	records := script(40_000, 4000)
 	want := expect(records)
 	t.Run("together", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {

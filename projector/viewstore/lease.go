@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -57,8 +58,8 @@ func (s *Store) takeLease(ctx context.Context, bucket string, c projector.Claim)
 		if revision != seen || since.IsZero() {
 			seen, since = revision, now
 		}
-		free := revision == 0 || record.Holder == "" || c.Steal || s.config.Exclusive ||
-			now.Sub(since) > s.config.LeaseTTL
+		free := revision == 0 || record.Holder == "" || c.Steal || now.Sub(since) > s.config.LeaseTTL ||
+			s.config.Exclusive && !strings.HasPrefix(record.Holder, s.config.Holder+"/")
 		if free {
 			err := l.write(ctx, l.holder, revision)
 			if err == nil {
@@ -98,7 +99,7 @@ func (l *lease) read(ctx context.Context) (leaseRecord, uint64, error) {
 	}
 	var r leaseRecord
 	if err := json.Unmarshal(m.data, &r); err != nil {
-		return leaseRecord{}, m.sequence, nil //nolint:nilerr // an unreadable lease is a free one
+		return leaseRecord{}, m.sequence, nil // an unreadable lease is a free one
 	}
 	return r, m.sequence, nil
 }

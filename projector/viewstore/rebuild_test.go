@@ -35,7 +35,7 @@ func deployWith(t *testing.T, all []eventlog.Record, fold eventlog.Fold) *deploy
 	t.Helper()
 	d := &deployment{node: eventlogtest.Server(t), fold: fold}
 	d.log = fill(t, d.node.JetStream(t), all)
-	d.store = open(t, d.node.JetStream(t), viewstore.Config{Holder: "serve"})
+	d.store = open(t, d.node.JetStream(t), viewstore.Config{Exclusive: true})
 	d.live, d.stop = run(t, projector.Config{Projection: d.fold, Source: d.log, Store: d.store})
 	t.Cleanup(func() { _ = d.stop() })
 	reached(t, d.store, d.fold.Name(), eventlog.Seq(len(all)))
@@ -44,10 +44,7 @@ func deployWith(t *testing.T, all []eventlog.Record, fold eventlog.Fold) *deploy
 
 func (d *deployment) rebuild(t *testing.T, ctx context.Context, change func(*projector.RebuildConfig)) (projector.Rebuilt, error) {
 	t.Helper()
-	c := projector.RebuildConfig{
-		Projection: d.fold, Source: d.log,
-		Registry: open(t, d.node.JetStream(t), viewstore.Config{Holder: "rebuild"}),
-	}
+	c := projector.RebuildConfig{Projection: d.fold, Source: d.log, Registry: d.store}
 	if change != nil {
 		change(&c)
 	}

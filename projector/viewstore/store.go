@@ -28,7 +28,8 @@ type Config struct {
 	// Timeout bounds one request to the server: 5 s.
 	Timeout time.Duration
 	// Exclusive says that no other process can hold a lease, since this one
-	// runs the only server: leases are taken without waiting. The fence still holds.
+	// runs the only server: a lease with another Holder is that of a process
+	// that died, and is taken without waiting. The fence still holds.
 	Exclusive bool
 	// Logger gets what passes by itself; the zero Logger is silent.
 	Logger zerolog.Logger
