@@ -167,12 +167,12 @@ func (b *rebuildBench) run(a *app) error {
 	if err != nil {
 		return err
 	}
-	rebuild := func(ctx context.Context, fold eventlog.Fold) error {
-		_, err := projector.Rebuild(ctx, projector.RebuildConfig{Projection: fold, Source: b.log, Registry: store, Logger: a.log})
+	rebuild := func(ctx context.Context, fold eventlog.Fold, source projector.Source) error {
+		_, err := projector.Rebuild(ctx, projector.RebuildConfig{Projection: fold, Source: source, Registry: store, Logger: a.log})
 		return err
 	}
 	for _, fold := range allFolds() {
-		if err := b.time(fold.Name(), b.events, func() error { return rebuild(a.ctx, fold) }); err != nil {
+		if err := b.time(fold.Name(), b.events, func() error { return rebuild(a.ctx, fold, b.log) }); err != nil {
 			return err
 		}
 	}
@@ -181,10 +181,11 @@ func (b *rebuildBench) run(a *app) error {
 			return err
 		}
 	}
+	source := projector.Share(b.log)
 	return b.time("all", b.events, func() error {
 		group, ctx := errgroup.WithContext(a.ctx)
 		for _, fold := range allFolds() {
-			group.Go(func() error { return rebuild(ctx, fold) })
+			group.Go(func() error { return rebuild(ctx, fold, source) })
 		}
 		return group.Wait()
 	})

@@ -85,11 +85,12 @@ func (c *rebuildCmd) Run(a *app) error {
 		defer log.Close()
 		show := c.reporter(a, folds)
 		defer show.stop()
+		source := projector.Share(log)
 		group, ctx := errgroup.WithContext(a.ctx)
 		for i, fold := range folds {
 			group.Go(func() error {
 				done, err := projector.Rebuild(ctx, projector.RebuildConfig{
-					Projection: fold, Source: log, Registry: store, Logger: a.log, CacheBytes: cache / int64(len(folds)),
+					Projection: fold, Source: source, Registry: store, Logger: a.log, CacheBytes: cache / int64(len(folds)),
 					MaxPerSecond: c.MaxPerSecond, Hold: c.Hold, Carry: c.Carry, Progress: func(p projector.Progress) { show.progress(i, fold.Name(), p) },
 				})
 				if err != nil {

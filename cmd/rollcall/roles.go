@@ -54,10 +54,11 @@ func (n *node) startProject(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	source := projector.Share(n.log)
 	var all []*projector.Projector
 	for _, fold := range n.folds {
 		p, err := projector.New(projector.Config{
-			Projection: fold, Source: n.log, Store: store, CacheBytes: n.cacheBytes / int64(len(n.folds)),
+			Projection: fold, Source: source, Store: store, CacheBytes: n.cacheBytes / int64(len(n.folds)),
 			Logger: n.logger.With().Str(keyPart, "project").Logger(), Registerer: n.registry,
 		})
 		if err != nil {
