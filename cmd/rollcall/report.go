@@ -19,12 +19,18 @@ type reportCmd struct {
 	Recordings reportRecordingsCmd `cmd:"" help:"Recordings, their states and links."`
 	Usage      reportUsageCmd      `cmd:"" help:"Sessions and seconds by day and organizer."`
 	Live       reportLiveCmd       `cmd:"" help:"Sessions that run now."`
+	Session    reportSessionCmd    `cmd:"" help:"One session's connections, also drawn as an SVG timeline."`
 }
 
-// apiFlags say where the read API is.
-type apiFlags struct {
+// apiConn says where the read API is.
+type apiConn struct {
 	APIURL    string `name:"api-url" help:"Read API of a running rollcall." default:"http://127.0.0.1:8081" placeholder:"URL"`
 	TokenFile string `help:"File with the API's bearer token." type:"path" placeholder:"FILE"`
+}
+
+// apiFlags are those of a report.
+type apiFlags struct {
+	apiConn
 	outputFlag
 }
 
@@ -32,7 +38,7 @@ type apiFlags struct {
 type item map[string]jsontext.Value
 
 // items asks for all pages of a list.
-func (f apiFlags) items(ctx context.Context, path string, query url.Values) (all []item, err error) {
+func (f apiConn) items(ctx context.Context, path string, query url.Values) (all []item, err error) {
 	query.Set("limit", "1000")
 	for {
 		var page struct {
@@ -50,7 +56,7 @@ func (f apiFlags) items(ctx context.Context, path string, query url.Values) (all
 	}
 }
 
-func (f apiFlags) ask(ctx context.Context, path string, v any) error {
+func (f apiConn) ask(ctx context.Context, path string, v any) error {
 	base := strings.TrimSuffix(f.APIURL, "/")
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+path, nil)
 	if err != nil {
@@ -220,7 +226,7 @@ func (c *reportRecordingsCmd) Run(a *app) error {
 }
 
 type reportUsageCmd struct {
-	apiFlags
+	drawFlags
 	span
 	GroupBy  string `help:"day, organizer, or both: day,organizer." default:"day,organizer" placeholder:"LIST"`
 	Timezone string `help:"Time zone that days are counted in." default:"UTC" placeholder:"NAME"`
@@ -228,7 +234,7 @@ type reportUsageCmd struct {
 
 // Help is the command's example.
 func (reportUsageCmd) Help() string {
-	return "Days are those of the time zone, the end of the range is not in it.\n\nExample:\n  rollcall report usage --from 2026-03-01 --to 2026-04-01 --timezone Asia/Kolkata"
+	return "Days are those of the time zone, the end of the range is not in it.\n\nExample:\n  rollcall report usage --from 2026-03-01 --to 2026-04-01 --timezone Asia/Kolkata --output svg"
 }
 
 // Run reports.
@@ -239,6 +245,9 @@ func (c *reportUsageCmd) Run(a *app) error {
 	items, err := c.items(a.ctx, "/v1/usage", q)
 	if err != nil {
 		return err
+	}
+	if c.Output == outputSVG {
+		return drawUsage(a.stdout, items, c.Timezone)
 	}
 	return c.show(a.stdout, items, "day", "organizerId", "organizerName", "sessions", "participantSeconds", "attendedSeconds", "recordingSeconds", "peakParticipants")
 }

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"rollcall/eventlog"
+	"rollcall/projections"
+	"rollcall/query/chart"
+)
+
+// outputSVG is the form of a drawn report.
+const outputSVG = "svg"
+
+// drawFlags are those of a report that can also be drawn.
+type drawFlags struct {
+	apiConn
+	Output string `short:"o" help:"Form of the data: table, json, csv, or svg for a chart." default:"table" enum:"table,json,csv,svg" placeholder:"FORM"`
+}
+
+func (f drawFlags) show(w io.Writer, items []item, columns ...string) error {
+	return apiFlags{f.apiConn, outputFlag{f.Output}}.show(w, items, columns...)
+}
+
+type reportSessionCmd struct {
+	drawFlags
+	ID       string `arg:"" name:"session" help:"Session."`
+	AsOf     string `help:"As it was at this time, or up to this sequence." placeholder:"TIME|SEQUENCE"`
+	Timezone string `help:"Time zone of the drawn times." default:"UTC" placeholder:"NAME"`
+}
+
+// Help is the command's example.
+func (reportSessionCmd) Help() string {
+	return "Prints a row for each connection; --output svg draws the timeline: a bar for each connection, and how many were in.\n\n" +
+		"Example:\n  rollcall report session 5f1e … --output svg --timezone Europe/Berlin > timeline.svg"
+}
+
+// Run reports.
+func (c *reportSessionCmd) Run(a *app) error {
+	zone, err := time.LoadLocation(c.Timezone)
+	if err != nil {
+		return usagef("--timezone %q: no such time zone, give an IANA name like Asia/Kolkata", c.Timezone)
+	}
+	q := url.Values{}
+	set(q, "asOf", c.AsOf)
+	var document jsontext.Value
+	path := "/v1/sessions/" + url.PathEscape(c.ID)
+	at := path
+	if len(q) > 0 {
+		at += "?" + q.Encode()
+	}
+	if err := c.ask(a.ctx, at, &document); err != nil {
+		return err
+	}
+	people, err := c.items(a.ctx, path+"/participants", q)
+	if err != nil {
+		return err
+	}
+	if c.Output != outputSVG {
+		rows, err := connectionRows(people)
+		if err != nil {
+			return err
+		}
+		return c.show(a.stdout, rows, "participantId", "displayName", "peerId", "joinedAt", "leftAt", "closedBy", "seconds")
+	}
+	session, err := projections.Parse[projections.Session](document)
+	if err != nil {
+		return fmt.Errorf("read session: %w", err)
+	}
+	participants, err := parsed[projections.Participant](people)
+	if err != nil {
+		return err
+	}
+	_, err = a.stdout.Write(chart.Timeline(session, participants, chart.Options{Zone: zone, Now: c.drawnUntil()}))
+	return err
+}
+
+// drawnUntil is where connections that are still open end.
+func (c *reportSessionCmd) drawnUntil() time.Time {
+	if c.AsOf == "" {
+		return time.Now()
+	}
+	if t, ok := eventlog.ParseTime(c.AsOf); ok {
+		return t.Std()
+	}
+	return time.Time{} // a sequence: the session's last event
+}
+
+// connectionRows has a row for each connection of each participant.
+func connectionRows(people []item) ([]item, error) {
+	var rows []item
+	for _, p := range people {
+		var connections []item
+		if err := json.Unmarshal(p["connections"], &connections); err != nil {
+			return nil, fmt.Errorf("read connections: %w", err)
+		}
+		for _, row := range connections {
+			row["participantId"], row["displayName"] = p["participantId"], p["displayName"]
+			rows = append(rows, row)
+		}
+	}
+	return rows, nil
+}
+
+// parsed reads items as documents.
+func parsed[D projections.Document](items []item) ([]D, error) {
+	all := make([]D, len(items))
+	for i, it := range items {
+		b, err := json.Marshal(it)
+		if err != nil {
+			return nil, fmt.Errorf("read answer of the API: %w", err)
+		}
+		if all[i], err = projections.Parse[D](b); err != nil {
+			return nil, fmt.Errorf("read answer of the API: %w", err)
+		}
+	}
+	return all, nil
+}
+
+// drawUsage draws usage rows by day.
+func drawUsage(w io.Writer, items []item, zone string) error {
+	rows := make([]projections.UsageRow, len(items))
+	for i, it := range items {
+		r := &rows[i]
+		r.Day, _ = projections.ParseDate(jsonText(it["day"])) // none: left out
+		r.Organizer = projections.Organizer{ID: jsonText(it["organizerId"]), Name: jsonText(it["organizerName"])}
+		if err := errors.Join(json.Unmarshal(it["participantSeconds"], &r.ParticipantSeconds), json.Unmarshal(it["recordingSeconds"], &r.RecordingSeconds)); err != nil {
+			return fmt.Errorf("read usage: %w", err)
+		}
+	}
+	_, err := w.Write(chart.Usage(rows, zone))
+	return err
+}
