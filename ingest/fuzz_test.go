@@ -24,7 +24,7 @@ func FuzzHandler(f *testing.F) {
 		{Name: "open", Scheme: "none"},
 	}})
 	f.Fuzz(func(t *testing.T, method, path, body, header, value, uuid string) {
-		r, err := http.NewRequest(method, "http://x/", strings.NewReader(body)) //nolint:noctx // no client sends it
+		r, err := http.NewRequest(method, "http://x/", strings.NewReader(body))
 		if err != nil {
 			return
 		}

@@ -5,7 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log"
+	"log" //nolint:depguard // http.Server.ErrorLog takes nothing else
 	"net"
 	"net/http"
 	"sync"
