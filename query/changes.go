@@ -99,6 +99,8 @@ func (f *feed) run(ctx context.Context, closing <-chan struct{}) {
 		case <-beat.C:
 			f.buf = append(f.buf, ": alive\n\n"...)
 		case <-closing:
+			// The end of the stream still has to go out.
+			_ = f.rc.SetWriteDeadline(time.Now().Add(feedTimeout))
 			return
 		case <-ctx.Done():
 			return
