@@ -34,7 +34,7 @@ type product struct {
 	n    int
 }
 
-func newProduct(t *testing.T) *product {
+func newProduct(t *testing.T, tokens ...string) *product {
 	t.Helper()
 	node := eventlogtest.Server(t)
 	js := node.JetStream(t)
@@ -64,7 +64,7 @@ func newProduct(t *testing.T) *product {
 		}
 	})
 	background(t, replica.Run)
-	api, err := query.New(query.Config{Replica: replica, Log: log, Folds: projections.All(), Logger: zerolog.Nop()})
+	api, err := query.New(query.Config{Replica: replica, Log: log, Folds: projections.All(), Tokens: tokens, Logger: zerolog.Nop()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,4 +165,23 @@ func TestWebhookAppears(t *testing.T) {
 	}
 	p.route("#/live")
 	p.text("No meeting is live.")
+}
+
+// TestTokenOfAPI: the page itself is open to everybody; what it shows, and the
+// feed, come with the token that the real API wants.
+func TestTokenOfAPI(t *testing.T) {
+	t.Parallel()
+	const token = "0123456789abcdef0123456789abcdef"
+	world := newProduct(t, token)
+	world.post(fmt.Sprintf(`{"event":"meeting.started","meeting":{"id":"m","sessionId":"s","title":"Closed meeting","startedAt":%q}}`, stamp(time.Now())))
+	p := open(t, world.api.URL)
+	p.expect("401")
+	p.wait(`document.querySelector("dialog[open] input")`)
+	p.eval(`document.querySelector("dialog[open] input").focus()`, nil)
+	p.call("Input.insertText", map[string]any{"text": token}, nil)
+	p.press("Enter", "Enter", 13)
+	p.text("Closed meeting")
+	connected(p)
+	world.post(fmt.Sprintf(`{"event":"meeting.started","meeting":{"id":"m2","sessionId":"s2","title":"Told by the feed","startedAt":%q}}`, stamp(time.Now())))
+	p.text("Told by the feed")
 }

@@ -4,6 +4,7 @@
 import { request } from "./api.js";
 
 const SILENCE = 60000;          // longer than the server's heartbeats: the line is dead
+const HIDDEN = 60000;           // a tab hidden for so long gives its connection back: a browser has six for a server
 const FIRST_RETRY = 300;
 const LAST_RETRY = 8000;
 
@@ -26,7 +27,14 @@ export function feed({ onChanges, onReset, onState }) {
     let heard = Date.now();
     const watch = setInterval(() => Date.now() - heard > SILENCE && cut.abort(), 5000);
     const offline = () => cut.abort();
+    let hiding = 0;
+    const hide = () => {
+      clearTimeout(hiding);
+      if (document.hidden) hiding = setTimeout(offline, HIDDEN);
+    };
     addEventListener("offline", offline);
+    document.addEventListener("visibilitychange", hide);
+    hide();
     try {
       const more = lastID ? { "Last-Event-ID": lastID } : {};
       const answer = await request("/v1/changes", { accept: "text/event-stream", signal: cut.signal, more });
@@ -54,7 +62,9 @@ export function feed({ onChanges, onReset, onState }) {
       }
     } finally {
       clearInterval(watch);
+      clearTimeout(hiding);
       removeEventListener("offline", offline);
+      document.removeEventListener("visibilitychange", hide);
       cut.abort();
     }
   }
@@ -69,7 +79,8 @@ export function feed({ onChanges, onReset, onState }) {
       say(false);
       await new Promise((done) => {
         wake = done;
-        setTimeout(done, retry * (0.7 + 0.6 * Math.random()));
+        // Nobody looks at a hidden tab: it comes back when it is shown.
+        if (!document.hidden) setTimeout(done, retry * (0.7 + 0.6 * Math.random()));
       });
       retry = Math.min(LAST_RETRY, retry * 2);
     }
