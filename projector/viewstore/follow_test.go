@@ -110,7 +110,7 @@ func TestFollow(t *testing.T) {
 func TestFollowIsNeverTorn(t *testing.T) {
 	s := open(t, eventlogtest.Connect(t), viewstore.Config{})
 	o := acquire(t, s, projector.Claim{})
-	const commits, keys = 150, 30
+	const commits, keys = 60, 30
 	pairs := func(n int) []string {
 		var p []string
 		for k := range keys {

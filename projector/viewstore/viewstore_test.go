@@ -231,7 +231,7 @@ func TestLoadOfManyParts(t *testing.T) {
 
 func TestStandby(t *testing.T) {
 	js := eventlogtest.Connect(t)
-	ttl := 300 * time.Millisecond
+	ttl := time.Second
 	first := open(t, js, viewstore.Config{Holder: "a", LeaseTTL: ttl})
 	second := open(t, js, viewstore.Config{Holder: "b", LeaseTTL: ttl})
 	o := acquire(t, first, projector.Claim{})
@@ -251,7 +251,7 @@ func TestStandby(t *testing.T) {
 	select {
 	case <-got:
 		t.Fatal("standby took over from a living holder")
-	case <-time.After(3 * ttl):
+	case <-time.After(2 * ttl):
 	}
 	if err := o.Release(testContext(t)); err != nil {
 		t.Errorf("Release() = %v; want nil", err)
