@@ -251,3 +251,23 @@ func TestPrint(t *testing.T) {
 	p.call("Emulation.setEmulatedMedia", map[string]any{"media": "print"}, nil)
 	p.wait(`getComputedStyle(document.querySelector(".top")).display === "none" && getComputedStyle(document.querySelector(".printed")).display === "block" && document.querySelector("tbody").innerText.includes("meeting end")`)
 }
+
+// TestRecordingMoves: a recording that goes on moves through the funnel, and one
+// that changes among others is the only one that is asked for.
+func TestRecordingMoves(t *testing.T) {
+	t.Parallel()
+	s := newStandIn(t)
+	scene(s)
+	p := open(t, s.URL+"/#/recordings?tab=stuck")
+	p.wait(`document.querySelector("tbody tr") && document.querySelector(".tabs [aria-pressed=true]").innerText === "Stuck 1"`)
+	connected(p)
+	p.wait(`!document.querySelector("[aria-busy]")`)
+	lists := s.asked("/v1/recordings")
+	s.put("recordings", "rec-stuck", aRecording("rec-stuck", "ended-1", "UPLOADED", nil))
+	p.wait(`document.querySelector(".tabs [aria-pressed=true]").innerText === "Stuck 0" && [...document.querySelectorAll(".funnels tr")].find((r) => r.innerText.startsWith("UPLOADED")).cells[2].innerText === "3"`)
+	if n := s.asked("/v1/recordings") - lists; n > 1 {
+		t.Errorf("the whole list was asked for %d times after one change; want none, or the one of the feed's start", n)
+	}
+	s.put("recordings", "rec-late", aRecording("rec-late", "ended-1", "ERRORED", doc{"error": "no space"}))
+	p.wait(`document.querySelector(".tabs").innerText.includes("Errors 2")`)
+}

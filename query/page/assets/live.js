@@ -17,6 +17,7 @@ export function live({ params, draw, set, signal }) {
   const rows = memo();
   let loaded = false;
   let error = null;
+  let more = false;               // there are others than those listed
   let whole = true;               // the next load is of the list
   let at = 0;                     // sequence that the next answer must hold
   let limit = 200;
@@ -54,6 +55,7 @@ export function live({ params, draw, set, signal }) {
       read("/v1/livestreams", {}).catch(() => ({ items: [] })),
     ]);
     const seen = new Set();
+    more = list.more;
     for (const s of list.items) {
       seen.add(s.sessionId);
       keep(s);
@@ -167,6 +169,7 @@ export function live({ params, draw, set, signal }) {
         },
         rowClass: (s) => (s.stale ? "stale" : null),
       }) : null,
+      more ? h("p", { class: "note warn", key: "cap" }, `▲ Only the latest ${count(sessions.size)} live meetings are listed and counted here.`) : null,
     ];
   }
 

@@ -1,12 +1,13 @@
 // Recordings: how far each got, which are stuck, whose links run out, what failed.
 
-import { all } from "./api.js";
+import { all, get, id } from "./api.js";
 import { h, memo } from "./dom.js";
 import { bytes, count, duration, millis } from "./format.js";
-import { refresher } from "./refresh.js";
+import { refresher, unescaped } from "./refresh.js";
 import { badge, csv, elapsed, field, ident, next, outside, recordingBadge, select, short, sorted, state, table, text, to, until, when } from "./ui.js";
 
 const CAP = 5000;
+const SINGLES = 8;     // more changed recordings than this are fetched as one list
 
 // The provider's stages, in order; a recording's history says which it reached.
 const STAGES = ["INVOKED", "RECORDING", "UPLOADING", "UPLOADED"];
@@ -20,15 +21,22 @@ export function recordings({ params, draw, set, signal }) {
   let loaded = false;
   let error = null;
   let at = 0;
+  let whole = true;
+  const dirty = new Set();
   let limit = 100;
-  let tab = TABS.some(([id]) => id === params.get("tab")) ? params.get("tab") : "all";
+  let tab = TABS.some(([name]) => name === params.get("tab")) ? params.get("tab") : "all";
   let stuckFor = Number(params.get("stuckFor") ?? 600);
   let within = Number(params.get("within") ?? 86400);
   let sort = { by: "lastEventAt", down: true };
 
   const load = refresher(async () => {
+    const changed = [...dirty];
+    const few = !whole && changed.length <= SINGLES;
+    const p = { minSequence: at || null, wait: at ? "5s" : null };
+    dirty.clear();
+    whole = false;
     try {
-      const list = await all("/v1/recordings", { minSequence: at || null, wait: at ? "5s" : null }, { signal, cap: CAP });
+      const list = few ? await some(changed, p) : await all("/v1/recordings", p, { signal, cap: CAP });
       const known = new Map(items.map((r) => [r.recordingId, r]));
       items = list.items.map((r) => (known.has(r.recordingId) && JSON.stringify(known.get(r.recordingId)) === JSON.stringify(r) ? known.get(r.recordingId) : r));
       more = list.more;
@@ -36,10 +44,25 @@ export function recordings({ params, draw, set, signal }) {
       error = null;
     } catch (err) {
       if (signal.aborted) return;
+      whole = true;
       error = err;
     }
     draw();
   }, { rest: 80 });
+
+  // some is the list with only what changed fetched anew.
+  async function some(changed, p) {
+    const found = await Promise.all(changed.map((r) => get(`/v1/recordings/${id(r)}`, p, { signal }).then((x) => x.body, (err) => {
+      if (err.status === 404) return null;
+      throw err;
+    })));
+    return { items: [...items.filter((r) => !changed.includes(r.recordingId)), ...found.filter(Boolean)], more };
+  }
+
+  const reload = () => {
+    whole = true;
+    load();
+  };
 
   const stuck = (r, now) => !FINAL.has(r.status) && now - millis(r.lastEventAt) >= stuckFor * 1000;
   const expiring = (r, now) => {
@@ -80,8 +103,8 @@ export function recordings({ params, draw, set, signal }) {
   function render() {
     const now = Date.now();
     const list = sorted(items.filter((r) => chosen[tab](r, now)), columns, sort, (r) => r.recordingId);
-    const pick = (id) => {
-      tab = id;
+    const pick = (name) => {
+      tab = name;
       limit = 100;
       set({ tab });
     };
@@ -89,7 +112,7 @@ export function recordings({ params, draw, set, signal }) {
       h("div", { class: "title", key: "title" }, h("h1", {}, "Recordings"), h("p", { class: "summary" }, loaded ? `${count(items.length)} known` : "")),
       items.length ? funnel() : null,
       h("div", { class: "filters", key: "tabs" },
-        h("div", { class: "tabs", role: "group", "aria-label": "Which recordings" }, TABS.map(([id, label]) => h("button", { key: id, type: "button", "aria-pressed": String(tab === id), onclick: () => pick(id) }, label, " ", h("span", { class: "n" }, count(items.filter((r) => chosen[id](r, now)).length))))),
+        h("div", { class: "tabs", role: "group", "aria-label": "Which recordings" }, TABS.map(([name, label]) => h("button", { key: name, type: "button", "aria-pressed": String(tab === name), onclick: () => pick(name) }, label, " ", h("span", { class: "n" }, count(items.filter((r) => chosen[name](r, now)).length))))),
         tab === "stuck" ? field("No event for", select(String(stuckFor), [["60", "1 minute"], ["600", "10 minutes"], ["3600", "1 hour"], ["86400", "1 day"]], (v) => {
           stuckFor = Number(v);
           set({ stuckFor: v });
@@ -114,10 +137,13 @@ export function recordings({ params, draw, set, signal }) {
     for (const c of changes) {
       if (c.view !== "recordings") continue;
       at = Math.max(at, c.sequence);
+      const known = unescaped(c.key);
+      if (known === null) whole = true;
+      else dirty.add(known);
       load();
     }
   }
 
   load();
-  return { title: () => "Recordings", render, changed, reload: load };
+  return { title: () => "Recordings", render, changed, reload };
 }
