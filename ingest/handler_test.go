@@ -23,8 +23,6 @@ import (
 	"time"
 
 	"rollcall/eventlog"
-	"rollcall/eventlog/eventlogtest"
-	"rollcall/eventlog/natslog"
 	"rollcall/ingest"
 )
 
@@ -496,37 +494,5 @@ func TestEventIDsAreUniqueAndSorted(t *testing.T) {
 	post(h, "/webhooks/open", started)
 	if last := log.last(t).EventID; seen[last] || last >= log.records[0].EventID {
 		t.Errorf("event id after the clock went back = %s; want a new, smaller one than %s", last, log.records[0].EventID)
-	}
-}
-
-// TestAgainstTheLog goes the whole way: HTTP, group commit, fsync, a repeat.
-func TestAgainstTheLog(t *testing.T) {
-	node := eventlogtest.Server(t, eventlogtest.Options{SyncAlways: true})
-	log, err := natslog.Open(t.Context(), node.JetStream(t), natslog.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := newHandler(t, ingest.Config{Log: log, Sources: []ingest.Source{{Name: "open", Scheme: "none"}}})
-	first := expectStored(t, post(h, "/webhooks/open", started, "dyte-uuid", "u"))
-	again := expectStored(t, post(h, "/webhooks/open", started, "dyte-uuid", "u"))
-	if again.EventID != first.EventID || again.Sequence != first.Sequence || !again.Duplicate || first.Duplicate {
-		t.Errorf("repeat = %+v; want a duplicate of %+v", again, first)
-	}
-	other := expectStored(t, post(h, "/webhooks/open", started, "dyte-uuid", "v"))
-	if other.Sequence != 2 || other.Duplicate {
-		t.Errorf("other uuid = %+v; want sequence 2", other)
-	}
-	node.Restart(t)
-	late, err := natslog.Open(t.Context(), node.JetStream(t), natslog.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	h = newHandler(t, ingest.Config{Log: late, Sources: []ingest.Source{{Name: "open", Scheme: "none"}}})
-	if got := expectStored(t, post(h, "/webhooks/open", started, "dyte-uuid", "u")); got.EventID != first.EventID || !got.Duplicate {
-		t.Errorf("repeat after a restart = %+v; want a duplicate of %+v", got, first)
-	}
-	r, err := late.Record(t.Context(), first.Sequence)
-	if err != nil || string(r.Body) != started || r.EventID != first.EventID || r.DeliveryID != "u" {
-		t.Errorf("Record = %+v, %v", r, err)
 	}
 }
