@@ -32,28 +32,17 @@ func (r *Reader) Generations(ctx context.Context, view string) ([]projector.Gene
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	entries, err := r.lastMessages(ctx, StreamOf(Control), []string{documentSubject(Control, generationPrefix+view+".*")})
+	all, err := r.entries(ctx, view)
 	if err != nil {
-		return nil, fmt.Errorf("read generations of view %s: %w", view, err)
+		return nil, err
 	}
-	var all []projector.Generation
-	for _, m := range entries {
-		if deleted(m.header) {
-			continue
-		}
-		g := projector.Generation{Revision: m.sequence}
-		if err := json.Unmarshal(m.data, &g); err != nil {
-			return nil, fmt.Errorf("%w: %s: %w", projector.ErrState, m.subject, err)
-		}
-		switch {
+	for i := range all {
+		switch g := &all[i]; {
 		case g.Number == alias.Generation:
 			g.State = projector.StateLive
 		case g.State == projector.StateLive:
 			g.State = projector.StateRetired
 		}
-		all = append(all, g)
 	}
 	if !slices.ContainsFunc(all, func(g projector.Generation) bool { return g.Number == alias.Generation }) {
 		// The first start was killed between alias and entry.
@@ -62,6 +51,28 @@ func (r *Reader) Generations(ctx context.Context, view string) ([]projector.Gene
 		})
 	}
 	slices.SortFunc(all, func(a, b projector.Generation) int { return a.Number - b.Number })
+	return all, nil
+}
+
+// entries reads the registry's words for a view's generations.
+func (r *Reader) entries(ctx context.Context, view string) ([]projector.Generation, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	messages, err := r.lastMessages(ctx, StreamOf(Control), []string{documentSubject(Control, generationPrefix+view+".*")})
+	if err != nil {
+		return nil, fmt.Errorf("read generations of view %s: %w", view, err)
+	}
+	var all []projector.Generation
+	for _, m := range messages {
+		if deleted(m.header) {
+			continue
+		}
+		g := projector.Generation{Revision: m.sequence}
+		if err := json.Unmarshal(m.data, &g); err != nil {
+			return nil, fmt.Errorf("%w: %s: %w", projector.ErrState, m.subject, err)
+		}
+		all = append(all, g)
+	}
 	return all, nil
 }
 

@@ -62,8 +62,11 @@ func (r *Reader) Alias(ctx context.Context, view string) (Alias, error) {
 	if err != nil {
 		return Alias{}, fmt.Errorf("read alias of view %s: %w", view, err)
 	}
-	if m == nil || deleted(m.header) {
+	if m == nil {
 		return Alias{}, fmt.Errorf("%w: no projector has run yet for %s", ErrNoView, view)
+	}
+	if deleted(m.header) {
+		return Alias{revision: m.sequence}, fmt.Errorf("%w: the alias of %s was deleted; a projector makes it again", ErrNoView, view)
 	}
 	alias := Alias{revision: m.sequence}
 	if err := json.Unmarshal(m.data, &alias); err != nil {

@@ -243,3 +243,41 @@ func TestRebuildOfATrimmedLog(t *testing.T) {
 	}
 	wantView(t, d.store, d.fold.Name(), plain(d.fold, all))
 }
+
+// TestDeletedAlias deletes and purges the alias: the projector puts the same
+// generation in force again, also where that is not the first.
+func TestDeletedAlias(t *testing.T) {
+	all := records(3, 8)
+	d := deploy(t, all)
+	if _, err := d.rebuild(t, testContext(t), nil); err != nil {
+		t.Fatalf("Rebuild() = %v; want no error", err)
+	}
+	before, err := d.store.Alias(testContext(t), d.fold.Name())
+	if err != nil || before.Generation != 2 {
+		t.Fatalf("Alias() = %+v, %v; want generation 2", before, err)
+	}
+	kv, err := d.node.JetStream(t).KeyValue(testContext(t), viewstore.Control)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, remove := range []func() error{
+		func() error { return kv.Delete(testContext(t), "alias."+d.fold.Name()) },
+		func() error { return kv.Purge(testContext(t), "alias."+d.fold.Name()) },
+	} {
+		if err := remove(); err != nil {
+			t.Fatal(err)
+		}
+		var after viewstore.Alias
+		ctx := testContext(t)
+		for after, err = d.store.Alias(ctx, d.fold.Name()); errors.Is(err, viewstore.ErrNoView) && ctx.Err() == nil; {
+			after, err = d.store.Alias(ctx, d.fold.Name())
+		}
+		if err != nil || after.Bucket != before.Bucket || after.Version != before.Version || after.Epoch <= before.Epoch {
+			t.Errorf("removal %d: Alias() = %+v, %v; want %s again, of a later epoch than %d", i, after, err, before.Bucket, before.Epoch)
+		}
+		before = after
+	}
+	more := records(4, 3)
+	last := d.append(t, more)
+	reached(t, d.store, d.fold.Name(), last)
+}

@@ -132,18 +132,27 @@ func (s *Store) Acquire(ctx context.Context, c projector.Claim) (*projector.Open
 	return opened, nil
 }
 
-// firstAlias returns the view's alias, and makes it, with generation 1, where
-// the view has none.
+// firstAlias returns the view's alias, and makes it where the view has none:
+// with generation 1 or, where somebody deleted it, with the generation that the
+// registry says was in force.
 func (s *Store) firstAlias(ctx context.Context, c projector.Claim) (Alias, error) {
 	alias, err := s.Alias(ctx, c.View)
 	if !errors.Is(err, ErrNoView) {
 		return alias, err
 	}
-	alias = Alias{Bucket: Bucket(c.View, 1), Generation: 1, Version: c.Version, Epoch: 1}
+	// A delete marker is the subject's last message, which the write must expect;
+	// and its sequence is above every epoch that there was.
+	marker := alias.revision
+	alias = Alias{Bucket: Bucket(c.View, 1), Generation: 1, Version: c.Version, Epoch: marker + 1}
+	if marker > 0 {
+		if err := s.recallAlias(ctx, c.View, &alias); err != nil {
+			return Alias{}, err
+		}
+	}
 	if _, err := s.ensure(ctx, s.bucketConfig(alias.Bucket, stateRoot(alias.Bucket)+">")); err != nil {
 		return Alias{}, err
 	}
-	_, err = s.put(ctx, documentSubject(Control, aliasPrefix+c.View), alias, 0)
+	_, err = s.put(ctx, documentSubject(Control, aliasPrefix+c.View), alias, marker)
 	if isConflict(err) {
 		return s.Alias(ctx, c.View)
 	}
@@ -151,4 +160,21 @@ func (s *Store) firstAlias(ctx context.Context, c projector.Claim) (Alias, error
 		return Alias{}, fmt.Errorf("write alias of view %s: %w", c.View, err)
 	}
 	return s.Alias(ctx, c.View)
+}
+
+// recallAlias sets the generation that was in force before the alias was deleted.
+func (s *Store) recallAlias(ctx context.Context, view string, alias *Alias) error {
+	all, err := s.entries(ctx, view)
+	if err != nil {
+		return err
+	}
+	var last time.Time
+	for _, g := range all {
+		if g.State == projector.StateLive && !g.ChangedAt.Before(last) {
+			last = g.ChangedAt
+			alias.Bucket, alias.Generation, alias.Version = g.Bucket, g.Number, g.Version
+		}
+	}
+	s.config.Logger.Warn().Str("view", view).Str("bucket", alias.Bucket).Msg("the view's alias was deleted, and is made again")
+	return nil
 }
