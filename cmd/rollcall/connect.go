@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -108,9 +109,9 @@ func dialNATS(ctx context.Context, address string, opts ...nats.Option) (*nats.C
 func natsError(address string, err error) error {
 	where := redactURL(address)
 	switch {
-	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), strings.Contains(err.Error(), "authorization violation"):
+	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired):
 		return unreachablef("NATS at %s refused us: %w; name a user with --nats-creds, --nats-nkey or --nats-login-file", where, err)
-	case errors.Is(err, nats.ErrNoServers), strings.Contains(err.Error(), "refused"):
+	case errors.Is(err, nats.ErrNoServers), errors.Is(err, syscall.ECONNREFUSED):
 		return unreachablef("no NATS server at %s; start `rollcall serve`, or name another with --nats-url", where)
 	}
 	return unreachablef("connect to NATS at %s: %w; check --nats-url and the TLS flags", where, err)

@@ -144,8 +144,10 @@ func (g *guard) remove(rest string) ([]byte, error) {
 		Config struct {
 			Metadata map[string]string `json:"metadata"`
 		} `json:"config"`
+		Error *apiError `json:"error"`
 	}
-	if json.Unmarshal(info.Data, &known) == nil && known.Config.Metadata[readerMark] == "" && !strings.Contains(string(info.Data), `"error"`) {
+	// An error is the server's to tell: there is no such consumer.
+	if json.Unmarshal(info.Data, &known) == nil && known.Config.Metadata[readerMark] == "" && known.Error == nil {
 		return nil, errors.New("a reader removes its own consumers only")
 	}
 	answer, err := g.nc.Request(apiConsumer+"DELETE."+rest, nil, 5*time.Second)

@@ -109,7 +109,7 @@ func (f operatorFlags) connectOperator(ctx context.Context) (*nats.Conn, jetstre
 	local := f.clientFlags
 	local.NATSLogin = path
 	nc, js, err := local.connect(ctx)
-	if err != nil && strings.Contains(strings.ToLower(err.Error()), "authorization") {
+	if errors.Is(err, nats.ErrAuthorization) {
 		return f.connect(ctx) // left behind by a server that was killed
 	}
 	return nc, js, err

@@ -149,7 +149,6 @@ func (n *node) startQuery(ctx context.Context) error {
 		return "", errors.New("loading the views")
 	}})
 	n.serve(stageQuery, replica.Run)
-	n.serve(stageQuery, func(ctx context.Context) error { return api.RunService(ctx, nc) })
 	n.serve(stageQuery, func(ctx context.Context) error { return api.Serve(ctx, n.listeners.api) })
 	n.serve(stageQuery, func(ctx context.Context) error { return api.RunService(ctx, nc) })
 	return nil

@@ -3,10 +3,12 @@ package main
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
-	"strings"
+	"syscall"
 )
 
 // postFlags say where deliveries go and how they are signed.
@@ -112,12 +114,13 @@ func hint(err error, address string) error {
 	if u, perr := url.Parse(address); perr == nil {
 		host = u.Host
 	}
+	refused := (*refusedError)(nil)
 	switch {
-	case strings.Contains(err.Error(), "connection refused"):
+	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("nothing listens on %s: start `rollcall serve`, or name the ingester with --url", host)
-	case strings.Contains(err.Error(), "answered 404"):
+	case errors.As(err, &refused) && refused.status == http.StatusNotFound:
 		return fmt.Errorf("%w; the last part of --url names a source of the server", err)
-	case strings.Contains(err.Error(), "answered 401"):
+	case errors.As(err, &refused) && refused.status == http.StatusUnauthorized:
 		return fmt.Errorf("%w; --key must be the private half of the source's key", err)
 	}
 	return err
