@@ -3,188 +3,178 @@
 package main
 
 import (
-	"bytes"
-	"context"
 	"flag"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
-	"sync"
-	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
-
-	"github.com/go-json-experiment/json"
-
-	"rollcall/eventlog"
-	"rollcall/eventlog/natslog"
 )
 
-var chaosKills = flag.Int("kills", 200, "kill -9s of TestChaosIngestKilled")
+var (
+	chaosKills = flag.Int("kills", 200, "kill -9s of each chaos test that kills an ingester")
+	chaosRuns  = flag.Int("runs", 20, "faults of each other chaos test of the ingester")
+	chaosStop  = flag.Duration("stop", 10*time.Second, "how long TestChaosServerStopped stops the server")
+)
 
-// senders posts signed and forged deliveries as a provider does: one that is
-// not answered 200 is sent again, a few times.
-type senders struct {
-	signer, forger signer
-	target         atomic.Pointer[string] // host:port; nil while there is none
-	n              atomic.Int64
-
-	mu     sync.Mutex
-	taken  map[string]chaosAnswer // delivery uuid to the answer's content
-	again  int                    // answers that said duplicate
-	forged int                    // forgeries sent
-	wrong  []string               // forgeries answered 200
-}
-
-type chaosAnswer struct {
-	EventID   string       `json:"eventId"`
-	Sequence  eventlog.Seq `json:"sequence"`
-	Duplicate bool         `json:"duplicate"`
-}
-
-const forgedMark = "f0rged"
-
-func (s *senders) run(ctx context.Context) {
-	client := &http.Client{Timeout: 5 * time.Second}
-	for ctx.Err() == nil {
-		n := s.n.Add(1)
-		uuid := fmt.Sprintf("uuid-%d", n)
-		body := fmt.Sprintf(`{"event":"meeting.started","meeting":{"id":"m%d","sessionId":"s%d"}}`, n%50, n)
-		key := s.signer
-		forged := n%10 == 0
-		if forged {
-			body, key = strings.Replace(body, "meeting.started", forgedMark, 1), s.forger
-		}
-		signature, err := key.sign([]byte(body))
-		if err != nil {
-			return
-		}
-		for range 5 {
-			answer, ok := s.post(ctx, client, uuid, body, signature)
-			if !ok {
-				_ = pause(ctx, 20*time.Millisecond)
-				continue
-			}
-			s.note(uuid, answer, forged)
-			break
-		}
-	}
-}
-
-func (s *senders) post(ctx context.Context, client *http.Client, uuid, body, signature string) (a chaosAnswer, ok bool) {
-	target := s.target.Load()
-	if target == nil {
-		return a, false
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+*target+"/webhooks/prod", strings.NewReader(body))
-	if err != nil {
-		return a, false
-	}
-	req.Header.Set("Dyte-Uuid", uuid)
-	req.Header.Set("Dyte-Signature", signature)
-	res, err := client.Do(req)
-	if err != nil {
-		return a, false
-	}
-	defer res.Body.Close()
-	b, err := io.ReadAll(res.Body)
-	if err != nil || res.StatusCode != http.StatusOK || json.Unmarshal(b, &a) != nil {
-		return a, false
-	}
-	return a, true
-}
-
-func (s *senders) note(uuid string, a chaosAnswer, forged bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if forged {
-		s.wrong = append(s.wrong, uuid)
-		return
-	}
-	s.taken[uuid] = a
-	if a.Duplicate {
-		s.again++
+// sometime waits for a random moment.
+func sometime(t *testing.T, limit time.Duration) {
+	t.Helper()
+	if err := pause(t.Context(), rand.N(limit)); err != nil {
+		t.Fatal(err)
 	}
 }
 
 // TestChaosIngestKilled kills the all-in-one process at random moments under
 // load. Every 200 is in the log, once, as the answer said, and no forgery is.
 func TestChaosIngestKilled(t *testing.T) {
-	dir := t.TempDir()
-	s := &senders{taken: map[string]chaosAnswer{}}
-	var err error
-	if s.signer, err = newSigner(); err != nil {
-		t.Fatal(err)
-	}
-	if s.forger, err = newSigner(); err != nil {
-		t.Fatal(err)
-	}
-	public, err := s.signer.public()
-	if err != nil {
-		t.Fatal(err)
-	}
-	key := filepath.Join(dir, "public.pem")
-	if err := os.WriteFile(key, public, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	data := filepath.Join(dir, "data")
-	ctx, cancel := context.WithCancel(t.Context())
-	var load sync.WaitGroup
-	for range 16 {
-		load.Go(func() { s.run(ctx) })
-	}
+	s, key := newSenders(t)
+	data := filepath.Join(t.TempDir(), "data")
+	stop := s.start(t, 16)
 	for i := range *chaosKills {
 		p := startServe(t, fmt.Sprintf("serve-%d", i), "--data-dir", data, "--source", "prod=rsa:"+key, "--nats-listen", "")
-		s.target.Store(&p.at.Ingest)
-		if err := pause(ctx, time.Duration(rand.IntN(500))*time.Millisecond); err != nil {
-			t.Fatal(err)
-		}
+		s.aim(p.at.Ingest)
+		sometime(t, 500*time.Millisecond)
 		p.kill()
 	}
-	cancel()
-	load.Wait()
-	s.check(t, data)
+	stop()
+	s.check(t, "kill -9 of the all-in-one process", *chaosKills, "--data-dir", data)
 }
 
-// check compares the answers with the log.
-func (s *senders) check(t *testing.T, data string) {
-	t.Helper()
-	export := filepath.Join(t.TempDir(), "log.ndjson")
-	cliCommand(t, "events", "export", export, "--data-dir", data)
-	b, err := os.ReadFile(export)
-	if err != nil {
-		t.Fatal(err)
+// TestChaosIngesterSteps kills the ingester alone at each step of a delivery,
+// while others are under way. The server behind it goes on.
+func TestChaosIngesterSteps(t *testing.T) {
+	for _, step := range []string{
+		stepArrived, stepVerified, stepHalfSent, stepSent, stepAcknowledged, stepAppended, stepHalfAnswered, stepAnswered,
+	} {
+		t.Run(strings.ReplaceAll(step, " ", "-"), func(t *testing.T) {
+			url, _ := plainNATS(t, t.TempDir(), "0")
+			s, key := newSenders(t)
+			stop := s.start(t, 32)
+			runs := max(1, *chaosKills/8)
+			for i := range runs {
+				ready := filepath.Join(t.TempDir(), "ready.json")
+				t.Setenv(failStep, step)
+				t.Setenv(failAt, fmt.Sprint(1+rand.IntN(60)))
+				t.Setenv(failNATS, url)
+				t.Setenv(failKey, key)
+				t.Setenv(failReady, ready)
+				p := start(t, fmt.Sprintf("failing-%d", i), "failing-ingester")
+				at, err := waitReady(t.Context(), ready, time.Minute)
+				if err != nil {
+					t.Fatal(err)
+				}
+				s.aim(at.Ingest)
+				select {
+				case <-p.ended:
+				case <-time.After(time.Minute):
+					t.Fatalf("the step %q was not reached", step)
+				}
+			}
+			// The end of the last one was seen by those that sent to it: their
+			// deliveries are taken by one that does not fail.
+			last := startServe(t, "last", "--target=ingest", "--nats-url", url, "--source", "prod=rsa:"+key, "--data-dir", t.TempDir())
+			s.aim(last.at.Ingest)
+			s.progress(t, 1, "an ingester that does not fail")
+			stop()
+			s.check(t, "kill -9 of the ingester: "+step, runs, "--nats-url", url)
+		})
 	}
-	stored := map[string]eventlog.Record{}
-	twice, forged := 0, 0
-	seq := eventlog.Seq(0)
-	for r, err := range natslog.ReadNDJSON(bytes.NewReader(b)) {
-		if err != nil {
+}
+
+// externalIngester is an ingester on a server of its own, seen through nats.
+func externalIngester(t *testing.T, name, url, key string) *process {
+	t.Helper()
+	return startServe(t, name, "--target=ingest", "--nats-url", url, "--source", "prod=rsa:"+key, "--data-dir", t.TempDir())
+}
+
+// TestChaosServerStopped stops the NATS server (SIGSTOP) and lets it go on.
+func TestChaosServerStopped(t *testing.T) {
+	url, server := plainNATS(t, t.TempDir(), "0")
+	s, key := newSenders(t)
+	p := externalIngester(t, "ingest", url, key)
+	s.aim(p.at.Ingest)
+	stop := s.start(t, 16)
+	runs := max(1, *chaosRuns/10)
+	for range runs {
+		s.progress(t, 50, "before the server stops")
+		if err := server.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 			t.Fatal(err)
 		}
-		seq++
-		r.Seq = seq
-		if _, ok := stored[r.DeliveryID]; ok {
-			twice++
+		if err := pause(t.Context(), *chaosStop); err != nil {
+			t.Fatal(err)
 		}
-		stored[r.DeliveryID] = r
-		if bytes.Contains(r.Body, []byte(forgedMark)) {
-			forged++
+		if err := server.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+		s.progress(t, 50, "after the server went on")
+	}
+	stop()
+	s.check(t, fmt.Sprintf("SIGSTOP of the server for %s", *chaosStop), runs, "--nats-url", url)
+}
+
+// TestChaosConnection cuts, delays and silently loses the connection between
+// the ingester and its server.
+func TestChaosConnection(t *testing.T) {
+	for _, fault := range []struct {
+		name  string
+		runs  int
+		apply func(t *testing.T, p *proxy)
+	}{
+		{"cut", *chaosRuns, func(_ *testing.T, p *proxy) { p.cut() }},
+		{"delayed by up to 400 ms a packet", *chaosRuns, func(t *testing.T, p *proxy) {
+			p.slow(400 * time.Millisecond)
+			sometime(t, time.Second)
+			p.slow(0)
+		}},
+		{"half-open", max(1, *chaosRuns/5), func(_ *testing.T, p *proxy) { p.deaden() }},
+	} {
+		t.Run(strings.Fields(fault.name)[0], func(t *testing.T) {
+			url, _ := plainNATS(t, t.TempDir(), "0")
+			proxy := startProxy(t, strings.TrimPrefix(url, "nats://"))
+			s, key := newSenders(t)
+			p := externalIngester(t, "ingest", "nats://"+proxy.address(), key)
+			s.aim(p.at.Ingest)
+			stop := s.start(t, 24)
+			for range fault.runs {
+				sometime(t, 300*time.Millisecond)
+				fault.apply(t, proxy)
+				s.progress(t, 24, "after the connection was "+fault.name)
+			}
+			stop()
+			s.check(t, "NATS connection "+fault.name, fault.runs, "--nats-url", url)
+		})
+	}
+}
+
+// TestChaosTwoIngesters sends each delivery to two ingesters at the same time,
+// and kills one of them now and then.
+func TestChaosTwoIngesters(t *testing.T) {
+	url, _ := plainNATS(t, t.TempDir(), "0")
+	s, key := newSenders(t)
+	one, two := externalIngester(t, "one", url, key), externalIngester(t, "two", url, key)
+	s.aim(one.at.Ingest, two.at.Ingest)
+	stop := s.start(t, 16)
+	for i := range *chaosRuns {
+		s.progress(t, 100, "with two ingesters")
+		two.kill()
+		two = externalIngester(t, fmt.Sprintf("two-%d", i), url, key)
+		s.aim(one.at.Ingest, two.at.Ingest)
+	}
+	s.progress(t, 100, "with two ingesters")
+	stop()
+	s.check(t, "two ingesters, each delivery to both; one killed", *chaosRuns, "--nats-url", url)
+}
+
+// TestChaosDiskFull fills the disk, again and again.
+func TestChaosDiskFull(t *testing.T) {
+	runs := max(1, *chaosRuns/5)
+	for i := range runs {
+		if !t.Run(fmt.Sprint(i), TestDiskFull) {
+			return
 		}
 	}
-	lost := 0
-	for uuid, a := range s.taken {
-		if r, ok := stored[uuid]; !ok || r.EventID != a.EventID || r.Seq != a.Sequence {
-			lost++
-		}
-	}
-	t.Logf("kill -9 of the all-in-one process: runs %d, 200s %d (%d of them repeats), lost %d, stored twice %d, forged accepted %d, records %d",
-		*chaosKills, len(s.taken), s.again, lost, twice, forged+len(s.wrong), len(stored))
-	if lost > 0 || twice > 0 || forged > 0 || len(s.wrong) > 0 || len(s.taken) == 0 {
-		t.Error("see the line above: lost, stored twice and forged accepted must be 0, and there must be 200s")
-	}
+	t.Logf("disk full: %d runs", runs)
 }
