@@ -229,9 +229,15 @@ func (s *senders) check(t *testing.T, fault string, runs int, where ...string) {
 		}
 	}
 	forged += len(s.wrong)
-	row := fmt.Sprintf("%-58s %5d %7d %8d %6d %6d %6d %8d", fault, runs, s.answers, s.again, lost, twice, forged, len(s.refused))
+	report(t, fault, runs, s.answers, s.again, lost, twice, forged, len(s.refused))
+}
+
+// report logs a row of the table, and fails where a number that must be 0 is not.
+func report(t *testing.T, fault string, runs, answers, again, lost, twice, forged, refused int) {
+	t.Helper()
+	row := fmt.Sprintf("%-58s %5d %7d %8d %6d %6d %6d %8d", fault, runs, answers, again, lost, twice, forged, refused)
 	t.Logf("\n%s\n%s", chaosHead, row)
-	if lost > 0 || twice > 0 || forged > 0 || len(s.refused) > 0 || s.answers == 0 {
+	if lost > 0 || twice > 0 || forged > 0 || refused > 0 || answers == 0 {
 		t.Error("see the line above: all after repeats must be 0, and there must be 200s")
 	}
 	if *chaosTable == "" {

@@ -17,7 +17,11 @@ import (
 
 // TestDiskFull fills a small disk: deliveries get 503 and the process is not
 // ready; when there is space again it recovers by itself, and has every 200.
-func TestDiskFull(t *testing.T) {
+func TestDiskFull(t *testing.T) { fillDisk(t) }
+
+// fillDisk returns the number of 200s, all of which were found in the log once.
+func fillDisk(t *testing.T) int {
+	t.Helper()
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=24m"); err != nil {
 		t.Skip("mounting a small tmpfs needs root: ", err)
@@ -89,4 +93,5 @@ func TestDiskFull(t *testing.T) {
 		}
 	}
 	t.Logf("%d deliveries until the disk was full", len(taken)-1)
+	return len(taken)
 }

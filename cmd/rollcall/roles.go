@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"time"
 
-	"rollcall/projector"
 	"rollcall/projector/viewstore"
 	"rollcall/query"
 )
@@ -39,78 +37,6 @@ func (n *node) checkLog(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return fmt.Sprintf("%d records; %s", info.Records, info.Durability), nil
-}
-
-// startProject starts a projector for each view, and waits until each has begun
-// or stands by: what it refuses, it refuses by then.
-func (n *node) startProject(ctx context.Context) error {
-	_, js, err := n.connect(ctx, "project")
-	if err != nil {
-		return err
-	}
-	store, err := viewstore.Open(ctx, js, viewstore.Config{
-		Replicas: n.Replicas, Exclusive: n.embedded != nil && len(n.users) == 0, Logger: n.logger.With().Str(keyPart, "viewstore").Logger(),
-	})
-	if err != nil {
-		return err
-	}
-	source := projector.Share(n.log)
-	var all []*projector.Projector
-	for _, fold := range n.folds {
-		p, err := projector.New(projector.Config{
-			Projection: fold, Source: source, Store: store, CacheBytes: n.cacheBytes / int64(len(n.folds)),
-			Logger: n.logger.With().Str(keyPart, "project").Logger(), Registerer: n.registry,
-		})
-		if err != nil {
-			return err
-		}
-		all = append(all, p)
-		n.health.add(check{"project " + fold.Name(), n.checkProjector(p)})
-		n.serve(stageProject, func(ctx context.Context) error { return n.runProjector(ctx, p) })
-	}
-	for _, p := range all {
-		for p.Status().State == projector.StateStarting {
-			select {
-			case err := <-n.failed:
-				return err
-			default:
-			}
-			if err := pause(ctx, 5*time.Millisecond); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// runProjector runs one view. What it can't go on with ends a process that does
-// nothing else, or that has just started; a process that takes webhooks goes on
-// taking them, and says so.
-func (n *node) runProjector(ctx context.Context, p *projector.Projector) error {
-	err := p.Run(ctx)
-	if err == nil || ctx.Err() != nil {
-		return err
-	}
-	if !n.doIngest || n.health.isStarting() {
-		return err
-	}
-	n.logger.Error().Err(err).Str(keyView, p.Status().Name).Msg("projection stopped; the others and the log go on")
-	return nil
-}
-
-// checkProjector is a note where other roles run in the process: a projection
-// that stands must not refuse webhooks.
-func (n *node) checkProjector(p *projector.Projector) func(context.Context) (string, error) {
-	return func(context.Context) (string, error) {
-		s := p.Status()
-		if s.State == projector.StateFailed {
-			if !n.doIngest {
-				return "", errors.New(s.Error)
-			}
-			return "failed: " + s.Error, nil
-		}
-		return fmt.Sprintf("%s, sequence %d of %d, lag %d", s.State, s.Sequence, s.HeadSequence, s.Lag), nil
-	}
 }
 
 // startQuery starts the replica and the read API.

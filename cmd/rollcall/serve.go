@@ -43,6 +43,9 @@ type serveCmd struct {
 	MaxBytes        string        `help:"Remove the oldest records above this size, like 100GiB; 0 keeps what is set, -1 removes the limit." default:"0" placeholder:"SIZE"`
 	DuplicateWindow time.Duration `help:"How long a repeat of a delivery is recognised at ingest; 0 keeps what is set, 10m for a new log. It costs 170 bytes of server memory a delivery." default:"0" placeholder:"DURATION"`
 	CacheBytes      string        `help:"Memory for the entities that each projector holds." default:"64MiB" placeholder:"SIZE"`
+	AutoRebuild     bool          `help:"Rebuild a view that another version of its fold made; without it, such a view stops the program with a word on what to run."`
+	AuditInterval   time.Duration `help:"How often the views folded here are verified in the background; 0 is never. Each audit reads the whole log, at 20,000 records a second at most." default:"0" placeholder:"DURATION"`
+	AuditSample     float64       `help:"Share of the entities that an audit looks at, above 0 and up to 1; each time others." default:"0.1" placeholder:"SHARE"`
 	StaleAfter      time.Duration `help:"How long without an event makes a LIVE session stale." default:"24h" placeholder:"DURATION"`
 	APITokenFile    string        `name:"api-token-file" help:"File with the bearer tokens of the read API, one a line; needed where --api-addr is not loopback." type:"path" placeholder:"FILE"`
 	ReplicaDir      string        `help:"Directory of the query target's SQLite cache; by default within --data-dir, or a temporary one with --nats-url. It can be deleted at any time." type:"path" placeholder:"DIR"`
@@ -89,6 +92,9 @@ func (c *serveCmd) config(a *app) (nodeConfig, error) {
 	}
 	if cfg.cacheBytes, err = parseBytes("cache-bytes", c.CacheBytes); err != nil {
 		return cfg, err
+	}
+	if c.AuditSample <= 0 || c.AuditSample > 1 {
+		return cfg, usagef("--audit-sample %v: want a share above 0 and up to 1", c.AuditSample)
 	}
 	if c.NATSUsers != "" {
 		if c.NATSURL != "" {
