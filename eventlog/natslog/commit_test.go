@@ -224,7 +224,7 @@ func TestBatchIsSettledByReading(t *testing.T) {
 func TestBatchThatNeverArrived(t *testing.T) {
 	node := eventlogtest.Server(t)
 	l := open(t, node.JetStream(t), natslog.Config{Batch: natslog.BatchConfig{
-		Timeout: 20 * time.Millisecond, Settle: 20 * time.Millisecond, Singles: 1,
+		Timeout: time.Second, Settle: 50 * time.Millisecond, Singles: 1,
 	}})
 	appendAll(t, l, 0, 1)
 	l.DropPublishes(true)

@@ -141,7 +141,7 @@ func TestRebuildResumes(t *testing.T) {
 			c.MaxPerSecond = len(all) / 2
 			c.CacheBytes = 64 << 10
 			c.Progress = func(p projector.Progress) {
-				if p.Sequence > eventlog.Seq(len(all)*i/6) {
+				if p.Sequence > eventlog.Seq(len(all)*i/6) && ctx.Err() == nil {
 					if i == 2 {
 						_, err := d.rebuild(t, ctx, nil)
 						if !errors.Is(err, projector.ErrBusy) {

@@ -24,7 +24,7 @@ import (
 // messages that end in a NUL, which needs no library and no port.
 
 // patience bounds a wait for the page. Nothing is asserted about time by it.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 var shared struct {
 	sync.Once
