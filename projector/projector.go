@@ -96,12 +96,14 @@ func (p *Projector) supervise(ctx context.Context) error {
 	defer cancel()
 	ended := make(chan engineEnd)
 	running := map[int]context.CancelFunc{}
+	started := false
 	failed := map[int]bool{}
 	for {
-		force, wanted, err := p.wanted(ctx, registry)
+		force, wanted, err := p.wanted(ctx, registry, started)
 		if err != nil {
 			return err
 		}
+		started = true
 		for n := range running {
 			if _, ok := wanted[n]; !ok {
 				running[n]()
@@ -155,8 +157,10 @@ type engineEnd struct {
 	err        error
 }
 
-// wanted asks which generations to follow, and which of them is in force.
-func (p *Projector) wanted(ctx context.Context, registry Registry) (force int, wanted map[int]struct{}, err error) {
+// wanted asks which generations to follow, and which of them is in force. Where
+// that is one of another fold version, this program follows its own retired
+// generation on, for a rollback; one that has just started has no business here.
+func (p *Projector) wanted(ctx context.Context, registry Registry, started bool) (force int, wanted map[int]struct{}, err error) {
 	view, version := p.config.Projection.Name(), p.config.Projection.Version()
 	for wait := retryFirst; ; wait = min(2*wait, retryLast) {
 		all, err := registry.Ensure(ctx, view, version)
@@ -182,7 +186,7 @@ func (p *Projector) wanted(ctx context.Context, registry Registry) (force int, w
 				wanted[g.Number] = struct{}{}
 			}
 		}
-		if len(wanted) == 0 {
+		if _, ok := wanted[force]; len(wanted) == 0 || !ok && !started {
 			return 0, nil, fmt.Errorf("%w: %s holds version %s, this program folds version %s; run `rollcall rebuild %s`, or serve with --auto-rebuild",
 				ErrVersion, live.Bucket, live.Version, version, view)
 		}

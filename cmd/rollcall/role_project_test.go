@@ -1,0 +1,211 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+
+	"rollcall/eventlog"
+	"rollcall/projector"
+	"rollcall/projector/viewstore"
+)
+
+// versioned is a fold under another version.
+type versioned struct {
+	eventlog.Fold
+	version string
+}
+
+func (v versioned) Version() string { return v.version }
+
+// testNode is `rollcall serve` in this process, on free ports, not started.
+func testNode(t *testing.T, dir string, args ...string) *node {
+	t.Helper()
+	file, err := loadConfig("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var grammar cli
+	a := &app{ctx: t.Context(), file: file, stdout: os.Stdout, stderr: os.Stderr,
+		env: func(string) (string, bool) { return "", false }}
+	parser, err := newParser(&grammar, a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := parser.Parse(append([]string{"serve", "--data-dir", dir, "--source", "test=none", "--ingest-addr", "127.0.0.1:0",
+		"--api-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0", "--nats-listen", ""}, args...)); err != nil {
+		t.Fatal(err)
+	}
+	c, err := grammar.Serve.config(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := newNode(c, zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.ErrorLevel))
+	n.ready = make(chan struct{})
+	return n
+}
+
+// runNode runs a node until it is ready or ends; stop ends it.
+func runNode(t *testing.T, n *node) (stop func() error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- n.run(ctx) }()
+	select {
+	case <-n.ready:
+	case err := <-done:
+		done <- err
+	case <-time.After(time.Minute):
+		t.Fatal("node is not ready within a minute")
+	}
+	var err error
+	stopped := false
+	stop = func() error {
+		if !stopped {
+			stopped = true
+			cancel()
+			err = <-done
+		}
+		return err
+	}
+	t.Cleanup(func() { _ = stop() })
+	return stop
+}
+
+func postStarted(t *testing.T, n *node, session string) {
+	t.Helper()
+	res, err := http.Post("http://"+n.addresses().Ingest+"/webhooks/test", "application/json",
+		strings.NewReader(`{"event":"meeting.started","meeting":{"id":"m","sessionId":"`+session+`","title":"t"}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		t.Fatalf("POST = %d; want 200", res.StatusCode)
+	}
+}
+
+// document waits for a key of the view sessions.
+func document(t *testing.T, n *node, key string) viewstore.Entry {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	nc, err := n.embedded.connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		e, err := viewstore.NewReader(js).Get(ctx, "sessions", key)
+		if err == nil {
+			return e
+		}
+		if pause(ctx, 10*time.Millisecond) != nil {
+			t.Fatalf("Get(%s) = %v; want the document", key, err)
+		}
+	}
+}
+
+func TestAutoRebuild(t *testing.T) {
+	dir := t.TempDir()
+	old := testNode(t, dir)
+	old.folds[0] = versioned{old.folds[0], "0-before"}
+	stop := runNode(t, old)
+	postStarted(t, old, "a")
+	if e := document(t, old, "live.a"); e.Generation != 1 {
+		t.Errorf("generation at first = %d; want 1", e.Generation)
+	}
+	if err := stop(); err != nil {
+		t.Fatalf("run() = %v; want no error", err)
+	}
+
+	refusing := testNode(t, dir)
+	err := runNode(t, refusing)()
+	if !errors.Is(err, projector.ErrVersion) || !strings.Contains(err.Error(), "rollcall rebuild sessions") || !strings.Contains(err.Error(), "--auto-rebuild") {
+		t.Errorf("run() of a newer fold = %v; want %v and what to run", err, projector.ErrVersion)
+	}
+
+	telling := testNode(t, dir, "--auto-rebuild")
+	stop = runNode(t, telling)
+	postStarted(t, telling, "b")
+	for _, key := range []string{"live.a", "live.b"} {
+		e := document(t, telling, key)
+		for ctx := t.Context(); e.Generation != 2; e = document(t, telling, key) { // generation 1 serves until then
+			if err := pause(ctx, 10*time.Millisecond); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := stop(); err != nil {
+		t.Fatalf("run() = %v; want no error", err)
+	}
+
+	// Back to the old program: its generation is retired, and it says so.
+	back := testNode(t, dir)
+	back.folds[0] = versioned{back.folds[0], "0-before"}
+	if err := runNode(t, back)(); !errors.Is(err, projector.ErrVersion) {
+		t.Errorf("run() of the older fold = %v; want %v", err, projector.ErrVersion)
+	}
+}
+
+func TestAudit(t *testing.T) {
+	n := testNode(t, t.TempDir(), "--audit-interval", "10ms", "--audit-sample", "1")
+	var log lockedBuffer
+	n.logger = zerolog.New(&log)
+	n.folds = n.folds[:1]
+	stop := runNode(t, n)
+	postStarted(t, n, "a")
+	document(t, n, "live.a")
+	metric := func(want string) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		for {
+			res, err := http.Get("http://" + n.addresses().Admin + "/metrics")
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := io.ReadAll(res.Body)
+			res.Body.Close()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if bytes.Contains(b, []byte(want)) {
+				return
+			}
+			if pause(ctx, 10*time.Millisecond) != nil {
+				t.Fatalf("metrics:\n%s\nwant %s", b, want)
+			}
+		}
+	}
+	metric(`rollcall_audit_differing_keys{view="sessions"} 0`)
+	metric(`rollcall_audit_last_success_timestamp_seconds{view="sessions"}`)
+	nc, err := n.embedded.connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	if err := nc.Publish("$KV.sessions_g1.live.planted", []byte(`{"sessionId":"planted"}`)); err != nil {
+		t.Fatal(err)
+	}
+	metric(`rollcall_audit_differing_keys{view="sessions"} 1`)
+	if err := stop(); err != nil {
+		t.Fatalf("run() = %v; want no error", err)
+	}
+	if !strings.Contains(log.String(), "rollcall verify sessions --repair") {
+		t.Errorf("log lacks a line on the difference:\n%s", log.String())
+	}
+}
