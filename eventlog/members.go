@@ -1,145 +1,119 @@
 package eventlog
 
 // topMember reads one top-level member of a body.
-func (x *parser) topMember(name string, p *payload) error {
-	switch name {
+func (x *parser) topMember(name []byte, p *payload) error {
+	switch string(name) {
 	case "event":
-		return x.id(name, &p.event)
+		return x.id("event", &p.event)
 	case "meeting":
 		p.meeting = meetingPart{}
-		return x.nested("meeting", "meeting.", func(m string) error { return x.meetingMember(m, &p.meeting) })
+		return x.nested("meeting", "meeting.", func(m []byte) error { return x.meetingMember(m, &p.meeting) })
 	case "participant":
 		p.participant = participantPart{}
-		return x.nested("participant", "participant.", func(m string) error { return x.participantMember(m, &p.participant) })
+		return x.nested("participant", "participant.", func(m []byte) error { return x.participantMember(m, &p.participant) })
 	case "recording":
 		p.recording = recordingPart{}
-		return x.nested("recording", "recording.", func(m string) error { return x.recordingMember(m, &p.recording) })
+		return x.nested("recording", "recording.", func(m []byte) error { return x.recordingMember(m, &p.recording) })
 	case "meetingId":
-		return x.id(name, &p.top.id)
+		return x.id("meetingId", &p.top.id)
 	case "reason":
-		return x.label(name, &p.reason)
+		return x.label("reason", &p.reason)
 	case "chatDownloadUrl":
-		return x.id(name, &p.chat.url)
+		return x.id("chatDownloadUrl", &p.chat.url)
 	case "chatDownloadUrlExpiry":
-		return x.time(name, &p.chat.expiry)
+		return x.time("chatDownloadUrlExpiry", &p.chat.expiry)
 	case "transcriptDownloadUrl":
-		return x.id(name, &p.script.url)
+		return x.id("transcriptDownloadUrl", &p.script.url)
 	case "transcriptDownloadUrlExpiry":
-		return x.time(name, &p.script.expiry)
+		return x.time("transcriptDownloadUrlExpiry", &p.script.expiry)
 	case "summaryDownloadUrl":
-		return x.id(name, &p.brief.url)
+		return x.id("summaryDownloadUrl", &p.brief.url)
 	case "summaryDownloadUrlExpiry":
-		return x.time(name, &p.brief.expiry)
+		return x.time("summaryDownloadUrlExpiry", &p.brief.expiry)
 	case "streamId":
-		return x.id(name, &p.streamID)
+		return x.id("streamId", &p.streamID)
 	case "status":
-		return x.id(name, &p.status)
+		return x.id("status", &p.status)
 	case "id", "stopReason": // members of meeting that mean nothing at top level
 		return x.dec.SkipValue()
 	}
 	return x.meetingMember(name, &p.top)
 }
 
-func (x *parser) meetingMember(name string, m *meetingPart) error {
-	switch name {
+func (x *parser) meetingMember(name []byte, m *meetingPart) error {
+	switch string(name) {
 	case "id":
-		return x.id(name, &m.id)
+		return x.id("id", &m.id)
 	case "sessionId":
-		return x.id(name, &m.sessionID)
+		return x.id("sessionId", &m.sessionID)
 	case "title":
-		return x.text(name, &m.title, maxTitle, true)
+		return x.text("title", &m.title, maxTitle, true)
 	case "roomName":
-		return x.label(name, &m.roomName)
+		return x.label("roomName", &m.roomName)
 	case "organizedBy":
-		return x.organizer(name, &m.organizer)
+		return x.organizer("organizedBy", &m.organizer)
 	case "startedAt":
-		return x.time(name, &m.startedAt)
+		return x.time("startedAt", &m.startedAt)
 	case "endedAt":
-		return x.time(name, &m.endedAt)
+		return x.time("endedAt", &m.endedAt)
 	case "stopReason":
-		return x.raw(name, &m.stopReason)
+		return x.raw("stopReason", &m.stopReason)
 	}
 	return x.dec.SkipValue()
 }
 
-func (x *parser) participantMember(name string, m *participantPart) error {
-	switch name {
+func (x *parser) participantMember(name []byte, m *participantPart) error {
+	switch string(name) {
 	case "peerId":
-		return x.id(name, &m.peerID)
+		return x.id("peerId", &m.peerID)
 	case "customParticipantId":
-		return x.id(name, &m.customID)
+		return x.id("customParticipantId", &m.customID)
 	case "clientSpecificId":
-		return x.id(name, &m.clientID)
+		return x.id("clientSpecificId", &m.clientID)
 	case "userDisplayName":
-		return x.label(name, &m.name)
+		return x.label("userDisplayName", &m.name)
 	case "joinedAt":
-		return x.time(name, &m.joinedAt)
+		return x.time("joinedAt", &m.joinedAt)
 	case "leftAt":
-		return x.time(name, &m.leftAt)
+		return x.time("leftAt", &m.leftAt)
 	}
 	return x.dec.SkipValue()
 }
 
-func (x *parser) recordingMember(name string, m *recordingPart) error {
-	switch name {
+func (x *parser) recordingMember(name []byte, m *recordingPart) error {
+	switch string(name) {
 	case "id":
-		return x.id(name, &m.id)
+		return x.id("id", &m.id)
 	case "recordingId":
-		return x.id(name, &m.recordingID)
+		return x.id("recordingId", &m.recordingID)
 	case "status":
-		return x.id(name, &m.status)
+		return x.id("status", &m.status)
 	case "meetingId":
-		return x.id(name, &m.meetingID)
+		return x.id("meetingId", &m.meetingID)
 	case "roomUUID":
-		return x.id(name, &m.roomUUID)
+		return x.id("roomUUID", &m.roomUUID)
 	case "organizationId":
-		return x.id(name, &m.organizationID)
+		return x.id("organizationId", &m.organizationID)
 	case "outputFileName":
-		return x.label(name, &m.outputFileName)
+		return x.label("outputFileName", &m.outputFileName)
 	case "errMessage":
-		return x.label(name, &m.errMessage)
+		return x.label("errMessage", &m.errMessage)
 	case "stopReason":
-		return x.raw(name, &m.stopReason)
+		return x.raw("stopReason", &m.stopReason)
 	case "startedTime":
-		return x.time(name, &m.startedTime)
+		return x.time("startedTime", &m.startedTime)
 	case "stoppedTime":
-		return x.time(name, &m.stoppedTime)
+		return x.time("stoppedTime", &m.stoppedTime)
 	case "downloadUrlExpiry":
-		return x.time(name, &m.expiry)
+		return x.time("downloadUrlExpiry", &m.expiry)
 	case "fileSize":
-		return x.size(name, &m.fileSize)
+		return x.size("fileSize", &m.fileSize)
 	case "filesize":
-		return x.size(name, &m.filesize)
+		return x.size("filesize", &m.filesize)
 	case "downloadUrl":
-		return x.id(name, &m.downloadURL)
+		return x.id("downloadUrl", &m.downloadURL)
 	case "audioDownloadUrl":
-		return x.id(name, &m.audioDownloadURL)
+		return x.id("audioDownloadUrl", &m.audioDownloadURL)
 	}
 	return x.dec.SkipValue()
 }
-
-// intern returns the member names that bodies are made of without allocating.
-func intern(name []byte) string {
-	if s, ok := memberNames[string(name)]; ok {
-		return s
-	}
-	return string(name)
-}
-
-var memberNames = func() map[string]string {
-	names := map[string]string{}
-	for _, n := range []string{
-		"event", "meeting", "participant", "recording", "meetingId", "reason", "chatDownloadUrl",
-		"chatDownloadUrlExpiry", "transcriptDownloadUrl", "transcriptDownloadUrlExpiry",
-		"summaryDownloadUrl", "summaryDownloadUrlExpiry", "streamId", "status", "id", "sessionId",
-		"title", "roomName", "organizedBy", "name", "startedAt", "endedAt", "stopReason", "peerId",
-		"customParticipantId", "clientSpecificId", "userDisplayName", "joinedAt", "leftAt",
-		"recordingId", "roomUUID", "organizationId", "outputFileName", "errMessage", "startedTime",
-		"stoppedTime", "downloadUrlExpiry", "fileSize", "filesize", "downloadUrl", "audioDownloadUrl",
-		"createdAt", "recordingDuration", "invokedTime", "playbackUrl", "ingestServer", "streamKey",
-		"manualIngest",
-	} {
-		names[n] = n
-	}
-	return names
-}()

@@ -93,15 +93,16 @@ func (x *parser) parse(body []byte, p *payload) bool {
 	if x.dec.PeekKind() != '{' {
 		return false
 	}
-	if err := x.object(func(name string) error { return x.topMember(name, p) }); err != nil {
+	if err := x.object(func(name []byte) error { return x.topMember(name, p) }); err != nil {
 		return false
 	}
 	// Anything behind the object but white space makes the body no JSON text.
 	return x.dec.PeekKind() == 0 && len(bytes.TrimLeft(x.dec.UnreadBuffer(), " \t\r\n")) == 0
 }
 
-// object calls member with each name; member must consume the value.
-func (x *parser) object(member func(name string) error) error {
+// object calls member with each name, which is good until member reads the
+// value; it must consume that.
+func (x *parser) object(member func(name []byte) error) error {
 	if _, err := x.dec.ReadToken(); err != nil {
 		return err
 	}
@@ -110,7 +111,7 @@ func (x *parser) object(member func(name string) error) error {
 		if err != nil {
 			return err
 		}
-		if err := member(x.unquoteName(raw)); err != nil {
+		if err := member(x.unquote(raw)); err != nil {
 			return err
 		}
 	}
@@ -118,13 +119,18 @@ func (x *parser) object(member func(name string) error) error {
 	return err
 }
 
-func (x *parser) unquoteName(raw jsontext.Value) string {
+// unquote returns what a JSON string says. It is valid until the next call of a
+// method of x or its decoder.
+func (x *parser) unquote(raw jsontext.Value) []byte {
+	if len(raw) >= 2 && bytes.IndexByte(raw, '\\') < 0 && utf8.Valid(raw) {
+		return raw[1 : len(raw)-1] // as nearly all are
+	}
 	x.scratch, _ = jsontext.AppendUnquote(x.scratch[:0], raw)
-	return intern(x.scratch)
+	return x.scratch
 }
 
 // nested reads an object member, or marks it and skips it.
-func (x *parser) nested(name, prefix string, member func(name string) error) error {
+func (x *parser) nested(name, prefix string, member func(name []byte) error) error {
 	switch x.dec.PeekKind() {
 	case '{':
 		outer := x.prefix
@@ -155,8 +161,7 @@ func (x *parser) text(name string, to *string, limit int, cut bool) error {
 		}
 		return nil
 	}
-	x.scratch, _ = jsontext.AppendUnquote(x.scratch[:0], raw)
-	s := x.scratch
+	s := x.unquote(raw)
 	if len(s) > limit {
 		x.problem(name)
 		if !cut {
@@ -185,8 +190,7 @@ func (x *parser) time(name string, to *readTime) error {
 	case 'n':
 		return nil
 	case '"':
-		x.scratch, _ = jsontext.AppendUnquote(x.scratch[:0], raw)
-		if t, ok := ParseTime(string(x.scratch)); ok {
+		if t, ok := ParseTime(string(x.unquote(raw))); ok {
 			to.t = t
 			return nil
 		}
@@ -205,8 +209,7 @@ func (x *parser) size(name string, to *readSize) error {
 	}
 	text := []byte(raw)
 	if raw.Kind() == '"' {
-		x.scratch, _ = jsontext.AppendUnquote(x.scratch[:0], raw)
-		text = x.scratch
+		text = x.unquote(raw)
 	}
 	if raw.Kind() == '"' && !jsontext.Value(text).IsValid() || jsontext.Value(text).Kind() != '0' {
 		x.problem(name)
@@ -250,12 +253,12 @@ func (x *parser) organizer(name string, to *Organizer) error {
 		if x.prefix != "" {
 			prefix = "meeting.organizedBy."
 		}
-		return x.nested(name, prefix, func(member string) error {
-			switch member {
+		return x.nested(name, prefix, func(member []byte) error {
+			switch string(member) {
 			case "id":
-				return x.id(member, &to.ID)
+				return x.id("id", &to.ID)
 			case "name":
-				return x.label(member, &to.Name)
+				return x.label("name", &to.Name)
 			}
 			return x.dec.SkipValue()
 		})
