@@ -66,7 +66,11 @@ func (c *cache) get(key string) *entity {
 }
 
 // stored reports whether the store may know the key.
-func (c *cache) stored(key string) bool { return c.gone == nil || c.gone.has(key) }
+func (c *cache) stored(key string) bool { return !c.unknown(key) }
+
+// unknown reports whether the store can't know a key that was never committed
+// while it was held here: the generation was empty when it was opened.
+func (c *cache) unknown(key string) bool { return c.gone != nil && !c.gone.has(key) }
 
 func (c *cache) add(e *entity) {
 	e.place = c.recent.PushFront(e)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"rollcall/eventlog"
@@ -107,6 +108,11 @@ func (t *term) gather() (*Commit, []*entity, error) {
 			return nil, nil, errRefold
 		}
 		e.pending = nil
+		if e.fresh && t.cache.unknown(e.key) {
+			// The generation was empty when this process took it over, and has
+			// heard nothing of the entity since: there is nothing to delete.
+			w.documents = slices.DeleteFunc(w.documents, func(d Put) bool { return d.Value == nil })
+		}
 		if len(w.documents)+len(w.parts) > 0 {
 			c.Entities = append(c.Entities, EntityWrite{Entity: e.key, Documents: w.documents, Parts: w.parts, Fresh: e.fresh})
 		}

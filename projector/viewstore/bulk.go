@@ -1,10 +1,10 @@
 package viewstore
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -13,62 +13,104 @@ import (
 	"rollcall/projector"
 )
 
-// bulkPending is how many messages may be under way without an answer.
-const bulkPending = 2000
+const (
+	// bulkMessages and bulkBytes are after how much one message asks for an
+	// answer, and bulkPending how many answers may be due: what the server has to
+	// queue is bounded by their product.
+	bulkMessages = 512
+	bulkBytes    = 1 << 20
+	bulkPending  = 4
+)
 
-// bulk stores messages in no particular order and returns when all are stored.
-// Atomic batches are staged on disk by the server, which makes them half as
-// fast; nobody reads the generation yet, and the checkpoint comes last, so the
-// fence on each message is all that is needed.
+// errGap: a message in bulk was not stored, or somebody else's was between.
+var errGap = errors.New("messages are missing between two answers")
+
+// bulk stores messages one by one and returns when all are stored. Atomic
+// batches are staged on disk by the server, which makes them half as fast;
+// nobody reads the generation yet, and the checkpoint comes last, so the fence
+// on each message is all that is needed.
+//
+// One answer stands for all messages before it: they come over one connection,
+// so they are stored in order, and since nobody else writes the stream, the
+// sequence in an answer says whether one of them is missing.
 func (t *tenure) bulk(ctx context.Context, messages []*nats.Msg) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+	if len(messages) == 0 {
+		return nil
+	}
 	nc := t.store.js.Conn()
 	inbox := nc.NewRespInbox()
-	slots := make(chan struct{}, bulkPending)
-	sub, err := nc.Subscribe(inbox+".*", func(m *nats.Msg) {
-		if bytes.Contains(m.Data, []byte(`"error"`)) || len(m.Data) == 0 {
-			var ack pubAck
-			err := json.Unmarshal(m.Data, &ack)
-			if err == nil && ack.Error != nil {
-				err = ack.Error
-			}
-			cancel(fmt.Errorf("publish in bulk: %w", err))
-		}
-		select {
-		case <-slots:
-		default: // an answer that nobody waits for
-		}
-	})
+	answers := make(chan *nats.Msg, bulkPending+1)
+	sub, err := nc.ChanSubscribe(inbox+".*", answers)
 	if err != nil {
 		return fmt.Errorf("subscribe for answers: %w", err)
 	}
 	defer func() { _ = sub.Unsubscribe() }()
-	if err := sub.SetPendingLimits(-1, -1); err != nil {
-		return fmt.Errorf("subscribe for answers: %w", err)
-	}
-	checkpoint := checkpointSubject(t.bucket)
-	for i, m := range messages {
+
+	var first uint64 // sequence of messages[0]
+	wait := func() error {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case slots <- struct{}{}:
+		case m := <-answers:
+			return checkAnswer(m, len(inbox)+1, &first)
 		}
-		fence(m, checkpoint, t.revision)
-		m.Reply = inbox + "." + strconv.Itoa(i)
+	}
+	checkpoint := checkpointSubject(t.bucket)
+	shared := &nats.Msg{Header: make(nats.Header, 2)}
+	fence(shared, checkpoint, t.revision)
+	due, since, bytes := 0, 0, 0
+	for i, m := range messages {
+		if m.Header == nil {
+			m.Header = shared.Header
+		} else {
+			fence(m, checkpoint, t.revision)
+		}
+		since++
+		bytes += len(m.Data) + messageOverhead
+		if i == 0 || i == len(messages)-1 || since >= bulkMessages || bytes >= bulkBytes {
+			m.Reply = inbox + "." + strconv.Itoa(i)
+			due++
+			since, bytes = 0, 0
+		}
 		if err := nc.PublishMsg(m); err != nil {
 			return fmt.Errorf("publish in bulk: %w", err)
 		}
-	}
-	// Every slot is free again when every answer has come.
-	for range bulkPending {
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case slots <- struct{}{}:
+		for due > 0 && (i == 0 || due >= bulkPending) {
+			if err := wait(); err != nil {
+				return err
+			}
+			due--
 		}
 	}
-	return context.Cause(ctx)
+	for ; due > 0; due-- {
+		if err := wait(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkAnswer reads the server's answer to the message whose place stands in the
+// answer's subject. The first one, to place 0, sets first.
+func checkAnswer(m *nats.Msg, prefix int, first *uint64) error {
+	var ack pubAck
+	if err := json.Unmarshal(m.Data, &ack); err != nil {
+		return fmt.Errorf("publish in bulk: read answer: %w", err)
+	}
+	if ack.Error != nil {
+		return fmt.Errorf("publish in bulk: %w", ack.Error)
+	}
+	place, err := strconv.ParseUint(m.Subject[min(prefix, len(m.Subject)):], 10, 64)
+	if err != nil {
+		return fmt.Errorf("publish in bulk: unexpected answer on %s", m.Subject)
+	}
+	if place == 0 {
+		*first = ack.Sequence
+	}
+	if ack.Sequence != *first+place {
+		return fmt.Errorf("publish in bulk: message %d has sequence %d behind %d: %w", place, ack.Sequence, *first, errGap)
+	}
+	return nil
 }
 
 // bundlePart names the message that holds all parts that an entity was first

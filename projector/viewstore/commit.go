@@ -102,7 +102,6 @@ func (t *tenure) Commit(ctx context.Context, c *projector.Commit) error {
 			return asCommitError(err, t.bucket)
 		}
 		batches = [][]*nats.Msg{rest[checkpoint:]}
-		told.changes = nil
 	}
 	checkpoint := checkpointSubject(t.bucket)
 	for i, batch := range batches {
@@ -166,7 +165,10 @@ func (t *tenure) pack(c *projector.Commit) ([][]*nats.Msg, *announcement, error)
 		if len(data)+2*messageOverhead > limit {
 			return nil, fmt.Errorf("%w: %s has %d bytes, the server takes %d", projector.ErrTooLarge, subject, len(data), limit)
 		}
-		m := &nats.Msg{Subject: subject, Data: data, Header: make(nats.Header, 4)}
+		m := &nats.Msg{Subject: subject, Data: data}
+		if data == nil || !c.Bulk { // in bulk, one header does for all
+			m.Header = make(nats.Header, 4)
+		}
 		if data == nil {
 			marker(m)
 		}
@@ -226,9 +228,12 @@ func (t *tenure) pack(c *projector.Commit) ([][]*nats.Msg, *announcement, error)
 	if err != nil {
 		return nil, nil, err
 	}
+	m.Header = make(nats.Header, 4)
 	p.together([]*nats.Msg{m})
 	p.cut()
-	told.collect(p.batches, documentSubject(t.bucket, ""))
+	if !c.Bulk { // nobody reads the generation, so nobody is told
+		told.collect(p.batches, documentSubject(t.bucket, ""))
+	}
 	return p.batches, told, nil
 }
 
