@@ -35,11 +35,16 @@ const (
 	DefaultKeyTimeout  = 5 * time.Second
 	DefaultKeyOverlap  = time.Hour
 	DefaultTolerance   = 5 * time.Minute
+	// DefaultRefusalDelay is Config.RefusalDelay's.
+	DefaultRefusalDelay = 500 * time.Millisecond
 )
 
 const (
 	maxSources          = 1024
 	verificationsPerCPU = 2
+	// promptRefusals is how many deliveries a second may fail verification and
+	// hear of it at once.
+	promptRefusals = 100
 
 	sourceNameHelp = "use 1 to 32 of a-z, 0-9 and -"
 	rsaHelp        = "rsa takes a PEM file, the provider's key document, or an https URL, like prod=rsa:public.pem"
@@ -150,6 +155,13 @@ type Config struct {
 	// MaxVerifications bounds the signatures checked at a time (two a CPU).
 	MaxVerifications int
 
+	// RefusalDelay is how long the answer to a delivery without a good signature
+	// is held back once more than a hundred a second come, so that who posts
+	// forgeries as fast as they are answered leaves the CPU to others: with C
+	// connections, C divided by it a second. Honest deliveries are never held
+	// back. 0 is DefaultRefusalDelay, negative is none.
+	RefusalDelay time.Duration
+
 	// KeyDir keeps fetched keys across restarts; "" keeps none.
 	KeyDir string
 	// KeyInterval is how often a key URL is fetched (an hour), KeyThrottle the
@@ -203,6 +215,7 @@ func (c Config) withDefaults() Config {
 	}{
 		{&c.Timeout, DefaultTimeout}, {&c.KeyInterval, DefaultKeyInterval}, {&c.KeyThrottle, DefaultKeyThrottle},
 		{&c.KeyTimeout, DefaultKeyTimeout}, {&c.KeyOverlap, DefaultKeyOverlap},
+		{&c.RefusalDelay, DefaultRefusalDelay},
 	}
 	for _, d := range durations {
 		if *d.v == 0 {

@@ -42,6 +42,16 @@
 //
 // The Handler works without Run where no source has a key URL.
 //
+// # Floods
+//
+// A signature costs about 50 µs to check, and a request several times that, so
+// that forgeries posted as fast as they are answered would take all CPU. Above
+// a hundred a second the answer to a bad signature is held back for
+// Config.RefusalDelay: a flood over C connections gets C / RefusalDelay answers a
+// second. Nothing honest is held back, whoever's address it comes from. Somebody
+// who opens a connection for each forgery and does not wait is bounded by
+// ServerConfig.MaxConnections alone: that is a matter for a firewall.
+//
 // # Concurrency and memory
 //
 // A Handler serves any number of requests. Signatures are verified by a bounded

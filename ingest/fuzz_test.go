@@ -46,7 +46,7 @@ func (l *fuzzLog) Append(_ context.Context, r *eventlog.Record) (eventlog.Append
 func fuzzHandler(f *testing.F) (*ingest.Handler, *fuzzLog) {
 	log := &fuzzLog{}
 	at := time.Unix(1614265330, 0)
-	return newHandler(f, ingest.Config{Log: log, MaxBody: 10000, Now: func() time.Time { return at }, Sources: []ingest.Source{
+	return newHandler(f, ingest.Config{Log: log, MaxBody: 10000, RefusalDelay: -1, Now: func() time.Time { return at }, Sources: []ingest.Source{
 		{Name: "prod", Scheme: "rsa", Key: keyFile(f, []byte(fuzzPublic))},
 		{Name: "std", Scheme: "standard", Key: keyFile(f, []byte(referenceSecret))},
 		{Name: "open", Scheme: "none"},

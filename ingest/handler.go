@@ -52,6 +52,7 @@ type Handler struct {
 	nobody   sourceMetrics // of requests to no source
 	inFlight slots
 	refused  zerolog.Logger
+	forged   *rate.Limiter // of prompt answers to bad signatures
 	runs     []func(context.Context)
 }
 
@@ -81,6 +82,7 @@ func New(c Config) (*Handler, error) {
 		metrics:  m,
 		nobody:   m.source(unknownSource),
 		inFlight: make(slots, c.MaxInFlight),
+		forged:   rate.NewLimiter(promptRefusals, promptRefusals),
 		refused:  c.Logger.Sample(&zerolog.BurstSampler{Burst: refusalLogBurst, Period: refusalLogPeriod}),
 	}
 	slot := make(slots, c.MaxVerifications)
@@ -167,6 +169,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a, refused = h.store(ctx, src, rec)
 	}
 	if refused != nil {
+		h.holdBack(r.Context(), refused)
 		h.refuse(w, src.metrics, refused)
 		return
 	}
@@ -175,6 +178,22 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Uint64(logSequence, uint64(a.Seq)).Int(logBody, len(rec.Body)).
 		Int64(logElapsed, h.config.Now().Sub(started).Milliseconds()).Msg("delivery stored")
 	writeStored(w, a)
+}
+
+// holdBack waits before the answer to a bad signature, where many come: a flood
+// that goes on when it is answered slows down, and costs no more than its
+// connections.
+func (h *Handler) holdBack(ctx context.Context, r *refusal) {
+	if !r.unverified || h.config.RefusalDelay < 0 || h.forged.Allow() {
+		return
+	}
+	h.metrics.delayed.Inc()
+	timer := time.NewTimer(h.config.RefusalDelay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done(): // the client left
+	}
 }
 
 // source finds whom a request is for.

@@ -13,6 +13,7 @@ import (
 type metrics struct {
 	requests   *prometheus.CounterVec
 	refusals   *prometheus.CounterVec
+	delayed    prometheus.Counter
 	duplicates *prometheus.CounterVec
 	records    *prometheus.CounterVec
 	defects    *prometheus.CounterVec
@@ -31,8 +32,11 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		return prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "rollcall", Subsystem: "ingest", Name: name, Help: help, Buckets: buckets})
 	}
 	m := &metrics{
-		requests:   counter("requests_total", "Requests answered.", "source", "code"),
-		refusals:   counter("refusals_total", "Requests that were not stored, by reason.", "source", "reason"),
+		requests: counter("requests_total", "Requests answered.", "source", "code"),
+		refusals: counter("refusals_total", "Requests that were not stored, by reason.", "source", "reason"),
+		delayed: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: "rollcall", Subsystem: "ingest", Name: "refusals_delayed_total", Help: "Answers to bad signatures that were held back.",
+		}),
 		duplicates: counter("duplicates_total", "Deliveries that were in the log already.", "source"),
 		records:    counter("records_total", "Records stored, by event type; other.unknown and other.unreadable fold nothing.", "source", "type"),
 		defects:    counter("body_defects_total", "Stored bodies that a strict JSON decoder refuses.", "source", "defect"),
@@ -48,7 +52,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		return m, nil
 	}
 	for _, c := range []prometheus.Collector{
-		m.requests, m.refusals, m.duplicates, m.records, m.defects, m.bytes, m.refreshes, m.append, m.verify, m.inFlight,
+		m.requests, m.refusals, m.delayed, m.duplicates, m.records, m.defects, m.bytes, m.refreshes, m.append, m.verify, m.inFlight,
 	} {
 		if err := r.Register(c); err != nil {
 			return nil, err

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -228,4 +229,37 @@ func TestForgeriesDoNotHinder(t *testing.T) {
 	if got := log.len(); got != 100 {
 		t.Errorf("%d records; want 100", got)
 	}
+}
+
+// TestForgeriesAreHeldBack: above a hundred bad signatures a second the answers
+// wait, and honest deliveries do not.
+func TestForgeriesAreHeldBack(t *testing.T) {
+	key := testKeys()[0]
+	path := keyFile(t, publicPEM(t, key))
+	honest, forged := sign(t, key, started), sign(t, testKeys()[1], started)
+	synctest.Test(t, func(t *testing.T) {
+		h := newHandler(t, ingest.Config{Log: &memory{}, Sources: []ingest.Source{{Name: "prod", Scheme: "rsa", Key: path}}})
+		began := time.Now()
+		for range 100 {
+			expectProblem(t, post(h, "/webhooks/prod", started, "dyte-signature", forged), 401, "signature-wrong")
+		}
+		if took := time.Since(began); took != 0 {
+			t.Errorf("a hundred forgeries took %v; want no delay", took)
+		}
+		expectProblem(t, post(h, "/webhooks/prod", started), 401, "signature-absent")
+		if took := time.Since(began); took != ingest.DefaultRefusalDelay {
+			t.Errorf("one more took %v; want %v", took, ingest.DefaultRefusalDelay)
+		}
+		began = time.Now()
+		var flood sync.WaitGroup
+		for range 1000 {
+			flood.Go(func() { post(h, "/webhooks/prod", started, "dyte-signature", forged) })
+		}
+		synctest.Wait() // most of them are held back now
+		expectStored(t, post(h, "/webhooks/prod", started, "dyte-signature", honest))
+		if took := time.Since(began); took != 0 {
+			t.Errorf("an honest delivery took %v; want no delay", took)
+		}
+		flood.Wait()
+	})
 }

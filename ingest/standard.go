@@ -138,7 +138,7 @@ func (v *standardVerifier) verify(ctx context.Context, d *delivery) (proof, *ref
 	}
 	if off := d.arrival.Sub(time.Unix(seconds, 0)); off > tolerance || off < -tolerance {
 		return proof{}, &refusal{
-			status: http.StatusUnauthorized, reason: "timestamp",
+			status: http.StatusUnauthorized, reason: "timestamp", unverified: true,
 			detail: "the signed time is further than " + tolerance.String() + " from this server's",
 		}
 	}

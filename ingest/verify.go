@@ -19,6 +19,7 @@ type refusal struct {
 	reason     string
 	detail     string
 	retryAfter time.Duration // of a 503
+	unverified bool          // the delivery has no signature that is known to be good
 }
 
 func (r *refusal) Error() string { return r.reason }
@@ -46,11 +47,11 @@ type verifier interface {
 }
 
 func refuseAbsent(headers string) *refusal {
-	return &refusal{status: http.StatusUnauthorized, reason: "signature-absent", detail: "the delivery has no " + headers + " header"}
+	return &refusal{status: http.StatusUnauthorized, reason: "signature-absent", unverified: true, detail: "the delivery has no " + headers + " header"}
 }
 
 func refuseWrong() *refusal {
-	return &refusal{status: http.StatusUnauthorized, reason: "signature-wrong", detail: "the signature does not fit the body and the source's key"}
+	return &refusal{status: http.StatusUnauthorized, reason: "signature-wrong", unverified: true, detail: "the signature does not fit the body and the source's key"}
 }
 
 // noVerifier takes everything: scheme none.
@@ -116,7 +117,7 @@ func (v *rsaVerifier) verify(ctx context.Context, d *delivery) (proof, *refusal)
 		}
 	case err != nil:
 		return proof{}, &refusal{
-			status: http.StatusServiceUnavailable, reason: "key-unconfirmed",
+			status: http.StatusServiceUnavailable, reason: "key-unconfirmed", unverified: true,
 			detail: "the signature does not fit the last known key, and whether that is current can't be said now", retryAfter: max(retry, time.Second),
 		}
 	}

@@ -240,17 +240,7 @@ func report(t *testing.T, fault string, runs, answers, again, lost, twice, forge
 	if lost > 0 || twice > 0 || forged > 0 || refused > 0 || answers == 0 {
 		t.Error("see the line above: all after repeats must be 0, and there must be 200s")
 	}
-	if *chaosTable == "" {
-		return
-	}
-	f, err := os.OpenFile(*chaosTable, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if _, err := fmt.Fprintln(f, row); err != nil {
-		t.Fatal(err)
-	}
+	writeRow(t, row)
 }
 
 // chaosHead is what stands above the rows. Lost: a 200 whose record is not in

@@ -17,6 +17,7 @@ type ingestFlags struct {
 	IngestTimeout    time.Duration `help:"Longest that a delivery waits for its answer; providers give up after 3s." default:"2500ms" placeholder:"DURATION"`
 	MaxInFlight      int           `help:"Deliveries between body and answer; above it the answer is 503." default:"4096" placeholder:"N"`
 	MaxVerifications int           `help:"Signatures checked at a time; 0 is two a CPU." default:"0" placeholder:"N"`
+	RefusalDelay     time.Duration `help:"How long answers to bad signatures are held back once more than 100 a second come; negative: never." default:"500ms" placeholder:"DURATION"`
 	MaxConnections   int           `help:"Connections of the webhook listener; one more is told 503." default:"0" placeholder:"N"`
 	TLSCert          string        `name:"tls-cert" help:"Certificate (PEM) of the webhook listener; without it, plain HTTP." type:"path" placeholder:"FILE"`
 	TLSKey           string        `name:"tls-key" help:"Private key (PEM) of --tls-cert." type:"path" placeholder:"FILE"`
@@ -76,7 +77,7 @@ func (n *node) ingestHandler() (http.Handler, error) {
 	}
 	h, err := ingest.New(ingest.Config{
 		Log: n.log, Sources: n.sources, MaxBody: maxBody, Timeout: n.IngestTimeout, MaxInFlight: n.MaxInFlight,
-		MaxVerifications: n.MaxVerifications, KeyDir: filepath.Join(n.DataDir, "keys"), KeyInterval: n.KeyInterval,
+		MaxVerifications: n.MaxVerifications, RefusalDelay: n.RefusalDelay, KeyDir: filepath.Join(n.DataDir, "keys"), KeyInterval: n.KeyInterval,
 		Logger: n.logger.With().Str(keyPart, "ingest").Logger(), Metrics: n.registry,
 	})
 	if err != nil {
