@@ -32,12 +32,14 @@ const (
 )
 
 // readerRequests is what a reader may ask for: nothing that changes or removes
-// anything. Consumers are made and removed through the guard.
+// anything. What names consumers goes through the guard, so that a reader meets
+// those of readers alone: who knows another one's name could pull records away
+// from it. Names are random, and nothing else here tells them.
 var readerRequests = []string{
 	"$JS.API.INFO",
 	"$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.MSG.GET.*",
 	"$JS.API.DIRECT.GET.>",
-	"$JS.API.CONSUMER.NAMES.*", "$JS.API.CONSUMER.LIST.*", "$JS.API.CONSUMER.INFO.*.*", "$JS.API.CONSUMER.MSG.NEXT.*.*",
+	"$JS.API.CONSUMER.MSG.NEXT.*.*",
 	"$JS.ACK.>", "$JS.FC.>",
 	"$SRV.>", "rollcall.query.>",
 }
@@ -46,7 +48,7 @@ var readerRequests = []string{
 var requestSubjects = []string{"$JS.>", "$SRV.>", "rollcall.query.>", "rollcall.guard.>"}
 
 // readerGuarded are the consumer requests that go through the guard.
-var readerGuarded = []string{"CREATE.>", "DELETE.*.*"}
+var readerGuarded = []string{"CREATE.>", "DELETE.*.*", "NAMES.*", "LIST.*", "INFO.*.*"}
 
 // readerSubjects is what a reader may subscribe to as it is published.
 var readerSubjects = []string{"rollcall.views.>", "meetings.>", "$KV.>"}
@@ -56,8 +58,10 @@ type role struct {
 	account string
 	publish []string
 	deny    []string
-	// answersNothing keeps a user from playing a service for its fellows.
-	answersNothing bool
+	// subscribe and deaf are what a user may, and may not, listen to; an empty
+	// subscribe is anything. Nobody plays a service but who is one.
+	subscribe, deaf []string
+	answers         bool
 }
 
 // jetStreamWrite are the stream requests of a role that owns streams.
@@ -82,7 +86,7 @@ func jetStreamRead(streams ...string) (subjects []string) {
 // roles are the least rights of each part of Rollcall that runs as a process of
 // its own, and of people.
 func roles() map[string]role {
-	common := []string{"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "_INBOX.>"}
+	common := []string{"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST"}
 	ingester := slices.Concat(common, jetStreamWrite(eventlog.Stream), jetStreamRead(eventlog.Stream), []string{"meetings.*.*.*"})
 	logWrite := []string{"meetings.>"}
 	for _, verb := range []string{"CREATE", "UPDATE", "PURGE", "DELETE", "MSG.DELETE"} {
@@ -94,12 +98,16 @@ func roles() map[string]role {
 		[]string{
 			"$JS.API.STREAM.CREATE.*", "$JS.API.STREAM.UPDATE.*", "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.PURGE.*", "$JS.API.STREAM.DELETE.*",
 			"$JS.API.STREAM.MSG.GET.*", "$JS.API.DIRECT.GET.>", "$JS.API.CONSUMER.>", "$JS.ACK.>", "$JS.FC.>",
-			"$KV.>", "rollcall.state.>", "rollcall.views.>", "$SRV.>", "rollcall.query.>",
+			"$KV.>", "rollcall.state.>", "rollcall.views.>",
 		})
+	reader := slices.Concat(readerRequests, guardedSubjects(), []string{"$SYS.REQ.USER.INFO"})
+	inboxes := []string{inbox + ">"}
 	return map[string]role{
-		"reader":    {account: accountReaders, publish: slices.Concat(readerRequests, guardedSubjects(), []string{"$SYS.REQ.USER.INFO"}), answersNothing: true},
-		"ingester":  {account: accountData, publish: ingester},
-		"projector": {account: accountData, publish: projector, deny: logWrite},
+		"reader": {account: accountReaders, publish: reader, deaf: requestSubjects},
+		// A process with --target=query: reads as a reader does, and answers.
+		"query":     {account: accountReaders, publish: reader, deaf: []string{"$JS.>", "rollcall.guard.>"}, answers: true},
+		"ingester":  {account: accountData, publish: ingester, subscribe: inboxes},
+		"projector": {account: accountData, publish: projector, deny: logWrite, subscribe: inboxes},
 		"operator":  {account: accountData, publish: []string{">"}},
 	}
 }
@@ -174,11 +182,17 @@ func writeUsers(b *strings.Builder, account string, users []natsUser) {
 
 func permissions(name string) string {
 	r := roles()[name]
-	publish := fmt.Sprintf("publish: {allow: [%s], deny: [%s]}", quotedList(r.publish), quotedList(r.deny))
-	if r.answersNothing {
-		return fmt.Sprintf("{%s, subscribe: {deny: [%s]}}", publish, quotedList(requestSubjects))
+	subjects := func(allow, deny []string) string {
+		if len(allow) == 0 {
+			return fmt.Sprintf("{deny: [%s]}", quotedList(deny))
+		}
+		return fmt.Sprintf("{allow: [%s], deny: [%s]}", quotedList(allow), quotedList(deny))
 	}
-	return fmt.Sprintf("{%s, allow_responses: true}", publish)
+	p := fmt.Sprintf("publish: %s, subscribe: %s", subjects(r.publish, r.deny), subjects(r.subscribe, r.deaf))
+	if r.answers {
+		p += ", allow_responses: {max: -1, expires: \"1m\"}" // a list in parts is several answers
+	}
+	return "{" + p + "}"
 }
 
 func quotedList(subjects []string) string {

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -204,6 +206,136 @@ func TestReaderRemovesItsOwnConsumersOnly(t *testing.T) {
 	}
 	if err := js.DeleteConsumer(ctx, "MEETINGS", "none"); !errors.Is(err, jetstream.ErrConsumerNotFound) {
 		t.Errorf("DeleteConsumer(none) = %v; want %v", err, jetstream.ErrConsumerNotFound)
+	}
+}
+
+// TestReaderMeetsReadersConsumersOnly: a reader that learned the name of a
+// projector's consumer could pull records away from it.
+func TestReaderMeetsReadersConsumersOnly(t *testing.T) {
+	url, own := testServer(t)
+	_, js := dial(t, url)
+	ownJS, err := jetstream.New(own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := t.Context()
+	for i := range 300 { // more than a page
+		if _, err := ownJS.CreateConsumer(ctx, "MEETINGS", jetstream.ConsumerConfig{Name: fmt.Sprint("ours", i), MemoryStorage: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"reads", "pulls"} {
+		if _, err := js.CreateConsumer(ctx, "MEETINGS", jetstream.ConsumerConfig{Name: name}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stream, err := js.Stream(ctx, "MEETINGS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names, listed []string
+	for name := range stream.ConsumerNames(ctx).Name() {
+		names = append(names, name)
+	}
+	for info := range stream.ListConsumers(ctx).Info() {
+		listed = append(listed, info.Name)
+	}
+	slices.Sort(names)
+	slices.Sort(listed)
+	if want := []string{"pulls", "reads"}; !slices.Equal(names, want) || !slices.Equal(listed, want) {
+		t.Errorf("names = %q, list = %q; want %q", names, listed, want)
+	}
+	if _, err := js.Consumer(ctx, "MEETINGS", "ours7"); err == nil {
+		t.Errorf("Consumer(ours7) by a reader = nil; want an error")
+	}
+	c, err := js.Consumer(ctx, "MEETINGS", "pulls")
+	if err != nil {
+		t.Fatalf("Consumer(pulls) by the reader = %v; want nil", err)
+	}
+	if m, err := c.Next(); err != nil || m.Subject() != "meetings.1.meeting.started" {
+		t.Errorf("Next() = %v, %v; want the record", m, err)
+	}
+}
+
+// TestRolesAreRefused tries, as each role, what it must not do.
+func TestRolesAreRefused(t *testing.T) {
+	var users []natsUser
+	for _, name := range []string{"reader", "query", "ingester", "projector", "operator"} {
+		users = append(users, natsUser{Name: name, Password: "password-of-" + name, Role: name})
+	}
+	url, _ := testServer(t, users...)
+	writeLog := []string{"meetings.1.meeting.started"}
+	manageLog := []string{"$JS.API.STREAM.PURGE.MEETINGS", "$JS.API.STREAM.DELETE.MEETINGS", "$JS.API.STREAM.MSG.DELETE.MEETINGS"}
+	writeViews := []string{"$KV.sessions_g1.live.a", "$KV.rollcall.alias.sessions", "rollcall.state.sessions_g1.checkpoint", "rollcall.views.sessions.live.a"}
+	manageViews := []string{"$JS.API.STREAM.CREATE.KV_x_g1", "$JS.API.STREAM.DELETE.KV_sessions_g1", "$JS.API.STREAM.PURGE.KV_sessions_g1", "$JS.API.STREAM.MSG.DELETE.KV_sessions_g1"}
+	consumers := []string{"$JS.API.CONSUMER.DURABLE.CREATE.MEETINGS.d", "$JS.API.CONSUMER.PAUSE.MEETINGS.d", "$JS.API.CONSUMER.UNPIN.MEETINGS.d"}
+	answers := []string{"_INBOX.someone.else", "_R_.someone.else"}
+	for _, c := range []struct {
+		role               string
+		publish, subscribe []string
+		mayPublish, maySub []string
+	}{
+		{
+			role:       "reader",
+			publish:    slices.Concat(writeLog, manageLog, []string{"$JS.API.STREAM.CREATE.MEETINGS", "$JS.API.STREAM.UPDATE.MEETINGS"}, writeViews, manageViews, consumers, answers, []string{"rollcall.guard.CREATE.MEETINGS"}),
+			subscribe:  []string{"rollcall.query.session.get", "$SRV.PING", "$JS.API.>", "rollcall.guard.>"},
+			mayPublish: []string{"rollcall.query.session.get"}, maySub: []string{"rollcall.views.>"},
+		},
+		{
+			role:      "query",
+			publish:   slices.Concat(writeLog, manageLog, []string{"$JS.API.STREAM.CREATE.MEETINGS", "$JS.API.STREAM.UPDATE.MEETINGS"}, writeViews, manageViews, consumers, answers, []string{"rollcall.guard.CREATE.MEETINGS"}),
+			subscribe: []string{"$JS.API.>", "rollcall.guard.>"},
+			maySub:    []string{"rollcall.query.session.get", "$SRV.PING", "rollcall.views.>"},
+		},
+		{
+			role:       "ingester",
+			publish:    slices.Concat(manageLog, writeViews, manageViews, consumers, answers, []string{"meetings.1.2", "meetings.1.2.3.4", "$JS.API.CONSUMER.CREATE.KV_sessions_g1.c", "rollcall.query.session.get"}),
+			subscribe:  []string{"rollcall.query.session.get", "$SRV.PING", "$JS.API.>", "rollcall.guard.>", "meetings.>", "$KV.>"},
+			mayPublish: writeLog, maySub: []string{"_INBOX.mine"},
+		},
+		{
+			role:       "projector",
+			publish:    slices.Concat(writeLog, manageLog, []string{"$JS.API.STREAM.CREATE.MEETINGS", "$JS.API.STREAM.UPDATE.MEETINGS"}, answers, []string{"$JS.API.STREAM.MSG.DELETE.KV_sessions_g1", "rollcall.guard.CREATE.MEETINGS", "rollcall.query.session.get"}),
+			subscribe:  []string{"rollcall.query.session.get", "$SRV.PING", "$JS.API.>", "rollcall.guard.>", "meetings.>"},
+			mayPublish: []string{"$KV.sessions_g1.live.a", "rollcall.state.sessions_g1.checkpoint", "rollcall.views.sessions.live.a"}, maySub: []string{"_INBOX.mine"},
+		},
+		{role: "operator", mayPublish: slices.Concat(writeLog, writeViews), maySub: []string{">"}},
+	} {
+		t.Run(c.role, func(t *testing.T) {
+			nc, _ := dial(t, url, nats.UserInfo(c.role, "password-of-"+c.role))
+			violations := make(chan error, 16)
+			nc.SetErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { violations <- err })
+			for _, s := range c.publish {
+				nc.Publish(s, []byte("forged"))
+				if err := <-violations; !errors.Is(err, nats.ErrPermissionViolation) {
+					t.Errorf("publish to %s: %v; want %v", s, err, nats.ErrPermissionViolation)
+				}
+			}
+			for _, s := range c.subscribe {
+				if _, err := nc.SubscribeSync(s); err != nil {
+					t.Fatal(err)
+				}
+				if err := <-violations; !errors.Is(err, nats.ErrPermissionViolation) {
+					t.Errorf("subscribe to %s: %v; want %v", s, err, nats.ErrPermissionViolation)
+				}
+			}
+			for _, s := range c.maySub {
+				if _, err := nc.SubscribeSync(s); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, s := range c.mayPublish {
+				nc.Publish(s, []byte(`{}`))
+			}
+			if err := nc.Flush(); err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case err := <-violations:
+				t.Errorf("allowed subjects %q, %q: %v; want no error", c.mayPublish, c.maySub, err)
+			default:
+			}
+		})
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -27,6 +28,7 @@ type embeddedConfig struct {
 	dir    string // data directory
 	listen string // client address; empty: none
 	users  []natsUser
+	tls    *tls.Config // of the client port; nil: none
 	log    zerolog.Logger
 }
 
@@ -115,6 +117,10 @@ func (e *embedded) start(ctx context.Context, c embeddedConfig) error {
 	opts.NoSigs = true
 	opts.DisableJetStreamBanner = true
 	opts.DontListen = c.listen == ""
+	if c.tls != nil {
+		// Connections within the process go without.
+		opts.TLS, opts.TLSConfig, opts.TLSTimeout = true, c.tls, 5
+	}
 	if c.listen != "" {
 		host, port, err := splitListen(c.listen)
 		if err != nil {

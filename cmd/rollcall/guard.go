@@ -15,7 +15,8 @@ import (
 // a push consumer delivers to any subject with the server's own rights, also to
 // the log's and the views'. The guard lets a consumer deliver to the reader's
 // inbox alone, which it moves over the account border, and refuses durable ones
-// and removals of consumers that it did not make.
+// and removals of consumers that it did not make. It tells of no others either,
+// so that no reader learns a name to pull another's messages with.
 type guard struct {
 	nc  *nats.Conn
 	sub *nats.Subscription
@@ -65,15 +66,19 @@ type apiError struct {
 
 func (g *guard) answer(m *nats.Msg) {
 	verb, rest, _ := strings.Cut(strings.TrimPrefix(m.Subject, subjectGuard), ".")
-	kind := "io.nats.jetstream.api.v1.consumer_create_response"
+	kinds := map[string]string{"CREATE": "create", "DELETE": "delete", "NAMES": "names", "LIST": "list", "INFO": "info"}
+	kind := "io.nats.jetstream.api.v1.consumer_" + kinds[verb] + "_response"
 	var answer []byte
 	var err error
 	switch verb {
 	case "CREATE":
 		answer, err = g.create(rest, m.Data)
 	case "DELETE":
-		kind = "io.nats.jetstream.api.v1.consumer_delete_response"
 		answer, err = g.remove(rest)
+	case "NAMES", "LIST":
+		answer, err = g.list(verb, rest, kind, m.Data)
+	case "INFO":
+		answer, err = g.info(rest)
 	default:
 		err = errors.New("unknown request")
 	}
@@ -96,8 +101,7 @@ func (g *guard) create(rest string, request []byte) ([]byte, error) {
 	if durable := jsonText(config["durable_name"]); durable != "" {
 		return nil, errors.New("readers make no durable consumers; use an ephemeral one, or connect with a role (--nats-users)")
 	}
-	deliver := jsonText(config["deliver_subject"])
-	if deliver != "" {
+	if deliver := jsonText(config["deliver_subject"]); deliver != "" {
 		tail, ok := strings.CutPrefix(deliver, inbox)
 		if !ok {
 			return nil, errors.New("a reader's consumer delivers to its inbox only")
@@ -117,21 +121,52 @@ func (g *guard) create(rest string, request []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ask JetStream: %w", err)
 	}
-	if deliver == "" {
-		return answer.Data, nil
-	}
-	return restoreDeliver(answer.Data, deliver), nil
+	return restoreDeliver(answer.Data), nil
 }
 
-// restoreDeliver writes the reader's own deliver subject into an answer.
-func restoreDeliver(answer []byte, deliver string) []byte {
+// restoreDeliver writes the reader's own deliver subject into what the server
+// says of a consumer.
+func restoreDeliver(consumer []byte) jsontext.Value {
 	var body, config map[string]jsontext.Value
-	if json.Unmarshal(answer, &body) != nil || json.Unmarshal(body["config"], &config) != nil {
-		return answer // an error answer has no config
+	if json.Unmarshal(consumer, &body) != nil || json.Unmarshal(body["config"], &config) != nil {
+		return consumer // an error answer has no config
 	}
-	config["deliver_subject"] = quote(deliver)
+	tail, ok := strings.CutPrefix(jsonText(config["deliver_subject"]), subjectDeliver)
+	if !ok {
+		return consumer
+	}
+	config["deliver_subject"] = quote(inbox + tail)
 	body["config"] = marshal(config)
 	return marshal(body)
+}
+
+// consumerInfo is what the guard looks at in what the server says of a consumer.
+type consumerInfo struct {
+	Name   string `json:"name"`
+	Config struct {
+		Metadata map[string]string `json:"metadata"`
+	} `json:"config"`
+	// Error is the server's to tell: there is no such consumer.
+	Error *apiError `json:"error"`
+}
+
+// others reports whether a consumer was made by somebody else than a reader, or
+// can't be told.
+func others(consumer []byte) bool {
+	var c consumerInfo
+	return json.Unmarshal(consumer, &c) != nil || c.Error == nil && c.Config.Metadata[readerMark] == ""
+}
+
+// info tells of a consumer that the guard made.
+func (g *guard) info(rest string) ([]byte, error) {
+	answer, err := g.nc.Request(apiConsumer+"INFO."+rest, nil, 5*time.Second)
+	if err != nil {
+		return nil, fmt.Errorf("ask JetStream: %w", err)
+	}
+	if others(answer.Data) {
+		return nil, errors.New("a reader sees the consumers of readers only")
+	}
+	return restoreDeliver(answer.Data), nil
 }
 
 // remove deletes a consumer that the guard made.
@@ -140,14 +175,7 @@ func (g *guard) remove(rest string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ask JetStream: %w", err)
 	}
-	var known struct {
-		Config struct {
-			Metadata map[string]string `json:"metadata"`
-		} `json:"config"`
-		Error *apiError `json:"error"`
-	}
-	// An error is the server's to tell: there is no such consumer.
-	if json.Unmarshal(info.Data, &known) == nil && known.Config.Metadata[readerMark] == "" && known.Error == nil {
+	if others(info.Data) {
 		return nil, errors.New("a reader removes its own consumers only")
 	}
 	answer, err := g.nc.Request(apiConsumer+"DELETE."+rest, nil, 5*time.Second)
@@ -155,6 +183,61 @@ func (g *guard) remove(rest string) ([]byte, error) {
 		return nil, fmt.Errorf("ask JetStream: %w", err)
 	}
 	return answer.Data, nil
+}
+
+// consumerPage is a page of the server's lists of consumers.
+type consumerPage struct {
+	Type      string           `json:"type"`
+	Total     int              `json:"total"`
+	Offset    int              `json:"offset"`
+	Limit     int              `json:"limit"`
+	Consumers []jsontext.Value `json:"consumers"`
+	Error     *apiError        `json:"error,omitempty"`
+}
+
+// consumerPageSize is JetStream's own for a list.
+const consumerPageSize = 256
+
+// list tells of the consumers that the guard made, names alone or all of it.
+func (g *guard) list(verb, stream, kind string, request []byte) ([]byte, error) {
+	var asked struct {
+		Offset int `json:"offset"`
+	}
+	_ = json.Unmarshal(request, &asked) // no request is the first page
+	out := consumerPage{Type: kind, Offset: max(0, asked.Offset), Limit: consumerPageSize, Consumers: []jsontext.Value{}}
+	for offset := 0; ; {
+		answer, err := g.nc.Request(apiConsumer+"LIST."+stream, marshal(map[string]int{"offset": offset}), 5*time.Second)
+		if err != nil {
+			return nil, fmt.Errorf("ask JetStream: %w", err)
+		}
+		var page consumerPage
+		if err := json.Unmarshal(answer.Data, &page); err != nil {
+			return nil, fmt.Errorf("read JetStream's answer: %w", err)
+		}
+		if page.Error != nil {
+			return answer.Data, nil
+		}
+		for _, c := range page.Consumers {
+			if others(c) {
+				continue
+			}
+			if out.Total++; out.Total <= out.Offset || len(out.Consumers) == out.Limit {
+				continue
+			}
+			if verb == "LIST" {
+				out.Consumers = append(out.Consumers, restoreDeliver(c))
+				continue
+			}
+			var named consumerInfo
+			if err := json.Unmarshal(c, &named); err != nil {
+				return nil, fmt.Errorf("read JetStream's answer: %w", err)
+			}
+			out.Consumers = append(out.Consumers, quote(named.Name))
+		}
+		if offset += len(page.Consumers); len(page.Consumers) == 0 || offset >= page.Total {
+			return json.Marshal(out)
+		}
+	}
 }
 
 func jsonText(v jsontext.Value) (s string) {

@@ -96,7 +96,9 @@ type operatorFlags struct{ clientFlags }
 // connectOperator connects with the rights to write views: those of the flags,
 // else the login that a server of this user on this machine has left.
 func (f operatorFlags) connectOperator(ctx context.Context) (*nats.Conn, jetstream.JetStream, error) {
-	if f.natsAuth != (natsAuth{}) {
+	named := f.natsAuth
+	named.NATSCA = "" // says who the server is, not who we are
+	if named != (natsAuth{}) {
 		return f.connect(ctx)
 	}
 	path, err := localFile(f.NATSURL)

@@ -15,7 +15,7 @@ import (
 //	  - {name: dashboards, password: "…", role: reader}
 //	  - {nkey: U…, role: projector}
 //
-// The roles are reader, ingester, projector and operator.
+// The roles are reader, query, ingester, projector and operator.
 func readNATSUsers(path string) ([]natsUser, error) {
 	b, err := readSmallFile("--nats-users", path)
 	if err != nil {

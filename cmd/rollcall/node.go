@@ -158,7 +158,11 @@ func (n *node) openNATS(ctx context.Context) error {
 		_, _, err := n.connect(ctx, "probe")
 		return err
 	}
-	e, err := startEmbedded(ctx, embeddedConfig{dir: n.DataDir, listen: n.NATSListen, users: n.users, log: n.logger})
+	secure, err := serverTLS("nats-tls", n.NATSCert, n.NATSKey)
+	if err != nil {
+		return err
+	}
+	e, err := startEmbedded(ctx, embeddedConfig{dir: n.DataDir, listen: n.NATSListen, users: n.users, tls: secure, log: n.logger})
 	if err != nil {
 		return err
 	}
