@@ -243,7 +243,7 @@ func TestFuzzAPI(t *testing.T) {
 	w.story()
 	w.get("/v1/sessions")
 	s := w.spec()
-	tries := 3000
+	tries := 1200
 	if testing.Short() {
 		tries = 300
 	}
