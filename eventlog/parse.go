@@ -2,6 +2,7 @@ package eventlog
 
 import (
 	"bytes"
+	"hash/maphash"
 	"math"
 	"strconv"
 	"sync"
@@ -81,6 +82,27 @@ type parser struct {
 	prefix   string
 	problems []string
 	scratch  []byte
+	seen     [seenTexts]string // see keep
+}
+
+const (
+	seenTexts = 512
+	seenBytes = 64
+)
+
+var seenSeed = maphash.MakeSeed()
+
+// keep returns b as a string, the same one as the last time where it can: the
+// ids and titles of a meeting stand in each of its records.
+func (x *parser) keep(b []byte) string {
+	if len(b) > seenBytes {
+		return string(b)
+	}
+	at := &x.seen[maphash.Bytes(seenSeed, b)%seenTexts]
+	if *at != string(b) {
+		*at = string(b)
+	}
+	return *at
 }
 
 var parsers = sync.Pool{New: func() any { return new(parser) }}
@@ -172,7 +194,7 @@ func (x *parser) text(name string, to *string, limit int, cut bool) error {
 		}
 		s = s[:limit]
 	}
-	*to = string(s)
+	*to = x.keep(s)
 	return nil
 }
 

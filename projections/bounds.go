@@ -138,8 +138,8 @@ type organizer struct {
 
 func (o *organizer) merge(ev *eventlog.Event) bool {
 	who := Organizer{ev.Organizer.ID, ev.Organizer.Name}
-	if who == (Organizer{}) || o.who != (Organizer{}) &&
-		!before(ev.Order, who.ID+"\x00"+who.Name, o.order, o.who.ID+"\x00"+o.who.Name) {
+	if who == (Organizer{}) || o.who != (Organizer{}) && (o.order.Less(ev.Order) ||
+		!before(ev.Order, who.ID+"\x00"+who.Name, o.order, o.who.ID+"\x00"+o.who.Name)) {
 		return false
 	}
 	o.order, o.who = ev.Order, who

@@ -61,6 +61,8 @@ const (
 	// mailEvents and mailBytes bound what is read ahead of the fold.
 	mailEvents = 4096
 	mailBytes  = 16 << 20
+	// readBatch is how many records the reader hands on at a time.
+	readBatch = 64
 )
 
 func (c *Config) validate() error {

@@ -2,6 +2,7 @@ package projector
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"sync"
@@ -31,13 +32,18 @@ func newMailbox() *mailbox {
 	return &mailbox{ready: make(chan struct{}, 1), space: make(chan struct{}, 1)}
 }
 
-// put waits for room. It is called by one goroutine.
-func (m *mailbox) put(ctx context.Context, it *item) error {
-	for {
+// put waits for room for all of items, or for an empty mailbox. It is called by
+// one goroutine.
+func (m *mailbox) put(ctx context.Context, items []*item) error {
+	bytes := 0
+	for _, it := range items {
+		bytes += it.bytes
+	}
+	for len(items) > 0 {
 		m.mu.Lock()
-		if len(m.items) == 0 || len(m.items) < mailEvents && m.bytes+it.bytes <= mailBytes {
-			m.items = append(m.items, it)
-			m.bytes += it.bytes
+		if len(m.items) == 0 || len(m.items)+len(items) <= mailEvents && m.bytes+bytes <= mailBytes {
+			m.items = append(m.items, items...)
+			m.bytes += bytes
 			m.mu.Unlock()
 			signal(m.ready)
 			return nil
@@ -49,6 +55,7 @@ func (m *mailbox) put(ctx context.Context, it *item) error {
 		case <-m.space:
 		}
 	}
+	return nil
 }
 
 // take moves at most n items to the end of to, and says how many stay.
@@ -109,27 +116,47 @@ func (p *engine) read(ctx context.Context, after eventlog.Seq, m *mailbox) error
 }
 
 func (p *engine) readOnce(ctx context.Context, after *eventlog.Seq, m *mailbox, wait *time.Duration) error {
-	for it, err := range p.items(ctx, *after) {
-		if err != nil {
+	// Records that are in the log already come at once, so that a few of them can
+	// be handed on together; one that is new is handed on alone.
+	end := p.board.snapshot(p.config.Now()).HeadSequence
+	batch := make([]*item, 0, readBatch)
+	put := func() error {
+		if len(batch) == 0 {
+			return nil
+		}
+		if err := m.put(ctx, batch); err != nil {
 			return err
 		}
+		last := batch[len(batch)-1]
+		p.board.seen(last.event.Seq, batch[0].storedAt)
+		*after = last.event.Seq
+		*wait = retryFirst
+		batch = batch[:0]
+		return nil
+	}
+	at := *after
+	for it, err := range p.items(ctx, *after) {
+		if err != nil {
+			return errors.Join(put(), err)
+		}
 		seq := it.event.Seq
-		if seq <= *after {
-			return fmt.Errorf("%w: record %d came after %d", eventlog.ErrLostTail, seq, *after)
+		if seq <= at {
+			return errors.Join(put(), fmt.Errorf("%w: record %d came after %d", eventlog.ErrLostTail, seq, at))
 		}
 		if p.limiter != nil {
 			if err := p.limiter.Wait(ctx); err != nil {
 				return err
 			}
 		}
-		if err := m.put(ctx, it); err != nil {
-			return err
+		at = seq
+		batch = append(batch, it)
+		if p.limiter != nil || seq >= end || len(batch) == readBatch {
+			if err := put(); err != nil {
+				return err
+			}
 		}
-		p.board.seen(seq, it.storedAt)
-		*after = seq
-		*wait = retryFirst
 	}
-	return nil
+	return put()
 }
 
 // items yields the decoded records behind a sequence, then what comes.

@@ -1,6 +1,7 @@
 package natslog
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -43,6 +44,7 @@ func bulk(ctx context.Context, js jetstream.JetStream, consumer string, want uin
 			return
 		}
 		var s slab
+		var d decoder
 		asked, got := uint64(0), uint64(0)
 		for got < want {
 			for asked < want && asked-got <= bulkBatch {
@@ -68,7 +70,7 @@ func bulk(ctx context.Context, js jetstream.JetStream, consumer string, want uin
 				yield(eventlog.Record{}, fmt.Errorf("read log: %w", err))
 				return
 			}
-			r, err := bulkRecord(f)
+			r, err := d.record(f)
 			if err != nil {
 				yield(eventlog.Record{}, err)
 				return
@@ -100,9 +102,23 @@ func pullSubject(js jetstream.JetStream, consumer string) string {
 // "Consumer Deleted" or 408 "Request Timeout".
 var errStatus = errors.New("server ended the read")
 
-func bulkRecord(f frame) (eventlog.Record, error) {
-	first, lines, _ := strings.Cut(f.header, "\r\n")
-	if first != "NATS/1.0" {
+// decoder makes records of frames.
+type decoder struct {
+	// texts holds what stands in many records, so that it is kept once.
+	texts map[string]string
+}
+
+// maxTexts bounds decoder.texts: event types are chosen by senders.
+const maxTexts = 1024
+
+var (
+	lineEnd  = []byte("\r\n")
+	firstOne = []byte("NATS/1.0")
+)
+
+func (d *decoder) record(f frame) (eventlog.Record, error) {
+	first, lines, _ := bytes.Cut(f.header, lineEnd)
+	if !bytes.Equal(first, firstOne) {
 		return eventlog.Record{}, fmt.Errorf("%w: %.80q", errStatus, first)
 	}
 	seq, stored, err := ackSubject(f.reply)
@@ -110,14 +126,18 @@ func bulkRecord(f frame) (eventlog.Record, error) {
 		return eventlog.Record{}, err
 	}
 	r := eventlog.Record{Seq: seq, StoredAt: stored, Body: f.body}
-	for lines != "" {
-		var line string
-		line, lines, _ = strings.Cut(lines, "\r\n")
-		name, value, ok := strings.Cut(line, ":")
-		if !ok {
+	for len(lines) > 0 {
+		var line []byte
+		line, lines, _ = bytes.Cut(lines, lineEnd)
+		colon := bytes.IndexByte(line, ':')
+		if colon < 0 {
 			continue
 		}
-		fill(&r, name, strings.TrimPrefix(value, " "))
+		value := line[colon+1:]
+		if len(value) > 0 && value[0] == ' ' {
+			value = value[1:]
+		}
+		d.fill(&r, line[:colon], value)
 	}
 	if r.ReceivedAt.IsZero() {
 		r.ReceivedAt = eventlog.TimeOf(stored)
@@ -127,32 +147,54 @@ func bulkRecord(f frame) (eventlog.Record, error) {
 
 // fill is what record does, for one header. Of a name that stands twice the
 // first counts, as there.
-func fill(r *eventlog.Record, name, value string) {
-	set := func(to *string) {
+func (d *decoder) fill(r *eventlog.Record, name, value []byte) {
+	own := func(to *string) {
 		if *to == "" {
-			*to = unescape(value)
+			*to = unescape(string(value))
 		}
 	}
-	switch name {
+	common := func(to *string) {
+		if *to == "" {
+			*to = d.text(value)
+		}
+	}
+	switch string(name) {
 	case HeaderID:
-		set(&r.EventID)
+		own(&r.EventID)
 	case HeaderType:
-		set(&r.Type)
+		common(&r.Type)
 	case HeaderSource:
-		set(&r.Source)
+		common(&r.Source)
 	case HeaderTime:
-		if t, ok := eventlog.ParseTime(unescape(value)); ok && r.ReceivedAt.IsZero() {
-			r.ReceivedAt = t
+		if r.ReceivedAt.IsZero() {
+			if t, ok := eventlog.ParseTime(unescape(string(value))); ok {
+				r.ReceivedAt = t
+			}
 		}
 	case HeaderDelivery:
-		set(&r.DeliveryID)
+		own(&r.DeliveryID)
 	case HeaderWebhook:
-		set(&r.WebhookID)
+		common(&r.WebhookID)
 	case HeaderSignature:
-		set(&r.Signature)
+		own(&r.Signature)
 	case HeaderKey:
-		set(&r.KeyFingerprint)
+		common(&r.KeyFingerprint)
 	}
+}
+
+// text returns a value that was most likely seen before.
+func (d *decoder) text(value []byte) string {
+	if s, ok := d.texts[string(value)]; ok {
+		return s
+	}
+	s := unescape(string(value))
+	if d.texts == nil {
+		d.texts = make(map[string]string)
+	}
+	if len(d.texts) < maxTexts && len(value) <= 256 {
+		d.texts[string(value)] = s
+	}
+	return s
 }
 
 // ackSubject reads stream sequence and stored time out of a reply subject,
@@ -161,21 +203,21 @@ func fill(r *eventlog.Record, name, value string) {
 //	$JS.ACK.<domain>.<account>.<stream>.<consumer>.<delivered>.<sseq>.<cseq>.<time>.<pending>[.<token>]
 //
 // the second with the server's newer form (ADR-15 of nats-architecture-and-design).
-func ackSubject(s string) (eventlog.Seq, time.Time, error) {
-	var at [12]string
-	rest, n := s, 0
-	for ; n < len(at) && rest != ""; n++ {
-		at[n], rest, _ = strings.Cut(rest, ".")
+func ackSubject(s []byte) (eventlog.Seq, time.Time, error) {
+	var at [12][]byte
+	n := 0
+	for rest := s; n < len(at) && len(rest) > 0; n++ {
+		at[n], rest, _ = bytes.Cut(rest, []byte{'.'})
 	}
 	i := 5
 	if n >= 11 {
 		i = 7
 	}
-	if n < 9 || at[0] != "$JS" || at[1] != "ACK" {
+	if n < 9 || string(at[0]) != "$JS" || string(at[1]) != "ACK" {
 		return 0, time.Time{}, fmt.Errorf("unexpected reply subject %.80q", s)
 	}
-	seq, err1 := strconv.ParseUint(at[i], 10, 64)
-	stored, err2 := strconv.ParseInt(at[i+2], 10, 64)
+	seq, err1 := strconv.ParseUint(string(at[i]), 10, 64)
+	stored, err2 := strconv.ParseInt(string(at[i+2]), 10, 64)
 	if err := errors.Join(err1, err2); err != nil {
 		return 0, time.Time{}, fmt.Errorf("unexpected reply subject %.80q: %w", s, err)
 	}

@@ -12,7 +12,6 @@ import (
 	"io"
 	"net"
 	"net/url"
-	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -25,8 +24,9 @@ import (
 // the record does. It is used for backlogs alone; whatever goes wrong ends it,
 // and the caller goes on with nats.go from the last record it got.
 type wire struct {
-	conn net.Conn
-	in   *bufio.Reader
+	conn  net.Conn
+	in    *bufio.Reader
+	reply []byte // of the last message
 }
 
 const (
@@ -199,10 +199,11 @@ func (w *wire) line() ([]byte, error) {
 	return bytes.TrimRight(line, "\r\n"), nil
 }
 
-// frame is one message as it came: reply and header point into its own memory.
+// frame is one message as it came. reply is good until the next read, header
+// and body for as long as they are wanted.
 type frame struct {
-	reply  string
-	header string
+	reply  []byte
+	header []byte
 	body   []byte
 }
 
@@ -229,26 +230,34 @@ func (w *wire) next(slab *slab) (frame, error) {
 // message reads what follows `HMSG subject sid [reply] header total` or
 // `MSG subject sid [reply] total`.
 func (w *wire) message(line []byte, slab *slab) (frame, error) {
-	fields := bytes.Fields(line)
+	var fields [6][]byte
+	n := 0
+	for rest := line; len(rest) > 0; n++ {
+		if n == len(fields) {
+			return frame{}, fmt.Errorf("unexpected protocol line %.80q", line)
+		}
+		fields[n], rest, _ = bytes.Cut(rest, []byte{' '})
+	}
 	sizes := 1
-	if fields[0][0] == 'H' {
+	if line[0] == 'H' {
 		sizes = 2
 	}
-	if len(fields) < 3+sizes || len(fields) > 4+sizes {
+	if n < 3+sizes || n > 4+sizes {
+		return frame{}, fmt.Errorf("unexpected protocol line %.80q", line)
+	}
+	total, ok1 := number(fields[n-1])
+	header, ok2 := 0, true
+	if sizes == 2 {
+		header, ok2 = number(fields[n-2])
+	}
+	if !ok1 || !ok2 || header > total || total > maxPayload {
 		return frame{}, fmt.Errorf("unexpected protocol line %.80q", line)
 	}
 	var f frame
-	if len(fields) == 4+sizes {
-		f.reply = string(fields[3])
-	}
-	total, err1 := strconv.Atoi(string(fields[len(fields)-1]))
-	header := 0
-	var err2 error
-	if sizes == 2 {
-		header, err2 = strconv.Atoi(string(fields[len(fields)-2]))
-	}
-	if err1 != nil || err2 != nil || header < 0 || header > total || total > maxPayload {
-		return frame{}, fmt.Errorf("unexpected protocol line %.80q", line)
+	if n == 4+sizes {
+		// line is gone with the next read.
+		w.reply = append(w.reply[:0], fields[3]...)
+		f.reply = w.reply
 	}
 	block := slab.take(total)
 	if _, err := io.ReadFull(w.in, block); err != nil {
@@ -257,8 +266,19 @@ func (w *wire) message(line []byte, slab *slab) (frame, error) {
 	if _, err := w.in.Discard(2); err != nil {
 		return frame{}, err
 	}
-	f.header, f.body = string(block[:header]), block[header:total:total]
+	f.header, f.body = block[:header:header], block[header:total:total]
 	return f, nil
+}
+
+// number reads a size of at most 9 digits.
+func number(b []byte) (n int, ok bool) {
+	for _, c := range b {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = n*10 + int(c-'0')
+	}
+	return n, len(b) > 0 && len(b) < 10
 }
 
 // slab hands out memory for bodies in large pieces, so that a record costs no

@@ -97,6 +97,10 @@ type stored struct {
 // errTooMany: more subjects match than one request may return.
 var errTooMany = errors.New("too many results for one request")
 
+// maxAnswers is more than the 1,024 messages and the end that a server sends for
+// one request.
+const maxAnswers = 1100
+
 // lastMessages returns the last message of every subject that matches, from one
 // moment: no commit shows in part. Subjects without a message are left out.
 func (r *Reader) lastMessages(ctx context.Context, stream string, subjects []string) ([]stored, error) {
@@ -108,7 +112,9 @@ func (r *Reader) lastMessages(ctx context.Context, stream string, subjects []str
 	}
 	nc := r.js.Conn()
 	inbox := nc.NewRespInbox()
-	sub, err := nc.SubscribeSync(inbox)
+	// No larger than an answer can be: nats.go's own channel has room for 512 Ki.
+	answers := make(chan *nats.Msg, maxAnswers)
+	sub, err := nc.ChanSubscribe(inbox, answers)
 	if err != nil {
 		return nil, fmt.Errorf("subscribe for answers: %w", err)
 	}
@@ -118,9 +124,11 @@ func (r *Reader) lastMessages(ctx context.Context, stream string, subjects []str
 	}
 	var all []stored
 	for {
-		m, err := sub.NextMsgWithContext(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("read %d subjects of %s: %w", len(subjects), stream, err)
+		var m *nats.Msg
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("read %d subjects of %s: %w", len(subjects), stream, ctx.Err())
+		case m = <-answers:
 		}
 		switch status := m.Header.Get("Status"); status {
 		case "":
@@ -138,6 +146,8 @@ func (r *Reader) lastMessages(ctx context.Context, stream string, subjects []str
 			return all, nil
 		case "413":
 			return nil, errTooMany
+		case "503":
+			return nil, fmt.Errorf("read %d subjects of %s: %w", len(subjects), stream, nats.ErrNoResponders)
 		default:
 			return nil, fmt.Errorf("read %s: server answered %s %s", stream, status, m.Header.Get("Description"))
 		}
