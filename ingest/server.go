@@ -5,7 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log" //nolint:depguard // http.Server.ErrorLog takes nothing else
+	"log"
 	"net"
 	"net/http"
 	"sync"

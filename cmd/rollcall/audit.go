@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -51,7 +52,7 @@ const maxListed = 1000
 func (c *eventsVerifyCmd) Run(a *app) (err error) {
 	var documents [][]byte
 	for _, key := range c.Key {
-		d, err := keyDocument(key)
+		d, err := keyDocument(a.ctx, key)
 		if err != nil {
 			return err
 		}
@@ -120,15 +121,19 @@ func (c *eventsVerifyCmd) show(a *app, f audit) error {
 }
 
 // keyDocument reads a key from a file or an https address.
-func keyDocument(key string) ([]byte, error) {
+func keyDocument(ctx context.Context, key string) ([]byte, error) {
 	if !strings.Contains(key, "://") {
 		return readSmallFile("--key", key)
 	}
 	if !strings.HasPrefix(key, "https://") {
 		return nil, usagef("--key %s: want https", redactURL(key))
 	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, key, http.NoBody)
+	if err != nil {
+		return nil, usagef("read --key: %w", err)
+	}
 	client := &http.Client{Timeout: 10 * time.Second}
-	resp, err := client.Get(key)
+	resp, err := client.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("fetch --key: %w", err)
 	}

@@ -150,7 +150,7 @@ type forger struct {
 func (f *forger) flood(ctx context.Context, address string) (io.Closer, error) {
 	c := &crowd{}
 	for range *floodConns {
-		client, err := dialBench(address)
+		client, err := dialBench(ctx, address)
 		if err != nil {
 			return nil, err
 		}
