@@ -7,21 +7,27 @@ import (
 
 // Decode returns what a record means. It never fails: what could not be read
 // is absent, and named in Problems.
-func Decode(r *Record) Event {
-	ev := Event{Seq: r.Seq, Source: r.Source, Order: r.Order(), Repeat: r.RepeatKey()}
+func Decode(r *Record) (ev Event) {
+	DecodeTo(&ev, r)
+	return ev
+}
+
+// DecodeTo sets ev to what Decode returns. An Event is large: whoever decodes
+// many can use the same one again.
+func DecodeTo(ev *Event, r *Record) {
+	*ev = Event{Seq: r.Seq, Source: r.Source, Order: r.Order(), Repeat: r.RepeatKey()}
 	x := parsers.Get().(*parser)
 	defer x.release()
 	var p payload
 	if !x.parse(r.Body, &p) {
 		ev.Type = Unreadable
-		return ev
+		return
 	}
 	ev.Type = TypeOf(p.event)
 	ev.Problems = x.problems
 	if ev.Type.Known() {
 		ev.fill(&p)
 	}
-	return ev
 }
 
 // release gives the parser back without keeping the body alive.

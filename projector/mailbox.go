@@ -16,6 +16,17 @@ type item struct {
 	event    eventlog.Event
 	storedAt time.Time
 	bytes    int
+	shared   bool // by several readers: see free
+}
+
+// spare are items whose event was folded: an event is large.
+var spare = sync.Pool{New: func() any { return new(item) }}
+
+// free gives an item back. Nobody else may hold it.
+func (it *item) free() {
+	if !it.shared {
+		spare.Put(it)
+	}
 }
 
 // mailbox hands items from the reader to the fold. A channel of single items
@@ -178,7 +189,10 @@ func (p *engine) items(ctx context.Context, after eventlog.Seq) iter.Seq2[*item,
 }
 
 func newItem(r *eventlog.Record) *item {
-	return &item{event: eventlog.Decode(r), storedAt: r.StoredAt, bytes: len(r.Body)}
+	it, _ := spare.Get().(*item)
+	it.storedAt, it.bytes, it.shared = r.StoredAt, len(r.Body), false
+	eventlog.DecodeTo(&it.event, r)
+	return it
 }
 
 // watchHead keeps the end of the log fresh, so that a read that hangs shows as lag.

@@ -223,7 +223,9 @@ func (s *Shared) read(ctx context.Context, p *pump, after eventlog.Seq) {
 			p.err = err
 			return
 		}
-		if !s.add(ctx, newItem(&r)) {
+		it := newItem(&r)
+		it.shared = true
+		if !s.add(ctx, it) {
 			break
 		}
 	}

@@ -38,6 +38,8 @@ type term struct {
 	dirtySince time.Time
 	backlog    int // items left in the mailbox after the last chunk
 	chunk      []*item
+	keys       []string // of chunk's items, and the entities behind them
+	targets    []*entity
 	park       []Parked
 	parked     *parkedSet
 	applied    [maxTypes]uint64
@@ -211,23 +213,27 @@ func (t *term) full() bool {
 // foldChunk folds what the reader has put ready.
 func (t *term) foldChunk(ctx context.Context) error {
 	t.chunk, t.backlog = t.mail.take(t.chunk[:0], chunkEvents)
-	keys := make([]string, len(t.chunk))
-	for i, it := range t.chunk {
-		keys[i] = t.key(it)
+	t.keys = t.keys[:0]
+	for _, it := range t.chunk {
+		t.keys = append(t.keys, t.key(it))
 	}
-	if err := t.fetch(ctx, keys); err != nil {
+	if err := t.fetch(ctx, t.keys); err != nil {
 		return err
 	}
 	now := t.p.config.Now()
 	for i, it := range t.chunk {
-		if err := t.foldOne(it, keys[i], now); err != nil {
+		if err := t.foldOne(it, t.keys[i], t.targets[i], now); err != nil {
 			return err
 		}
 		t.at = position{it.event.Seq, it.storedAt}
 		t.applied[it.event.Type]++
+		it.free()
 	}
+	folded := len(t.chunk)
 	clear(t.chunk)
-	if len(keys) > 0 && !t.moved {
+	clear(t.keys)
+	clear(t.targets)
+	if folded > 0 && !t.moved {
 		t.moved, t.movedSince = true, now
 	}
 	t.cache.evict()
@@ -251,14 +257,18 @@ func (t *term) key(it *item) (key string) {
 	return key
 }
 
-// fetch brings the entities of a chunk into the cache, missing ones in one read.
+// fetch brings the entities of a chunk into the cache, missing ones in one read,
+// and leaves them in targets.
 func (t *term) fetch(ctx context.Context, keys []string) error {
 	var missing []*entity
+	t.targets = t.targets[:0]
 	for _, key := range keys {
 		if key == "" {
+			t.targets = append(t.targets, nil)
 			continue
 		}
-		if t.cache.get(key) != nil {
+		if e := t.cache.get(key); e != nil {
+			t.targets = append(t.targets, e)
 			t.cache.hits++
 			continue
 		}
@@ -267,6 +277,7 @@ func (t *term) fetch(ctx context.Context, keys []string) error {
 			return fmt.Errorf("%w: fold %s can't make a new state: %w", ErrState, t.fold.Name(), err)
 		}
 		t.cache.add(e)
+		t.targets = append(t.targets, e)
 		e.fresh = true
 		if t.cache.stored(key) {
 			t.cache.misses++
@@ -306,7 +317,7 @@ func (t *term) load(ctx context.Context, missing []*entity) error {
 }
 
 // foldOne applies one event, or keeps its record aside.
-func (t *term) foldOne(it *item, key string, now time.Time) error {
+func (t *term) foldOne(it *item, key string, e *entity, now time.Time) error {
 	seq := it.event.Seq
 	if t.poison.has(seq) {
 		t.keepAside(it, key, now)
@@ -315,7 +326,6 @@ func (t *term) foldOne(it *item, key string, now time.Time) error {
 	if key == "" {
 		return nil
 	}
-	e := t.cache.get(key)
 	err := guard(func() { e.state.Apply(&it.event) })
 	if err == nil && e.careful {
 		err = e.flushCareful(t.p.config.MaxValueBytes)
