@@ -1,11 +1,11 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -104,7 +104,7 @@ func (c *viewsLsCmd) keys(a *app, r *viewstore.Reader) error {
 	}
 	slices.Sort(keys)
 	g := &grid{columns: []string{"key"}}
-	for _, key := range keys {
+	for _, key := range slices.Compact(keys) { // one that was written meanwhile comes twice
 		g.add(key)
 	}
 	return c.print(a.stdout, g)
@@ -160,16 +160,15 @@ func (c *viewsGetCmd) document(w io.Writer, doc []byte) error {
 }
 
 func (c *viewsGetCmd) all(a *app, r *viewstore.Reader) error {
-	var entries []viewstore.Entry
+	entries := map[string][]byte{} // one that was written meanwhile comes twice
 	for e, err := range r.All(a.ctx, c.View, "") {
 		if err != nil {
 			return viewError(err, c.View)
 		}
-		entries = append(entries, e)
+		entries[e.Key] = e.Value
 	}
-	slices.SortFunc(entries, func(x, y viewstore.Entry) int { return cmp.Compare(x.Key, y.Key) })
-	for _, e := range entries {
-		if err := printLine(a.stdout, keyedDocument{e.Key, e.Value}); err != nil {
+	for _, key := range slices.Sorted(maps.Keys(entries)) {
+		if err := printLine(a.stdout, keyedDocument{key, entries[key]}); err != nil {
 			return err
 		}
 	}

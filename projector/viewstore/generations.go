@@ -237,9 +237,40 @@ func (s *Store) Drop(ctx context.Context, view string, number int) error {
 	return nil
 }
 
+// announcePatience is how long Announce waits for a generation that is behind.
+const announcePatience = 5 * time.Second
+
+// level waits until to holds what from held when it was called, and returns how
+// far it is. What Announce tells then stands, by its sequence, behind what was
+// told of from, and before what to's projector tells while Announce reads: a
+// subscriber that keeps of each key what has the highest sequence ends right.
+func (s *Store) level(ctx context.Context, from, to projector.Generation) (projector.Checkpoint, error) {
+	before, err := s.Checkpoint(ctx, from.Bucket)
+	if err != nil {
+		return before, err
+	}
+	for began := time.Now(); ; {
+		cp, err := s.Checkpoint(ctx, to.Bucket)
+		if err != nil || cp.Sequence >= before.Sequence {
+			return cp, err
+		}
+		if time.Since(began) > announcePatience {
+			s.config.Logger.Warn().Str("bucket", to.Bucket).Msg("nobody follows the generation that is in force now; its differences are told as it is")
+			return cp, nil
+		}
+		if err := wait(ctx, 10*time.Millisecond); err != nil {
+			return cp, err
+		}
+	}
+}
+
 // Announce implements projector.Registry. It holds a hash a key in memory.
 func (s *Store) Announce(ctx context.Context, p projector.Promotion) (int, error) {
 	from, to := p.Before, p.After
+	cp, err := s.level(ctx, from, to)
+	if err != nil {
+		return 0, err
+	}
 	seed := maphash.MakeSeed()
 	old := make(map[string]uint64)
 	for e, err := range s.AllFrom(ctx, Alias{Bucket: from.Bucket, Generation: from.Number}, "") {
@@ -250,10 +281,6 @@ func (s *Store) Announce(ctx context.Context, p projector.Promotion) (int, error
 		if e.Revision > p.Revision {
 			old[e.Key]++ // changed since the alias moved, and told to nobody
 		}
-	}
-	cp, err := s.Checkpoint(ctx, to.Bucket)
-	if err != nil {
-		return 0, err
 	}
 	nc := s.js.Conn()
 	changed := 0

@@ -127,7 +127,9 @@ func (r *Reader) GetFrom(ctx context.Context, alias Alias, key string) (Entry, e
 
 // All yields the documents of the generation in force whose keys begin with
 // prefix, in the order of their last change. While commits go on, some of what
-// it yields is newer than the rest: Follow gives a consistent view.
+// it yields is newer than the rest, and a key may come again with a newer value,
+// of which the last counts; none that is there all the time is left out. Follow
+// gives a consistent view.
 func (r *Reader) All(ctx context.Context, view, prefix string) iter.Seq2[Entry, error] {
 	return r.all(ctx, view, prefix, false)
 }
@@ -201,15 +203,15 @@ const (
 	consumerIdle = 30 * time.Second
 )
 
-// scan yields the messages that a stream holds now, in its order, and ends.
+// scan yields the messages that a stream holds now, in its order, and ends when
+// it has met the stream's end. It must not end at what was the end when it
+// began: a subject that was written since stands behind that, and nowhere else.
 func (r *Reader) scan(ctx context.Context, stream string, filters []string, o scanOptions) iter.Seq2[stored, error] {
 	return func(yield func(stored, error) bool) {
-		s, err := r.stream(ctx, stream)
-		if err != nil {
+		if _, err := r.stream(ctx, stream); err != nil {
 			yield(stored{}, err)
 			return
 		}
-		end := s.CachedInfo().State.LastSeq
 		consumer, err := r.js.OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{
 			FilterSubjects: filters, DeliverPolicy: jetstream.DeliverAllPolicy,
 			HeadersOnly: o.keysOnly, InactiveThreshold: consumerIdle,
@@ -254,7 +256,7 @@ func (r *Reader) scan(ctx context.Context, stream string, filters []string, o sc
 			if !yield(stored{m.Subject(), meta.Sequence.Stream, meta.Timestamp, m.Headers(), m.Data()}, nil) {
 				return
 			}
-			if meta.NumPending == 0 || meta.Sequence.Stream >= end {
+			if meta.NumPending == 0 {
 				return
 			}
 		}

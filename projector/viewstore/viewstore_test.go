@@ -385,3 +385,36 @@ func TestOpenErrors(t *testing.T) {
 		}
 	})
 }
+
+// TestAllMissesNoKeyThatIsWritten changes keys while All yields others: they
+// move behind what was the stream's end when it began.
+func TestAllMissesNoKeyThatIsWritten(t *testing.T) {
+	s := open(t, eventlogtest.Connect(t), viewstore.Config{})
+	o := acquire(t, s, projector.Claim{})
+	const keys = 2500 // more than is asked for at a time
+	for from := 0; from < keys; from += 500 {
+		var pairs []string
+		for i := from; i < from+500; i++ {
+			pairs = append(pairs, fmt.Sprintf("k%d", i), "1")
+		}
+		commit(t, o, eventlog.Seq(from+1), pairs...)
+	}
+	seen := map[string]string{}
+	for e, err := range s.All(testContext(t), "toy", "") {
+		if err != nil {
+			t.Fatalf("All() = %v; want no error", err)
+		}
+		if len(seen) == 0 {
+			commit(t, o, keys+1, "k2498", "2", "k2499", "2", "k2497", "2")
+		}
+		seen[e.Key] = string(e.Value)
+	}
+	if len(seen) != keys {
+		t.Errorf("All() yields %d keys; want %d", len(seen), keys)
+	}
+	for _, key := range []string{"k2497", "k2498", "k2499"} {
+		if seen[key] == "" {
+			t.Errorf("All() leaves out %s, which was there all the time", key)
+		}
+	}
+}
