@@ -4,4 +4,5 @@ package main
 type benchCmd struct {
 	Ingest  benchIngestCmd  `cmd:"" help:"Throughput and latency of the ingester."`
 	Rebuild benchRebuildCmd `cmd:"" help:"Speed of reading the log and of rebuilding views."`
+	Server  benchServerCmd  `cmd:"" hidden:""`
 }

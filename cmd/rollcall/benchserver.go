@@ -1,0 +1,92 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+)
+
+// benchServerCmd is `rollcall bench server`: what a benchmark starts as a process
+// of its own, so that its memory and its client's are told apart.
+type benchServerCmd struct {
+	Dir string `arg:"" help:"Where it keeps its streams." type:"path"`
+}
+
+// Run serves until its input ends, which it does when the parent dies. The
+// password is the input's first line, the address what it prints.
+func (c *benchServerCmd) Run(a *app) error {
+	in := bufio.NewReader(os.Stdin)
+	password, err := in.ReadString('\n')
+	if err != nil {
+		return fmt.Errorf("read password: %w", err)
+	}
+	s, err := server.NewServer(&server.Options{
+		ServerName: "bench", Host: "127.0.0.1", Port: server.RANDOM_PORT, Username: benchUser, Password: strings.TrimSpace(password),
+		JetStream: true, StoreDir: c.Dir, JetStreamMaxStore: math.MaxInt64 / 2, NoSigs: true, NoLog: true,
+		SyncInterval: time.Second, // as the embedded server has it
+	})
+	if err != nil {
+		return fmt.Errorf("start server: %w", err)
+	}
+	s.Start()
+	defer s.WaitForShutdown()
+	defer s.Shutdown()
+	if !s.ReadyForConnections(benchStage) {
+		return errors.New("the server is not ready")
+	}
+	fmt.Fprintln(a.stdout, s.ClientURL())
+	for err == nil {
+		_, err = in.ReadByte()
+	}
+	return nil
+}
+
+const benchUser = "bench"
+
+// startBenchServer starts the server and connects to it. stop ends it.
+func startBenchServer(dir string) (nc *nats.Conn, stop func() error, err error) {
+	program, err := os.Executable()
+	if err != nil {
+		return nil, nil, fmt.Errorf("find this program: %w", err)
+	}
+	cmd := exec.Command(program, "bench", "server", filepath.Join(dir, "nats")) //nolint:gosec // this very program
+	cmd.Args[0] = os.Args[0]
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, nil, fmt.Errorf("start server: %w", err)
+	}
+	stop = func() error {
+		_ = in.Close()
+		return cmd.Wait()
+	}
+	password := randomPassword()
+	if _, err := fmt.Fprintln(in, password); err != nil {
+		return nil, nil, errors.Join(err, stop())
+	}
+	url, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("start server: %w", err), stop())
+	}
+	nc, err = nats.Connect(strings.TrimSpace(url), nats.UserInfo(benchUser, password))
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("connect to server: %w", err), stop())
+	}
+	return nc, stop, nil
+}
