@@ -131,7 +131,7 @@ func reached(t *testing.T, s *viewstore.Store, view string, seq eventlog.Seq) {
 }
 
 func TestAllViewsOnARealServer(t *testing.T) {
-	all := records(1, 300)
+	all := records(1, 120)
 	js := eventlogtest.Connect(t)
 	log, s := fill(t, js, all), open(t, js, viewstore.Config{})
 	for _, fold := range projections.All() {

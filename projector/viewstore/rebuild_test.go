@@ -88,7 +88,7 @@ func (d *deployment) wantStates(t *testing.T, want map[int]projector.State) {
 // A rebuild under live traffic, the roll-back, and the drop, with a reader that
 // follows all the time.
 func TestRebuildUnderTraffic(t *testing.T) {
-	all := records(3, 400)
+	all := records(3, 200)
 	cut := len(all) - 300
 	d := deploy(t, all[:cut])
 	done := make(chan eventlog.Seq, 1)
@@ -133,7 +133,7 @@ func TestRebuildUnderTraffic(t *testing.T) {
 // A rebuild that ends in the middle is resumed, wherever that was; a second one
 // beside it is refused.
 func TestRebuildResumes(t *testing.T) {
-	all := records(5, 600)
+	all := records(5, 200)
 	d := deploy(t, all)
 	for i := range 4 {
 		ctx, cancel := context.WithCancel(testContext(t))
