@@ -4,5 +4,6 @@ package main
 type benchCmd struct {
 	Ingest  benchIngestCmd  `cmd:"" help:"Throughput and latency of the ingester."`
 	Rebuild benchRebuildCmd `cmd:"" help:"Speed of reading the log and of rebuilding views."`
+	Latency benchLatencyCmd `cmd:"" help:"From a webhook to its effect in the views."`
 	Server  benchServerCmd  `cmd:"" hidden:""`
 }
