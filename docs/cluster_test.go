@@ -66,6 +66,22 @@ func TestClusterExample(t *testing.T) {
 	forbidden("ingester", ingester, "$KV.sessions_g1.live.a")
 	forbidden("ingester", ingester, "rollcall.state.sessions_g1.checkpoint")
 	forbidden("projector", projecting, "meetings.0.meeting.started")
+	asking := login(t, url, "query")
+	if _, err := viewstore.NewReader(asking).Get(ctx, "sessions", "live.a"); err != nil {
+		t.Errorf("Get as query = %v; want no error", err)
+	}
+	answering, err := natslog.Attach(ctx, asking)
+	if err != nil {
+		t.Fatalf("natslog.Attach as query = %v; want no error", err)
+	}
+	defer answering.Close()
+	for r, err := range answering.Read(ctx, eventlog.ReadOptions{}) {
+		if err != nil || string(r.Body) != string(record.Body) {
+			t.Errorf("Read as query = %q, %v; want %q", r.Body, err, record.Body)
+		}
+	}
+	forbidden("query", asking, "meetings.0.meeting.started")
+	forbidden("query", asking, "$KV.sessions_g1.live.a")
 	if _, err := nats.Connect(url); !errors.Is(err, nats.ErrAuthorization) {
 		t.Errorf("connect without credentials = %v; want %v", err, nats.ErrAuthorization)
 	}
