@@ -32,7 +32,7 @@ func (r *Reader) Generations(ctx context.Context, view string) ([]projector.Gene
 	if err != nil {
 		return nil, err
 	}
-	all, err := r.entries(ctx, view)
+	all, _, err := r.entries(ctx, view)
 	if err != nil {
 		return nil, err
 	}
@@ -54,26 +54,30 @@ func (r *Reader) Generations(ctx context.Context, view string) ([]projector.Gene
 	return all, nil
 }
 
-// entries reads the registry's words for a view's generations.
-func (r *Reader) entries(ctx context.Context, view string) ([]projector.Generation, error) {
+// entries reads the registry's words for a view's generations. highest is the
+// highest number that it knows, those included that were dropped lately.
+func (r *Reader) entries(ctx context.Context, view string) (all []projector.Generation, highest int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	messages, err := r.lastMessages(ctx, StreamOf(Control), []string{documentSubject(Control, generationPrefix+view+".*")})
 	if err != nil {
-		return nil, fmt.Errorf("read generations of view %s: %w", view, err)
+		return nil, 0, fmt.Errorf("read generations of view %s: %w", view, err)
 	}
-	var all []projector.Generation
+	prefix := documentSubject(Control, generationPrefix+view+".")
 	for _, m := range messages {
+		if n, err := strconv.Atoi(strings.TrimPrefix(m.subject, prefix)); err == nil {
+			highest = max(highest, n)
+		}
 		if deleted(m.header) {
 			continue
 		}
 		g := projector.Generation{Revision: m.sequence}
 		if err := json.Unmarshal(m.data, &g); err != nil {
-			return nil, fmt.Errorf("%w: %s: %w", projector.ErrState, m.subject, err)
+			return nil, 0, fmt.Errorf("%w: %s: %w", projector.ErrState, m.subject, err)
 		}
 		all = append(all, g)
 	}
-	return all, nil
+	return all, highest, nil
 }
 
 // Ensure implements projector.Registry.
@@ -122,7 +126,14 @@ func (s *Store) Stage(ctx context.Context, view, version string) (projector.Gene
 	if err != nil {
 		return projector.Generation{}, err
 	}
-	number := 1
+	// A number is not used again: the registry's marker of a dropped generation
+	// is in the way, and a follower that slept over it would not see that the
+	// bucket is another one.
+	_, number, err := s.entries(ctx, view)
+	if err != nil {
+		return projector.Generation{}, err
+	}
+	number = max(number, 1) + 1
 	for _, g := range all {
 		number = max(number, g.Number+1)
 		if g.State == projector.StateStaging || g.State == projector.StateCatchingUp {

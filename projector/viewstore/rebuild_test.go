@@ -281,3 +281,30 @@ func TestDeletedAlias(t *testing.T) {
 	last := d.append(t, more)
 	reached(t, d.store, d.fold.Name(), last)
 }
+
+// TestRebuildAfterDropAndAbort stages again after the highest generation was
+// dropped, and after it was aborted.
+func TestRebuildAfterDropAndAbort(t *testing.T) {
+	d := deploy(t, records(3, 8))
+	view, version := d.fold.Name(), d.fold.Version()
+	if _, err := d.rebuild(t, testContext(t), nil); err != nil {
+		t.Fatalf("Rebuild() = %v; want no error", err)
+	}
+	if _, err := projector.Rollback(testContext(t), d.store, view, version); err != nil {
+		t.Fatalf("Rollback() = %v; want no error", err)
+	}
+	if _, err := projector.Drop(testContext(t), d.store, view, version); err != nil {
+		t.Fatalf("Drop() = %v; want no error", err)
+	}
+	g, err := d.store.Stage(testContext(t), view, version)
+	if err != nil || g.Number != 3 {
+		t.Fatalf("Stage() after a drop = %d, %v; want generation 3", g.Number, err)
+	}
+	if _, err := projector.Abort(testContext(t), d.store, view, version); err != nil {
+		t.Fatalf("Abort() = %v; want no error", err)
+	}
+	done, err := d.rebuild(t, testContext(t), nil)
+	if err != nil || done.After.Number != 4 {
+		t.Fatalf("Rebuild() after an abort = %d, %v; want generation 4", done.After.Number, err)
+	}
+}

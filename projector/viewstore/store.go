@@ -164,7 +164,7 @@ func (s *Store) firstAlias(ctx context.Context, c projector.Claim) (Alias, error
 
 // recallAlias sets the generation that was in force before the alias was deleted.
 func (s *Store) recallAlias(ctx context.Context, view string, alias *Alias) error {
-	all, err := s.entries(ctx, view)
+	all, _, err := s.entries(ctx, view)
 	if err != nil {
 		return err
 	}
