@@ -162,6 +162,7 @@ func (b *latencyBench) webhook(ctx context.Context, body []byte, delivery string
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Dyte-Signature", signature)
 	r.Header.Set("Dyte-Uuid", delivery)
+	r.Header["Idempotency-Key"] = nil // not sent; the client may try again on another connection
 	return r, nil
 }
 

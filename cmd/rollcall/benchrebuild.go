@@ -26,9 +26,10 @@ import (
 )
 
 type benchRebuildCmd struct {
-	Events int    `help:"Records in the log." default:"100000" placeholder:"N"`
-	Naive  int    `help:"Records that the naive projector gets: it is slow." default:"20000" placeholder:"N"`
-	Dir    string `help:"Directory for the log, on the disk to measure; temporary by default." type:"path" placeholder:"DIR"`
+	Events int      `help:"Records in the log." default:"100000" placeholder:"N"`
+	Naive  int      `help:"Records that the naive projector gets: it is slow." default:"20000" placeholder:"N"`
+	Views  []string `help:"Views to rebuild; all by default." placeholder:"VIEW"`
+	Dir    string   `help:"Directory for the log, on the disk to measure; temporary by default." type:"path" placeholder:"DIR"`
 	outputFlag
 }
 
@@ -60,6 +61,12 @@ func (c *benchRebuildCmd) Run(a *app) (err error) {
 	if c.Events < 1 || c.Naive < 1 {
 		return usagef("--events and --naive must be above 0")
 	}
+	folds := slices.DeleteFunc(slices.Clone(allFolds()), func(f eventlog.Fold) bool {
+		return len(c.Views) > 0 && !slices.Contains(c.Views, f.Name())
+	})
+	if len(folds) == 0 {
+		return usagef("--views: no such view; see `rollcall views list`")
+	}
 	dir := c.Dir
 	if dir == "" {
 		if dir, err = os.MkdirTemp("", "rollcall-bench-"); err != nil {
@@ -85,7 +92,7 @@ func (c *benchRebuildCmd) Run(a *app) (err error) {
 	if _, err := log.Import(a.ctx, generated(c.Events)); err != nil {
 		return err
 	}
-	b := &rebuildBench{events: c.Events, naive: min(c.Naive, c.Events), js: js, log: log, progress: a.stderr}
+	b := &rebuildBench{events: c.Events, naive: min(c.Naive, c.Events), folds: folds, js: js, log: log, progress: a.stderr}
 	if err := b.run(a); err != nil {
 		return err
 	}
@@ -107,6 +114,7 @@ func generated(n int) iter.Seq2[eventlog.Record, error] {
 
 type rebuildBench struct {
 	events, naive int
+	folds         []eventlog.Fold
 	js            jetstream.JetStream
 	log           *natslog.Log
 	progress      io.Writer
@@ -211,8 +219,8 @@ func (b *rebuildBench) run(a *app) error {
 		_, err := projector.Rebuild(ctx, projector.RebuildConfig{Projection: fold, Source: source, Registry: store, Logger: a.log})
 		return err
 	}
-	for i, fold := range allFolds() {
-		if i == 3 { // in the middle, since a shared machine is not the same all the time
+	for i, fold := range b.folds {
+		if i == len(b.folds)/2 { // in the middle, since a shared machine is not the same all the time
 			if err := b.read(a.ctx); err != nil {
 				return err
 			}
@@ -221,7 +229,7 @@ func (b *rebuildBench) run(a *app) error {
 			return err
 		}
 	}
-	for _, fold := range allFolds() { // a rebuild beside the retired ones would need room
+	for _, fold := range b.folds { // a rebuild beside the retired ones would need room
 		if _, err := projector.Drop(a.ctx, store, fold.Name(), fold.Version()); err != nil {
 			return err
 		}
@@ -229,7 +237,7 @@ func (b *rebuildBench) run(a *app) error {
 	source := projector.Share(b.log)
 	err = b.time("all", b.events, func() error {
 		group, ctx := errgroup.WithContext(a.ctx)
-		for _, fold := range allFolds() {
+		for _, fold := range b.folds {
 			group.Go(func() error { return rebuild(ctx, fold, source) })
 		}
 		return group.Wait()
