@@ -32,7 +32,7 @@ func DecodeTo(ev *Event, r *Record) {
 
 // release gives the parser back without keeping the body alive.
 func (x *parser) release() {
-	x.buf = bytes.Buffer{}
+	x.buf, x.lex = bytes.Buffer{}, lexer{}
 	x.problems = nil
 	if cap(x.scratch) > maxTitle {
 		x.scratch = nil

@@ -1,6 +1,8 @@
 package eventlog
 
 import (
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -159,6 +161,48 @@ func FuzzDecode(f *testing.F) {
 		}
 		if parts := strings.Split(id.Subject(), "."); len(parts) != 4 {
 			t.Errorf("Subject() = %q; want four tokens", id.Subject())
+		}
+	})
+}
+
+// Whatever the fast reader takes, the other one takes, and reads the same.
+func FuzzParse(f *testing.F) {
+	files, err := filepath.Glob("testdata/samples/*/*.json")
+	if err != nil || len(files) == 0 {
+		f.Fatalf("no samples: %v", err)
+	}
+	for _, name := range files {
+		body, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		var x parser
+		var p payload
+		if !x.parseFast(body, &p) && strings.Contains(name, "participant") {
+			f.Errorf("parseFast(%s) = false; want such a body to be usual", name)
+		}
+		f.Add(body)
+	}
+	for _, body := range []string{
+		`{}`, `{ "event" : "a" , "meeting" : { } }`, `{"a":[1,{"b":[]},null,true],"event":"x"}`, `{"event":"x",}`, `{"event" "x"}`,
+		`{"event":01}`, `{"event":1.5e3,"id":-1}`, `{"a":{"b":1 2}}`, `{"meeting":{"id":"m"}"sessionId":"s"}`, `{"a":[1,]}`, `{"a":{,}}`,
+		"{\"event\":\"\xff\",\"meeting\":{\"title\":\"\xc3\xa9\"}}", `{"meeting":{"id":"m"},"participant":null}x`, `{"event":"\u0061"}`,
+		`{"meeting":{"organizedBy":{"id":"o"},"id":7,"startedAt":tru}}`, `{,"a":1}`, `{:"a"}`, `{"a":1:2}`, `{"a","b"}`, `{"a":}`, `{"meeting":}`,
+	} {
+		f.Add([]byte(body))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		var x parser
+		var fast, slow payload
+		if !x.parseFast(body, &fast) {
+			return
+		}
+		problems := x.problems
+		if !x.parseSlow(body, &slow) {
+			t.Fatalf("parseFast(%q) = true; want false as of jsontext", body)
+		}
+		if !reflect.DeepEqual(fast, slow) || !reflect.DeepEqual(problems, x.problems) {
+			t.Errorf("parseFast(%q) = %+v, %q; want %+v, %q", body, fast, problems, slow, x.problems)
 		}
 	})
 }

@@ -35,7 +35,7 @@ func (x *parser) topMember(name []byte, p *payload) error {
 	case "status":
 		return x.id("status", &p.status)
 	case "id", "stopReason": // members of meeting that mean nothing at top level
-		return x.dec.SkipValue()
+		return x.skip()
 	}
 	return x.meetingMember(name, &p.top)
 }
@@ -59,7 +59,7 @@ func (x *parser) meetingMember(name []byte, m *meetingPart) error {
 	case "stopReason":
 		return x.raw("stopReason", &m.stopReason)
 	}
-	return x.dec.SkipValue()
+	return x.skip()
 }
 
 func (x *parser) participantMember(name []byte, m *participantPart) error {
@@ -77,7 +77,7 @@ func (x *parser) participantMember(name []byte, m *participantPart) error {
 	case "leftAt":
 		return x.time("leftAt", &m.leftAt)
 	}
-	return x.dec.SkipValue()
+	return x.skip()
 }
 
 func (x *parser) recordingMember(name []byte, m *recordingPart) error {
@@ -115,5 +115,5 @@ func (x *parser) recordingMember(name []byte, m *recordingPart) error {
 	case "audioDownloadUrl":
 		return x.id("audioDownloadUrl", &m.audioDownloadURL)
 	}
-	return x.dec.SkipValue()
+	return x.skip()
 }

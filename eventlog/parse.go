@@ -77,6 +77,8 @@ type readSize struct {
 // parser reads one body. problems collects the names of members of the wrong
 // type; prefix is where in the body the parser is, like "meeting.".
 type parser struct {
+	lex      lexer // of the body, unless it is slow
+	slow     bool
 	dec      jsontext.Decoder
 	buf      bytes.Buffer
 	prefix   string
@@ -107,12 +109,36 @@ func (x *parser) keep(b []byte) string {
 
 var parsers = sync.Pool{New: func() any { return new(parser) }}
 
-// parse reads body into p. It reports false where body is no JSON object.
+// parse reads body into p, which is zero. It reports false where body is no JSON
+// object.
 func (x *parser) parse(body []byte, p *payload) bool {
+	if x.parseFast(body, p) {
+		return true
+	}
+	*p = payload{}
+	return x.parseSlow(body, p)
+}
+
+// parseFast reads a usual body.
+func (x *parser) parseFast(body []byte, p *payload) bool {
+	x.slow, x.lex = false, lexer{b: body}
+	x.prefix, x.problems = "", nil
+	if x.kind() != '{' {
+		return false
+	}
+	if err := x.object(func(name []byte) error { return x.topMember(name, p) }); err != nil {
+		return false
+	}
+	x.lex.space()
+	return x.lex.at == len(body)
+}
+
+func (x *parser) parseSlow(body []byte, p *payload) bool {
+	x.slow = true
 	x.buf = *bytes.NewBuffer(body)
 	x.dec.Reset(&x.buf, tolerant)
 	x.prefix, x.problems = "", nil
-	if x.dec.PeekKind() != '{' {
+	if x.kind() != '{' {
 		return false
 	}
 	if err := x.object(func(name []byte) error { return x.topMember(name, p) }); err != nil {
@@ -122,14 +148,51 @@ func (x *parser) parse(body []byte, p *payload) bool {
 	return x.dec.PeekKind() == 0 && len(bytes.TrimLeft(x.dec.UnreadBuffer(), " \t\r\n")) == 0
 }
 
+// kind is the kind of the next token; an invalid one where there is none.
+func (x *parser) kind() jsontext.Kind {
+	if x.slow {
+		return x.dec.PeekKind()
+	}
+	return jsontext.Kind(x.lex.next())
+}
+
+// value reads a name or a value. It is valid until the next call.
+func (x *parser) value() (jsontext.Value, error) {
+	if x.slow {
+		return x.dec.ReadValue()
+	}
+	return x.lex.value()
+}
+
+func (x *parser) skip() error {
+	if x.slow {
+		return x.dec.SkipValue()
+	}
+	_, err := x.lex.value()
+	return err
+}
+
+// bracket reads the start or the end of an object.
+func (x *parser) bracket(end bool) (err error) {
+	switch {
+	case x.slow:
+		_, err = x.dec.ReadToken()
+	case end:
+		err = x.lex.end()
+	default:
+		err = x.lex.open()
+	}
+	return err
+}
+
 // object calls member with each name, which is good until member reads the
 // value; it must consume that.
 func (x *parser) object(member func(name []byte) error) error {
-	if _, err := x.dec.ReadToken(); err != nil {
+	if err := x.bracket(false); err != nil {
 		return err
 	}
-	for x.dec.PeekKind() != '}' {
-		raw, err := x.dec.ReadValue()
+	for x.kind() != '}' {
+		raw, err := x.value()
 		if err != nil {
 			return err
 		}
@@ -137,8 +200,7 @@ func (x *parser) object(member func(name []byte) error) error {
 			return err
 		}
 	}
-	_, err := x.dec.ReadToken()
-	return err
+	return x.bracket(true)
 }
 
 // unquote returns what a JSON string says. It is valid until the next call of a
@@ -153,7 +215,7 @@ func (x *parser) unquote(raw jsontext.Value) []byte {
 
 // nested reads an object member, or marks it and skips it.
 func (x *parser) nested(name, prefix string, member func(name []byte) error) error {
-	switch x.dec.PeekKind() {
+	switch x.kind() {
 	case '{':
 		outer := x.prefix
 		x.prefix = prefix
@@ -161,10 +223,10 @@ func (x *parser) nested(name, prefix string, member func(name []byte) error) err
 		x.prefix = outer
 		return err
 	case 'n':
-		return x.dec.SkipValue()
+		return x.skip()
 	}
 	x.problem(name)
-	return x.dec.SkipValue()
+	return x.skip()
 }
 
 func (x *parser) problem(name string) { x.problems = append(x.problems, x.prefix+name) }
@@ -173,7 +235,7 @@ func (x *parser) problem(name string) { x.problems = append(x.problems, x.prefix
 // where cut is set.
 func (x *parser) text(name string, to *string, limit int, cut bool) error {
 	*to = ""
-	raw, err := x.dec.ReadValue()
+	raw, err := x.value()
 	if err != nil {
 		return err
 	}
@@ -204,7 +266,7 @@ func (x *parser) label(name string, to *string) error { return x.text(name, to, 
 
 func (x *parser) time(name string, to *readTime) error {
 	*to = readTime{}
-	raw, err := x.dec.ReadValue()
+	raw, err := x.value()
 	if err != nil {
 		return err
 	}
@@ -225,7 +287,7 @@ func (x *parser) time(name string, to *readTime) error {
 // size reads a number of bytes, sent as a number or as numeric text.
 func (x *parser) size(name string, to *readSize) error {
 	*to = readSize{}
-	raw, err := x.dec.ReadValue()
+	raw, err := x.value()
 	if err != nil || raw.Kind() == 'n' {
 		return err
 	}
@@ -250,7 +312,7 @@ func (x *parser) size(name string, to *readSize) error {
 // raw reads any value as it was sent, compacted, with bad UTF-8 replaced.
 func (x *parser) raw(name string, to *[]byte) error {
 	*to = nil
-	raw, err := x.dec.ReadValue()
+	raw, err := x.value()
 	if err != nil || raw.Kind() == 'n' || string(raw) == `""` {
 		return err
 	}
@@ -267,7 +329,7 @@ func (x *parser) raw(name string, to *[]byte) error {
 
 func (x *parser) organizer(name string, to *Organizer) error {
 	*to = Organizer{}
-	switch x.dec.PeekKind() {
+	switch x.kind() {
 	case '"':
 		return x.label(name, &to.Name)
 	default:
@@ -282,7 +344,7 @@ func (x *parser) organizer(name string, to *Organizer) error {
 			case "name":
 				return x.label("name", &to.Name)
 			}
-			return x.dec.SkipValue()
+			return x.skip()
 		})
 	}
 }
