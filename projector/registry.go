@@ -66,8 +66,10 @@ type Registry interface {
 // Promotion is a move of the alias.
 type Promotion struct {
 	Before, After Generation
-	// Revision is how far Before was written when the alias moved.
+	// Revision is how far Before was written when the alias moved, and Commit the
+	// last commit in it: whether its changes were told is not known.
 	Revision uint64
+	Commit   string
 	// Pause is how long the write took.
 	Pause time.Duration
 }

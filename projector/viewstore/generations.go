@@ -185,9 +185,11 @@ func (s *Store) Promote(ctx context.Context, view string, number int) (projector
 	case next.State != projector.StateReady && next.State != projector.StateRetired:
 		return p, fmt.Errorf("%w: %s is %s, not ready", projector.ErrNoGeneration, next.Bucket, next.State)
 	}
-	if _, p.Revision, err = s.checkpoint(ctx, alias.Bucket); err != nil {
+	cp, revision, err := s.checkpoint(ctx, alias.Bucket)
+	if err != nil {
 		return p, err
 	}
+	p.Revision, p.Commit = revision, cp.Commit
 	began := time.Now()
 	moved := Alias{Bucket: next.Bucket, Generation: next.Number, Version: next.Version, Epoch: alias.Epoch + 1}
 	if _, err := s.put(ctx, documentSubject(Control, aliasPrefix+view), moved, alias.revision); err != nil {
@@ -284,13 +286,26 @@ func (s *Store) Announce(ctx context.Context, p projector.Promotion) (int, error
 	}
 	seed := maphash.MakeSeed()
 	old := make(map[string]uint64)
-	for e, err := range s.AllFrom(ctx, Alias{Bucket: from.Bucket, Generation: from.Number}, "") {
+	root := documentSubject(from.Bucket, "")
+	for m, err := range s.scan(ctx, StreamOf(from.Bucket), []string{root + ">"}, scanOptions{}) {
 		if err != nil {
-			return 0, err
+			return 0, fmt.Errorf("read %s: %w", from.Bucket, err)
 		}
-		old[e.Key] = maphash.Bytes(seed, e.Value)
-		if e.Revision > p.Revision {
-			old[e.Key]++ // changed since the alias moved, and told to nobody
+		key := strings.TrimPrefix(m.subject, root)
+		// What was committed since the alias moved was told to nobody, and the
+		// commit before it perhaps not: its writer asks afterwards whether its
+		// generation is in force.
+		untold := m.sequence > p.Revision || strings.HasPrefix(m.header.Get(headerBatchID), p.Commit+":")
+		switch {
+		case !deleted(m.header):
+			old[key] = maphash.Bytes(seed, m.data)
+			if untold {
+				old[key]++
+			}
+		case untold:
+			old[key] = 0 // told, as deleted or as what it is in the new one
+		default:
+			delete(old, key)
 		}
 	}
 	nc := s.js.Conn()

@@ -308,3 +308,54 @@ func TestRebuildAfterDropAndAbort(t *testing.T) {
 		t.Fatalf("Rebuild() after an abort = %d, %v; want generation 4", done.After.Number, err)
 	}
 }
+
+// TestAnnounceTellsTheLastCommitAgain: the writer of a generation asks after a
+// commit whether it is in force; where the alias moved in between it tells
+// nobody, so that the one who moved it must, of deleted keys too.
+func TestAnnounceTellsTheLastCommitAgain(t *testing.T) {
+	node := eventlogtest.Server(t)
+	s := open(t, node.JetStream(t), viewstore.Config{})
+	if _, err := s.Ensure(testContext(t), "toy", "v1"); err != nil {
+		t.Fatal(err)
+	}
+	g, err := s.Stage(testContext(t), "toy", "v1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, number := range []int{1, g.Number} {
+		o := acquire(t, s, projector.Claim{Generation: number})
+		commit(t, o, 1, "a", "1", "b", "1", "c", "1", "d", "1")
+		commit(t, o, 2, "d", "-")
+		commit(t, o, 3, "b", "2", "c", "-")
+	}
+	g.State = projector.StateReady
+	if g, err = s.Save(testContext(t), g); err != nil {
+		t.Fatal(err)
+	}
+	nc := node.Connect(t)
+	sub, err := nc.SubscribeSync("rollcall.views.toy.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	p, err := s.Promote(testContext(t), "toy", g.Number)
+	if err != nil {
+		t.Fatalf("Promote() = %v; want no error", err)
+	}
+	if n, err := s.Announce(testContext(t), p); err != nil || n != 2 {
+		t.Errorf("Announce() = %d, %v; want 2 keys: those of the last commit", n, err)
+	}
+	told := map[string]string{}
+	for range 2 {
+		m, err := sub.NextMsgWithContext(testContext(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		told[m.Subject] = string(m.Data) + m.Header.Get("KV-Operation")
+	}
+	if want := map[string]string{"rollcall.views.toy.b": "2", "rollcall.views.toy.c": "DEL"}; !maps.Equal(told, want) {
+		t.Errorf("told = %v; want %v", told, want)
+	}
+}
