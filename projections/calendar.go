@@ -51,7 +51,9 @@ func (d Date) start(zone *time.Location) time.Time {
 		_, offset := at.Zone()
 		_, end := at.ZoneBounds()
 		midnight := wall.Add(-time.Duration(offset) * time.Second)
-		if end.IsZero() || midnight.Before(end) {
+		// Behind a zone's table, on the last day of a leap year, Go gives an end
+		// that has passed (go1.26, time.tzset counts 365 days): it bounds nothing.
+		if end.IsZero() || !end.After(at) || midnight.Before(end) {
 			if midnight.Before(at) {
 				return at // the clocks were put forward across midnight, at at
 			}

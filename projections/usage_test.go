@@ -218,3 +218,21 @@ func TestDateOfALongSlot(t *testing.T) {
 		t.Errorf("rows = %v; want 60 and 30 seconds on 2026-03-08", rows)
 	}
 }
+
+// Days follow each other without hole or overlap for two centuries, in zones
+// with and without daylight saving, far behind the end of their tables.
+func TestUsageDaysOfTwoCenturies(t *testing.T) {
+	for _, name := range []string{"UTC", "America/New_York", "Europe/Berlin", "Asia/Kolkata", "Australia/Lord_Howe", "America/Santiago", "Pacific/Apia"} {
+		zone, err := time.LoadLocation(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		session := projections.UsageSession{SessionID: "s", StartedAt: eventlog.TimeOf(time.Date(2096, 12, 31, 12, 0, 0, 0, zone))}
+		rows := projections.UsageRows(projections.UsageQuery{
+			From: projections.Date{Year: 2000, Month: 1, Day: 1}, To: projections.Date{Year: 2200, Month: 1, Day: 1}, Zone: zone, ByDay: true,
+		}, slices.Values([]projections.UsageSession{session}), slices.Values([]projections.Recording(nil)))
+		if len(rows) != 1 || rows[0].Sessions != 1 || rows[0].Day.String() != "2096-12-31" {
+			t.Errorf("%s: UsageRows() = %+v; want the session on 2096-12-31", name, rows)
+		}
+	}
+}
