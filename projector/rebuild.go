@@ -72,6 +72,10 @@ type Rebuilt struct {
 const (
 	defaultRebuildCache = 256 << 20
 	progressInterval    = 250 * time.Millisecond
+	// readyLagSeconds is how far a ready generation may be behind: under traffic
+	// that never ends it is always behind by what waits for a commit. The
+	// promotion waits for the rest.
+	readyLagSeconds = 1
 	// rebuildPatience is longer than a dead rebuild's lease.
 	rebuildPatience = 5 * time.Second
 )
@@ -91,7 +95,7 @@ type sample struct {
 }
 
 // Rebuild replays the log into a new generation beside the one in force, which
-// goes on serving and following, and moves the alias when the lag is nil. A
+// goes on serving and following, and moves the alias when it is up to date. A
 // rebuild that was killed is resumed by calling Rebuild again; one that is under
 // way elsewhere makes it return ErrBusy. When ctx ends, what was done stays, and
 // can be resumed. Once the generation is in force Rebuild stops following it,
@@ -253,7 +257,7 @@ func (r *rebuild) follow(ctx context.Context, done <-chan error, finish func() e
 		}
 		r.tell()
 		if r.g.State == StateCatchingUp {
-			if s := r.engine.board.snapshot(r.Now()); s.State == StateLive && s.Lag == 0 {
+			if s := r.engine.board.snapshot(r.Now()); s.State == StateLive && s.LagSeconds <= readyLagSeconds {
 				return nil
 			}
 		}

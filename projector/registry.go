@@ -51,7 +51,8 @@ type Registry interface {
 	// Save writes an entry, fenced by its Revision, and returns it as saved.
 	Save(ctx context.Context, g Generation) (Generation, error)
 	// Promote moves the alias to a generation that is ready or retired, in one
-	// fenced write.
+	// fenced write. It waits a while for a moment at which that generation holds
+	// no less than the one in force, so that readers meet no step back.
 	Promote(ctx context.Context, view string, number int) (Promotion, error)
 	// Drop removes a generation that is not in force, with its bucket.
 	Drop(ctx context.Context, view string, number int) error

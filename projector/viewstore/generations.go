@@ -185,7 +185,7 @@ func (s *Store) Promote(ctx context.Context, view string, number int) (projector
 	case next.State != projector.StateReady && next.State != projector.StateRetired:
 		return p, fmt.Errorf("%w: %s is %s, not ready", projector.ErrNoGeneration, next.Bucket, next.State)
 	}
-	cp, revision, err := s.checkpoint(ctx, alias.Bucket)
+	cp, revision, err := s.moment(ctx, alias.Bucket, next.Bucket)
 	if err != nil {
 		return p, err
 	}
@@ -212,6 +212,46 @@ func (s *Store) Promote(ctx context.Context, view string, number int) (projector
 		s.config.Logger.Warn().Err(err).Str("view", view).Msg("alias moved; the entries of its generations follow later")
 	}
 	return p, nil
+}
+
+const (
+	// promotePatience is how long Promote waits for its moment; momentPoll how
+	// often it looks, and momentIdle after how long without a commit it takes it
+	// that none is near.
+	promotePatience = 5 * time.Second
+	momentPoll      = 2 * time.Millisecond
+	momentIdle      = 250 * time.Millisecond
+)
+
+// moment waits until the bucket next holds no less of the log than the one in
+// force, right after a commit of the latter: its next one is a window away, which
+// is longer than the alias takes to move. It returns the checkpoint in force.
+// Where next does not come up, since nobody follows it, it returns in the end all
+// the same: the one who asked knows what is wanted.
+func (s *Store) moment(ctx context.Context, force, next string) (projector.Checkpoint, uint64, error) {
+	began := time.Now()
+	last, since := uint64(0), began
+	for {
+		cp, revision, err := s.checkpoint(ctx, force)
+		if err != nil {
+			return cp, revision, err
+		}
+		to, _, err := s.checkpoint(ctx, next)
+		if err != nil {
+			return cp, revision, err
+		}
+		now := time.Now()
+		fresh := last != 0 && revision != last
+		if revision != last {
+			last, since = revision, now
+		}
+		if to.Sequence >= cp.Sequence && (fresh || now.Sub(since) > momentIdle) || now.Sub(began) > promotePatience {
+			return cp, revision, nil
+		}
+		if err := wait(ctx, momentPoll); err != nil {
+			return cp, revision, err
+		}
+	}
 }
 
 // Drop implements projector.Registry.
