@@ -25,7 +25,7 @@ type RebuildConfig struct {
 	Registry   Registry
 
 	Logger zerolog.Logger
-	// CacheBytes bounds the entities held in memory: 256 MiB. What fits is
+	// CacheBytes bounds the entities held in memory: 128 MiB. What fits is
 	// written about once.
 	CacheBytes int64
 	// MaxPerSecond caps the records read in a second, so that a rebuild leaves
@@ -70,7 +70,7 @@ type Rebuilt struct {
 }
 
 const (
-	defaultRebuildCache = 256 << 20
+	defaultRebuildCache = 128 << 20
 	progressInterval    = 250 * time.Millisecond
 	// readyLagSeconds is how far a ready generation may be behind: under traffic
 	// that never ends it is always behind by what waits for a commit. The

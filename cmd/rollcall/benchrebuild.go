@@ -29,7 +29,7 @@ type benchRebuildCmd struct {
 	Events int      `help:"Records in the log." default:"100000" placeholder:"N"`
 	Naive  int      `help:"Records that the naive projector gets: it is slow." default:"20000" placeholder:"N"`
 	Views  []string `help:"Views to rebuild; all by default." placeholder:"VIEW"`
-	Dir    string   `help:"Directory for the log, on the disk to measure; temporary by default." type:"path" placeholder:"DIR"`
+	Dir    string   `help:"Directory for the log, on the disk to measure, kept for the next run; temporary by default." type:"path" placeholder:"DIR"`
 	outputFlag
 }
 
@@ -88,8 +88,7 @@ func (c *benchRebuildCmd) Run(a *app) (err error) {
 		return err
 	}
 	defer log.Close()
-	fmt.Fprintf(a.stderr, "filling a log with %d events\n", c.Events)
-	if _, err := log.Import(a.ctx, generated(c.Events)); err != nil {
+	if err := c.fill(a, js, log); err != nil {
 		return err
 	}
 	b := &rebuildBench{events: c.Events, naive: min(c.Naive, c.Events), folds: folds, js: js, log: log, progress: a.stderr}
@@ -97,6 +96,36 @@ func (c *benchRebuildCmd) Run(a *app) (err error) {
 		return err
 	}
 	return c.report(a, b)
+}
+
+// fill makes the log, or takes the one of an earlier run, and removes the views
+// of that run.
+func (c *benchRebuildCmd) fill(a *app, js jetstream.JetStream, log *natslog.Log) error {
+	streams := js.StreamNames(a.ctx)
+	for name := range streams.Name() {
+		if name == eventlog.Stream {
+			continue
+		}
+		if err := js.DeleteStream(a.ctx, name); err != nil {
+			return fmt.Errorf("remove %s of an earlier run: %w", name, err)
+		}
+	}
+	if err := streams.Err(); err != nil {
+		return fmt.Errorf("list streams: %w", err)
+	}
+	head, err := log.Head(a.ctx)
+	if err != nil {
+		return err
+	}
+	switch head.Last {
+	case 0:
+		fmt.Fprintf(a.stderr, "filling a log with %d events\n", c.Events)
+		_, err = log.Import(a.ctx, generated(c.Events))
+		return err
+	case eventlog.Seq(c.Events):
+		return nil
+	}
+	return usagef("%s holds a log of %d events; give --events %d, or another --dir", c.Dir, head.Last, head.Last)
 }
 
 // generated is n records of traffic.
@@ -293,7 +322,7 @@ func (b *rebuildBench) naiveProjector(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("create bucket: %w", err)
 	}
-	consumer, err := b.js.CreateConsumer(ctx, eventlog.Stream, jetstream.ConsumerConfig{Durable: "naive", AckPolicy: jetstream.AckExplicitPolicy})
+	consumer, err := b.js.CreateOrUpdateConsumer(ctx, eventlog.Stream, jetstream.ConsumerConfig{Durable: "naive", AckPolicy: jetstream.AckExplicitPolicy})
 	if err != nil {
 		return fmt.Errorf("create consumer: %w", err)
 	}
@@ -301,6 +330,7 @@ func (b *rebuildBench) naiveProjector(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read log: %w", err)
 	}
+	defer func() { _ = b.js.DeleteConsumer(context.WithoutCancel(ctx), eventlog.Stream, "naive") }()
 	defer messages.Stop()
 	for range b.naive {
 		m, err := messages.Next(jetstream.NextContext(ctx))
