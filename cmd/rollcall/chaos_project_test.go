@@ -208,11 +208,11 @@ func TestChaosProjectorsFight(t *testing.T) {
 			go func() { ended <- p.Run(ctx) }()
 		}
 	}
-	// Twenty take-overs of one view for each run.
+	// Five take-overs of one view for each run.
 	reader := viewstore.NewReader(b.js(t))
 	var cp projector.Checkpoint
 	limit := time.Now().Add(5 * time.Minute)
-	for cp.Epoch < uint64(20**projectorRuns) && time.Now().Before(limit) {
+	for cp.Epoch < uint64(5**projectorRuns) && time.Now().Before(limit) {
 		var err error
 		if cp, err = reader.Checkpoint(ctx, viewstore.Bucket("sessions", 1)); err != nil {
 			t.Fatal(err)
