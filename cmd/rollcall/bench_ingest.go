@@ -29,6 +29,7 @@ import (
 
 const (
 	benchRounds  = 3
+	benchTurns   = 10  // of each part in the measurement of single requests
 	benchBodies  = 64  // signed in advance: signing costs more than all the rest
 	benchBody    = 600 // bytes, of a typical event
 	benchWorkers = 64  // connections of the open loop
@@ -98,6 +99,9 @@ func (c *benchIngestCmd) Run(a *app) (err error) {
 	}
 	slice := c.Duration / benchRounds / 3
 	for round := range benchRounds {
+		if err := b.measureAlone(slice); err != nil {
+			return err
+		}
 		for _, p := range b.parts {
 			fmt.Fprintf(a.stderr, "round %d of %d: %s\n", round+1, benchRounds, p.name)
 			if err := b.measure(p, *c, slice); err != nil {
@@ -278,25 +282,41 @@ func (b *bench) serve(name, keyPath string, log ingest.Appender) error {
 	return nil
 }
 
-// measure runs one round of a part: many connections, one alone, a fixed rate.
+// measureAlone begins a round: one request at a time. The parts take turns in
+// short pieces, before the load that they then bring leaves much to write back.
+func (b *bench) measureAlone(slice time.Duration) error {
+	sums := make([]*hdrhistogram.Histogram, len(b.parts))
+	for range benchTurns {
+		for i, p := range b.parts {
+			_, h, err := b.closedLoop(p.address, 1, slice/benchTurns)
+			if err != nil {
+				return fmt.Errorf("%s: %w", p.name, err)
+			}
+			if sums[i] == nil {
+				sums[i] = newHistogram()
+			}
+			sums[i].Merge(h)
+		}
+	}
+	for i, p := range b.parts {
+		p.rounds = append(p.rounds, benchRound{alone: float64(sums[i].ValueAtQuantile(50)) / 1000})
+	}
+	return nil
+}
+
+// measure goes on with the round of a part: many connections, a fixed rate.
 func (b *bench) measure(p *benchPart, c benchIngestCmd, slice time.Duration) error {
-	var r benchRound
+	r := &p.rounds[len(p.rounds)-1]
 	count, _, err := b.closedLoop(p.address, c.Connections, slice)
 	if err != nil {
 		return err
 	}
 	r.perSecond = float64(count) / slice.Seconds()
-	_, alone, err := b.closedLoop(p.address, 1, slice)
-	if err != nil {
-		return err
-	}
-	r.alone = float64(alone.ValueAtQuantile(50)) / 1000
 	latency, err := b.openLoop(p.address, c.Rate, slice)
 	if err != nil {
 		return err
 	}
 	r.p50, r.p99 = float64(latency.ValueAtQuantile(50))/1000, float64(latency.ValueAtQuantile(99))/1000
-	p.rounds = append(p.rounds, r)
 	return nil
 }
 

@@ -93,7 +93,7 @@ func (d *disk) syncNewest() error {
 			return err
 		}
 		if d.block != nil {
-			if err := d.block.Sync(); err != nil {
+			if err := datasync(d.block); err != nil {
 				return fmt.Errorf("sync log: %w", err)
 			}
 		}
