@@ -91,19 +91,19 @@ func (t *Time) UnmarshalJSON(b []byte) error {
 		return nil
 	}
 	if len(b) < 2 || b[0] != '"' {
-		return errTime(b)
+		return timeError(b)
 	}
 	v, ok := ParseTime(string(b[1 : len(b)-1]))
 	if !ok {
-		return errTime(b)
+		return timeError(b)
 	}
 	*t = v
 	return nil
 }
 
-type errTime []byte
+type timeError []byte
 
-func (e errTime) Error() string {
+func (e timeError) Error() string {
 	return "parse time " + strconv.Quote(string(e[:min(len(e), 64)])) + ": want RFC 3339, like 2026-01-31T12:00:00Z"
 }
 
