@@ -176,7 +176,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		var x parser
+		x := newParser()
 		var p payload
 		if !x.parseFast(body, &p) && strings.Contains(name, "participant") {
 			f.Errorf("parseFast(%s) = false; want such a body to be usual", name)
@@ -192,7 +192,7 @@ func FuzzParse(f *testing.F) {
 		f.Add([]byte(body))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		var x parser
+		x := newParser()
 		var fast, slow payload
 		if !x.parseFast(body, &fast) {
 			return

@@ -85,6 +85,7 @@ type parser struct {
 	problems []string
 	scratch  []byte
 	seen     [seenTexts]string // see keep
+	seed     maphash.Seed
 }
 
 const (
@@ -92,22 +93,22 @@ const (
 	seenBytes = 64
 )
 
-var seenSeed = maphash.MakeSeed()
-
 // keep returns b as a string, the same one as the last time where it can: the
 // ids and titles of a meeting stand in each of its records.
 func (x *parser) keep(b []byte) string {
 	if len(b) > seenBytes {
 		return string(b)
 	}
-	at := &x.seen[maphash.Bytes(seenSeed, b)%seenTexts]
+	at := &x.seen[maphash.Bytes(x.seed, b)%seenTexts]
 	if *at != string(b) {
 		*at = string(b)
 	}
 	return *at
 }
 
-var parsers = sync.Pool{New: func() any { return new(parser) }}
+var parsers = sync.Pool{New: func() any { return newParser() }}
+
+func newParser() *parser { return &parser{seed: maphash.MakeSeed()} }
 
 // parse reads body into p, which is zero. It reports false where body is no JSON
 // object.

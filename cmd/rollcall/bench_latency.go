@@ -121,7 +121,7 @@ func (b *latencyBench) start(a *app) (stop func() error, err error) {
 		return nil, fmt.Errorf("find this program: %w", err)
 	}
 	const free = "127.0.0.1:0"
-	cmd := exec.Command(program, "serve", "--data-dir", filepath.Join(b.dir, "data"), "--source", "bench=rsa:"+keyFile, //nolint:gosec // this very program
+	cmd := exec.CommandContext(a.ctx, program, "serve", "--data-dir", filepath.Join(b.dir, "data"), "--source", "bench=rsa:"+keyFile, //nolint:gosec // this very program
 		"--ingest-addr", free, "--api-addr", free, "--admin-addr", free, "--nats-listen", free, "--ready-file", readyFile, "--log-level", "error")
 	cmd.Args[0] = os.Args[0]
 	cmd.Stderr = a.stderr

@@ -74,7 +74,7 @@ func (c *benchRebuildCmd) Run(a *app) (err error) {
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	}
-	nc, stop, err := startBenchServer(dir)
+	nc, stop, err := startBenchServer(a.ctx, dir)
 	if err != nil {
 		return err
 	}

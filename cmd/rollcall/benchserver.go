@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -53,12 +54,12 @@ func (c *benchServerCmd) Run(a *app) error {
 const benchUser = "bench"
 
 // startBenchServer starts the server and connects to it. stop ends it.
-func startBenchServer(dir string) (nc *nats.Conn, stop func() error, err error) {
+func startBenchServer(ctx context.Context, dir string) (nc *nats.Conn, stop func() error, err error) {
 	program, err := os.Executable()
 	if err != nil {
 		return nil, nil, fmt.Errorf("find this program: %w", err)
 	}
-	cmd := exec.Command(program, "bench", "server", filepath.Join(dir, "nats")) //nolint:gosec // this very program
+	cmd := exec.CommandContext(ctx, program, "bench", "server", filepath.Join(dir, "nats")) //nolint:gosec // this very program
 	cmd.Args[0] = os.Args[0]
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()

@@ -215,14 +215,9 @@ func (t *tenure) pack(c *projector.Commit) ([][]*nats.Msg, *announcement, error)
 		m, _ := message(parkedSubject(t.bucket, seq), nil)
 		p.together([]*nats.Msg{m})
 	}
-	cp := c.Checkpoint
-	cp.Previous = t.previous
-	for _, e := range c.Entities {
-		cp.Documents += len(e.Documents)
-	}
-	data, err := json.Marshal(cp)
+	data, err := t.encodeCheckpoint(c)
 	if err != nil {
-		return nil, nil, fmt.Errorf("encode checkpoint: %w", err)
+		return nil, nil, err
 	}
 	m, err := message(checkpointSubject(t.bucket), data)
 	if err != nil {
@@ -235,6 +230,20 @@ func (t *tenure) pack(c *projector.Commit) ([][]*nats.Msg, *announcement, error)
 		told.collect(p.batches, documentSubject(t.bucket, ""))
 	}
 	return p.batches, told, nil
+}
+
+// encodeCheckpoint fills in what a follower needs to see that it missed nothing.
+func (t *tenure) encodeCheckpoint(c *projector.Commit) ([]byte, error) {
+	cp := c.Checkpoint
+	cp.Previous = t.previous
+	for _, e := range c.Entities {
+		cp.Documents += len(e.Documents)
+	}
+	data, err := json.Marshal(cp)
+	if err != nil {
+		return nil, fmt.Errorf("encode checkpoint: %w", err)
+	}
+	return data, nil
 }
 
 // announcement is what a commit tells core NATS subscribers once it is stored.
