@@ -323,7 +323,7 @@ func TestChaosServerKilledInEveryState(t *testing.T) {
 			killed := make(chan struct{})
 			go func() {
 				defer close(killed)
-				_ = pause(t.Context(), time.Duration(rand.Int64N(int64(300*time.Millisecond))))
+				_ = pause(t.Context(), time.Duration(rand.Int64N(int64(time.Second))))
 				b.server.kill()
 			}()
 			out, _ := exec.Command("rollcall", append(command, "--nats-url", b.url)...).CombinedOutput() // it may be hit
@@ -331,6 +331,11 @@ func TestChaosServerKilledInEveryState(t *testing.T) {
 			_, b.server = plainNATS(t, b.dir, b.port)
 			kills++
 			t.Logf("%s, hit: %s", command[0], bytes.TrimSpace(out))
+			if command[0] == "promote" { // whatever the hit did, it is in force from here on
+				each("no generation of sessions is [ready]", "promote", "sessions")
+				b.killServer(t)
+				kills++
+			}
 		}
 		each("no such generation", "drop", "sessions")
 		each("no such generation", "abort", "sessions")
