@@ -93,7 +93,7 @@ func (c *serveCmd) config(a *app) (nodeConfig, error) {
 	if cfg.cacheBytes, err = parseBytes("cache-bytes", c.CacheBytes); err != nil {
 		return cfg, err
 	}
-	if c.AuditSample <= 0 || c.AuditSample > 1 {
+	if c.AuditInterval > 0 && (c.AuditSample <= 0 || c.AuditSample > 1) {
 		return cfg, usagef("--audit-sample %v: want a share above 0 and up to 1", c.AuditSample)
 	}
 	if c.NATSUsers != "" {
