@@ -14,7 +14,7 @@ import (
 	"rollcall/eventlog"
 )
 
-// ErrAborted: the generation was dropped while it was being made.
+// ErrAborted says that the generation was dropped while it was being made.
 var ErrAborted = errors.New("rebuild was aborted")
 
 // RebuildConfig says what to rebuild. The zero value of all but the first three

@@ -222,7 +222,7 @@ func (s *surgery) settleOne(ctx context.Context, r Parked, again bool) (bool, er
 	c := &Commit{Unpark: []eventlog.Seq{r.Sequence}}
 	s.parked.remove(r.Sequence)
 	if key != "" {
-		write, err := s.operate(ctx, key, r, &ev, again)
+		write, err := s.operate(ctx, key, &ev, again)
 		if err != nil {
 			s.parked.add(r)
 			if errors.Is(err, errStillFails) {
@@ -238,7 +238,7 @@ func (s *surgery) settleOne(ctx context.Context, r Parked, again bool) (bool, er
 var errStillFails = errors.New("record still fails its fold")
 
 // operate loads an entity, folds the record where asked to, and flushes.
-func (s *surgery) operate(ctx context.Context, key string, r Parked, ev *eventlog.Event, again bool) (EntityWrite, error) {
+func (s *surgery) operate(ctx context.Context, key string, ev *eventlog.Event, again bool) (EntityWrite, error) {
 	parts, err := s.Load(ctx, []string{key})
 	if err != nil {
 		return EntityWrite{}, err
