@@ -159,77 +159,97 @@ func batchID(commit string, attempt, batch int) string {
 // pack makes the messages of a commit, in batches.
 func (t *tenure) pack(c *projector.Commit) ([][]*nats.Msg, *announcement, error) {
 	var p packer
-	limit := int(t.store.js.Conn().MaxPayload())
 	told := &announcement{commit: c.Checkpoint.Commit, sequence: c.Checkpoint.Sequence}
-	message := func(subject string, data []byte) (*nats.Msg, error) {
-		if len(data)+2*messageOverhead > limit {
-			return nil, fmt.Errorf("%w: %s has %d bytes, the server takes %d", projector.ErrTooLarge, subject, len(data), limit)
-		}
-		m := &nats.Msg{Subject: subject, Data: data}
-		if data == nil || !c.Bulk { // in bulk, one header does for all
-			m.Header = make(nats.Header, 4)
-		}
-		if data == nil {
-			marker(m)
-		}
-		return m, nil
-	}
 	for _, e := range c.Entities {
-		documents := make([]*nats.Msg, 0, len(e.Documents))
-		for _, d := range e.Documents {
-			if !projector.ValidKey(d.Key) {
-				return nil, nil, fmt.Errorf("%w: fold %s made the key %q, which NATS can't hold", projector.ErrState, t.view, d.Key)
-			}
-			m, err := message(documentSubject(t.bucket, d.Key), d.Value)
-			if err != nil {
-				return nil, nil, err
-			}
-			documents = append(documents, m)
-		}
-		parts := make([]*nats.Msg, 0, len(e.Parts))
-		root := entityRoot(t.bucket, e.Entity)
-		if all, ok := bundle(e.Parts); ok && e.Fresh {
-			e.Parts = []projector.Part{all}
-		}
-		for _, part := range e.Parts {
-			m, err := message(root+part.Name, part.Value)
-			if err != nil {
-				return nil, nil, err
-			}
-			parts = append(parts, m)
-		}
-		p.entity(documents, parts)
-	}
-	for _, r := range c.Park {
-		data, err := json.Marshal(r)
-		if err != nil {
-			return nil, nil, fmt.Errorf("encode parked record %d: %w", r.Sequence, err)
-		}
-		m, err := message(parkedSubject(t.bucket, r.Sequence), data)
-		if err != nil {
+		if err := t.packEntity(&p, &e, c.Bulk); err != nil {
 			return nil, nil, err
 		}
-		p.together([]*nats.Msg{m})
 	}
-	for _, seq := range c.Unpark {
-		m, _ := message(parkedSubject(t.bucket, seq), nil)
-		p.together([]*nats.Msg{m})
+	if err := t.packParked(&p, c); err != nil {
+		return nil, nil, err
 	}
 	data, err := t.encodeCheckpoint(c)
 	if err != nil {
 		return nil, nil, err
 	}
-	m, err := message(checkpointSubject(t.bucket), data)
+	m, err := t.message(checkpointSubject(t.bucket), data, false)
 	if err != nil {
 		return nil, nil, err
 	}
-	m.Header = make(nats.Header, 4)
 	p.together([]*nats.Msg{m})
 	p.cut()
 	if !c.Bulk { // nobody reads the generation, so nobody is told
 		told.collect(p.batches, documentSubject(t.bucket, ""))
 	}
 	return p.batches, told, nil
+}
+
+// message makes one of a commit's messages; without data it is a delete marker.
+func (t *tenure) message(subject string, data []byte, bulk bool) (*nats.Msg, error) {
+	if limit := int(t.store.js.Conn().MaxPayload()); len(data)+2*messageOverhead > limit {
+		return nil, fmt.Errorf("%w: %s has %d bytes, the server takes %d", projector.ErrTooLarge, subject, len(data), limit)
+	}
+	m := &nats.Msg{Subject: subject, Data: data}
+	if data == nil || !bulk { // in bulk, one header does for all
+		m.Header = make(nats.Header, 4)
+	}
+	if data == nil {
+		marker(m)
+	}
+	return m, nil
+}
+
+// packEntity adds what one entity changed.
+func (t *tenure) packEntity(p *packer, e *projector.EntityWrite, bulk bool) error {
+	documents := make([]*nats.Msg, 0, len(e.Documents))
+	for _, d := range e.Documents {
+		if !projector.ValidKey(d.Key) {
+			return fmt.Errorf("%w: fold %s made the key %q, which NATS can't hold", projector.ErrState, t.view, d.Key)
+		}
+		m, err := t.message(documentSubject(t.bucket, d.Key), d.Value, bulk)
+		if err != nil {
+			return err
+		}
+		documents = append(documents, m)
+	}
+	changed := e.Parts
+	if all, ok := bundle(changed); ok && e.Fresh {
+		changed = []projector.Part{all}
+	}
+	parts := make([]*nats.Msg, 0, len(changed))
+	root := entityRoot(t.bucket, e.Entity)
+	for _, part := range changed {
+		m, err := t.message(root+part.Name, part.Value, bulk)
+		if err != nil {
+			return err
+		}
+		parts = append(parts, m)
+	}
+	p.entity(documents, parts)
+	return nil
+}
+
+// packParked adds the records that are parked now, and those that are no longer.
+func (t *tenure) packParked(p *packer, c *projector.Commit) error {
+	for _, r := range c.Park {
+		data, err := json.Marshal(r)
+		if err != nil {
+			return fmt.Errorf("encode parked record %d: %w", r.Sequence, err)
+		}
+		m, err := t.message(parkedSubject(t.bucket, r.Sequence), data, c.Bulk)
+		if err != nil {
+			return err
+		}
+		p.together([]*nats.Msg{m})
+	}
+	for _, seq := range c.Unpark {
+		m, err := t.message(parkedSubject(t.bucket, seq), nil, c.Bulk)
+		if err != nil {
+			return err
+		}
+		p.together([]*nats.Msg{m})
+	}
+	return nil
 }
 
 // encodeCheckpoint fills in what a follower needs to see that it missed nothing.
