@@ -135,12 +135,13 @@ func (p *engine) readOnce(ctx context.Context, after *eventlog.Seq, m *mailbox, 
 		if len(batch) == 0 {
 			return nil
 		}
+		// Once they are put, the items are the fold's, which uses them again.
+		last, storedAt := batch[len(batch)-1].event.Seq, batch[0].storedAt
 		if err := m.put(ctx, batch); err != nil {
 			return err
 		}
-		last := batch[len(batch)-1]
-		p.board.seen(last.event.Seq, batch[0].storedAt)
-		*after = last.event.Seq
+		p.board.seen(last, storedAt)
+		*after = last
 		*wait = retryFirst
 		batch = batch[:0]
 		return nil
