@@ -284,7 +284,7 @@ func TestBinary(t *testing.T) {
 	packages := graph(t, nil)
 	binary := packages[module+"/cmd/rollcall"]
 	if binary == nil {
-		t.Skip("no cmd/rollcall yet")
+		t.Fatal("no cmd/rollcall in the graph")
 	}
 	for _, path := range append([]string{binary.ImportPath}, binary.Deps...) {
 		p := packages[path]

@@ -6,9 +6,10 @@
 //	webhook body ──Identify──▶ subject, type        (ingest: decides where it is stored)
 //	Record ────────Decode────▶ Event ──Fold──▶ view (projector: decides what it means)
 //
-// The package has no I/O and no clock. It imports the standard library, the
-// ULID package and one JSON decoder, which is used everywhere so that no two
-// parts of Rollcall can read the same bytes differently.
+// The package has no I/O and no clock. It imports the standard library and one
+// JSON decoder, which decides everywhere what is JSON, so that no two parts of
+// Rollcall can read the same bytes differently. A lexer reads usual bodies
+// before it, under the same member table; a fuzz test holds the two together.
 //
 // # Tolerance
 //

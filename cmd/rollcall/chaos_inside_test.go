@@ -4,11 +4,9 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -34,21 +32,7 @@ func startInside(t *testing.T, c ingest.Config) (address, natsURL string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 2)
-	go func() { done <- h.Run(ctx) }()
-	go func() { done <- ingest.Serve(ctx, l, h, ingest.ServerConfig{}) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := errors.Join(<-done, <-done); err != nil {
-			t.Error(err)
-		}
-	})
-	return l.Addr().String(), node.URL()
+	return serveIngest(t, h), node.URL()
 }
 
 // TestChaosClock sets the ingester's clock back, by up to an hour at a time,

@@ -164,6 +164,12 @@ func startTranscripts(t *testing.T, node *eventlogtest.Node) (dir, address strin
 	if err != nil {
 		t.Fatal(err)
 	}
+	return dir, serveIngest(t, h)
+}
+
+// serveIngest serves h on a free port until the test ends, and says where.
+func serveIngest(t *testing.T, h *ingest.Handler) (address string) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -178,7 +184,7 @@ func startTranscripts(t *testing.T, node *eventlogtest.Node) (dir, address strin
 			t.Error(err)
 		}
 	})
-	return dir, l.Addr().String()
+	return l.Addr().String()
 }
 
 // runShell runs a command of the document. sign is what the document says it

@@ -21,8 +21,8 @@ const readyTimeout = 30 * time.Second
 type Options struct {
 	// Dir is the store directory; "" takes t.TempDir().
 	Dir string
-	// SyncAlways makes every acknowledged write durable, as the program's
-	// embedded server does.
+	// SyncAlways makes every acknowledged write durable, as an external server
+	// with sync_interval "always" does. The program's own syncs the log instead.
 	SyncAlways bool
 	// Port is the client port on 127.0.0.1; 0 picks a free one, which a
 	// restart keeps.
