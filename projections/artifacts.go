@@ -7,7 +7,7 @@ import "rollcall/eventlog"
 type artifactFold struct{}
 
 func (artifactFold) Name() string    { return "artifacts" }
-func (artifactFold) Version() string { return "1" }
+func (artifactFold) Version() string { return "2" }
 
 func (artifactFold) Key(ev *eventlog.Event) string {
 	switch ev.Type {
@@ -22,6 +22,7 @@ func (artifactFold) New(key string) eventlog.State { return &artifactState{id: k
 type artifactState struct {
 	id    string
 	links [3]bestLink // chat, transcript, summary
+	over  eventlog.Time
 	dirty bool
 }
 
@@ -83,7 +84,16 @@ func (s *artifactState) Apply(ev *eventlog.Event) {
 	if s.links[i].merge(bestLink{seen: true, expires: ev.Artifact.ExpiresAt, url: ev.Artifact.URL}) {
 		s.dirty = true
 	}
+	if ending(ev) && earliest(&s.over, ev.Order.At) {
+		s.dirty = true
+	}
 }
+
+// Over is later than the session's own where a meeting.ended came before the
+// first artifact: this fold sees no others.
+func (s *artifactState) Over() eventlog.Time { return s.over }
+
+func (s *artifactState) Erase(w eventlog.Writer) { w.Delete(eventlog.EscapeID(s.id)) }
 
 func (s *artifactState) Flush(w eventlog.Writer) {
 	if !s.dirty {
@@ -92,7 +102,7 @@ func (s *artifactState) Flush(w eventlog.Writer) {
 	s.dirty = false
 	doc := Artifacts{SessionID: s.id, Chat: s.links[0].link(), Transcript: s.links[1].link(), Summary: s.links[2].link()}
 	w.Put(eventlog.EscapeID(s.id), doc.AppendJSON(nil))
-	b := []byte{stateVersion}
+	b := putTime([]byte{stateVersion}, s.over)
 	for i := range s.links {
 		b = s.links[i].put(b)
 	}
@@ -105,6 +115,7 @@ func (s *artifactState) Load(part string, value []byte) error {
 	}
 	r := reader{b: value}
 	r.version()
+	s.over = r.time()
 	for i := range s.links {
 		s.links[i].read(&r)
 	}

@@ -2,6 +2,7 @@ package projections
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 
@@ -84,12 +85,7 @@ func (s *attendanceState) Flush(w eventlog.Writer) {
 		return
 	}
 	session := eventlog.EscapeID(s.id)
-	ids := make([]string, 0, len(s.dirty))
-	for id := range s.dirty {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	for _, id := range ids {
+	for _, id := range slices.Sorted(maps.Keys(s.dirty)) {
 		key := session + "." + eventlog.EscapeID(id)
 		if peers := s.members[id]; len(peers) == 0 {
 			w.Delete(key)
@@ -103,6 +99,21 @@ func (s *attendanceState) Flush(w eventlog.Writer) {
 	if s.dirtyCore {
 		s.dirtyCore = false
 		w.PutPart(corePart, s.bounds.put([]byte{stateVersion}))
+	}
+}
+
+func (s *attendanceState) Over() eventlog.Time { return s.bounds.over() }
+
+// Erase also deletes the documents of participants whose last peer has moved on
+// since the last Flush.
+func (s *attendanceState) Erase(w eventlog.Writer) {
+	s.start()
+	for id := range s.members {
+		s.dirty[id] = true
+	}
+	session := eventlog.EscapeID(s.id)
+	for _, id := range slices.Sorted(maps.Keys(s.dirty)) {
+		w.Delete(session + "." + eventlog.EscapeID(id))
 	}
 }
 

@@ -93,6 +93,15 @@ func (b *bounds) endedAt() eventlog.Time {
 	return b.lastEnd
 }
 
+// over is when it was first heard that the session has ended; the zero Time
+// while it was not. Unlike endedAt it can only become earlier.
+func (b *bounds) over() eventlog.Time {
+	if !b.ended {
+		return 0
+	}
+	return b.endSeen
+}
+
 // startedAt needs to know the earliest joinedAt of the connections, if any.
 func (b *bounds) startedAt(firstJoin func() eventlog.Time) eventlog.Time {
 	if !b.startMeeting.IsZero() {

@@ -39,6 +39,12 @@
 // No stored value exceeds 512 KiB: parts are split, texts and lists are cut in
 // documents as [Session] and the others say. Sums always count everything.
 //
+// # The end of an entity
+//
+// States of what comes to an end say since when they are over: sessions since the
+// earliest received time of an ending event, recordings of a final status. That is
+// a minimum, so that dropping old ones is a law as well (ADR 0019).
+//
 // # Usage in any time zone
 //
 // Days are a matter of whoever asks, so the usage fold stores, for each session,

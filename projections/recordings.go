@@ -12,7 +12,7 @@ import (
 type recordingFold struct{}
 
 func (recordingFold) Name() string    { return "recordings" }
-func (recordingFold) Version() string { return "1" }
+func (recordingFold) Version() string { return "2" }
 
 func (recordingFold) Key(ev *eventlog.Event) string {
 	if ev.Type != eventlog.RecordingStatus {
@@ -105,7 +105,7 @@ type recordingState struct {
 	deliveries deliveries
 
 	session, room, meeting, ownMeeting, organization first
-	started, stopped                                 eventlog.Time
+	started, stopped, over                           eventlog.Time
 	size, name, problem, stopReason                  ranked
 	download                                         bestLink
 
@@ -142,6 +142,9 @@ func (s *recordingState) applyCore(ev *eventlog.Event) bool {
 	changed = s.organization.merge(o, in.OrganizationID) || changed
 	changed = earliest(&s.started, in.StartedAt) || changed
 	changed = latest(&s.stopped, in.StoppedAt) || changed
+	if at >= rank(statusErrored) {
+		changed = earliest(&s.over, o.At) || changed
+	}
 	if in.HasFileSize {
 		changed = s.size.merge(at, o, strconv.FormatInt(in.FileSize, 10)) || changed
 	}
@@ -232,6 +235,11 @@ func (s *recordingState) Flush(w eventlog.Writer) {
 	}
 }
 
+// Over is when the recording was first heard to be UPLOADED or ERRORED.
+func (s *recordingState) Over() eventlog.Time { return s.over }
+
+func (s *recordingState) Erase(w eventlog.Writer) { w.Delete(eventlog.EscapeID(s.id)) }
+
 func (s *recordingState) document() Recording {
 	doc := Recording{
 		RecordingID: s.id,
@@ -285,7 +293,7 @@ func (s *recordingState) rankeds() [4]*ranked {
 
 func (s *recordingState) putCore() []byte {
 	b := putTime([]byte{stateVersion}, s.deliveries.alone)
-	b = putTime(putTime(b, s.started), s.stopped)
+	b = putTime(putTime(putTime(b, s.started), s.stopped), s.over)
 	var last eventlog.Order
 	for _, f := range s.firsts() {
 		b = f.put(b, &last)
@@ -304,7 +312,7 @@ func (s *recordingState) Load(part string, value []byte) error {
 	r := reader{b: value}
 	r.version()
 	if part == corePart {
-		s.deliveries.alone, s.started, s.stopped = r.time(), r.time(), r.time()
+		s.deliveries.alone, s.started, s.stopped, s.over = r.time(), r.time(), r.time(), r.time()
 		var last eventlog.Order
 		for _, f := range s.firsts() {
 			f.read(&r, &last)

@@ -122,6 +122,14 @@ func (s *sessionState) Flush(w eventlog.Writer) {
 	}
 }
 
+func (s *sessionState) Over() eventlog.Time { return s.bounds.over() }
+
+func (s *sessionState) Erase(w eventlog.Writer) {
+	key := eventlog.EscapeID(s.id)
+	w.Delete("live." + key)
+	w.Delete("ended." + key)
+}
+
 func (s *sessionState) document() Session {
 	b := &s.bounds
 	end := b.endedAt()

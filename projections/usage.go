@@ -91,6 +91,10 @@ func (s *usageState) Flush(w eventlog.Writer) {
 	}
 }
 
+func (s *usageState) Over() eventlog.Time { return s.bounds.over() }
+
+func (s *usageState) Erase(w eventlog.Writer) { w.Delete(eventlog.EscapeID(s.id)) }
+
 // settle brings slots up to date with the session's end and the unions of the
 // participants that changed.
 func (s *usageState) settle() {

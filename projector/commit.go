@@ -114,7 +114,11 @@ func (t *term) gather() (*Commit, []*entity, error) {
 			w.documents = slices.DeleteFunc(w.documents, func(d Put) bool { return d.Value == nil })
 		}
 		if len(w.documents)+len(w.parts) > 0 {
-			c.Entities = append(c.Entities, EntityWrite{Entity: e.key, Documents: w.documents, Parts: w.parts, Fresh: e.fresh})
+			write := w.write(e.key, e.state, e.fresh)
+			if write.leaves() {
+				t.cache.resize(e)
+			}
+			c.Entities = append(c.Entities, write)
 		}
 	}
 	for _, e := range entities {
@@ -130,6 +134,7 @@ func (t *term) gather() (*Commit, []*entity, error) {
 		Commit:      fmt.Sprintf("%s.%d", t.termID(), t.commits),
 		Parked:      t.parked.count(),
 	}
+	t.aging.stamp(&c.Checkpoint, t.dirty.Len() == 0)
 	t.park, t.moved = nil, false
 	return c, entities, nil
 }
@@ -195,7 +200,13 @@ func (t *term) landed(err error) error {
 		t.p.log.Error().Uint64(keySequence, uint64(r.Sequence)).Str(keyEntity, eventlog.EscapeID(r.Entity)).
 			Msg("record parked: it is left out of the view; see `rollcall parked show`")
 	}
+	for _, e := range f.commit.Entities {
+		if e.leaves() {
+			t.p.metrics.dropped.Inc()
+		}
+	}
 	t.poison.settle(f.commit.Checkpoint.Sequence)
+	t.aging.heed(f.commit.Checkpoint)
 	waiting := t.mail.waiting()
 	if waiting.IsZero() && t.moved {
 		waiting = t.at.storedAt

@@ -33,9 +33,12 @@ type Config struct {
 	// MaxValueBytes bounds a document and a part; a record that would make one
 	// larger is parked: 512 KiB.
 	MaxValueBytes int
+	// MaxAge is for how long an entity stays in the view after it was over, by
+	// Now against received times; 0: for ever. See [Aging].
+	MaxAge time.Duration
 	// StopTimeout bounds the last commit after Run's context ended: 5 s.
 	StopTimeout time.Duration
-	// Now is the clock of lag and of parkedAt; nil: time.Now. No fold sees it.
+	// Now is the clock of lag, of parkedAt and of MaxAge; nil: time.Now. No fold sees it.
 	Now func() time.Time
 }
 
@@ -83,6 +86,7 @@ func (c *Config) validate() error {
 		{"CacheBytes", c.CacheBytes},
 		{"BatchEntities", int64(c.BatchEntities)},
 		{"MaxValueBytes", int64(c.MaxValueBytes)},
+		{"MaxAge", int64(c.MaxAge)},
 		{"StopTimeout", int64(c.StopTimeout)},
 	} {
 		if d.value < 0 {

@@ -61,6 +61,12 @@
 // the checkpoint before the first change that is not stored yet. That is safe
 // since a fold may meet its own effects again.
 //
+// # What leaves the view
+//
+// With Config.MaxAge a horizon moves forward, and entities that were over before
+// it are replaced by a mark: see [Aging] and ADR 0019. All folding into a stored
+// view, by a projector, a rebuild, Verify or Repair, heeds the checkpoint's horizon.
+//
 // # Memory
 //
 // Entities that are stored may leave the cache, least recently used first, and

@@ -20,6 +20,8 @@ type engine struct {
 	board   board
 	// bulk: nobody reads the generation until it has caught up.
 	bulk bool
+	// floor is the least horizon of a generation that holds nothing yet.
+	floor eventlog.Time
 	// limiter, where set, caps the records read in a second.
 	limiter *rate.Limiter
 }

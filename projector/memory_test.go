@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"sync"
 	"time"
 
@@ -278,6 +279,9 @@ func (s *memStore) apply(c *projector.Commit) {
 				s.docs[d.Key] = string(d.Value)
 			}
 		}
+		if e.Replace {
+			delete(s.parts, e.Entity)
+		}
 		for _, p := range e.Parts {
 			s.putPart(e.Entity, p)
 		}
@@ -317,6 +321,46 @@ func (t *memTenure) Checkpoint(ctx context.Context) (projector.Checkpoint, error
 	t.s.mu.Lock()
 	defer t.s.mu.Unlock()
 	return t.s.cp, nil
+}
+
+func (t *memTenure) Entities(ctx context.Context, part string) iter.Seq2[projector.EntityPart, error] {
+	return func(yield func(projector.EntityPart, error) bool) {
+		switch t.s.step("entities") {
+		case fails:
+			yield(projector.EntityPart{}, errPlanted)
+			return
+		case hangs:
+			hang(ctx, 30*time.Second)
+			yield(projector.EntityPart{}, errPlanted)
+			return
+		}
+		t.s.mu.Lock()
+		var all []projector.EntityPart
+		for entity, parts := range t.s.parts {
+			for _, p := range parts {
+				if p.Name == part {
+					all = append(all, projector.EntityPart{Entity: entity, Value: p.Value})
+				}
+			}
+		}
+		t.s.mu.Unlock()
+		for _, e := range all {
+			if !yield(e, nil) {
+				return
+			}
+		}
+	}
+}
+
+// stored names the parts that are stored of an entity.
+func (s *memStore) stored(entity string) (names []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.parts[entity] {
+		names = append(names, p.Name)
+	}
+	slices.Sort(names)
+	return names
 }
 
 // view is a copy of the documents.

@@ -19,7 +19,7 @@ type metrics struct {
 	hits, misses, evictions          atomic.Uint64
 	cacheBytes, cacheEntities        atomic.Int64
 	fenced, readErrors, commitErrors prometheus.Counter
-	parked, refolds                  prometheus.Counter
+	parked, refolds, dropped         prometheus.Counter
 	commitSeconds                    prometheus.Histogram
 
 	lag, lagSeconds, sequence, appliedDesc, parkedNow *prometheus.Desc
@@ -44,6 +44,7 @@ func newMetrics(view string, status func() Status) *metrics {
 		commitErrors: counter("rollcall_projector_commit_errors_total", "Commits whose outcome had to be asked for."),
 		refolds:      counter("rollcall_projector_refolds_total", "Times that folding began again at the checkpoint to leave a failing record out."),
 		parked:       counter("rollcall_projector_parked_total", "Records parked by this process."),
+		dropped:      counter("rollcall_projector_dropped_total", "Entities dropped from the view because of their age."),
 		commitSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "rollcall_projector_commit_seconds", Help: "From the first try of a commit to its certain success.",
 			ConstLabels: labels, Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
@@ -134,5 +135,5 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 }
 
 func (m *metrics) plain() []prometheus.Collector {
-	return []prometheus.Collector{m.fenced, m.readErrors, m.commitErrors, m.parked, m.refolds, m.commitSeconds}
+	return []prometheus.Collector{m.fenced, m.readErrors, m.commitErrors, m.parked, m.refolds, m.dropped, m.commitSeconds}
 }

@@ -36,6 +36,9 @@ type RebuildConfig struct {
 	// Carry allows a log that does not begin at its first record: what the
 	// generation in force holds is copied first.
 	Carry bool
+	// WithDropped also makes what the generation in force has dropped because of
+	// its age. A projector with Config.MaxAge drops it again.
+	WithDropped bool
 	// Progress, where set, is called every 250 ms and at each change of state,
 	// by one goroutine.
 	Progress func(Progress)
@@ -195,6 +198,13 @@ func (r *rebuild) stage(ctx context.Context) (carried int, err error) {
 			return 0, err
 		}
 	}
+	force, err := r.Registry.Checkpoint(ctx, live.Bucket)
+	if err != nil {
+		return 0, err
+	}
+	if !r.WithDropped {
+		r.engine.floor = max(force.Horizon, force.Sweeping)
+	}
 	head, err := r.Source.Head(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("read head of log: %w", err)
@@ -206,12 +216,12 @@ func (r *rebuild) stage(ctx context.Context) (carried int, err error) {
 		return 0, fmt.Errorf("%w: it begins at record %d, so a new generation would lack what came before; add --carry to copy that from %s, or run `rollcall abort %s`",
 			eventlog.ErrTrimmed, head.First, live.Bucket, view)
 	}
-	return r.carry(ctx, live, head)
+	return r.carry(ctx, live, force, head)
 }
 
 // carry copies what the trimmed log can't tell any more, and sets the
 // checkpoint to the record before the log's first.
-func (r *rebuild) carry(ctx context.Context, live Generation, head eventlog.Head) (int, error) {
+func (r *rebuild) carry(ctx context.Context, live Generation, force Checkpoint, head eventlog.Head) (int, error) {
 	copied, err := r.Registry.Carry(ctx, live, r.g)
 	if err != nil {
 		return copied, err
@@ -222,6 +232,7 @@ func (r *rebuild) carry(ctx context.Context, live Generation, head eventlog.Head
 	}
 	cp := opened.Checkpoint
 	cp.Incarnation, cp.Sequence, cp.Commit = head.Incarnation, head.First-1, fmt.Sprintf("%d-carry", cp.Epoch)
+	cp.Horizon, cp.Sweeping = force.Horizon, force.Sweeping
 	err = opened.Commit(ctx, &Commit{Checkpoint: cp})
 	if err == nil {
 		r.g.Sealed = head.First - 1

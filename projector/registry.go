@@ -59,8 +59,11 @@ type Registry interface {
 	// Announce publishes on the plain subjects in what the two generations of a
 	// promotion differ, and what the old one changed after it.
 	Announce(ctx context.Context, p Promotion) (changed int, err error)
+	// Checkpoint says how far a bucket is; zero where nothing was committed.
+	Checkpoint(ctx context.Context, bucket string) (Checkpoint, error)
 	// Carry copies what a generation holds into another one's bucket: states
-	// too where both have the same version, else documents alone.
+	// too where both have the same version, else documents and the marks of
+	// what was dropped alone.
 	Carry(ctx context.Context, from, to Generation) (copied int, err error)
 }
 

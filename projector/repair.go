@@ -37,6 +37,7 @@ func (c SurgeryConfig) open(ctx context.Context) (*surgery, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.Projection = age(c.Projection, &opened.Checkpoint.Horizon)
 	return &surgery{SurgeryConfig: c, Opened: opened, parked: newParkedSet(opened.Parked)}, nil
 }
 
@@ -79,19 +80,19 @@ func Repair(ctx context.Context, c SurgeryConfig, differences []Difference) (int
 	}
 	extra := make(map[string][]Put)
 	states := make(map[string]eventlog.State)
-	for _, d := range differences {
-		if d.Kind == "extra" {
-			extra[d.Entity] = append(extra[d.Entity], Put{Key: d.Key})
-		}
-		if d.Entity != "" && states[d.Entity] == nil {
-			states[d.Entity] = c.Projection.New(d.Entity)
-		}
-	}
 	s, err := c.open(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("repair view %s: %w", c.Projection.Name(), err)
 	}
 	defer s.close(ctx)
+	for _, d := range differences {
+		if d.Kind == "extra" {
+			extra[d.Entity] = append(extra[d.Entity], Put{Key: d.Key})
+		}
+		if d.Entity != "" && states[d.Entity] == nil {
+			states[d.Entity] = s.Projection.New(d.Entity)
+		}
+	}
 	if err := s.refold(ctx, states); err != nil {
 		return 0, fmt.Errorf("repair view %s: %w", c.Projection.Name(), err)
 	}
@@ -265,7 +266,7 @@ func (s *surgery) operate(ctx context.Context, key string, ev *eventlog.Event, a
 	if err = errors.Join(err, w.err); err != nil {
 		return EntityWrite{}, fmt.Errorf("%w: %w", errStillFails, err)
 	}
-	return EntityWrite{Entity: key, Documents: w.documents, Parts: w.parts, Fresh: len(parts[0]) == 0}, nil
+	return w.write(key, state, len(parts[0]) == 0), nil
 }
 
 func (s *surgery) stillParked(ctx context.Context, r Parked, err error) error {

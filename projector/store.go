@@ -83,6 +83,11 @@ type Checkpoint struct {
 	Commit string `json:"commit"`
 	// Parked counts the records that were kept aside.
 	Parked int `json:"parked"`
+	// Horizon: what was over before it is not in the view any more, see [Aging].
+	// Sweeping, where set, is the horizon that is being brought about: what was
+	// over between the two may be there or not.
+	Horizon  eventlog.Time `json:"horizon,omitzero"`
+	Sweeping eventlog.Time `json:"sweeping,omitzero"`
 	// Previous is the commit that this one followed, and Documents how many
 	// documents it changed. The store fills both in: they let a follower see
 	// that it has missed nothing.
@@ -103,6 +108,9 @@ type Tenure interface {
 	// Checkpoint reads the stored checkpoint, never an older one than the last
 	// that Commit stored.
 	Checkpoint(ctx context.Context) (Checkpoint, error)
+	// Entities yields every entity that has a part of that name, and had it when
+	// the call began, with the part; an entity may come again.
+	Entities(ctx context.Context, part string) iter.Seq2[EntityPart, error]
 }
 
 // Opened is what a Store says about a generation when it is acquired.
@@ -132,6 +140,12 @@ type Store interface {
 type Part struct {
 	Name  string
 	Value []byte
+}
+
+// EntityPart is a stored part with the entity it belongs to.
+type EntityPart struct {
+	Entity string
+	Value  []byte
 }
 
 // Put is a document to store under Key, or to delete where Value is nil.

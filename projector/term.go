@@ -20,7 +20,7 @@ var errRefold = errors.New("fold again from the checkpoint")
 type term struct {
 	p *engine
 	*Opened
-	fold   Projection
+	fold   aged
 	poison *poison
 	target eventlog.Seq // end of the log when the term began
 	mail   *mailbox
@@ -45,6 +45,9 @@ type term struct {
 	applied    [maxTypes]uint64
 	told       cacheCounts // what metrics were told of the cache
 
+	// What leaves the view because of its age.
+	aging aging
+
 	// The commit in flight. results has room for its one outcome, so that the
 	// committer never waits for the fold.
 	incarnation string
@@ -60,8 +63,8 @@ type flight struct {
 }
 
 func newTerm(p *engine, opened *Opened, head eventlog.Head, poison *poison) *term {
-	return &term{
-		p: p, Opened: opened, fold: p.config.Projection, poison: poison,
+	t := &term{
+		p: p, Opened: opened, poison: poison,
 		target: head.Last, mail: newMailbox(),
 		cache:       newCache(p.config.CacheBytes, opened.Empty),
 		bulk:        p.bulk,
@@ -70,7 +73,10 @@ func newTerm(p *engine, opened *Opened, head eventlog.Head, poison *poison) *ter
 		parked:      newParkedSet(opened.Parked),
 		incarnation: head.Incarnation,
 		results:     make(chan error, 1),
+		aging:       newAging(opened.Checkpoint, p.floor, opened.Empty),
 	}
+	t.fold = age(p.config.Projection, &t.aging.horizon)
+	return t
 }
 
 // run reads, folds and commits until ctx ends (nil), or something ends the term.
@@ -119,10 +125,14 @@ func (t *term) last(ctx context.Context) error {
 func (t *term) loop(ctx, commits context.Context, wg *sync.WaitGroup, readErr <-chan error) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	ages := time.NewTicker(ageStep(t.p.config.MaxAge))
+	defer ages.Stop()
 	if t.at.seq >= t.target {
 		t.met()
 	}
 	for {
+		t.advance(t.p.config.Now())
+		t.sweep(ctx, wg)
 		if t.due(t.p.config.Now()) <= 0 {
 			if err := t.launch(commits, wg); err != nil {
 				return err
@@ -148,6 +158,12 @@ func (t *term) loop(ctx, commits context.Context, wg *sync.WaitGroup, readErr <-
 				return err
 			}
 		case <-timer.C:
+		case <-ages.C:
+			t.aging.again()
+		case keys, more := <-t.dueKeys():
+			if err := t.drop(ctx, keys, more); err != nil {
+				return err
+			}
 		case <-ready:
 			if err := t.foldChunk(ctx); err != nil {
 				return err

@@ -38,6 +38,7 @@ type toyState struct {
 	ids      []string
 	people   map[string]map[string]bool
 	degraded eventlog.Time
+	over     eventlog.Time
 	changed  bool
 	dirty    map[string]bool
 }
@@ -46,13 +47,14 @@ type toyHead struct {
 	Ended    bool
 	IDs      []string
 	Degraded eventlog.Time
+	Over     eventlog.Time
 }
 
 func (s *toyState) Load(part string, value []byte) error {
-	if part == "head" {
+	if part == projector.AgingPart {
 		var h toyHead
 		err := json.Unmarshal(value, &h)
-		s.ended, s.ids, s.degraded = h.Ended, h.IDs, h.Degraded
+		s.ended, s.ids, s.degraded, s.over = h.Ended, h.IDs, h.Degraded, h.Over
 		return err
 	}
 	return json.Unmarshal(value, &s.people)
@@ -67,8 +69,8 @@ func (s *toyState) Apply(ev *eventlog.Event) {
 		s.ids = slices.Insert(s.ids, at, ev.Order.ID)
 		s.changed = true
 	}
-	if ev.Type == eventlog.MeetingEnded && !s.ended {
-		s.ended, s.changed = true, true
+	if ev.Type == eventlog.MeetingEnded && (!s.ended || ev.Order.At < s.over) {
+		s.ended, s.over, s.changed = true, ev.Order.At, true
 	}
 	if p := ev.Participant.PeerID; p != "" {
 		if s.people[p] == nil {
@@ -110,8 +112,8 @@ func (s *toyState) Flush(w eventlog.Writer) {
 		} else {
 			w.Put("live."+s.key, doc)
 		}
-		head, _ := json.Marshal(toyHead{s.ended, s.ids, s.degraded})
-		w.PutPart("head", head)
+		head, _ := json.Marshal(toyHead{s.ended, s.ids, s.degraded, s.over})
+		w.PutPart(projector.AgingPart, head)
 		s.changed = false
 	}
 	if len(s.dirty) > 0 {
@@ -122,6 +124,16 @@ func (s *toyState) Flush(w eventlog.Writer) {
 		people, _ := json.Marshal(s.people)
 		w.PutPart("people", people)
 		clear(s.dirty)
+	}
+}
+
+func (s *toyState) Over() eventlog.Time { return s.over }
+
+func (s *toyState) Erase(w eventlog.Writer) {
+	w.Delete("live." + s.key)
+	w.Delete("ended." + s.key)
+	for p := range s.people {
+		w.Delete(s.key + "." + p)
 	}
 }
 

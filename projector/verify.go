@@ -60,6 +60,9 @@ type Verified struct {
 	Equal    int    `json:"equal"`
 	// Sealed keys can't be judged: the log no longer has all their records.
 	Sealed int `json:"sealed"`
+	// Leaving keys are of entities that are being dropped because of their age:
+	// they may be there or not.
+	Leaving int `json:"leaving"`
 	// Parked records were left out, as the view leaves them out.
 	Parked      int          `json:"parked"`
 	Differences []Difference `json:"differences"`
@@ -94,6 +97,8 @@ type verifier struct {
 	parked map[eventlog.Seq]Parked
 	found  []*finding
 	sealed bool
+	// horizon and sweeping are those of the view's checkpoint.
+	horizon, sweeping eventlog.Time
 }
 
 // finding is a difference with what is needed to look into it.
@@ -116,6 +121,7 @@ func Verify(ctx context.Context, c VerifyConfig) (Verified, error) {
 	orDefault(&c.MaxBytes, defaultRebuildCache)
 	orDefault(&c.MaxDetails, 100)
 	v := &verifier{VerifyConfig: c, seed: maphash.MakeSeed(), live: make(map[string]uint64), parked: make(map[eventlog.Seq]Parked)}
+	v.Projection = age(c.Projection, &v.horizon)
 	if err := v.run(ctx); err != nil {
 		return v.out, fmt.Errorf("verify view %s: %w", c.Projection.Name(), err)
 	}
@@ -135,6 +141,7 @@ func (v *verifier) run(ctx context.Context) error {
 		return err
 	}
 	v.out = Verified{View: view, Bucket: g.Bucket, Version: g.Version, Sequence: cp.Sequence}
+	v.horizon, v.sweeping = cp.Horizon, cp.Sweeping
 	if g.Version != v.Projection.Version() {
 		return fmt.Errorf("%w: %s holds version %s, this program folds version %s; verify with the program that made it",
 			ErrVersion, g.Bucket, g.Version, v.Projection.Version())
@@ -223,7 +230,7 @@ func (v *verifier) pass(ctx context.Context, p part) (more []part, err error) {
 	}
 	v.out.Entities += len(states)
 	for key, s := range states {
-		w := &comparer{v: v, entity: key}
+		w := &comparer{v: v, entity: key, leaving: over(s, v.horizon, v.sweeping)}
 		if err := guard(func() { s.Flush(w) }); err != nil {
 			return nil, fmt.Errorf("flush entity %s: %w", eventlog.EscapeID(key), err)
 		}
@@ -293,8 +300,9 @@ func fnv(s string, seed uint64) uint64 {
 
 // comparer compares what a state flushes with the view.
 type comparer struct {
-	v      *verifier
-	entity string
+	v       *verifier
+	entity  string
+	leaving bool // the entity may be there or not
 }
 
 // Put, Delete and PutPart implement eventlog.Writer.
@@ -303,6 +311,8 @@ func (w *comparer) Put(key string, document []byte) {
 	hash, ok := w.v.live[key]
 	delete(w.v.live, key)
 	switch {
+	case !ok && w.leaving:
+		w.v.out.Leaving++
 	case !ok:
 		w.v.differs(key, w.entity, "missing")
 	case hash != maphash.Bytes(w.v.seed, document):

@@ -48,6 +48,7 @@ type rebuildCmd struct {
 	View         []string `arg:"" help:"Views to rebuild."`
 	Hold         bool     `help:"Do not put the new generation in force: wait for rollcall promote."`
 	Carry        bool     `help:"Where the log no longer begins at its first record: copy what the view holds of earlier ones."`
+	WithDropped  bool     `help:"Also bring back what the view in force has dropped because of its age; a projector with --view-max-age drops it again."`
 	MaxPerSecond int      `help:"Records read in a second at most, so that live traffic keeps its pace; 0 is no cap." default:"0" placeholder:"N"`
 	CacheBytes   string   `help:"Memory for the entities held." default:"256MiB" placeholder:"SIZE"`
 	Output       string   `short:"o" help:"Form of the progress: table, json (one object a line), or auto: a bar on a terminal, else json." default:"auto" enum:"auto,table,json" placeholder:"FORM"`
@@ -91,7 +92,8 @@ func (c *rebuildCmd) Run(a *app) error {
 			group.Go(func() error {
 				done, err := projector.Rebuild(ctx, projector.RebuildConfig{
 					Projection: fold, Source: source, Registry: store, Logger: a.log, CacheBytes: cache / int64(len(folds)),
-					MaxPerSecond: c.MaxPerSecond, Hold: c.Hold, Carry: c.Carry, Progress: func(p projector.Progress) { show.progress(i, fold.Name(), p) },
+					MaxPerSecond: c.MaxPerSecond, Hold: c.Hold, Carry: c.Carry, WithDropped: c.WithDropped,
+					Progress: func(p projector.Progress) { show.progress(i, fold.Name(), p) },
 				})
 				if err != nil {
 					return fmt.Errorf("rebuild %s: %w", fold.Name(), err)

@@ -33,7 +33,7 @@ func (n *node) startProject(ctx context.Context) error {
 	var all []*projector.Projector
 	for _, fold := range n.folds {
 		p, err := projector.New(projector.Config{
-			Projection: fold, Source: source, Store: store, CacheBytes: n.cacheBytes / int64(len(n.folds)),
+			Projection: fold, Source: source, Store: store, CacheBytes: n.cacheBytes / int64(len(n.folds)), MaxAge: n.ViewMaxAge,
 			Logger: n.logger.With().Str(keyPart, "project").Logger(), Registerer: n.registry,
 		})
 		if err != nil {

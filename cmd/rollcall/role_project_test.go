@@ -83,8 +83,13 @@ func runNode(t *testing.T, n *node) (stop func() error) {
 
 func postStarted(t *testing.T, n *node, session string) {
 	t.Helper()
+	postEvent(t, n, "meeting.started", session)
+}
+
+func postEvent(t *testing.T, n *node, event, session string) {
+	t.Helper()
 	res, err := http.Post("http://"+n.addresses().Ingest+"/webhooks/test", "application/json",
-		strings.NewReader(`{"event":"meeting.started","meeting":{"id":"m","sessionId":"`+session+`","title":"t"}}`))
+		strings.NewReader(`{"event":"`+event+`","meeting":{"id":"m","sessionId":"`+session+`","title":"t"}}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,6 +166,69 @@ func TestAutoRebuild(t *testing.T) {
 	}
 }
 
+// waitMetric waits until a node's metrics hold a line that begins so.
+func waitMetric(t *testing.T, n *node, want string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for {
+		res, err := http.Get("http://" + n.addresses().Admin + "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(b, []byte("\n"+want)) {
+			return
+		}
+		if pause(ctx, 10*time.Millisecond) != nil {
+			t.Fatalf("metrics:\n%s\nwant %s", b, want)
+		}
+	}
+}
+
+func TestViewMaxAge(t *testing.T) {
+	n := testNode(t, t.TempDir(), "--view-max-age", "1s")
+	stop := runNode(t, n)
+	postStarted(t, n, "open")
+	postStarted(t, n, "over")
+	postEvent(t, n, "meeting.ended", "over")
+	for _, view := range []string{"sessions", "attendance", "usage"} {
+		waitMetric(t, n, `rollcall_projector_dropped_total{view="`+view+`"} 1`)
+	}
+	postStarted(t, n, "over") // late: it stays where it is
+	postStarted(t, n, "last")
+	document(t, n, "live.last")
+	document(t, n, "live.open")
+	for ctx := t.Context(); ; {
+		res, err := http.Get("http://" + n.addresses().API + "/v1/sessions?sort=sessionId&minSequence=5&wait=30s")
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(b, []byte(`"sessionId":"over"`)) {
+			if pause(ctx, 10*time.Millisecond) != nil {
+				t.Fatal("the dropped session is still in the read API")
+			}
+			continue // the change is on its way
+		}
+		if !bytes.Contains(b, []byte(`"sessionId":"last"`)) || !bytes.Contains(b, []byte(`"sessionId":"open"`)) {
+			t.Errorf("GET /v1/sessions = %s; want the sessions last and open", b)
+		}
+		break
+	}
+	if err := stop(); err != nil {
+		t.Fatalf("run() = %v; want no error", err)
+	}
+}
+
 func TestAudit(t *testing.T) {
 	n := testNode(t, t.TempDir(), "--audit-interval", "10ms", "--audit-sample", "1")
 	var log lockedBuffer
@@ -169,30 +237,8 @@ func TestAudit(t *testing.T) {
 	stop := runNode(t, n)
 	postStarted(t, n, "a")
 	document(t, n, "live.a")
-	metric := func(want string) {
-		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
-		for {
-			res, err := http.Get("http://" + n.addresses().Admin + "/metrics")
-			if err != nil {
-				t.Fatal(err)
-			}
-			b, err := io.ReadAll(res.Body)
-			res.Body.Close()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if bytes.Contains(b, []byte(want)) {
-				return
-			}
-			if pause(ctx, 10*time.Millisecond) != nil {
-				t.Fatalf("metrics:\n%s\nwant %s", b, want)
-			}
-		}
-	}
-	metric(`rollcall_audit_differing_keys{view="sessions"} 0`)
-	metric(`rollcall_audit_last_success_timestamp_seconds{view="sessions"}`)
+	waitMetric(t, n, `rollcall_audit_differing_keys{view="sessions"} 0`)
+	waitMetric(t, n, `rollcall_audit_last_success_timestamp_seconds{view="sessions"}`)
 	nc, err := n.embedded.connect()
 	if err != nil {
 		t.Fatal(err)
@@ -201,7 +247,7 @@ func TestAudit(t *testing.T) {
 	if err := nc.Publish("$KV.sessions_g1.live.planted", []byte(`{"sessionId":"planted"}`)); err != nil {
 		t.Fatal(err)
 	}
-	metric(`rollcall_audit_differing_keys{view="sessions"} 1`)
+	waitMetric(t, n, `rollcall_audit_differing_keys{view="sessions"} 1`)
 	if err := stop(); err != nil {
 		t.Fatalf("run() = %v; want no error", err)
 	}

@@ -43,6 +43,7 @@ type serveCmd struct {
 	MaxBytes        string        `help:"Remove the oldest records above this size, like 100GiB; 0 keeps what is set, -1 removes the limit." default:"0" placeholder:"SIZE"`
 	DuplicateWindow time.Duration `help:"How long a repeat of a delivery is recognised at ingest; 0 keeps what is set, 10m for a new log. It costs 170 bytes of server memory a delivery." default:"0" placeholder:"DURATION"`
 	CacheBytes      string        `help:"Memory for the entities that each projector holds." default:"64MiB" placeholder:"SIZE"`
+	ViewMaxAge      time.Duration `help:"Drop sessions from the views folded here this long after they ended, and recordings after they were done; 0 keeps them for ever. The log keeps what it has." default:"0" placeholder:"DURATION"`
 	AutoRebuild     bool          `help:"Rebuild a view that another version of its fold made; without it, such a view stops the program with a word on what to run."`
 	AuditInterval   time.Duration `help:"How often the views folded here are verified in the background; 0 is never. Each audit reads the whole log, at 20,000 records a second at most." default:"0" placeholder:"DURATION"`
 	AuditSample     float64       `help:"Share of the entities that an audit looks at, above 0 and up to 1; each time others." default:"0.1" placeholder:"SHARE"`
@@ -95,6 +96,9 @@ func (c *serveCmd) config(a *app) (nodeConfig, error) {
 	}
 	if c.AuditInterval > 0 && (c.AuditSample <= 0 || c.AuditSample > 1) {
 		return cfg, usagef("--audit-sample %v: want a share above 0 and up to 1", c.AuditSample)
+	}
+	if c.ViewMaxAge < 0 {
+		return cfg, usagef("--view-max-age %v: want a duration like 2160h, or 0 to keep everything", c.ViewMaxAge)
 	}
 	if c.NATSUsers != "" {
 		if c.NATSURL != "" {

@@ -118,6 +118,9 @@ func checkAnswer(m *nats.Msg, prefix int, first *uint64) error {
 // cheaper than four. Parts that are stored later go before what it says.
 const bundlePart = "ALL"
 
+// idPart names the part that holds the id of an entity whose subject can't.
+const idPart = "ID"
+
 // bundleBytes bounds a bundle.
 const bundleBytes = 64 << 10
 
@@ -147,39 +150,50 @@ func bundle(parts []projector.Part) (projector.Part, bool) {
 }
 
 // unbundle puts the parts of a bundle before the others, except where those
-// have a newer one.
+// have a newer one, and leaves out the id.
 func unbundle(parts []projector.Part) ([]projector.Part, error) {
 	at := -1
-	newer := make(map[string]bool, len(parts))
+	newer := map[string]bool{idPart: true}
 	for i, p := range parts {
 		if p.Name == bundlePart {
 			at = i
 		}
 		newer[p.Name] = true
 	}
-	if at < 0 {
-		return parts, nil
-	}
 	var out []projector.Part
-	for rest := parts[at].Value; len(rest) > 0; {
-		var name, value []byte
-		var ok bool
-		if name, rest, ok = field(rest); ok {
-			value, rest, ok = field(rest)
+	if at >= 0 {
+		all, err := unpack(parts[at].Value)
+		if err != nil {
+			return nil, err
 		}
-		if !ok {
-			return nil, fmt.Errorf("%w: bundle of parts breaks off", projector.ErrState)
-		}
-		if !newer[string(name)] {
-			out = append(out, projector.Part{Name: string(name), Value: value})
+		for _, p := range all {
+			if !newer[p.Name] {
+				out = append(out, p)
+			}
 		}
 	}
 	for i, p := range parts {
-		if i != at {
+		if i != at && p.Name != idPart {
 			out = append(out, p)
 		}
 	}
 	return out, nil
+}
+
+// unpack takes a bundle apart.
+func unpack(b []byte) (parts []projector.Part, err error) {
+	for len(b) > 0 {
+		var name, value []byte
+		var ok bool
+		if name, b, ok = field(b); ok {
+			value, b, ok = field(b)
+		}
+		if !ok {
+			return nil, fmt.Errorf("%w: bundle of parts breaks off", projector.ErrState)
+		}
+		parts = append(parts, projector.Part{Name: string(name), Value: value})
+	}
+	return parts, nil
 }
 
 func field(b []byte) (value, rest []byte, ok bool) {

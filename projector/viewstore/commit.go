@@ -127,26 +127,43 @@ func (t *tenure) Commit(ctx context.Context, c *projector.Commit) error {
 	return nil
 }
 
-// replaceParts adds deletes for the parts that an entity shall not have any more.
+// replaceParts adds deletes for the parts that entities shall not have any more.
 func (t *tenure) replaceParts(ctx context.Context, c *projector.Commit) error {
+	var replaced []*projector.EntityWrite
 	for i := range c.Entities {
-		e := &c.Entities[i]
-		if !e.Replace {
-			continue
+		if c.Entities[i].Replace {
+			replaced = append(replaced, &c.Entities[i])
 		}
-		root := entityRoot(t.bucket, e.Entity)
-		for m, err := range t.store.scan(ctx, StreamOf(t.bucket), []string{root + "*"}, scanOptions{keysOnly: true}) {
-			if err != nil {
-				return fmt.Errorf("read parts of entity: %w", err)
-			}
-			name := m.subject[len(root):]
-			if !deleted(m.header) && !slices.ContainsFunc(e.Parts, func(p projector.Part) bool { return p.Name == name }) {
-				e.Parts = append(e.Parts, projector.Part{Name: name})
-			}
+	}
+	for some := range slices.Chunk(replaced, loadEntities) {
+		entities := make([]string, len(some))
+		for i, e := range some {
+			entities[i] = e.Entity
 		}
-		e.Replace = false
+		old := make([][]projector.Part, len(some))
+		if err := t.stored(ctx, entities, old); err != nil {
+			return fmt.Errorf("read parts to replace: %w", err)
+		}
+		for i, e := range some {
+			e.Parts = withID(e.Entity, slices.Clip(e.Parts))
+			for _, p := range old[i] {
+				if !slices.ContainsFunc(e.Parts, func(o projector.Part) bool { return o.Name == p.Name }) {
+					e.Parts = append(e.Parts, projector.Part{Name: p.Name})
+				}
+			}
+			e.Replace = false
+		}
 	}
 	return nil
+}
+
+// withID adds the part that tells the id of an entity where its subject can't:
+// who looks for entities wants it, and of a mark nobody does.
+func withID(entity string, parts []projector.Part) []projector.Part {
+	if eventlog.EscapeID(entity) == entity || len(parts) == 0 || parts[0].Name == projector.MarkPart {
+		return parts
+	}
+	return append(parts, projector.Part{Name: idPart, Value: []byte(entity)})
 }
 
 // batchID names a batch by its commit, which is how a follower tells which
@@ -213,6 +230,9 @@ func (t *tenure) packEntity(p *packer, e *projector.EntityWrite, bulk bool) erro
 		documents = append(documents, m)
 	}
 	changed := e.Parts
+	if e.Fresh {
+		changed = withID(e.Entity, slices.Clip(changed))
+	}
 	if all, ok := bundle(changed); ok && e.Fresh {
 		changed = []projector.Part{all}
 	}

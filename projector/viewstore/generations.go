@@ -383,9 +383,13 @@ func (s *Store) Announce(ctx context.Context, p projector.Promotion) (int, error
 
 // Carry implements projector.Registry.
 func (s *Store) Carry(ctx context.Context, from, to projector.Generation) (int, error) {
-	filters := map[string]string{documentSubject(from.Bucket, ""): documentSubject(to.Bucket, "")}
+	states := "e.*." + projector.MarkPart
 	if from.Version == to.Version {
-		filters[stateRoot(from.Bucket)+"e."] = stateRoot(to.Bucket) + "e."
+		states = "e.>"
+	}
+	roots := []struct{ from, to, filter string }{
+		{documentSubject(from.Bucket, ""), documentSubject(to.Bucket, ""), ">"},
+		{stateRoot(from.Bucket), stateRoot(to.Bucket), states},
 	}
 	copied := 0
 	var batch []*nats.Msg
@@ -402,8 +406,8 @@ func (s *Store) Carry(ctx context.Context, from, to projector.Generation) (int, 
 		batch, bytes = nil, 0
 		return nil
 	}
-	for old, fresh := range filters {
-		for m, err := range s.scan(ctx, StreamOf(from.Bucket), []string{old + ">"}, scanOptions{}) {
+	for _, root := range roots {
+		for m, err := range s.scan(ctx, StreamOf(from.Bucket), []string{root.from + root.filter}, scanOptions{}) {
 			if err != nil {
 				return copied, fmt.Errorf("carry %s: %w", from.Bucket, err)
 			}
@@ -415,7 +419,7 @@ func (s *Store) Carry(ctx context.Context, from, to projector.Generation) (int, 
 					return copied, err
 				}
 			}
-			m2 := nats.NewMsg(fresh + strings.TrimPrefix(m.subject, old))
+			m2 := nats.NewMsg(root.to + strings.TrimPrefix(m.subject, root.from))
 			m2.Data = m.data
 			batch = append(batch, m2)
 			bytes += len(m.data)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -17,6 +16,8 @@ import (
 type leaseRecord struct {
 	Holder string `json:"holder"`
 	Bucket string `json:"bucket"`
+
+	storedAt time.Time
 }
 
 // standbyPoll is how often a standby looks at the lease.
@@ -59,7 +60,7 @@ func (s *Store) takeLease(ctx context.Context, bucket string, c projector.Claim)
 			seen, since = revision, now
 		}
 		free := revision == 0 || record.Holder == "" || c.Steal || now.Sub(since) > s.config.LeaseTTL ||
-			s.config.Exclusive && !strings.HasPrefix(record.Holder, s.config.Holder+"/")
+			s.config.Exclusive && record.storedAt.Before(s.opened)
 		if free {
 			err := l.write(ctx, l.holder, revision)
 			if err == nil {
@@ -101,11 +102,12 @@ func (l *lease) read(ctx context.Context) (leaseRecord, uint64, error) {
 	if err := json.Unmarshal(m.data, &r); err != nil {
 		return leaseRecord{}, m.sequence, nil // an unreadable lease is a free one
 	}
+	r.storedAt = m.time
 	return r, m.sequence, nil
 }
 
 func (l *lease) write(ctx context.Context, holder string, revision uint64) error {
-	next, err := l.store.put(ctx, l.subject, leaseRecord{holder, l.bucket}, revision)
+	next, err := l.store.put(ctx, l.subject, leaseRecord{Holder: holder, Bucket: l.bucket}, revision)
 	if err != nil {
 		return err
 	}

@@ -27,8 +27,8 @@ type Config struct {
 	LeaseTTL time.Duration
 	// Timeout bounds one request to the server: 5 s.
 	Timeout time.Duration
-	// Exclusive says that no other process can hold a lease, since this one
-	// runs the only server: a lease with another Holder is that of a process
+	// Exclusive says that this process runs the only server, by the same clock:
+	// a lease of another Holder that is older than the Store is that of a process
 	// that died, and is taken without waiting. The fence still holds.
 	Exclusive bool
 	// Logger gets what passes by itself; the zero Logger is silent.
@@ -40,6 +40,7 @@ type Config struct {
 type Store struct {
 	*Reader
 	config Config
+	opened time.Time
 }
 
 // The server must know atomic batches with a fence, which came with 2.12.
@@ -60,7 +61,7 @@ func Open(ctx context.Context, js jetstream.JetStream, config Config) (*Store, e
 	if err := checkVersion(js.Conn().ConnectedServerVersion()); err != nil {
 		return nil, err
 	}
-	s := &Store{Reader: NewReader(js), config: config}
+	s := &Store{Reader: NewReader(js), config: config, opened: time.Now()}
 	ctx, cancel := context.WithTimeout(ctx, config.Timeout)
 	defer cancel()
 	if _, err := s.ensure(ctx, s.bucketConfig(Control)); err != nil {

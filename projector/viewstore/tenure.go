@@ -147,8 +147,22 @@ func (t *tenure) Load(ctx context.Context, entities []string) ([][]projector.Par
 	return out, nil
 }
 
-// load asks for several entities at once, for fewer when those are too many.
-func (t *tenure) load(ctx context.Context, entities []string, out [][]projector.Part) error {
+// load reads the parts of a few entities as their folds know them.
+func (t *tenure) load(ctx context.Context, entities []string, out [][]projector.Part) (err error) {
+	if err := t.stored(ctx, entities, out); err != nil {
+		return err
+	}
+	for i := range out {
+		if out[i], err = unbundle(out[i]); err != nil {
+			return fmt.Errorf("load state of entity %s from %s: %w", eventlog.EscapeID(entities[i]), t.bucket, err)
+		}
+	}
+	return nil
+}
+
+// stored reads the parts of several entities at once, for fewer when those are
+// too many, as they are stored.
+func (t *tenure) stored(ctx context.Context, entities []string, out [][]projector.Part) error {
 	// A commit may land meanwhile; what is asked for was stored before it.
 	known := t.loaded.Load()
 	subjects := make([]string, 0, len(entities)+1)
@@ -166,7 +180,7 @@ func (t *tenure) load(ctx context.Context, entities []string, out [][]projector.
 	switch {
 	case errors.Is(err, errTooMany) && len(entities) > 1:
 		half := len(entities) / 2
-		return errors.Join(t.load(ctx, entities[:half], out[:half]), t.load(ctx, entities[half:], out[half:]))
+		return errors.Join(t.stored(ctx, entities[:half], out[:half]), t.stored(ctx, entities[half:], out[half:]))
 	case errors.Is(err, errTooMany):
 		all, err = t.loadBig(ctx, subjects)
 	}
@@ -191,11 +205,6 @@ func (t *tenure) load(ctx context.Context, entities []string, out [][]projector.
 	}
 	if !fresh {
 		return fmt.Errorf("load state from %s: %w", t.bucket, errStale)
-	}
-	for i := range out {
-		if out[i], err = unbundle(out[i]); err != nil {
-			return fmt.Errorf("load state of entity %s from %s: %w", eventlog.EscapeID(entities[i]), t.bucket, err)
-		}
 	}
 	return nil
 }

@@ -286,6 +286,42 @@ func TestStandbyAfterKill(t *testing.T) {
 	}
 }
 
+// The process with the embedded server waits for a repair of another process
+// like anybody else; only what a process before it left behind is free at once.
+func TestExclusive(t *testing.T) {
+	js := eventlogtest.Connect(t)
+	acquire(t, open(t, js, viewstore.Config{Holder: "dead", LeaseTTL: time.Minute}), projector.Claim{})
+	config := viewstore.Config{Holder: "server", LeaseTTL: time.Second, Exclusive: true}
+	server := open(t, js, config)
+	began := time.Now()
+	acquire(t, server, projector.Claim{})
+	if took := time.Since(began); took > patience/2 {
+		t.Errorf("taking over from a process that died before took %v; want it at once", took)
+	}
+	repair := acquire(t, open(t, js, viewstore.Config{Holder: "repair", LeaseTTL: time.Second}), projector.Claim{Steal: true})
+	got := make(chan error, 1)
+	go func() {
+		_, err := server.Acquire(t.Context(), projector.Claim{View: "toy", Version: "v1"})
+		got <- err
+	}()
+	select {
+	case err := <-got:
+		t.Fatalf("Acquire() = %v while a repair holds the lease; want it to wait", err)
+	case <-time.After(2 * time.Second):
+	}
+	if err := repair.Release(testContext(t)); err != nil {
+		t.Fatalf("Release() = %v", err)
+	}
+	select {
+	case err := <-got:
+		if err != nil {
+			t.Errorf("Acquire() after the repair = %v; want no error", err)
+		}
+	case <-time.After(patience):
+		t.Error("Acquire() does not return after the repair")
+	}
+}
+
 func TestLostLeaseIsTold(t *testing.T) {
 	js := eventlogtest.Connect(t)
 	first := open(t, js, viewstore.Config{Holder: "a", LeaseTTL: 200 * time.Millisecond})

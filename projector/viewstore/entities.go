@@ -1,0 +1,55 @@
+package viewstore
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"strings"
+
+	"rollcall/eventlog"
+	"rollcall/projector"
+)
+
+// Entities implements projector.Tenure. Of entities whose subjects can't tell
+// their ids it keeps those until it has met both part and id.
+func (t *tenure) Entities(ctx context.Context, part string) iter.Seq2[projector.EntityPart, error] {
+	return func(yield func(projector.EntityPart, error) bool) {
+		root := stateRoot(t.bucket) + "e."
+		filters := []string{root + "*." + part, root + "*." + bundlePart, root + "*." + idPart}
+		apart := make(map[string]*projector.EntityPart) // by token
+		for m, err := range t.store.scan(ctx, StreamOf(t.bucket), filters, scanOptions{}) {
+			if err != nil {
+				yield(projector.EntityPart{}, fmt.Errorf("read entities of %s: %w", t.bucket, err))
+				return
+			}
+			token, name, _ := strings.Cut(strings.TrimPrefix(m.subject, root), ".")
+			if deleted(m.header) {
+				continue
+			}
+			parts := []projector.Part{{Name: name, Value: m.data}}
+			if name == bundlePart {
+				if parts, err = unpack(m.data); err != nil {
+					continue // found when it is needed
+				}
+			}
+			found := &projector.EntityPart{Entity: token}
+			if eventlog.EscapeID(token) != token {
+				if apart[token] == nil {
+					apart[token] = &projector.EntityPart{}
+				}
+				found = apart[token]
+			}
+			for _, p := range parts {
+				switch p.Name {
+				case part:
+					found.Value = p.Value
+				case idPart:
+					found.Entity = string(p.Value)
+				}
+			}
+			if found.Value != nil && found.Entity != "" && !yield(*found, nil) {
+				return
+			}
+		}
+	}
+}
