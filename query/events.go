@@ -11,13 +11,8 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/go-json-experiment/json/jsontext"
-
 	"rollcall/eventlog"
 )
-
-// masked stands for a secret.
-const masked = `"***"`
 
 // listEvents lists records of the log, oldest first.
 func (a *API) listEvents(ctx context.Context, c *call) (*answer, error) {
@@ -236,75 +231,6 @@ func eventJSON(r *eventlog.Record) []byte {
 	}
 	return append(b, '}')
 }
-
-// maskBody copies a JSON text with the value of every member named streamKey
-// masked, however deep it stands. It reports false for what is no JSON.
-func maskBody(body []byte) ([]byte, bool) {
-	dec := jsontext.NewDecoder(bytes.NewReader(body), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
-	var out bytes.Buffer
-	enc := jsontext.NewEncoder(&out, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
-	for depth := 0; ; {
-		tok, err := dec.ReadToken()
-		if err != nil {
-			return nil, false
-		}
-		secret := false
-		switch tok.Kind() {
-		case '{', '[':
-			depth++
-		case '}', ']':
-			depth--
-		case '"':
-			secret = isName(dec) && isSecret(tok.String())
-		}
-		if err := enc.WriteToken(tok); err != nil {
-			return nil, false
-		}
-		if secret {
-			if err := dec.SkipValue(); err != nil {
-				return nil, false
-			}
-			if err := enc.WriteValue(jsontext.Value(masked)); err != nil {
-				return nil, false
-			}
-		}
-		if depth == 0 {
-			break
-		}
-	}
-	if _, err := dec.ReadToken(); err == nil || out.Len() == 0 {
-		return nil, false // something follows the value
-	}
-	return bytes.ToValidUTF8(bytes.TrimRight(out.Bytes(), "\n"), []byte("\uFFFD")), true
-}
-
-// maskText masks what looks like a stream key in a text that is no JSON, such
-// as a body that was cut off.
-func maskText(body []byte) []byte {
-	for _, name := range []string{"streamKey", "stream_key"} {
-		for from := 0; ; {
-			i := bytes.Index(body[from:], []byte(name))
-			if i < 0 {
-				break
-			}
-			from += i + len(name)
-			end := bytes.IndexAny(body[from:], ",}\n")
-			if end < 0 {
-				end = len(body) - from
-			}
-			body = slices.Concat(body[:from], []byte("***"), body[from+end:])
-		}
-	}
-	return body
-}
-
-// isName reports whether the token just read is a member's name.
-func isName(dec *jsontext.Decoder) bool {
-	kind, n := dec.StackIndex(dec.StackDepth())
-	return kind == '{' && n%2 == 1
-}
-
-func isSecret(name string) bool { return name == "streamKey" || name == "stream_key" }
 
 // receivedAt is the received time of the record at seq, or now where there is
 // none: what "now" meant when the log ended there.

@@ -1,0 +1,42 @@
+package query_test
+
+import (
+	"bytes"
+	"testing"
+
+	"rollcall/query"
+)
+
+// TestMasked shows bodies that carry a stream key in every way that was thought
+// of. None may show any part of it, and what stands around it stays.
+func TestMasked(t *testing.T) {
+	for _, c := range []struct {
+		body, want string
+		isJSON     bool
+	}{
+		{`{"streamKey":"s3cret","a":1}`, `{"streamKey":"***","a":1}`, true},
+		{`{"a":[{"streamKey":{"b":"s3cret"}}]}`, `{"a":[{"streamKey":"***"}]}`, true},
+		{`{"stream\u004bey":"s3cret"}`, `{"streamKey":"***"}`, true},
+		{`{"streamKey":"s3cret","streamKey":["s3cret"]}`, `{"streamKey":"***","streamKey":"***"}`, true},
+		{`{"StreamKey":"s3cret","streamkey":"s3cret","STREAM_KEY":"s3cret"}`, `{"StreamKey":"***","streamkey":"***","STREAM_KEY":"***"}`, true},
+		{`{"title":"my streamKey talk"}`, `{"title":"my streamKey talk"}`, true},
+		{`{"raw":"{\"streamKey\":\"s3cret, s3cret\",\"a\":1}"}`, `{"raw":"{\"streamKey\":***,\"a\":1}"}`, true},
+		{`{"streamKey":"s3cret","a":`, `{"streamKey":***,"a":`, false},
+		{`{"streamKey":"s3cret,s3cret}s3cret","a":`, `{"streamKey":***,"a":`, false},
+		{"{\"streamKey\":\"s3cret\ns3cret\",\"a\":", `{"streamKey":***,"a":`, false},
+		{`{"streamKey":"a\"s3cret\\","a":`, `{"streamKey":***,"a":`, false},
+		{`{"streamKey":"s3cret`, `{"streamKey":***`, false},
+		{`{"streamKey":["s3cret","s3cret"`, `{"streamKey":***`, false},
+		{`{"\u0073tream\u004Bey" : "s3cret","a":`, `{"\u0073tream\u004Bey" : ***,"a":`, false},
+		{`{"streamkey":"s3cret","STREAMKEY":"s3cret",`, `{"streamkey":***,"STREAMKEY":***,`, false},
+		{`{"raw":"{\"streamKey\":\"a\\\"s3cret\",\"a\":1}",`, `{"raw":"{\"streamKey\":***,\"a\":1}",`, false},
+		{`a=1&streamKey=s3cret&b=2`, `a=1&streamKey=***&b=2`, false},
+		{`<streamKey>s3cret</streamKey>`, `<streamKey>***</streamKey>***`, false},
+		{`plain`, `plain`, false},
+	} {
+		got, isJSON := query.Masked([]byte(c.body))
+		if string(got) != c.want || isJSON != c.isJSON || bytes.Contains(got, []byte("s3cret")) {
+			t.Errorf("Masked(%s) = %s, %v; want %s, %v", c.body, got, isJSON, c.want, c.isJSON)
+		}
+	}
+}
