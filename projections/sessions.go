@@ -46,6 +46,9 @@ type sessionState struct {
 	degraded                     eventlog.Time
 
 	dirty, dirtyCore bool
+	// moved: the document under live.<session> is deleted. It is in the same commit
+	// as the part that says that the session ended, or in one before.
+	moved bool
 }
 
 func (s *sessionState) Apply(ev *eventlog.Event) {
@@ -109,7 +112,10 @@ func (s *sessionState) Flush(w eventlog.Writer) {
 		key := eventlog.EscapeID(s.id)
 		if s.bounds.ended {
 			w.Put("ended."+key, doc.AppendJSON(nil))
-			w.Delete("live." + key)
+			if !s.moved {
+				s.moved = true
+				w.Delete("live." + key)
+			}
 		} else {
 			w.Put("live."+key, doc.AppendJSON(nil))
 		}
@@ -211,6 +217,7 @@ func (s *sessionState) Load(part string, value []byte) error {
 	r := reader{b: value}
 	r.version()
 	s.bounds.read(&r)
+	s.moved = s.bounds.ended
 	flags := r.byte()
 	s.started, s.standIn = flags&1 != 0, flags&2 != 0
 	s.badTimes = eventlog.BadTime(r.byte())
