@@ -114,12 +114,20 @@ func (a *API) waitHead(ctx context.Context, c *call) (eventlog.Head, error) {
 	return head, fmt.Errorf("%w: the log is at %d", errBehind, head.Last)
 }
 
-// eventPage reads one page of the records that are wanted, in the log's order or
-// the newest first. A cursor is the sequence of the last one.
+// eventPage reads one page of the records that are wanted: in the log's order or
+// the newest first, where a cursor is the sequence of the last one, or sorted by
+// another field, which reads all of them for each page.
 func (a *API) eventPage(ctx context.Context, c *call, head eventlog.Head, slices []int, want func(*eventlog.Record) bool) (*answer, error) {
+	name, descending := sorting(c.text["sort"], "sequence")
+	if _, err := sortField(eventFields(), name); err != nil {
+		return nil, err
+	}
 	e := eventReader{api: a, slices: slices, want: want, limit: c.limit(),
-		after: eventlog.Seq(c.numbers["after"]), upTo: head.Last, newest: c.text["sort"] == "-sequence"}
-	sc := scope(c.key, c.text["sort"])
+		after: eventlog.Seq(c.numbers["after"]), upTo: head.Last, newest: descending}
+	sc := scope(c.key, name, strconv.FormatBool(descending))
+	if name != "sequence" {
+		return e.sortedPage(ctx, name, c.text["cursor"], sc, head)
+	}
 	if text := c.text["cursor"]; text != "" {
 		cur, err := decodeCursor(text, sc)
 		if err != nil {
@@ -131,9 +139,7 @@ func (a *API) eventPage(ctx context.Context, c *call, head eventlog.Head, slices
 			e.after = max(e.after, seq)
 		}
 	}
-	if head.First > 0 {
-		e.after = max(e.after, head.First-1) // what retention removed is not waited for
-	}
+	e.skipTrimmed(head)
 	items, err := e.read(ctx)
 	if err != nil {
 		return nil, err
@@ -154,6 +160,13 @@ type eventReader struct {
 	after, upTo eventlog.Seq
 	newest      bool
 	limit       int
+}
+
+// skipTrimmed leaves out what retention removed: it is not waited for.
+func (e *eventReader) skipTrimmed(head eventlog.Head) {
+	if head.First > 0 {
+		e.after = max(e.after, head.First-1)
+	}
 }
 
 // read returns up to limit+1 records.
@@ -182,31 +195,101 @@ func (e *eventReader) read(ctx context.Context) ([]item, error) {
 	}
 }
 
+// each visits the wanted records behind after, until visit returns false.
+func (e *eventReader) each(ctx context.Context, after eventlog.Seq, visit func(*eventlog.Record) bool) error {
+	if after >= e.upTo {
+		return nil
+	}
+	for r, err := range e.api.log.Read(ctx, eventlog.ReadOptions{After: after, UpTo: e.upTo, Slices: e.slices}) {
+		if errors.Is(err, eventlog.ErrTrimmed) {
+			return newProblem(http.StatusGone, "the log no longer holds the records after %d", after)
+		}
+		if err != nil {
+			return fmt.Errorf("read log: %w", err)
+		}
+		if e.want(&r) && !visit(&r) {
+			return nil
+		}
+	}
+	return ctx.Err()
+}
+
 // scan reads the first records behind after, or the last ones.
 func (e *eventReader) scan(ctx context.Context, after eventlog.Seq, last bool) ([]item, error) {
 	items := []item{}
-	for r, err := range e.api.log.Read(ctx, eventlog.ReadOptions{After: after, UpTo: e.upTo, Slices: e.slices}) {
-		if errors.Is(err, eventlog.ErrTrimmed) {
-			return nil, newProblem(http.StatusGone, "the log no longer holds the records after %d", after)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read log: %w", err)
-		}
-		if !e.want(&r) {
-			continue
-		}
-		items = append(items, item{num: int64(r.Seq), doc: eventJSON(&r)})
-		if !last && len(items) > e.limit {
-			break
-		}
+	err := e.each(ctx, after, func(r *eventlog.Record) bool {
+		items = append(items, item{num: int64(r.Seq), doc: eventJSON(r)})
 		if last && len(items) > 2*e.limit+1 {
 			items = append(items[:0], items[len(items)-e.limit-1:]...)
 		}
-	}
+		return last || len(items) <= e.limit
+	})
 	if last && len(items) > e.limit+1 {
 		items = items[len(items)-e.limit-1:]
 	}
-	return items, ctx.Err()
+	return items, err
+}
+
+// sortedPage reads a page in the order of a field other than the sequence, which
+// breaks ties. It holds about two pages at a time.
+func (e *eventReader) sortedPage(ctx context.Context, by, text string, sc [8]byte, head eventlog.Head) (*answer, error) {
+	var from item // "": the first page
+	if text != "" {
+		c, err := decodeCursor(text, sc)
+		if err != nil {
+			return nil, err
+		}
+		from = item{id: c.ID, text: c.Text, num: c.Number}
+	}
+	e.skipTrimmed(head)
+	compare := itemOrder(e.newest)
+	items := []item{}
+	full := false // items[limit] is the greatest that can be of use
+	cut := func() {
+		slices.SortFunc(items, compare)
+		if full = len(items) > e.limit; full {
+			items = items[:e.limit+1]
+		}
+	}
+	err := e.each(ctx, e.after, func(r *eventlog.Record) bool {
+		it := eventItem(r, by)
+		if from.id != "" && compare(it, from) <= 0 || full && compare(it, items[e.limit]) > 0 {
+			return true
+		}
+		it.doc = eventJSON(r)
+		if items = append(items, it); len(items) > 2*e.limit+1 {
+			cut()
+		}
+		return true
+	})
+	if err != nil {
+		return nil, err
+	}
+	cut()
+	p := &page{items: items}
+	if full {
+		p.items = items[:e.limit]
+		last := p.items[e.limit-1]
+		p.next, err = cursor{Text: last.text, Number: last.num, ID: last.id}.encode(sc)
+	}
+	return &answer{page: p, sequence: head.Last}, err
+}
+
+// eventItem is a record with the value that it is sorted by. Its id orders
+// records as their sequences do.
+func eventItem(r *eventlog.Record, by string) item {
+	it := item{id: fmt.Sprintf("%020d", r.Seq)}
+	switch by {
+	case "eventId":
+		it.text = r.EventID
+	case "source":
+		it.text = r.Source
+	case "type":
+		it.text = r.Type
+	case "receivedAt":
+		it.num = int64(r.ReceivedAt)
+	}
+	return it
 }
 
 // eventJSON is a record as the API shows it.

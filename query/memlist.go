@@ -16,29 +16,16 @@ func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys
 // list over the replica. Only id and doc of the items need to be set.
 func pageOf(items []item, fields []field, fallback string, v *values, key string) (*page, error) {
 	name, descending := sorting(v.text["sort"], fallback)
-	i := slices.IndexFunc(fields, func(f field) bool { return f.name == name && f.scalar() })
-	if i < 0 {
-		var all []string
-		for _, f := range fields {
-			if f.scalar() {
-				all = append(all, f.name)
-			}
-		}
-		return nil, badRequest("can't sort by %q; want one of %s", name, strings.Join(all, ", "))
+	by, err := sortField(fields, name)
+	if err != nil {
+		return nil, err
 	}
-	by := fields[i]
 	for j := range items {
 		if err := items[j].sortBy(by); err != nil {
 			return nil, err
 		}
 	}
-	compare := func(a, b item) int {
-		c := cmp.Or(cmp.Compare(a.num, b.num), strings.Compare(a.text, b.text))
-		if descending {
-			c = -c
-		}
-		return cmp.Or(c, strings.Compare(a.id, b.id))
-	}
+	compare := itemOrder(descending)
 	slices.SortFunc(items, compare)
 	sc := scope(key, name, fmt.Sprint(descending))
 	if text := v.text["cursor"]; text != "" {
@@ -62,6 +49,33 @@ func pageOf(items []item, fields []field, fallback string, v *values, key string
 	last := items[limit-1]
 	next, err := cursor{Text: last.text, Number: last.num, ID: last.id}.encode(sc)
 	return &page{items: items[:limit], next: next}, err
+}
+
+// sortField finds the field that a list is sorted by.
+func sortField(fields []field, name string) (field, error) {
+	var all []string
+	for _, f := range fields {
+		if !f.scalar() {
+			continue
+		}
+		if f.name == name {
+			return f, nil
+		}
+		all = append(all, f.name)
+	}
+	return field{}, badRequest("can't sort by %q; want one of %s", name, strings.Join(all, ", "))
+}
+
+// itemOrder compares items by their sort value, then by id, which is ascending
+// always.
+func itemOrder(descending bool) func(a, b item) int {
+	return func(a, b item) int {
+		c := cmp.Or(cmp.Compare(a.num, b.num), strings.Compare(a.text, b.text))
+		if descending {
+			c = -c
+		}
+		return cmp.Or(c, strings.Compare(a.id, b.id))
+	}
 }
 
 // sortBy sets the value that the item is sorted by.

@@ -101,13 +101,13 @@ func (a *API) moreRoutes() []*route {
 	}
 }
 
-// eventParams are those of a list of records, whose only order is the log's.
+// eventParams are those of a list of records.
 func eventParams(params ...param) []param {
 	return append(params, append([]param{
 		{name: "after", kind: paramSeq, doc: "Records behind this sequence."},
 		{name: "limit", kind: paramLimit, doc: "Items on a page: 100 unless given, at most 1000."},
 		{name: "cursor", kind: paramCursor, doc: "nextCursor of the page before, with the same parameters."},
-		{name: "sort", kind: paramEnum, enum: []string{"sequence", "-sequence"}, doc: "The log's order, or the newest first."},
+		{name: "sort", kind: paramSort, doc: "A scalar field to sort by, with - in front for descending order. Without it, and with sequence, it is the log's order, and cheap; any other order reads the whole log for each page."},
 		{name: "format", kind: paramEnum, enum: []string{"json", "csv"}, doc: "The form of the answer, like the Accept header."},
 	}, shared()...)...)
 }
