@@ -172,6 +172,18 @@ func TestAnonymousClientChangesNothing(t *testing.T) {
 			}
 		}
 	}
+	// JetStream's decoder ignores the letter case of names.
+	for _, request := range []string{
+		`{"stream_name":"KV_sessions_g1","config":{"Deliver_Subject":"meetings.1.meeting.started","ack_policy":"none"}}`,
+		`{"stream_name":"KV_sessions_g1","config":{"deliver_subject":"_INBOX.x","deliver_ſubject":"meetings.1.meeting.started","ack_policy":"none"}}`,
+		`{"stream_name":"KV_sessions_g1","config":{"ack_policy":"none"},"Config":{"deliver_subject":"meetings.1.meeting.started","ack_policy":"none"}}`,
+		`{"stream_name":"KV_sessions_g1","config":{"ack_policy":"none","DURABLE_NAME":"d","Inactive_Threshold":900000000000000}}`,
+	} {
+		m, err := nc.Request("$JS.API.CONSUMER.CREATE.KV_sessions_g1", []byte(request), 2*time.Second)
+		if err != nil || !strings.Contains(string(m.Data), "has no member") {
+			t.Errorf("consumer request %s: %v, %v; want a refusal", request, m, err)
+		}
+	}
 	nc.Flush()
 	if _, err := nc.Request("$JS.API.INFO", nil, 2*time.Second); err != nil { // everything before it has been dealt with
 		t.Fatal(err)
@@ -194,6 +206,12 @@ func TestReaderRemovesItsOwnConsumersOnly(t *testing.T) {
 	}
 	if _, err := js.CreateConsumer(ctx, "MEETINGS", jetstream.ConsumerConfig{Name: "theirs"}); err != nil {
 		t.Fatal(err)
+	}
+	if _, err := js.CreateOrUpdateConsumer(ctx, "MEETINGS", jetstream.ConsumerConfig{Name: "ours", FilterSubject: "meetings.1.>"}); err == nil {
+		t.Errorf("CreateOrUpdateConsumer(ours) by a reader = nil; want an error")
+	}
+	if _, err := js.CreateOrUpdateConsumer(ctx, "MEETINGS", jetstream.ConsumerConfig{Name: "theirs", FilterSubject: "meetings.1.>"}); err != nil {
+		t.Errorf("CreateOrUpdateConsumer(theirs) by a reader = %v; want nil", err)
 	}
 	if err := js.DeleteConsumer(ctx, "MEETINGS", "ours"); err == nil {
 		t.Errorf("DeleteConsumer(ours) by a reader = nil; want an error")

@@ -98,6 +98,14 @@ func (g *guard) create(rest string, request []byte) ([]byte, error) {
 	if err := json.Unmarshal(body["config"], &config); err != nil {
 		return nil, fmt.Errorf("read consumer config: %w", err)
 	}
+	for _, object := range []map[string]jsontext.Value{body, config} {
+		if name, ok := foreign(object); ok {
+			return nil, fmt.Errorf("a consumer request has no member %q", name)
+		}
+	}
+	if err := g.mayReplace(rest, jsonText(config["name"])); err != nil {
+		return nil, err
+	}
 	if durable := jsonText(config["durable_name"]); durable != "" {
 		return nil, errors.New("readers make no durable consumers; use an ephemeral one, or connect with a role (--nats-users)")
 	}
@@ -122,6 +130,39 @@ func (g *guard) create(rest string, request []byte) ([]byte, error) {
 		return nil, fmt.Errorf("ask JetStream: %w", err)
 	}
 	return restoreDeliver(answer.Data), nil
+}
+
+// foreign finds a member that JetStream would read under another name: its
+// decoder ignores letter case, and would so take a deliver subject that the guard
+// did not see. Every name that it knows is in lower case.
+func foreign(object map[string]jsontext.Value) (string, bool) {
+	for name := range object {
+		if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz_") != "" {
+			return name, true
+		}
+	}
+	return "", false
+}
+
+// mayReplace refuses a request that would change a consumer of somebody else: to
+// make one under a name that is taken is to update it. The name is in the
+// request's subject, <stream>.<name>[.<filter>], or in its config.
+func (g *guard) mayReplace(rest, name string) error {
+	stream, more, _ := strings.Cut(rest, ".")
+	token, _, _ := strings.Cut(more, ".")
+	for _, n := range []string{token, name} {
+		if n == "" || strings.ContainsAny(n, ". *>\t\r\n") {
+			continue // the server refuses a name that no token can hold
+		}
+		info, err := g.nc.Request(apiConsumer+"INFO."+stream+"."+n, nil, 5*time.Second)
+		if err != nil {
+			return fmt.Errorf("ask JetStream: %w", err)
+		}
+		if others(info.Data) {
+			return errors.New("a reader changes its own consumers only")
+		}
+	}
+	return nil
 }
 
 // restoreDeliver writes the reader's own deliver subject into what the server
