@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"rollcall/eventlog"
 	"rollcall/query"
@@ -269,8 +270,11 @@ func TestEventsSorted(t *testing.T) {
 			want := slices.Clone(head.Items)
 			slices.SortStableFunc(want, func(a, b map[string]any) int {
 				c := cmp.Compare(fmt.Sprint(a[name]), fmt.Sprint(b[name]))
-				if name == "sequence" {
+				switch name {
+				case "sequence":
 					c = cmp.Compare(a[name].(float64), b[name].(float64))
+				case "receivedAt":
+					c = moment(t, a[name]).Compare(moment(t, b[name]))
 				}
 				if sign == "-" {
 					return -c
@@ -295,4 +299,12 @@ func TestEventsSorted(t *testing.T) {
 	if got := w.get("/v1/events?sort=body").status; got != http.StatusBadRequest {
 		t.Errorf("events sorted by body = %d; want 400", got)
 	}
+}
+
+func moment(t *testing.T, v any) time.Time {
+	at, err := time.Parse(time.RFC3339, fmt.Sprint(v))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at
 }
