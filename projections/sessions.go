@@ -132,8 +132,11 @@ func (s *sessionState) Over() eventlog.Time { return s.bounds.over() }
 
 func (s *sessionState) Erase(w eventlog.Writer) {
 	key := eventlog.EscapeID(s.id)
-	w.Delete("live." + key)
-	w.Delete("ended." + key)
+	if s.moved {
+		w.Delete("ended." + key)
+	} else {
+		w.Delete("live." + key)
+	}
 }
 
 func (s *sessionState) document() Session {

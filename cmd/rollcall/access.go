@@ -18,7 +18,8 @@ import (
 // answers to whatever reply subject a request names, and a push consumer to
 // whatever deliver subject it names, with the server's own rights. A reader
 // could so have the server write a record or a view. Across an account border
-// answers come back in the reader's own account, where nothing listens.
+// answers come back in the reader's own account, where nothing listens but
+// other readers.
 const (
 	accountData    = "ROLLCALL"
 	accountReaders = "READERS"
