@@ -308,3 +308,30 @@ func moment(t *testing.T, v any) time.Time {
 	}
 	return at
 }
+
+// TestLongTexts pages past texts that make a cursor long, and asks for a session
+// by such an id.
+func TestLongTexts(t *testing.T) {
+	w := newWorld(t)
+	long := strings.Repeat("y", 20_000)
+	for _, id := range []string{"a", long, "z"} {
+		w.post(started(id, "m"+id, "t"+id, 0))
+		w.post(joined(id, "m"+id, "p"+id, "c"+id, 0))
+	}
+	for _, sort := range []string{"sessionId", "title", "-organizerId"} {
+		n := 0
+		for cursor := ""; ; n++ {
+			l := w.items("/v1/sessions?limit=1&sort=" + sort + cursor)
+			if l.NextCursor == nil {
+				break
+			}
+			cursor = "&cursor=" + *l.NextCursor
+		}
+		if n != 2 {
+			t.Errorf("pages by %s = %d; want 3", sort, n+1)
+		}
+	}
+	if got := w.items("/v1/sessions/" + long + "/participants").column("participantId"); got != "c"+long {
+		t.Errorf("participants of a session with a long id = %.40s; want one", got)
+	}
+}

@@ -19,11 +19,12 @@ import (
 )
 
 const (
-	// Timeouts of the server: a request is a line and a few headers.
+	// Limits of the server: a request is a line and a few headers.
 	readHeaderTimeout = 5 * time.Second
 	readTimeout       = 10 * time.Second
 	idleTimeout       = 60 * time.Second
-	maxHeaderBytes    = 32 << 10
+	// A parameter of maxParam has room, and ids in a path are escaped.
+	maxHeaderBytes = 512 << 10
 	// writeMargin is what is left to send an answer once it is made.
 	writeMargin = 30 * time.Second
 	// shutdownTimeout bounds the wait for requests under way.

@@ -17,9 +17,9 @@ const (
 	maxLimit     = 1000
 	defaultWait  = 2 * time.Second
 	maxWait      = 30 * time.Second
-	// maxParam bounds a parameter's length. Ids are as long as a provider likes,
-	// but their bodies end at 256 KiB.
-	maxParam = 8 << 10
+	// maxParam bounds a parameter's length. A document's texts are cut at 32 KiB,
+	// and a cursor, in base64, holds up to three of them.
+	maxParam = 192 << 10
 )
 
 // paramKind is how a parameter's text is read.
