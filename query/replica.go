@@ -299,6 +299,8 @@ func (r *Replica) wait(ctx context.Context, views []string, least eventlog.Seq, 
 func reached(states map[string]viewState, views []string, least eventlog.Seq) error {
 	for _, v := range views {
 		switch s := states[v]; {
+		case !s.loaded() && least > 0:
+			return fmt.Errorf("%w: %s is not loaded yet", errBehind, v)
 		case !s.loaded():
 			return fmt.Errorf("%w: %s", errNotLoaded, v)
 		case s.Sequence < least:

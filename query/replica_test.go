@@ -338,13 +338,17 @@ func TestResume(t *testing.T) {
 	}
 }
 
-// TestNotLoaded: a view that no projector has made is a 503, not an empty list.
+// TestNotLoaded: a view that no projector has made is a 503, not an empty list,
+// and does not hold a record that is asked for.
 func TestNotLoaded(t *testing.T) {
 	s := newScript()
 	w := scripted(t, s)
 	a := w.do("/v1/sessions?wait=1ms")
 	if a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "" {
 		t.Errorf("GET /v1/sessions of no view = %d %s; want 503 with Retry-After", a.status, a.body)
+	}
+	if a := w.do("/v1/sessions?minSequence=1&wait=1ms"); a.status != http.StatusGatewayTimeout {
+		t.Errorf("GET /v1/sessions?minSequence=1 of no view = %d %s; want 504", a.status, a.body)
 	}
 	s.commit("sessions", nil)
 	if a := w.do("/v1/sessions?wait=20s"); a.status != 200 {
