@@ -173,6 +173,7 @@ func TestService(t *testing.T) {
 	w.post(joined("s1", "m1", "p1", "ann", 0))
 	w.post(recording("r1", "s1", "RECORDING"))
 	w.get("/v1/sessions/s1")
+	w.get("/v1/sessions/s1/participants") // the attendance view is there too
 	background(t, "service", func(ctx context.Context) error { return w.api.RunService(ctx, w.node.Connect(t)) })
 	nc := w.node.Connect(t)
 	ask := func(subject, request string) *nats.Msg {
