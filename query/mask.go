@@ -55,6 +55,7 @@ func Masked(body []byte) ([]byte, bool) {
 // masked, however deep it stands. It reports false for what is no JSON.
 func maskBody(body []byte) ([]byte, bool) {
 	dec := jsontext.NewDecoder(bytes.NewReader(body), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	hidden := mayHide(body)
 	var out bytes.Buffer
 	enc := jsontext.NewEncoder(&out, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	for depth := 0; ; {
@@ -71,8 +72,8 @@ func maskBody(body []byte) ([]byte, bool) {
 		case '"':
 			if isName(dec) {
 				secret = isSecret(tok.String())
-			} else if s := tok.String(); secretMember.MatchString(s) {
-				tok = jsontext.String(string(maskText([]byte(s))))
+			} else if hidden && secretMember.MatchString(tok.String()) {
+				tok = jsontext.String(string(maskText([]byte(tok.String()))))
 			}
 		}
 		if err := enc.WriteToken(tok); err != nil {
@@ -94,6 +95,13 @@ func maskBody(body []byte) ([]byte, bool) {
 		return nil, false // something follows the value
 	}
 	return bytes.ToValidUTF8(bytes.TrimRight(out.Bytes(), "\n"), []byte("\uFFFD")), true
+}
+
+// mayHide is a quick look whether a body has the name of a secret anywhere, or
+// escapes that it could be written with.
+func mayHide(body []byte) bool {
+	lower := bytes.ToLower(body)
+	return bytes.Contains(lower, []byte("streamkey")) || bytes.Contains(lower, []byte("stream_key")) || bytes.Contains(lower, []byte(`\u`))
 }
 
 // maskText masks what looks like a stream key in a text that is no JSON, such
