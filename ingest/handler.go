@@ -138,19 +138,26 @@ func (h *Handler) Keys() []KeyStatus {
 	return all
 }
 
-// Ready returns nil if every source has a key to verify with, else an error
-// that names the first one without. It does not ask the log.
-func (h *Handler) Ready() error {
+// Ready returns nil if there is a source whose deliveries can be verified, else
+// an error that names one without a key. One source's key endpoint must not keep
+// the deliveries of the others away, so what else has no key is told in note. It
+// does not ask the log.
+func (h *Handler) Ready() (note string, err error) {
+	usable := false
 	for _, k := range h.Keys() {
 		if k.Scheme == SchemeNone || len(k.Fingerprints) > 0 {
+			usable = true
 			continue
 		}
+		err = fmt.Errorf("source %q has no key yet", k.Source)
 		if k.Err != nil {
-			return fmt.Errorf("source %q has no key: %w", k.Source, k.Err)
+			err = fmt.Errorf("source %q has no key: %w", k.Source, k.Err)
 		}
-		return fmt.Errorf("source %q has no key yet", k.Source)
 	}
-	return nil
+	if usable && err != nil {
+		return err.Error(), nil
+	}
+	return "", err
 }
 
 // ServeHTTP takes a delivery; see the package's documentation for the answers.

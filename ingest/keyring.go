@@ -17,7 +17,7 @@ var errThrottled = errors.New("key was fetched a moment ago")
 // concurrently.
 type keyring interface {
 	// keys returns those to try now, the current one first; none if there is no
-	// usable one. It does not block.
+	// usable one. It does not wait for a network.
 	keys() []rsaKey
 	// confirm makes sure that keys are those in force at or after the arrival of
 	// a delivery. It blocks for a fetch, and fails where that is not possible
@@ -39,22 +39,32 @@ type KeyStatus struct {
 	Err error
 }
 
+// recheck is how often a key file is looked at, so that a key that was taken out
+// of it is soon refused; a wrong signature looks at once.
+const recheck = time.Second
+
+// key is a key with the name that records carry.
+type key interface{ name() string }
+
 // fileKeys are keys from a file. It is read again when it changed, so that it
-// can be replaced while the ingester runs.
-type fileKeys struct {
-	path string
-	now  func() time.Time
+// can be replaced while the ingester runs; while it can't be read the last keys
+// stay.
+type fileKeys[K key] struct {
+	path  string
+	parse func(file []byte) ([]K, error)
+	now   func() time.Time
 
 	mu      sync.Mutex
-	ring    []rsaKey
+	ring    []K
 	size    int64
 	changed time.Time
 	read    time.Time
+	checked time.Time
 	err     error
 }
 
-func newFileKeys(path string, now func() time.Time) (*fileKeys, error) {
-	k := &fileKeys{path: path, now: now}
+func newFileKeys[K key](path string, parse func([]byte) ([]K, error), now func() time.Time) (*fileKeys[K], error) {
+	k := &fileKeys[K]{path: path, parse: parse, now: now}
 	if err := k.load(); err != nil {
 		return nil, err
 	}
@@ -62,7 +72,8 @@ func newFileKeys(path string, now func() time.Time) (*fileKeys, error) {
 }
 
 // load reads the file if it is not the one read last. k.mu is held, or k is new.
-func (k *fileKeys) load() error {
+func (k *fileKeys[K]) load() error {
+	k.checked = k.now()
 	info, err := os.Stat(k.path)
 	if err != nil {
 		return fmt.Errorf("read key: %w", err)
@@ -74,11 +85,11 @@ func (k *fileKeys) load() error {
 	if err != nil {
 		return err
 	}
-	ring, err := parseRSAKeys(b)
+	ring, err := k.parse(b)
 	if err != nil {
 		return fmt.Errorf("key file %s: %w", k.path, err)
 	}
-	k.ring, k.size, k.changed, k.read = ring, info.Size(), info.ModTime(), k.now()
+	k.ring, k.size, k.changed, k.read = ring, info.Size(), info.ModTime(), k.checked
 	return nil
 }
 
@@ -97,29 +108,32 @@ func readKeyFile(path string) ([]byte, error) {
 	return b, nil
 }
 
-func (k *fileKeys) keys() []rsaKey {
+func (k *fileKeys[K]) keys() []K {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if since := k.now().Sub(k.checked); since >= recheck || since < 0 {
+		k.err = k.load()
+	}
 	return k.ring
 }
 
-func (k *fileKeys) confirm(context.Context, time.Time) (time.Duration, error) {
+func (k *fileKeys[K]) confirm(context.Context, time.Time) (time.Duration, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.err = k.load()
 	return time.Second, k.err
 }
 
-func (k *fileKeys) status() KeyStatus {
+func (k *fileKeys[K]) status() KeyStatus {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return KeyStatus{Fingerprints: fingerprints(k.ring), FetchedAt: k.read, Err: k.err}
 }
 
-func fingerprints(keys []rsaKey) []string {
+func fingerprints[K key](keys []K) []string {
 	var names []string
 	for _, k := range keys {
-		names = append(names, k.fingerprint)
+		names = append(names, k.name())
 	}
 	return names
 }

@@ -27,6 +27,8 @@ type rsaKey struct {
 	pem         string
 }
 
+func (k rsaKey) name() string { return k.fingerprint }
+
 // parseRSAKeys reads PEM with one or more public keys, or the provider's key
 // document {"data":{"publicKey":"…PEM…"}}.
 func parseRSAKeys(document []byte) ([]rsaKey, error) {

@@ -196,7 +196,7 @@ func TestKeyEndpointFaults(t *testing.T) {
 				}
 				time.Sleep(10 * time.Second)
 				expectStored(t, r.post(t, a)) // the last good key stays
-				if err := r.handler.Ready(); err != nil {
+				if _, err := r.handler.Ready(); err != nil {
 					t.Errorf("Ready = %v; want nil with a good key", err)
 				}
 				k := r.handler.Keys()[0]
@@ -219,16 +219,26 @@ func TestNoKeyYet(t *testing.T) {
 		r := startRotation(t, &endpoint{err: errors.New("no route to host")}, ingest.Config{})
 		expectProblem(t, r.post(t, a), 503, "no-key")
 		expectProblem(t, post(r.handler, "/webhooks/prod", started), 401, "signature-absent")
-		if err := r.handler.Ready(); err == nil || !strings.Contains(err.Error(), "prod") {
+		if _, err := r.handler.Ready(); err == nil || !strings.Contains(err.Error(), "prod") {
 			t.Errorf("Ready without a key = %v; want an error that names the source", err)
 		}
 		r.set(func(e *endpoint) { e.err, e.document = nil, keyDocument(t, a) })
 		time.Sleep(10 * time.Second) // it tries again soon while there is none
 		expectStored(t, r.post(t, a))
-		if err := r.handler.Ready(); err != nil {
+		if _, err := r.handler.Ready(); err != nil {
 			t.Errorf("Ready with a key = %v; want nil", err)
 		}
 	})
+}
+
+// TestOneSourceWithoutKey proves that the others' deliveries are not kept away.
+func TestOneSourceWithoutKey(t *testing.T) {
+	h := newHandler(t, ingest.Config{Log: &memory{}, Sources: []ingest.Source{
+		{Name: "waiting", Scheme: ingest.SchemeRSA, Key: "https://127.0.0.1:1/key.json"}, {Name: "open", Scheme: ingest.SchemeNone},
+	}})
+	if note, err := h.Ready(); err != nil || !strings.Contains(note, "waiting") {
+		t.Errorf("Ready = %q, %v; want a note that names the source without a key", note, err)
+	}
 }
 
 func TestKeysAreKeptOnDisk(t *testing.T) {

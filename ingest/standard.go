@@ -35,6 +35,8 @@ type standardKey struct {
 	fingerprint string
 }
 
+func (k standardKey) name() string { return k.fingerprint }
+
 // parseStandardKeys reads one key a line: whsec_ and base64 of a secret, whpk_
 // and base64 of an ed25519 public key; without a prefix it is a secret. Empty
 // lines and lines that start with # are skipped. Several keys serve a rotation.
@@ -107,20 +109,12 @@ func standardText(id, timestamp string, body []byte) []byte {
 // standardVerifier checks Standard Webhooks signatures: id, time and body are
 // signed, so that an old delivery can't be sent again after the tolerance.
 type standardVerifier struct {
-	keys      []standardKey
+	ring      *fileKeys[standardKey]
 	tolerance time.Duration
 	slot      slots
-	now       func() time.Time
-	read      time.Time
 }
 
-func (v *standardVerifier) status() KeyStatus {
-	s := KeyStatus{FetchedAt: v.read}
-	for _, k := range v.keys {
-		s.Fingerprints = append(s.Fingerprints, k.fingerprint)
-	}
-	return s
-}
+func (v *standardVerifier) status() KeyStatus { return v.ring.status() }
 
 func (v *standardVerifier) verify(ctx context.Context, d *delivery) (proof, *refusal) {
 	id, timestamp, list := d.header.Get("Webhook-Id"), d.header.Get("Webhook-Timestamp"), d.header.Get("Webhook-Signature")
@@ -142,17 +136,34 @@ func (v *standardVerifier) verify(ctx context.Context, d *delivery) (proof, *ref
 			detail: "the signed time is further than " + tolerance.String() + " from this server's",
 		}
 	}
+	text := standardText(id, timestamp, d.body)
+	if p, refused := v.try(ctx, id, timestamp, text, signatures); refused != nil || p.fingerprint != "" {
+		return p, refused
+	}
+	// The file may have been replaced since it was read.
+	retry, err := v.ring.confirm(ctx, d.arrival)
+	if p, refused := v.try(ctx, id, timestamp, text, signatures); refused != nil || p.fingerprint != "" {
+		return p, refused
+	}
+	if err != nil {
+		return proof{}, refuseUnconfirmed(retry)
+	}
+	return proof{}, refuseWrong()
+}
+
+// try checks the signatures against the keys there are; without a fingerprint in
+// the proof none fits.
+func (v *standardVerifier) try(ctx context.Context, id, timestamp string, text []byte, signatures []string) (proof, *refusal) {
 	if refused := v.slot.acquire(ctx); refused != nil {
 		return proof{}, refused
 	}
 	defer v.slot.release()
-	text := standardText(id, timestamp, d.body)
-	for _, k := range v.keys {
+	for _, k := range v.ring.keys() {
 		if k.fits(text, signatures) {
 			// The time is signed too: kept in front, so that the record can be
 			// verified again.
 			return proof{signature: timestamp + " " + strings.Join(signatures, " "), fingerprint: k.fingerprint, id: id}, nil
 		}
 	}
-	return proof{}, refuseWrong()
+	return proof{}, nil
 }

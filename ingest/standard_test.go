@@ -6,6 +6,8 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -99,4 +101,48 @@ func TestStandardEd25519(t *testing.T) {
 	mac.Write([]byte(signed))
 	headers[5] = "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))
 	expectProblem(t, post(h, "/webhooks/std", started, headers...), 401, "signature-wrong")
+}
+
+// TestKeyFileIsReplaced proves that a rotation needs no restart, that a key that
+// was taken out is refused without anybody failing first, and that what can't
+// be judged while the file is unreadable is no 401.
+func TestKeyFileIsReplaced(t *testing.T) {
+	secrets := []string{"an old secret of 24 bytes", "the new secret, 24 bytes."}
+	line := func(i int) []byte {
+		return []byte("whsec_" + base64.StdEncoding.EncodeToString([]byte(secrets[i])) + "\n")
+	}
+	file := keyFile(t, line(0))
+	now := time.Now()
+	h := newHandler(t, ingest.Config{
+		Log: &memory{}, Now: func() time.Time { return now }, RefusalDelay: -1,
+		Sources: []ingest.Source{{Name: "std", Scheme: "standard", Key: file}},
+	})
+	send := func(i int) *httptest.ResponseRecorder {
+		stamp := fmt.Sprint(now.Unix())
+		mac := hmac.New(sha256.New, []byte(secrets[i]))
+		fmt.Fprintf(mac, "id.%s.%s", stamp, started)
+		return post(h, "/webhooks/std", started, "webhook-id", "id", "webhook-timestamp", stamp,
+			"webhook-signature", "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil)))
+	}
+	replace := func(content []byte, age time.Duration) {
+		t.Helper()
+		if err := os.WriteFile(file, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		at := time.Now().Add(-age) // the file system's clock may be coarse
+		if err := os.Chtimes(file, at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expectStored(t, send(0))
+	expectProblem(t, send(1), 401, "signature-wrong")
+	replace(line(1), time.Hour)
+	expectStored(t, send(1))
+	expectProblem(t, send(0), 401, "signature-wrong")
+	replace(line(0), 2*time.Hour)
+	now = now.Add(2 * time.Second)
+	expectProblem(t, send(1), 401, "signature-wrong") // it was good a moment ago
+	replace([]byte("half a fi"), 3*time.Hour)
+	expectProblem(t, send(1), 503, "key-unconfirmed")
+	expectStored(t, send(0)) // the last good key stays
 }

@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"net/http"
 	"time"
 )
@@ -52,6 +51,14 @@ func refuseAbsent(headers string) *refusal {
 
 func refuseWrong() *refusal {
 	return &refusal{status: http.StatusUnauthorized, reason: "signature-wrong", unverified: true, detail: "the signature does not fit the body and the source's key"}
+}
+
+// refuseUnconfirmed: nothing that could be honest may hear a 4xx.
+func refuseUnconfirmed(retry time.Duration) *refusal {
+	return &refusal{
+		status: http.StatusServiceUnavailable, reason: "key-unconfirmed", unverified: true,
+		detail: "the signature does not fit the last known key, and whether that is current can't be said now", retryAfter: max(retry, time.Second),
+	}
 }
 
 // noVerifier takes everything: scheme none.
@@ -116,10 +123,7 @@ func (v *rsaVerifier) verify(ctx context.Context, d *delivery) (proof, *refusal)
 			detail: "there is no usable key for this source yet", retryAfter: min(max(retry, time.Second), time.Minute),
 		}
 	case err != nil:
-		return proof{}, &refusal{
-			status: http.StatusServiceUnavailable, reason: "key-unconfirmed", unverified: true,
-			detail: "the signature does not fit the last known key, and whether that is current can't be said now", retryAfter: max(retry, time.Second),
-		}
+		return proof{}, refuseUnconfirmed(retry)
 	}
 	return proof{}, refuseWrong()
 }
@@ -197,21 +201,17 @@ func newVerifier(c Config, s Source, slot slots, onRefresh func(bool)) (v verifi
 	case SchemeNone:
 		return noVerifier{}, nil, nil
 	case SchemeStandard:
-		b, err := readKeyFile(s.Key)
+		ring, err := newFileKeys(s.Key, parseStandardKeys, c.Now)
 		if err != nil {
 			return nil, nil, err
 		}
-		keys, err := parseStandardKeys(b)
-		if err != nil {
-			return nil, nil, fmt.Errorf("key file %s: %w", s.Key, err)
-		}
-		return &standardVerifier{keys: keys, tolerance: s.Tolerance, slot: slot, now: c.Now, read: c.Now()}, nil, nil
+		return &standardVerifier{ring: ring, tolerance: s.Tolerance, slot: slot}, nil, nil
 	case SchemeRSA:
 		if s.Remote() {
 			ring := newURLKeys(c, s, c.Logger.With().Str(logSource, s.Name).Logger(), onRefresh)
 			return &rsaVerifier{ring, slot}, ring.run, nil
 		}
-		ring, err := newFileKeys(s.Key, c.Now)
+		ring, err := newFileKeys(s.Key, parseRSAKeys, c.Now)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -83,7 +83,7 @@ func (n *node) ingestHandler() (http.Handler, error) {
 	if err != nil {
 		return nil, &codedError{exitUsage, err}
 	}
-	n.health.add(check{"ingest", func(context.Context) (string, error) { return "", h.Ready() }})
+	n.health.add(check{"ingest", func(context.Context) (string, error) { return h.Ready() }})
 	n.serve(stageIngest, func(ctx context.Context) error {
 		err := h.Run(ctx)
 		if errors.Is(err, context.Canceled) {
