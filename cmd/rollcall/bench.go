@@ -7,3 +7,8 @@ type benchCmd struct {
 	Latency benchLatencyCmd `cmd:"" help:"From a webhook to its effect in the views."`
 	Server  benchServerCmd  `cmd:"" hidden:""`
 }
+
+// Help is an example of its commands.
+func (benchCmd) Help() string {
+	return "Examples:\n  rollcall bench ingest --duration 30s\n  rollcall bench rebuild --events 1000000"
+}

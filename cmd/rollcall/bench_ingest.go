@@ -43,7 +43,7 @@ type benchIngestCmd struct {
 	Connections int           `help:"Connections of the throughput measurement." default:"256" placeholder:"N"`
 	Rate        int           `help:"Requests a second of the latency measurement." default:"1000" placeholder:"N"`
 	Dir         string        `help:"Directory for the logs, on the disk that is to be measured." default:"." type:"path" placeholder:"DIR"`
-	Output      string        `short:"o" help:"Form of the data: table or json." default:"table" enum:"table,json" placeholder:"FORM"`
+	outputFlag
 }
 
 // Help is the command's example.
@@ -128,7 +128,7 @@ func (c *benchIngestCmd) print(a *app, parts []*benchPart) error {
 	if c.Output == "json" {
 		return printJSON(a.stdout, report)
 	}
-	if err := (outputFlag{}).print(a.stdout, g); err != nil {
+	if err := c.outputFlag.print(a.stdout, g); err != nil || c.Output == "csv" {
 		return err
 	}
 	fmt.Fprintf(a.stdout, "\ndurable/naive %.2f   durable/handler %.2f   durable/nosync %.2f   alone: durable/naive %.2f\n",

@@ -7,12 +7,17 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"rollcall/ingest"
 )
 
 // configCmd is `rollcall config`.
 type configCmd struct {
 	Show configShowCmd `cmd:"" help:"Print the settings of serve and where each comes from."`
 }
+
+// Help is an example of its commands.
+func (configCmd) Help() string { return "Example:\n  rollcall config show --config rollcall.yaml" }
 
 type configShowCmd struct {
 	outputFlag
@@ -54,9 +59,36 @@ func (c *configShowCmd) Run(a *app) error {
 		return err
 	}
 	for _, s := range sources {
-		g.add("sources", fmt.Sprintf("%s=%s:%s", s.Name, s.Scheme, redactSetting("source", s.Key)), "file")
+		g.add("sources", sourceText(s), "file")
 	}
 	return c.print(a.stdout, g)
+}
+
+// sourceText is a source of the file in a line: as the flag has it, and what only
+// the file can say.
+func sourceText(s ingest.Source) string {
+	text := fmt.Sprintf("%s=%s", s.Name, s.Scheme)
+	if s.Key != "" {
+		text += ":" + redactSetting("source", s.Key)
+	}
+	for _, list := range []struct {
+		name   string
+		values []string
+	}{{"webhookIds", s.WebhookIDs}, {"organizationIds", s.OrganizationIDs}} {
+		if len(list.values) > 0 {
+			text += " " + list.name + "=" + strings.Join(list.values, ",")
+		}
+	}
+	if s.Rate > 0 {
+		text += fmt.Sprintf(" rate=%v", s.Rate)
+	}
+	if s.Burst > 0 {
+		text += fmt.Sprintf(" burst=%d", s.Burst)
+	}
+	if s.Tolerance > 0 {
+		text += " tolerance=" + s.Tolerance.String()
+	}
+	return text
 }
 
 // setting is a flag's value as serve would get it.

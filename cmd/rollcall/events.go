@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -16,20 +17,49 @@ import (
 // eventsCmd is `rollcall events`.
 type eventsCmd struct {
 	List   eventsListCmd   `cmd:"" default:"withargs" help:"List the records of the log (the default)."`
+	Follow eventsFollowCmd `cmd:"" help:"List the records, and go on with those that come."`
 	Export eventsExportCmd `cmd:"" help:"Write the log to a file: NDJSON, one record a line."`
 	Import eventsImportCmd `cmd:"" help:"Put an export into an empty log, as it is."`
 	Verify eventsVerifyCmd `cmd:"" help:"Check the signatures of the records once more."`
 }
 
-type eventsListCmd struct {
+// Help is an example of its commands.
+func (eventsCmd) Help() string {
+	return `Examples:
+  rollcall events list --session 05e57591-d89e-45c9-ae44-08dc1eaad0e0
+  rollcall events export backup.ndjson`
+}
+
+// recordFlags say which records are printed, and how.
+type recordFlags struct {
 	clientFlags
 	outputFlag
-	Follow  bool   `short:"f" help:"Go on with records as they come."`
 	Session string `help:"Only records of this session." placeholder:"ID"`
 	Type    string `help:"Only records of this event type, like meeting.started." placeholder:"TYPE"`
 	After   uint64 `help:"Only records behind this sequence." placeholder:"N"`
 	Limit   int    `help:"At most this many; 0 is no limit." default:"0" placeholder:"N"`
 }
+
+type eventsListCmd struct {
+	recordFlags
+	Follow bool `short:"f" help:"Go on with records as they come."`
+}
+
+// Run lists.
+func (c *eventsListCmd) Run(a *app) error { return c.list(a, c.Follow) }
+
+type eventsFollowCmd struct{ recordFlags }
+
+// Help is the command's example.
+func (eventsFollowCmd) Help() string {
+	return `Lists the records of the log in their order, and goes on with those that come, until it is stopped.
+
+Example:
+  rollcall events follow --type meeting.started --output json`
+}
+
+// Run lists and goes on.
+func (c *eventsFollowCmd) Run(a *app) error { return c.list(a, true) }
 
 // Help is the command's example.
 func (eventsListCmd) Help() string {
@@ -66,8 +96,8 @@ func listedOf(r *eventlog.Record) listed {
 	return l
 }
 
-// Run lists, as far as it is asked.
-func (c *eventsListCmd) Run(a *app) error {
+// list prints the records that there are and, with follow, those that come.
+func (c *recordFlags) list(a *app, follow bool) error {
 	nc, js, err := c.connect(a.ctx)
 	if err != nil {
 		return err
@@ -80,11 +110,11 @@ func (c *eventsListCmd) Run(a *app) error {
 	defer log.Close()
 	out := bufio.NewWriter(a.stdout)
 	defer out.Flush()
-	if err := c.header(out); err != nil {
+	if err := errors.Join(c.header(out), out.Flush()); err != nil {
 		return err
 	}
 	n := 0
-	for r, err := range log.Read(a.ctx, eventlog.ReadOptions{After: eventlog.Seq(c.After), Follow: c.Follow}) {
+	for r, err := range log.Read(a.ctx, eventlog.ReadOptions{After: eventlog.Seq(c.After), Follow: follow}) {
 		if err != nil {
 			if a.ctx.Err() != nil {
 				return nil // a follower is stopped, not failed
@@ -98,7 +128,7 @@ func (c *eventsListCmd) Run(a *app) error {
 		if err := c.show(out, &r, sessionOf(&ev)); err != nil {
 			return err
 		}
-		if c.Follow {
+		if follow {
 			if err := out.Flush(); err != nil {
 				return err
 			}
@@ -110,7 +140,7 @@ func (c *eventsListCmd) Run(a *app) error {
 	return nil
 }
 
-func (c *eventsListCmd) wants(r *eventlog.Record, ev *eventlog.Event) bool {
+func (c *recordFlags) wants(r *eventlog.Record, ev *eventlog.Event) bool {
 	if c.Type != "" && r.Type != c.Type {
 		return false
 	}
@@ -126,7 +156,7 @@ func sessionOf(ev *eventlog.Event) string {
 	return ev.SessionID
 }
 
-func (c *eventsListCmd) header(w io.Writer) error {
+func (c *recordFlags) header(w io.Writer) error {
 	switch c.Output {
 	case "csv":
 		g := &grid{rows: [][]any{{"sequence", "receivedAt", "type", "source", "sessionId", "eventId", "deliveryId"}}}
@@ -138,7 +168,7 @@ func (c *eventsListCmd) header(w io.Writer) error {
 	return nil
 }
 
-func (c *eventsListCmd) show(w io.Writer, r *eventlog.Record, session string) error {
+func (c *recordFlags) show(w io.Writer, r *eventlog.Record, session string) error {
 	switch c.Output {
 	case "json":
 		l := listedOf(r)

@@ -113,6 +113,7 @@ func writeNew(path string, flags int, mode os.FileMode, b []byte) error {
 
 // keygenCmd is `rollcall keygen`.
 type keygenCmd struct {
+	outputFlag
 	Dir   string `arg:"" optional:"" help:"Directory for private.pem and public.pem." default:"." type:"path"`
 	Force bool   `help:"Write over files that exist."`
 }
@@ -137,6 +138,11 @@ func (c *keygenCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stdout, "private key  %s\npublic key   %s\n", private, public)
-	return nil
+	if c.Output == "table" {
+		_, err := fmt.Fprintf(a.stdout, "private key  %s\npublic key   %s\n", private, public)
+		return err
+	}
+	g := &grid{columns: []string{"privateKey", "publicKey"}}
+	g.add(private, public)
+	return c.print(a.stdout, g)
 }

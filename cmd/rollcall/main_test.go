@@ -168,15 +168,17 @@ func TestEveryCommandHasHelpWithAnExample(t *testing.T) {
 	}
 	leaves := 0
 	visit(parser.Model.Node, nil, func(path []string, n *kong.Node) {
-		if len(n.Children) > 0 || n.Hidden { // hidden: what the program calls itself
+		if n.Hidden { // what the program calls itself
 			return
 		}
-		leaves++
+		if len(n.Children) == 0 {
+			leaves++
+		}
 		code, stdout, stderr := inProcess(t, nil, append(path, "--help")...)
-		if code != exitDone || !strings.Contains(stdout, "Example") || !strings.Contains(stdout, "rollcall "+path[0]) {
+		if code != exitDone || !strings.Contains(stdout, "Example") || !strings.Contains(stdout, strings.TrimSpace("rollcall "+strings.Join(path, " "))) {
 			t.Errorf("rollcall %s --help = %d, %q, %q; want help with an example", strings.Join(path, " "), code, stdout, stderr)
 		}
-		if n.Help == "" {
+		if len(path) > 0 && n.Help == "" {
 			t.Errorf("rollcall %s has no line of help", strings.Join(path, " "))
 		}
 	})

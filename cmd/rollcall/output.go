@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/csv"
 	"fmt"
 	"io"
@@ -57,6 +58,50 @@ func (f outputFlag) print(w io.Writer, g *grid) error {
 	}
 	_, err := fmt.Fprintln(w, t.Render())
 	return err
+}
+
+// documentFlag chooses the form of documents, which are JSON by nature.
+type documentFlag struct {
+	Output string `short:"o" help:"Form of the data: json (as it is stored), table or csv; these have lists as their length." default:"json" enum:"json,table,csv" placeholder:"FORM"`
+}
+
+// addDocument adds a document as a row, behind cells that stand before it. The
+// first one's members are the columns.
+func (g *grid) addDocument(doc []byte, before ...any) error {
+	var members map[string]jsontext.Value
+	if err := json.Unmarshal(doc, &members); err != nil {
+		return fmt.Errorf("read document: %w", err)
+	}
+	if len(g.columns) == len(before) {
+		if err := g.addColumns(doc); err != nil {
+			return fmt.Errorf("read document: %w", err)
+		}
+	}
+	row := before
+	for _, name := range g.columns[len(before):] {
+		row = append(row, cell(members[name]))
+	}
+	g.add(row...)
+	return nil
+}
+
+// addColumns adds the names of a document's members, in their order.
+func (g *grid) addColumns(doc []byte) error {
+	dec := jsontext.NewDecoder(bytes.NewReader(doc))
+	if _, err := dec.ReadToken(); err != nil {
+		return err
+	}
+	for dec.PeekKind() == '"' {
+		name, err := dec.ReadToken()
+		if err != nil {
+			return err
+		}
+		g.columns = append(g.columns, name.String())
+		if err := dec.SkipValue(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // object is a row that keeps the order of its members.

@@ -51,7 +51,7 @@ type rebuildCmd struct {
 	WithDropped  bool     `help:"Also bring back what the view in force has dropped because of its age; a projector with --view-max-age drops it again."`
 	MaxPerSecond int      `help:"Records read in a second at most, so that live traffic keeps its pace; 0 is no cap." default:"0" placeholder:"N"`
 	CacheBytes   string   `help:"Memory for the entities held." default:"256MiB" placeholder:"SIZE"`
-	Output       string   `short:"o" help:"Form of the progress: table, json (one object a line), or auto: a bar on a terminal, else json." default:"auto" enum:"auto,table,json" placeholder:"FORM"`
+	Output       string   `short:"o" help:"Form of the progress: table, json (one object a line), csv (the result alone), or auto: a bar on a terminal, else json." default:"auto" enum:"auto,table,json,csv" placeholder:"FORM"`
 }
 
 // Help is the command's example.
@@ -86,6 +86,11 @@ func (c *rebuildCmd) Run(a *app) error {
 		defer log.Close()
 		show := c.reporter(a, folds)
 		defer show.stop()
+		if c.Output == "csv" {
+			if err := (&grid{columns: movedColumns}).csv(a.stdout); err != nil {
+				return err
+			}
+		}
 		source := projector.Share(log)
 		group, ctx := errgroup.WithContext(a.ctx)
 		for i, fold := range folds {
@@ -109,6 +114,7 @@ func (c *rebuildCmd) Run(a *app) error {
 type reporter struct {
 	app    *app
 	json   bool
+	form   string // of the result
 	mu     sync.Mutex
 	writer progress.Writer
 	bars   []*progress.Tracker
@@ -116,7 +122,10 @@ type reporter struct {
 }
 
 func (c *rebuildCmd) reporter(a *app, folds []eventlog.Fold) *reporter {
-	r := &reporter{app: a, json: c.Output == "json" || c.Output == "auto" && !isTerminal(a.stdout)}
+	r := &reporter{app: a, form: c.Output, json: c.Output == "json" || c.Output == "auto" && !isTerminal(a.stdout)}
+	if r.json {
+		r.form = "json"
+	}
 	if r.json || !isTerminal(a.stderr) {
 		return r
 	}
@@ -179,7 +188,7 @@ func (r *reporter) done(i int, view string, b projector.Rebuilt) error {
 	if r.writer != nil {
 		r.bars[i].MarkAsDone()
 	}
-	return movedLine(r.app, r.json, view, b)
+	return movedLine(r.app, r.form, view, b)
 }
 
 func (r *reporter) stop() {
@@ -203,11 +212,19 @@ type moved struct {
 	Elapsed    float64         `json:"elapsedSeconds"`
 }
 
-func movedLine(a *app, asJSON bool, view string, b projector.Rebuilt) error {
+// movedColumns are those of moved.
+var movedColumns = []string{"view", "generation", "bucket", "state", "before", "pauseMs", "records", "changed", "carried", "elapsedSeconds"}
+
+func movedLine(a *app, form, view string, b projector.Rebuilt) error {
 	m := moved{view, b.After.Number, b.After.Bucket, projector.StateLive, b.Before.Number, round(float64(b.Pause) / float64(time.Millisecond)),
 		b.Records, b.Changed, b.Carried, round(b.Elapsed.Seconds())}
-	if asJSON {
+	switch form {
+	case "json":
 		return printLine(a.stdout, m)
+	case "csv":
+		g := &grid{}
+		g.add(m.View, m.Generation, m.Bucket, string(m.State), m.Before, m.PauseMs, m.Records, m.Changed, m.Carried, m.Elapsed)
+		return g.csvRows(a.stdout)
 	}
 	_, err := fmt.Fprintf(a.stdout, "%s: generation %d is in force, after %d; cut over in %.1f ms, %d records folded, %d keys changed; `rollcall rollback %s` returns\n",
 		view, m.Generation, m.Before, m.PauseMs, m.Records, m.Changed, view)
@@ -233,7 +250,12 @@ func (c *viewAction) move(a *app, do func(ctx context.Context, r projector.Regis
 		if err != nil {
 			return err
 		}
-		return movedLine(a, c.Output == "json", c.View, b)
+		if c.Output == "csv" {
+			if err := (&grid{columns: movedColumns}).csv(a.stdout); err != nil {
+				return err
+			}
+		}
+		return movedLine(a, c.Output, c.View, b)
 	})
 }
 

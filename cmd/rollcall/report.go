@@ -22,6 +22,11 @@ type reportCmd struct {
 	Session    reportSessionCmd    `cmd:"" help:"One session's connections, also drawn as an SVG timeline."`
 }
 
+// Help is an example of its commands.
+func (reportCmd) Help() string {
+	return "Examples:\n  rollcall report live\n  rollcall report usage --from 2026-03-01 --to 2026-04-01 --output csv"
+}
+
 // apiConn says where the read API is.
 type apiConn struct {
 	APIURL    string `name:"api-url" help:"Read API of a running rollcall." default:"http://127.0.0.1:8081" placeholder:"URL"`

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/alecthomas/kong"
 	"github.com/mattn/go-isatty"
@@ -77,13 +78,23 @@ func newParser(grammar *cli, a *app) (*kong.Kong, error) {
 	return kong.New(grammar,
 		kong.Name("rollcall"),
 		kong.Description("Rollcall keeps what a provider of video meetings tells by webhook in a durable log, and folds it into views: "+
-			"live and ended sessions, attendance, recordings, usage.\n\nTry: rollcall demo"),
+			"live and ended sessions, attendance, recordings, usage.\n\nExample:\n  rollcall demo"),
 		kong.Writers(a.stdout, a.stderr),
 		kong.Exit(func(code int) { panic(stopParsing(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100, NoExpandSubcommands: true}),
+		kong.ValueFormatter(helpText),
 		kong.Resolvers(a.resolver()),
 		kong.UsageOnError(),
 	)
+}
+
+// helpText is a flag's help with its default, where that says something.
+func helpText(v *kong.Value) string {
+	switch v.Default {
+	case "", "0", "false":
+		return v.Help
+	}
+	return strings.TrimSuffix(v.Help, ".") + " (default: " + v.Default + ")."
 }
 
 // logFlags choose what goes to stderr.

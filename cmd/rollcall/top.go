@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 // topCmd is `rollcall top`.
 type topCmd struct {
 	clientFlags
+	outputFlag
 	Interval time.Duration `help:"Time between two pictures." default:"1s" placeholder:"DURATION"`
 	Count    int           `help:"End after so many pictures; 0 goes on until Ctrl-C." default:"0" placeholder:"N"`
 }
@@ -46,11 +48,7 @@ func (c *topCmd) Run(a *app) error {
 		if err != nil {
 			return err
 		}
-		picture := topPicture(s, before, now.Sub(at), n > 1)
-		if isTerminal(a.stdout) {
-			picture = "\x1b[H\x1b[2J" + picture
-		}
-		if _, err := fmt.Fprint(a.stdout, picture); err != nil {
+		if err := c.draw(a.stdout, topGrid(s, before, now.Sub(at), n > 1), s, n == 1); err != nil {
 			return err
 		}
 		if n == c.Count {
@@ -63,8 +61,31 @@ func (c *topCmd) Run(a *app) error {
 	}
 }
 
-// topPicture is one picture; rates need one before it.
-func topPicture(s, before status, since time.Duration, rates bool) string {
+// draw prints one picture: JSON as a line of what status prints, CSV as rows.
+func (c *topCmd) draw(w io.Writer, g *grid, s status, first bool) error {
+	switch c.Output {
+	case "json":
+		return printLine(w, s)
+	case "csv":
+		if !first {
+			return g.csvRows(w)
+		}
+		return g.csv(w)
+	}
+	var b strings.Builder
+	if isTerminal(w) {
+		b.WriteString("\x1b[H\x1b[2J")
+	}
+	fmt.Fprintf(&b, "%s  %s\n%d records, %.1f MB\n\n", time.Now().UTC().Format("15:04:05Z"), s.Server, s.Log.Records, float64(s.Log.Bytes)/1e6)
+	if err := c.print(&b, g); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// topGrid is one picture; rates need one before it.
+func topGrid(s, before status, since time.Duration, rates bool) *grid {
 	perSecond := func(now, then eventlog.Seq) any {
 		if !rates || since <= 0 {
 			return nil
@@ -80,8 +101,5 @@ func topPicture(s, before status, since time.Duration, rates bool) string {
 	for _, v := range s.Projections {
 		g.add(v.Name, v.State, v.Sequence, perSecond(v.Sequence, last[v.Name]), v.Lag, v.LagSeconds, v.Parked, v.Bucket)
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s  %s\n%d records, %.1f MB\n\n", time.Now().UTC().Format("15:04:05Z"), s.Server, s.Log.Records, float64(s.Log.Bytes)/1e6)
-	_ = outputFlag{Output: "table"}.print(&b, g) // a Builder takes everything
-	return b.String()
+	return g
 }

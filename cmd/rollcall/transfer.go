@@ -175,7 +175,12 @@ func (c *eventsImportCmd) Run(a *app) (err error) {
 	if offline {
 		config.StoreDir = storeDir(cmp.Or(c.DataDir, defaultDir))
 	}
-	log, err := natslog.Open(a.ctx, js, config)
+	// A running server's log is taken as it is: its settings are those of whoever
+	// appends to it.
+	log, err := natslog.Attach(a.ctx, js)
+	if offline || errors.Is(err, eventlog.ErrNoLog) {
+		log, err = natslog.Open(a.ctx, js, config)
+	}
 	if err != nil {
 		return err
 	}

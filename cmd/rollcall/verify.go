@@ -44,15 +44,10 @@ func (c *verifyCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	folds := allFolds()
-	if len(c.View) > 0 {
-		folds = folds[:0:0]
-		for _, view := range c.View {
-			f, err := foldOf(view)
-			if err != nil {
-				return err
-			}
-			folds = append(folds, f)
+	views := c.View
+	for _, view := range views { // before anything is asked
+		if _, err := foldOf(view); err != nil {
+			return err
 		}
 	}
 	nc, js, err := c.connectOperator(a.ctx)
@@ -60,6 +55,11 @@ func (c *verifyCmd) Run(a *app) error {
 		return err
 	}
 	defer nc.Close()
+	if len(views) == 0 {
+		if views, err = existingViews(a.ctx, viewstore.NewReader(js)); err != nil {
+			return err
+		}
+	}
 	log, err := natslog.Attach(a.ctx, js)
 	if err != nil {
 		return logError(err)
@@ -67,7 +67,11 @@ func (c *verifyCmd) Run(a *app) error {
 	defer log.Close()
 	results := []projector.Verified{}
 	left := 0
-	for _, fold := range folds {
+	for _, view := range views {
+		fold, err := foldOf(view)
+		if err != nil {
+			return err
+		}
 		config := projector.VerifyConfig{
 			Projection: fold, Source: log, Viewer: viewstore.NewReader(js), Sample: c.Sample, Seed: c.Seed, MaxBytes: maxBytes,
 		}
@@ -136,6 +140,11 @@ type parkedCmd struct {
 	Drop  parkedDropCmd  `cmd:"" help:"Leave parked records out for good."`
 }
 
+// Help is an example of its commands.
+func (parkedCmd) Help() string {
+	return "Examples:\n  rollcall parked list\n  rollcall parked retry sessions"
+}
+
 type parkedListCmd struct {
 	clientFlags
 	outputFlag
@@ -149,11 +158,13 @@ func (parkedListCmd) Help() string {
 
 // Run lists.
 func (c *parkedListCmd) Run(a *app) error {
-	views := c.View
-	if len(views) == 0 {
-		views = viewNames()
-	}
-	return c.withReader(a.ctx, func(r *viewstore.Reader) error {
+	return c.withReader(a.ctx, func(r *viewstore.Reader) (err error) {
+		views := c.View
+		if len(views) == 0 {
+			if views, err = existingViews(a.ctx, r); err != nil {
+				return err
+			}
+		}
 		g := &grid{columns: []string{"view", "sequence", "type", "entity", "receivedAt", "parkedAt", "error"}}
 		for _, view := range views {
 			parked, err := r.Parked(a.ctx, view)
@@ -170,6 +181,7 @@ func (c *parkedListCmd) Run(a *app) error {
 
 type parkedShowCmd struct {
 	clientFlags
+	documentFlag
 	View     string       `arg:"" help:"View."`
 	Sequence eventlog.Seq `arg:"" help:"Sequence of the record."`
 }
@@ -177,7 +189,7 @@ type parkedShowCmd struct {
 // Help is the command's example.
 func (parkedShowCmd) Help() string { return "Example:\n  rollcall parked show sessions 4711" }
 
-// Run prints the record as JSON.
+// Run prints the record.
 func (c *parkedShowCmd) Run(a *app) error {
 	nc, js, err := c.connect(a.ctx)
 	if err != nil {
@@ -201,9 +213,18 @@ func (c *parkedShowCmd) Run(a *app) error {
 		if err != nil {
 			return err
 		}
-		return printJSON(a.stdout, shownParked{p, listedOf(&r)})
+		return c.show(a.stdout, shownParked{p, listedOf(&r)})
 	}
 	return notFoundf("view %s has no parked record %d; `rollcall parked list %[1]s` lists them", c.View, c.Sequence)
+}
+
+func (c *parkedShowCmd) show(w io.Writer, p shownParked) error {
+	if c.Output == "json" {
+		return printJSON(w, p)
+	}
+	g := &grid{columns: []string{"sequence", "type", "entity", "receivedAt", "parkedAt", "error", "eventId", "source", "body"}}
+	g.add(p.Parked.Sequence, p.Parked.Type, p.Entity, p.Parked.ReceivedAt, p.ParkedAt, p.Error, p.Record.EventID, p.Record.Source, string(p.Record.Body))
+	return outputFlag{c.Output}.print(w, g)
 }
 
 // shownParked is a parked record with what the log has of it.
@@ -215,6 +236,7 @@ type shownParked struct {
 // parkedAction is a command on parked records of a view.
 type parkedAction struct {
 	operatorFlags
+	outputFlag
 	View     string         `arg:"" help:"View."`
 	Sequence []eventlog.Seq `arg:"" optional:"" help:"Sequences of the records; all by default."`
 }
@@ -235,6 +257,17 @@ func (c *parkedAction) run(a *app, fn func(projector.SurgeryConfig) error) error
 	})
 }
 
+// tell prints how many records something was done with.
+func (c *parkedAction) tell(w io.Writer, what string, n int, words string) error {
+	if c.Output == "table" {
+		_, err := fmt.Fprintln(w, words)
+		return err
+	}
+	g := &grid{columns: []string{"view", what}}
+	g.add(c.View, n)
+	return c.print(w, g)
+}
+
 type parkedRetryCmd struct{ parkedAction }
 
 // Help is the command's example.
@@ -253,7 +286,9 @@ func (c *parkedRetryCmd) Run(a *app) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(a.stdout, "%d of %d records are in the view now\n", n, before)
+		if err := c.tell(a.stdout, "folded", n, fmt.Sprintf("%d of %d records are in the view now", n, before)); err != nil {
+			return err
+		}
 		if n < before {
 			return fmt.Errorf("%d records failed again; `rollcall parked list %s` says why", before-n, c.View)
 		}
@@ -292,7 +327,6 @@ func (c *parkedDropCmd) Run(a *app) error {
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(a.stdout, "%d records dropped from %s\n", n, c.View)
-		return err
+		return c.tell(a.stdout, "dropped", n, fmt.Sprintf("%d records dropped from %s", n, c.View))
 	})
 }

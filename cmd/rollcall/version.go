@@ -6,6 +6,7 @@ import (
 	stdlog "log"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/rs/zerolog"
@@ -61,7 +62,8 @@ func (c *versionCmd) Run(a *app) error {
 	if c.Output == "csv" {
 		return c.print(a.stdout, g)
 	}
-	_, err := fmt.Fprintf(a.stdout, "rollcall %s %s %s\n%s %s, nats-server %s\n", v.Version, v.Revision, v.Time, v.Go, v.Platform, v.NATS)
+	words := strings.Join(strings.Fields("rollcall "+v.Version+" "+v.Revision+" "+v.Time), " ") // what the linker does not know is left out
+	_, err := fmt.Fprintf(a.stdout, "%s\n%s %s, nats-server %s\n", words, v.Go, v.Platform, v.NATS)
 	return err
 }
 

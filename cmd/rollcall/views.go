@@ -33,6 +33,11 @@ type viewsCmd struct {
 	Watch viewsWatchCmd `cmd:"" help:"Print a view's changes as they are committed."`
 }
 
+// Help is an example of its commands.
+func (viewsCmd) Help() string {
+	return "Examples:\n  rollcall views ls\n  rollcall views get sessions 05e57591-d89e-45c9-ae44-08dc1eaad0e0"
+}
+
 // withReader runs fn on the views of the server that f names.
 func (f clientFlags) withReader(ctx context.Context, fn func(r *viewstore.Reader) error) error {
 	nc, js, err := f.connect(ctx)
@@ -41,6 +46,25 @@ func (f clientFlags) withReader(ctx context.Context, fn func(r *viewstore.Reader
 	}
 	defer nc.Close()
 	return fn(viewstore.NewReader(js))
+}
+
+// existingViews are the views that a projector has made. Without one there is
+// nothing to say of any.
+func existingViews(ctx context.Context, r *viewstore.Reader) (views []string, err error) {
+	for _, view := range viewNames() {
+		_, err := r.Alias(ctx, view)
+		if errors.Is(err, viewstore.ErrNoView) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		views = append(views, view)
+	}
+	if len(views) == 0 {
+		return nil, notFoundf("there is no view yet; a process with --target=project makes them")
+	}
+	return views, nil
 }
 
 // viewError gives an error of a reader its exit code and the next step.
@@ -112,6 +136,7 @@ func (c *viewsLsCmd) keys(a *app, r *viewstore.Reader) error {
 
 type viewsGetCmd struct {
 	clientFlags
+	documentFlag
 	View   string   `arg:"" help:"View to read."`
 	Key    []string `arg:"" optional:"" help:"Key as in the bucket, or ids: a session's, or session and participant. Without it all documents are printed, one a line, by key."`
 	Pretty bool     `help:"Indent the document. By default it is printed byte for byte as it is stored."`
@@ -119,12 +144,12 @@ type viewsGetCmd struct {
 
 // Help is the command's example.
 func (viewsGetCmd) Help() string {
-	return `Prints documents as they are stored, as JSON.
+	return `Prints documents as they are stored, as JSON, or a row for each.
 
 Examples:
   rollcall views get sessions 05e57591-d89e-45c9-ae44-08dc1eaad0e0
   rollcall views get attendance 05e57591-d89e-45c9-ae44-08dc1eaad0e0 user@example.com
-  rollcall views get recordings`
+  rollcall views get recordings --output csv`
 }
 
 // Run prints one document or all.
@@ -141,13 +166,16 @@ func (c *viewsGetCmd) Run(a *app) error {
 			if err != nil {
 				return viewError(err, c.View)
 			}
-			return c.document(a.stdout, entry.Value)
+			return c.document(a.stdout, key, entry.Value)
 		}
 		return notFoundf("view %s has no %s; `rollcall views ls %[1]s` lists the keys", c.View, strings.Join(c.Key, " "))
 	})
 }
 
-func (c *viewsGetCmd) document(w io.Writer, doc []byte) error {
+func (c *viewsGetCmd) document(w io.Writer, key string, doc []byte) error {
+	if c.Output != "json" {
+		return c.rows(w, []string{key}, map[string][]byte{key: doc})
+	}
 	if c.Pretty {
 		v := jsontext.Value(slices.Clone(doc))
 		if err := v.Indent(); err != nil {
@@ -167,12 +195,26 @@ func (c *viewsGetCmd) all(a *app, r *viewstore.Reader) error {
 		}
 		entries[e.Key] = e.Value
 	}
-	for _, key := range slices.Sorted(maps.Keys(entries)) {
+	keys := slices.Sorted(maps.Keys(entries))
+	if c.Output != "json" {
+		return c.rows(a.stdout, keys, entries)
+	}
+	for _, key := range keys {
 		if err := printLine(a.stdout, keyedDocument{key, entries[key]}); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (c *viewsGetCmd) rows(w io.Writer, keys []string, documents map[string][]byte) error {
+	g := &grid{columns: []string{"key"}}
+	for _, key := range keys {
+		if err := g.addDocument(documents[key], key); err != nil {
+			return fmt.Errorf("%s: %w", key, err)
+		}
+	}
+	return outputFlag{c.Output}.print(w, g)
 }
 
 type keyedDocument struct {
