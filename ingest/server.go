@@ -5,10 +5,12 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log"
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -24,8 +26,11 @@ const (
 	DefaultMaxConnections    = 20_000
 	DefaultDrain             = 25 * time.Second
 
-	// rejectTimeout bounds the goodbye to a connection above the limit.
-	rejectTimeout = 100 * time.Millisecond
+	// rejectTimeout bounds the goodbye to a connection above the limit, maxRejected
+	// how many are under way, and rejectRead what is read of each.
+	rejectTimeout = 250 * time.Millisecond
+	maxRejected   = 256
+	rejectRead    = 64 << 10
 )
 
 // ServerConfig bounds what clients can hold of an HTTP server. The zero value
@@ -84,7 +89,9 @@ func Serve(ctx context.Context, l net.Listener, handler http.Handler, c ServerCo
 		listener = tls.NewListener(limited, c.TLS)
 	}
 	server := &http.Server{
-		Handler:           handler,
+		Handler:           limited.asked(handler),
+		ConnContext:       withConn,
+		ConnState:         limited.state(c.ReadHeaderTimeout),
 		ReadHeaderTimeout: c.ReadHeaderTimeout,
 		ReadTimeout:       c.ReadTimeout,
 		IdleTimeout:       c.IdleTimeout,
@@ -122,15 +129,20 @@ func (l serverLog) Write(b []byte) (int, error) {
 type limitedListener struct {
 	net.Listener
 	slots    chan struct{}
+	leaving  chan struct{} // rejected connections that are told so
 	plain    bool
 	rejected prometheus.Counter
+	timedOut prometheus.Counter
 }
 
 func newLimitedListener(l net.Listener, limit int, plain bool) *limitedListener {
 	return &limitedListener{
-		Listener: l, slots: make(chan struct{}, limit), plain: plain,
+		Listener: l, slots: make(chan struct{}, limit), leaving: make(chan struct{}, maxRejected), plain: plain,
 		rejected: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: "rollcall", Subsystem: "ingest", Name: "connections_rejected_total", Help: "Connections above the limit.",
+		}),
+		timedOut: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: "rollcall", Subsystem: "ingest", Name: "connections_timed_out_total", Help: "Connections closed because a request's headers did not come in time.",
 		}),
 	}
 }
@@ -139,7 +151,7 @@ func (l *limitedListener) register(r prometheus.Registerer) error {
 	open := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Namespace: "rollcall", Subsystem: "ingest", Name: "connections_open", Help: "Open connections.",
 	}, func() float64 { return float64(len(l.slots)) })
-	return errors.Join(r.Register(l.rejected), r.Register(open))
+	return errors.Join(r.Register(l.rejected), r.Register(l.timedOut), r.Register(open))
 }
 
 // Accept returns the next connection within the limit.
@@ -162,16 +174,89 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 func (l *limitedListener) reject(conn net.Conn) {
 	l.rejected.Inc()
 	if l.plain {
-		// Both can fail only where the client is gone.
-		_ = conn.SetWriteDeadline(time.Now().Add(rejectTimeout))
-		_, _ = conn.Write([]byte("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"))
+		select {
+		case l.leaving <- struct{}{}:
+			go func() {
+				defer func() { <-l.leaving }()
+				sayFull(conn)
+			}()
+			return
+		default: // too many at once: the rest is closed without a word
+		}
 	}
 	_ = conn.Close()
+}
+
+// full is the answer to a connection above the limit.
+const full = `{"type":"urn:rollcall:problem:connections","title":"Service Unavailable","status":503,"detail":"too many connections are open"}` + "\n"
+
+// sayFull answers and closes. A connection that is closed before it was read
+// is reset, and a client whose request comes meanwhile would not see the answer.
+// What fails here fails because the client is gone.
+func sayFull(conn net.Conn) {
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(rejectTimeout))
+	_, err := fmt.Fprintf(conn, "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nRetry-After: 1\r\n"+
+		"Content-Length: %d\r\nConnection: close\r\n\r\n%s", len(full), full)
+	if tcp, ok := conn.(*net.TCPConn); ok && err == nil {
+		_ = tcp.CloseWrite()
+		_, _ = io.CopyN(io.Discard, conn, rejectRead)
+	}
 }
 
 type limitedConn struct {
 	net.Conn
 	release func()
+	// waiting is since when, in nanoseconds, a request's headers are due; 0: none
+	// are.
+	waiting atomic.Int64
+}
+
+// connKey is the context key of a request's connection.
+type connKey struct{}
+
+func withConn(ctx context.Context, conn net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, limitedOf(conn))
+}
+
+// limitedOf is the connection under TLS, if there is TLS.
+func limitedOf(conn net.Conn) *limitedConn {
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secure.NetConn()
+	}
+	limited, _ := conn.(*limitedConn)
+	return limited
+}
+
+// asked notes that a request's headers have come.
+func (l *limitedListener) asked(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if c, _ := r.Context().Value(connKey{}).(*limitedConn); c != nil {
+			c.waiting.Store(0)
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// state counts connections that net/http closes because headers did not come: it
+// does so without a word.
+func (l *limitedListener) state(limit time.Duration) func(net.Conn, http.ConnState) {
+	return func(conn net.Conn, s http.ConnState) {
+		c := limitedOf(conn)
+		if c == nil {
+			return
+		}
+		switch s {
+		case http.StateNew, http.StateActive:
+			c.waiting.Store(time.Now().UnixNano())
+		case http.StateIdle:
+			c.waiting.Store(0)
+		case http.StateClosed:
+			if since := c.waiting.Load(); since != 0 && time.Since(time.Unix(0, since)) >= limit-limit/10 {
+				l.timedOut.Inc()
+			}
+		}
+	}
 }
 
 // Close closes the connection and frees its place, once.

@@ -58,8 +58,9 @@ func openHandler(t testing.TB, log ingest.Appender) *ingest.Handler {
 // TestTricklingRequests are cut, whatever part of them does not come.
 func TestTricklingRequests(t *testing.T) {
 	h := newHandler(t, ingest.Config{Log: &memory{}, Timeout: 50 * time.Millisecond, Sources: []ingest.Source{{Name: "open", Scheme: "none"}}})
-	address, _ := serve(t, h, ingest.ServerConfig{
-		ReadHeaderTimeout: 50 * time.Millisecond, ReadTimeout: 100 * time.Millisecond, IdleTimeout: 100 * time.Millisecond,
+	registry := prometheus.NewPedanticRegistry()
+	address, stop := serve(t, h, ingest.ServerConfig{
+		Metrics: registry, ReadHeaderTimeout: 50 * time.Millisecond, ReadTimeout: 100 * time.Millisecond, IdleTimeout: 100 * time.Millisecond,
 	})
 	for name, test := range map[string]struct{ request, want string }{
 		"nothing":       {"", ""},
@@ -72,6 +73,28 @@ func TestTricklingRequests(t *testing.T) {
 			t.Errorf("%s: answer = %.80q; want %q, and the connection closed", name, got, test.want)
 		}
 	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	if n := counterOf(t, registry, "rollcall_ingest_connections_timed_out_total"); n != 2 {
+		t.Errorf("connections_timed_out_total = %v; want 2: nothing, and half a header", n)
+	}
+}
+
+// counterOf is the value of a counter without labels.
+func counterOf(t testing.TB, g prometheus.Gatherer, name string) float64 {
+	t.Helper()
+	families, err := g.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetCounter().GetValue()
+		}
+	}
+	t.Fatalf("no metric %s", name)
+	return 0
 }
 
 // TestConnectionLimit proves that a connection above the limit hears 503, and
@@ -92,8 +115,17 @@ func TestConnectionLimit(t *testing.T) {
 		}
 		held = append(held, conn)
 	}
-	if got := raw(t, address, ""); !strings.HasPrefix(got, "HTTP/1.1 503") || !strings.Contains(got, "Retry-After: 1\r\n") {
-		t.Errorf("connection above the limit heard %q; want 503 with Retry-After", got)
+	for _, request := range []string{"", "POST /webhooks/open HTTP/1.1\r\nHost: x\r\nContent-Length: 40000\r\n\r\n" + strings.Repeat("x", 40000)} {
+		got := raw(t, address, request)
+		res, err := http.ReadResponse(bufio.NewReader(strings.NewReader(got)), nil)
+		if err != nil {
+			t.Fatalf("connection above the limit heard %q: %v; want 503", got, err)
+		}
+		body, err := io.ReadAll(res.Body)
+		if err != nil || res.StatusCode != 503 || res.Header.Get("Retry-After") != "1" || res.Header.Get("Content-Type") != "application/problem+json" ||
+			!strings.Contains(string(body), `"status":503`) {
+			t.Errorf("connection above the limit heard %q, %v; want 503, Retry-After and a problem document", got, err)
+		}
 	}
 	held[0].Close()
 	for ctx := t.Context(); ; {
@@ -109,8 +141,8 @@ func TestConnectionLimit(t *testing.T) {
 		}
 	}
 	problems, err := registry.Gather()
-	if err != nil || len(problems) != 2 {
-		t.Errorf("Gather = %d families, %v; want 2", len(problems), err)
+	if err != nil || len(problems) != 3 {
+		t.Errorf("Gather = %d families, %v; want 3", len(problems), err)
 	}
 }
 

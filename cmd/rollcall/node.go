@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -36,6 +37,7 @@ type nodeConfig struct {
 	sources                      []ingest.Source
 	users                        []natsUser
 	maxBytes, cacheBytes         int64
+	secure                       struct{ ingest, api, admin *tls.Config } // nil: plain HTTP
 }
 
 // node is a running Rollcall: the roles of one process, and what they share.
@@ -130,24 +132,27 @@ func (n *node) start(ctx context.Context) error {
 // listen takes the ports first: a port in use is found before anything is
 // written.
 func (n *node) listen() (err error) {
-	open := func(flag, address string) (net.Listener, error) {
+	open := func(flag, address string, secure *tls.Config) (net.Listener, error) {
 		l, err := net.Listen("tcp", address)
 		if err != nil {
 			return nil, listenError(flag, address, err)
 		}
 		n.closers = append(n.closers, func() error { l.Close(); return nil }) // closed already where it served
+		if secure != nil {
+			l = tls.NewListener(l, secure)
+		}
 		return l, nil
 	}
-	if n.listeners.admin, err = open("--admin-addr", n.AdminAddr); err != nil {
+	if n.listeners.admin, err = open("--admin-addr", n.AdminAddr, n.secure.admin); err != nil {
 		return err
 	}
 	if n.doIngest {
-		if n.listeners.ingest, err = open("--ingest-addr", n.IngestAddr); err != nil {
+		if n.listeners.ingest, err = open("--ingest-addr", n.IngestAddr, nil); err != nil {
 			return err
 		}
 	}
 	if n.doQuery {
-		n.listeners.api, err = open("--api-addr", n.APIAddr)
+		n.listeners.api, err = open("--api-addr", n.APIAddr, n.secure.api)
 	}
 	return err
 }

@@ -18,11 +18,17 @@ type ingestFlags struct {
 	MaxInFlight      int           `help:"Deliveries between body and answer; above it the answer is 503." default:"4096" placeholder:"N"`
 	MaxVerifications int           `help:"Signatures checked at a time; 0 is two a CPU." default:"0" placeholder:"N"`
 	RefusalDelay     time.Duration `help:"How long answers to bad signatures are held back once more than 100 a second come; negative: never." default:"500ms" placeholder:"DURATION"`
-	MaxConnections   int           `help:"Connections of the webhook listener; one more is told 503." default:"0" placeholder:"N"`
+	MaxConnections   int           `help:"Connections of the webhook listener; one more is told 503." default:"20000" placeholder:"N"`
+	HeaderTimeout    time.Duration `help:"Longest that a connection of the webhook listener takes to send a request's headers, after which it is closed." default:"2s" placeholder:"DURATION"`
+	IdleTimeout      time.Duration `help:"How long a connection of the webhook listener stays open between two requests." default:"60s" placeholder:"DURATION"`
 	TLSCert          string        `name:"tls-cert" help:"Certificate (PEM) of the webhook listener; without it, plain HTTP." type:"path" placeholder:"FILE"`
 	TLSKey           string        `name:"tls-key" help:"Private key (PEM) of --tls-cert." type:"path" placeholder:"FILE"`
 	KeyInterval      time.Duration `help:"How often a key is fetched from its URL." default:"1h" placeholder:"DURATION"`
 }
+
+// recordHeaders is what a record's headers take at most of the server's
+// max_payload.
+const recordHeaders = 16 << 10
 
 // startIngest starts the webhook listener. Without a source every delivery is a
 // 404: the rest of the program is of use without one.
@@ -42,13 +48,10 @@ func (n *node) startIngest() error {
 		n.health.add(check{"store", w.check})
 		n.serve(stageProject, w.run)
 	}
-	secure, err := serverTLS("tls", n.TLSCert, n.TLSKey)
-	if err != nil {
-		return err
-	}
 	n.serve(stageIngest, func(ctx context.Context) error {
 		return ingest.Serve(ctx, n.listeners.ingest, handler, ingest.ServerConfig{
-			MaxConnections: n.MaxConnections, TLS: secure, Drain: 10 * time.Second,
+			MaxConnections: n.MaxConnections, ReadHeaderTimeout: n.HeaderTimeout, IdleTimeout: n.IdleTimeout,
+			TLS: n.secure.ingest, Drain: 10 * time.Second,
 			Logger: n.logger.With().Str(keyPart, "ingest").Logger(), Metrics: n.registry,
 		})
 	})
@@ -74,6 +77,10 @@ func (n *node) ingestHandler() (http.Handler, error) {
 	maxBody, err := parseBytes("max-body", n.MaxBody)
 	if err != nil {
 		return nil, err
+	}
+	// A body that is taken must fit into the log, or the provider tries for ever.
+	if most := n.conns[0].MaxPayload() - recordHeaders; maxBody > most {
+		return nil, usagef("--max-body %s: the NATS server takes records of at most %d bytes (max_payload, less %d for headers); want less", n.MaxBody, most, recordHeaders)
 	}
 	h, err := ingest.New(ingest.Config{
 		Log: n.log, Sources: n.sources, MaxBody: maxBody, Timeout: n.IngestTimeout, MaxInFlight: n.MaxInFlight,

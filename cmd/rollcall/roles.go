@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 
@@ -53,7 +52,8 @@ func (n *node) startQuery(ctx context.Context) error {
 	if dir == "" && n.embedded != nil {
 		dir = filepath.Join(n.DataDir, "replica")
 	}
-	replica, err := query.OpenReplica(ctx, query.ReplicaConfig{Dir: dir, Views: viewstore.NewReader(js), Log: n.logger.With().Str(keyPart, "query").Logger()})
+	views := viewstore.NewReader(js)
+	replica, err := query.OpenReplica(ctx, query.ReplicaConfig{Dir: dir, Views: views, Log: n.logger.With().Str(keyPart, "query").Logger()})
 	if err != nil {
 		return fmt.Errorf("open read replica: %w", err)
 	}
@@ -65,19 +65,36 @@ func (n *node) startQuery(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	n.health.add(check{"query", func(context.Context) (string, error) {
-		switch {
-		case replica.Loaded():
-			return "", nil
-		case n.doIngest: // see startRoles: nothing here may refuse webhooks
-			return "loading", nil
+	n.health.add(check{"query", func(ctx context.Context) (string, error) {
+		note, err := checkReplica(ctx, replica, views)
+		if err != nil && n.doIngest { // see startRoles: nothing here may refuse webhooks
+			return oneLine(err), nil
 		}
-		return "", errors.New("loading the views")
+		return note, err
 	}})
 	n.serve(stageQuery, replica.Run)
 	n.serve(stageQuery, func(ctx context.Context) error { return api.Serve(ctx, n.listeners.api) })
 	n.serve(stageQuery, func(ctx context.Context) error { return api.RunService(ctx, nc) })
 	return nil
+}
+
+// checkReplica tells whether readers get answers: from every view that there is.
+// A projector can be limited to some, and then nobody makes the others.
+func checkReplica(ctx context.Context, replica *query.Replica, views *viewstore.Reader) (note string, err error) {
+	if replica.Loaded() {
+		return "", nil
+	}
+	loaded := replica.Sequences()
+	exist, err := existingViews(ctx, views)
+	if err != nil {
+		return "", err
+	}
+	for _, view := range exist {
+		if _, ok := loaded[view]; !ok {
+			return "", fmt.Errorf("loading the view %s", view)
+		}
+	}
+	return fmt.Sprintf("%d views; nobody has made the others", len(exist)), nil
 }
 
 // apiTokens are the tokens that the read API asks for. An address that others

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"net"
 	"slices"
 	"strings"
@@ -48,6 +49,10 @@ type serveCmd struct {
 	AuditInterval   time.Duration `help:"How often the views folded here are verified in the background; 0 is never. Each audit reads the whole log, at 20,000 records a second at most." default:"0" placeholder:"DURATION"`
 	AuditSample     float64       `help:"Share of the entities that an audit looks at, above 0 and up to 1; each time others." default:"0.1" placeholder:"SHARE"`
 	StaleAfter      time.Duration `help:"How long without an event makes a LIVE session stale." default:"24h" placeholder:"DURATION"`
+	APICert         string        `name:"api-tls-cert" help:"Certificate (PEM) of the read API; without it, plain HTTP." type:"path" placeholder:"FILE"`
+	APIKey          string        `name:"api-tls-key" help:"Private key (PEM) of --api-tls-cert." type:"path" placeholder:"FILE"`
+	AdminCert       string        `name:"admin-tls-cert" help:"Certificate (PEM) of --admin-addr; without it, plain HTTP." type:"path" placeholder:"FILE"`
+	AdminKey        string        `name:"admin-tls-key" help:"Private key (PEM) of --admin-tls-cert." type:"path" placeholder:"FILE"`
 	APITokenFile    string        `name:"api-token-file" help:"File with the bearer tokens of the read API, one a line; needed where --api-addr is not loopback." type:"path" placeholder:"FILE"`
 	ReplicaDir      string        `help:"Directory of the query target's SQLite cache; by default within --data-dir, or a temporary one with --nats-url. It can be deleted at any time." type:"path" placeholder:"DIR"`
 	StopTimeout     time.Duration `help:"Bound of a graceful stop." default:"25s" placeholder:"DURATION"`
@@ -113,7 +118,28 @@ func (c *serveCmd) config(a *app) (nodeConfig, error) {
 			return cfg, usagef("%s %q: %w; want HOST:PORT", flag, address, err)
 		}
 	}
+	if err := cfg.readCertificates(); err != nil {
+		return cfg, err
+	}
+	if c.HeaderTimeout < 0 || c.IdleTimeout < 0 || c.IngestTimeout < 0 || c.MaxConnections < 0 || c.MaxInFlight < 0 || c.MaxVerifications < 0 {
+		return cfg, usagef("a limit is negative: --header-timeout, --idle-timeout, --ingest-timeout, --max-connections, --max-in-flight and --max-verifications take what is above 0, or 0 for the default")
+	}
 	return cfg, cfg.checkSources()
+}
+
+// readCertificates reads what the HTTP listeners speak TLS with.
+func (c *nodeConfig) readCertificates() (err error) {
+	for _, l := range []struct {
+		flag, cert, key string
+		to              **tls.Config
+	}{
+		{"tls", c.TLSCert, c.TLSKey, &c.secure.ingest}, {"api-tls", c.APICert, c.APIKey, &c.secure.api}, {"admin-tls", c.AdminCert, c.AdminKey, &c.secure.admin},
+	} {
+		if *l.to, err = serverTLS(l.flag, l.cert, l.key); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c *nodeConfig) setRoles() error {
