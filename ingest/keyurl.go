@@ -227,7 +227,7 @@ func (k *urlKeys) refresh(ctx context.Context) error {
 	if ctx.Err() == nil {
 		k.onRefresh(err == nil)
 		if err != nil {
-			k.logger.Warn().Err(err).Msg("key not refreshed, the last good one stays")
+			k.logger.Warn().Err(err).Int("keys", len(k.keys())).Msg("key not refreshed; deliveries are checked with the keys there are")
 		}
 	}
 	return err

@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	stdlog "log"
 	"net"
 	"net/http"
 	"net/url"
@@ -14,6 +15,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/rs/zerolog"
 
 	webpage "rollcall/query/page"
 )
@@ -84,6 +87,7 @@ func (a *API) Serve(ctx context.Context, l net.Listener) error {
 		ReadTimeout:       readTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          stdlog.New(complaints{a.config.Logger}, "", 0),
 	}
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(l) }()
@@ -104,6 +108,20 @@ func (a *API) Serve(ctx context.Context, l net.Listener) error {
 		err = errors.Join(err, served)
 	}
 	return err
+}
+
+// complaints passes net/http's on (broken handshakes, panics). Their text can hold
+// what a client sent, so that only its size is logged, or a
+// panic's stack.
+type complaints struct{ logger zerolog.Logger }
+
+func (c complaints) Write(b []byte) (int, error) {
+	if first, stack, _ := strings.Cut(string(b), "\n"); strings.Contains(first, "panic serving") {
+		c.logger.Error().Str("stack", stack).Msg("request ended in a panic")
+		return len(b), nil
+	}
+	c.logger.Debug().Int("text_bytes", len(b)).Msg("http server complains")
+	return len(b), nil
 }
 
 // Handler answers over HTTP. Its change feeds end with their requests.

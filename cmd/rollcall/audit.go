@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -135,7 +136,10 @@ func keyDocument(ctx context.Context, key string) ([]byte, error) {
 	client := &http.Client{Timeout: 10 * time.Second}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("fetch --key: %w", err)
+		if u := (*url.Error)(nil); errors.As(err, &u) {
+			err = u.Err // the query may be a secret
+		}
+		return nil, fmt.Errorf("fetch --key from %s: %w; check the address, or name a file", req.URL.Host, err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {

@@ -85,7 +85,9 @@ func (f clientFlags) connect(ctx context.Context) (nc *nats.Conn, js jetstream.J
 	if err != nil {
 		return nil, nil, err
 	}
-	return dialNATS(ctx, f.NATSURL, append(opts, nats.Name("rollcall-cli"), nats.MaxReconnects(-1))...)
+	return dialNATS(ctx, f.NATSURL, append(opts, nats.Name("rollcall-cli"), nats.MaxReconnects(-1),
+		// What goes wrong is told by the request that meets it, in one line.
+		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))...)
 }
 
 // dialNATS connects and says in one line what to do where that fails.

@@ -10,6 +10,7 @@ import (
 
 	"rollcall/eventlog"
 	"rollcall/eventlog/natslog"
+	"rollcall/projector"
 )
 
 // The exit codes: part of what scripts rely on.
@@ -66,7 +67,7 @@ func exitCode(err error) int {
 			return exitUnreachable
 		}
 	}
-	for _, missing := range []error{eventlog.ErrNotFound, eventlog.ErrNoLog} {
+	for _, missing := range []error{eventlog.ErrNotFound, eventlog.ErrNoLog, projector.ErrNoGeneration} {
 		if errors.Is(err, missing) {
 			return exitNotFound
 		}

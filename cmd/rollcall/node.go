@@ -5,9 +5,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -85,7 +87,7 @@ func (n *node) run(ctx context.Context) error {
 	for i := range n.stages {
 		n.stages[i].ctx, n.stages[i].cancel = context.WithCancel(context.WithoutCancel(ctx))
 	}
-	err := n.start(ctx)
+	err := n.refusedRights(n.start(ctx))
 	if err == nil {
 		select {
 		case <-ctx.Done():
@@ -94,6 +96,21 @@ func (n *node) run(ctx context.Context) error {
 		}
 	}
 	return errors.Join(err, n.stop())
+}
+
+// refusedRights explains what a user that lacks a right sees of a refusal: no
+// answer.
+func (n *node) refusedRights(err error) error {
+	if err == nil {
+		return nil
+	}
+	for _, nc := range n.conns {
+		if refused := nc.LastError(); errors.Is(refused, nats.ErrPermissionViolation) {
+			return fmt.Errorf("the NATS user may not do what --target=%s needs: name one of that role (docs/OPERATIONS.md) with --nats-login-file, --nats-creds or --nats-nkey: %w: %w",
+				strings.Join(n.Target, ","), refused, err)
+		}
+	}
+	return err
 }
 
 // serve runs fn in a stage. Its error ends the process.
@@ -110,6 +127,11 @@ func (n *node) serve(which int, fn func(ctx context.Context) error) {
 }
 
 func (n *node) start(ctx context.Context) error {
+	// A process that was killed leaves its file; whoever waits for ours must not
+	// read that.
+	if err := n.removeReadyFile(); err != nil {
+		return err
+	}
 	if err := n.listen(); err != nil {
 		return err
 	}
@@ -311,8 +333,18 @@ func (n *node) announce(ctx context.Context) error {
 	if n.ReadyFile == "" {
 		return nil
 	}
-	n.closers = append(n.closers, func() error { return os.Remove(n.ReadyFile) })
+	n.closers = append(n.closers, n.removeReadyFile)
 	return writeReadyFile(n.ReadyFile, at)
+}
+
+func (n *node) removeReadyFile() error {
+	if n.ReadyFile == "" {
+		return nil
+	}
+	if err := os.Remove(n.ReadyFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove ready file: %w; check --ready-file", err)
+	}
+	return nil
 }
 
 // writeReadyFile writes the file whole or not at all: whoever waits for it

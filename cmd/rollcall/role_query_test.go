@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"io"
@@ -104,6 +105,68 @@ func TestQueryProcess(t *testing.T) {
 		if err := nc.LastError(); err != nil {
 			t.Errorf("last error of connection %s = %v; want none", nc.Opts.Name, err)
 		}
+	}
+}
+
+// TestQueryIsReadyWithTheViewsThereAre runs a query process where the projectors
+// are limited to some views, so that the others never come.
+func TestQueryIsReadyWithTheViewsThereAre(t *testing.T) {
+	all := testNode(t, t.TempDir(), "--nats-listen", "127.0.0.1:0", "--views", "recordings")
+	runNode(t, all)
+	postStarted(t, all, "a")
+	query := testNode(t, t.TempDir(), "--target", "query", "--nats-url", all.addresses().NATS)
+	runNode(t, query)
+	res, err := http.Get("http://" + query.addresses().API + "/v1/recordings?minSequence=1&wait=30s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		t.Errorf("GET of the recordings = %d; want 200", res.StatusCode)
+	}
+}
+
+// TestEveryListenerSpeaksTLS has each HTTP listener on its own certificate.
+func TestEveryListenerSpeaksTLS(t *testing.T) {
+	cert, key := selfSigned(t)
+	var args []string
+	for _, flag := range []string{"--tls", "--api-tls", "--admin-tls"} {
+		args = append(args, flag+"-cert", cert, flag+"-key", key)
+	}
+	n := testNode(t, t.TempDir(), args...)
+	runNode(t, n)
+	pool := x509.NewCertPool()
+	b, err := os.ReadFile(cert)
+	if err != nil || !pool.AppendCertsFromPEM(b) {
+		t.Fatalf("read certificate: %v", err)
+	}
+	client := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, DisableKeepAlives: true}}
+	at := n.addresses()
+	for address, want := range map[string]int{
+		at.Ingest + "/webhooks/test": http.StatusMethodNotAllowed, at.API + "/v1/projections": http.StatusOK, at.Admin + "/readyz": http.StatusOK,
+	} {
+		res, err := client.Get("https://" + address)
+		if err != nil {
+			t.Errorf("GET https://%s: %v", address, err)
+			continue
+		}
+		res.Body.Close()
+		if res.StatusCode != want {
+			t.Errorf("GET https://%s = %d; want %d", address, res.StatusCode, want)
+		}
+	}
+}
+
+// TestWrongRoleIsNamed starts a projector as an ingester's user: the error says
+// which right is missing, and what to do.
+func TestWrongRoleIsNamed(t *testing.T) {
+	users := writeFile(t, "users.yaml", []byte("users:\n  - {name: i, password: password-of-i, role: ingester}\n"))
+	all := testNode(t, t.TempDir(), "--nats-listen", "127.0.0.1:0", "--nats-users", users)
+	runNode(t, all)
+	wrong := testNode(t, t.TempDir(), "--target", "project", "--nats-url", all.addresses().NATS,
+		"--nats-login-file", writeFile(t, "login", []byte("i:password-of-i\n")))
+	if err := wrong.run(t.Context()); err == nil || !strings.Contains(err.Error(), "--nats-login-file") || !strings.Contains(err.Error(), "--target=project") {
+		t.Errorf("run() with another role's user = %v; want an error that names the role and the flag", err)
 	}
 }
 

@@ -93,6 +93,11 @@ func (c *serveCmd) config(a *app) (nodeConfig, error) {
 	if cfg.sources, err = a.sources(c.Source); err != nil {
 		return cfg, err
 	}
+	for i := range cfg.sources {
+		if cfg.sources[i].Rate == 0 {
+			cfg.sources[i].Rate = c.SourceRate
+		}
+	}
 	if cfg.maxBytes, err = parseBytes("max-bytes", c.MaxBytes); err != nil {
 		return cfg, err
 	}
@@ -121,8 +126,8 @@ func (c *serveCmd) config(a *app) (nodeConfig, error) {
 	if err := cfg.readCertificates(); err != nil {
 		return cfg, err
 	}
-	if c.HeaderTimeout < 0 || c.IdleTimeout < 0 || c.IngestTimeout < 0 || c.MaxConnections < 0 || c.MaxInFlight < 0 || c.MaxVerifications < 0 {
-		return cfg, usagef("a limit is negative: --header-timeout, --idle-timeout, --ingest-timeout, --max-connections, --max-in-flight and --max-verifications take what is above 0, or 0 for the default")
+	if c.HeaderTimeout < 0 || c.IdleTimeout < 0 || c.IngestTimeout < 0 || c.MaxConnections < 0 || c.MaxInFlight < 0 || c.MaxVerifications < 0 || c.SourceRate < 0 {
+		return cfg, usagef("a limit is negative: --source-rate, --header-timeout, --idle-timeout, --ingest-timeout, --max-connections, --max-in-flight and --max-verifications take what is above 0, or 0 for the default")
 	}
 	return cfg, cfg.checkSources()
 }

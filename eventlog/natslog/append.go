@@ -181,7 +181,11 @@ func (l *Log) Info(ctx context.Context) (Info, error) {
 	if si.State.Msgs > 0 {
 		in.FirstStoredAt, in.LastStoredAt = si.State.FirstTime, si.State.LastTime
 	}
-	in.Durability, in.Synced = durability(in.Replicas, si.Config.Metadata[syncedKey] != "")
+	synced := si.Config.Metadata[syncedKey] != ""
+	if l.synced != nil {
+		synced = *l.synced // others may append in another way
+	}
+	in.Durability, in.Synced = durability(in.Replicas, synced)
 	return in, nil
 }
 

@@ -260,6 +260,9 @@ func TestInfo(t *testing.T) {
 	if in, err = other.Info(t.Context()); err != nil || in.Synced || !strings.Contains(in.Durability, "sync_interval") {
 		t.Errorf("Info of a foreign server = %+v, %v; want not synced, and why", in, err)
 	}
+	if in, err = l.Info(t.Context()); err != nil || !in.Synced {
+		t.Errorf("Info of the log that syncs, beside one that does not = %+v, %v; want synced: its own appends are", in, err)
+	}
 }
 
 func TestAppendFaults(t *testing.T) {

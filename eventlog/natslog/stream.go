@@ -195,6 +195,9 @@ type Log struct {
 	stream      jetstream.Stream
 	incarnation string
 	committer   *committer
+	// synced is what Config says of this log's own appends; nil after Attach, and
+	// then the stream's metadata has the word.
+	synced *bool
 }
 
 // Open creates the log, or opens the one that is there after checking its
@@ -235,6 +238,7 @@ func Open(ctx context.Context, js jetstream.JetStream, c Config) (*Log, error) {
 		}
 	}
 	l := newLog(js, stream, c)
+	l.synced = &synced
 	if c.StoreDir != "" {
 		if l.committer.disk, err = openDisk(c.StoreDir); err != nil {
 			return nil, fmt.Errorf("open log: %w", err)
