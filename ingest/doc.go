@@ -27,12 +27,16 @@
 //   - rsa: RSASSA-PKCS1-v1_5 with SHA-256 over the raw body, base64 in
 //     dyte-signature or rtk-signature (docs.dyte.io/guides/capabilities/webhooks,
 //     developers.cloudflare.com/realtime/realtimekit/webhooks). The algorithm is
-//     fixed; keys below 2048 bits are refused. Keys come from a file, which is
-//     read again when it changes, or from an https URL.
+//     fixed; keys below 2048 bits are refused. Keys come from a file or from an
+//     https URL.
 //   - standard: Standard Webhooks (github.com/standard-webhooks), HMAC-SHA256 and
 //     ed25519, several signatures, a tolerance for the signed time. The file has
 //     one whsec_ or whpk_ key a line.
 //   - none: no signature; for tests on loopback.
+//
+// A key file is looked at every second and at each wrong signature, and read
+// again when it changed; while it can't be read the last keys stay, and a wrong
+// signature is a 503.
 //
 // # Use
 //

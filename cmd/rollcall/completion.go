@@ -41,9 +41,11 @@ func visit(n *kong.Node, path []string, fn func(path []string, n *kong.Node)) {
 	}
 }
 
+// bashCompletion writes what bash from 3.2 on and zsh understand: mapfile is
+// missing in both, and path and words mean something to zsh.
 func bashCompletion(b *strings.Builder, root *kong.Node) {
-	b.WriteString("_rollcall() {\n  local path=\"\" word words\n  for word in \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"; do\n" +
-		"    case \"$word\" in -*) ;; *) path=\"${path:+$path }$word\" ;; esac\n  done\n  case \"$path\" in\n")
+	b.WriteString("_rollcall() {\n  local chain=\"\" word choice\n  for word in \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"; do\n" +
+		"    case \"$word\" in -*) ;; *) chain=\"${chain:+$chain }$word\" ;; esac\n  done\n  case \"$chain\" in\n")
 	visit(root, nil, func(path []string, n *kong.Node) {
 		var words []string
 		for _, child := range n.Children {
@@ -58,9 +60,9 @@ func bashCompletion(b *strings.Builder, root *kong.Node) {
 		if len(n.Children) == 0 {
 			pattern += "*" // arguments may follow
 		}
-		fmt.Fprintf(b, "    %s) words=%q ;;\n", pattern, strings.Join(words, " "))
+		fmt.Fprintf(b, "    %s) choice=%q ;;\n", pattern, strings.Join(words, " "))
 	})
-	b.WriteString("    *) words=\"\" ;;\n  esac\n  mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"${COMP_WORDS[COMP_CWORD]}\")\n}\n" +
+	b.WriteString("    *) choice=\"\" ;;\n  esac\n  COMPREPLY=($(compgen -W \"$choice\" -- \"${COMP_WORDS[COMP_CWORD]}\"))\n}\n" +
 		"complete -o default -F _rollcall rollcall\n")
 }
 

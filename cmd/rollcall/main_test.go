@@ -270,3 +270,23 @@ func TestCompletionKnowsTheCommands(t *testing.T) {
 		}
 	}
 }
+
+// TestCompletionCompletes has bash complete words with the script.
+func TestCompletionCompletes(t *testing.T) {
+	bash, err := exec.LookPath("bash")
+	if err != nil {
+		t.Skip("no bash")
+	}
+	_, script, _ := inProcess(t, nil, "completion", "bash")
+	for line, want := range map[string]string{"rollcall ver": "verify version", "rollcall events fol": "follow", "rollcall serve --ingest-a": "--ingest-addr"} {
+		words := strings.Fields(line)
+		try := fmt.Sprintf("%s\nCOMP_WORDS=(%s) COMP_CWORD=%d\n_rollcall\necho ${COMPREPLY[@]}\n", script, line, len(words)-1)
+		out, err := exec.Command(bash, "-c", try).CombinedOutput()
+		if got := strings.TrimSpace(string(out)); err != nil || got != want {
+			t.Errorf("completion of %q = %q, %v; want %q", line, got, err, want)
+		}
+	}
+	if strings.Contains(script, "mapfile") {
+		t.Errorf("the script uses mapfile, which zsh and the bash of macOS lack")
+	}
+}
