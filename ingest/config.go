@@ -92,7 +92,7 @@ func ParseSource(s string) (Source, error) {
 	}
 	scheme, key, _ := strings.Cut(rest, ":")
 	src := Source{Name: name, Scheme: Scheme(scheme), Key: key}
-	return src, src.validate()
+	return src, src.Validate()
 }
 
 var sourceName = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
@@ -103,7 +103,9 @@ func (s Source) Remote() bool { return s.Scheme == SchemeRSA && strings.Contains
 // Unsigned reports whether anybody who reaches the port can forge deliveries.
 func (s Source) Unsigned() bool { return s.Scheme == SchemeNone }
 
-func (s Source) validate() error {
+// Validate returns an error in one line that says what to write instead. It does
+// not look at the key.
+func (s Source) Validate() error {
 	fail := func(format string, args ...any) error {
 		return fmt.Errorf("source %q: "+format, append([]any{s.Name}, args...)...)
 	}
@@ -193,7 +195,7 @@ func (c Config) validate() error {
 	}
 	names := map[string]bool{}
 	for _, s := range c.Sources {
-		if err := s.validate(); err != nil {
+		if err := s.Validate(); err != nil {
 			return err
 		}
 		if names[s.Name] {

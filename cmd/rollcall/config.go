@@ -188,7 +188,7 @@ func (c *fileConfig) source(item any) (s ingest.Source, err error) {
 			return s, fmt.Errorf("%s: %w", key, err)
 		}
 	}
-	return s, nil
+	return s, s.Validate()
 }
 
 func texts(v any) ([]string, error) {

@@ -45,7 +45,7 @@ func (f whichLog) open(a *app, otherwise whichLog) (js jetstream.JetStream, offl
 	}
 	e, err := startEmbedded(a.ctx, embeddedConfig{dir: f.DataDir, log: a.log})
 	if err != nil {
-		return nil, false, nil, err
+		return nil, false, nil, fmt.Errorf("%w; --nats-url works on the log of a server that runs", err)
 	}
 	if nc, err = e.connect(nats.Name("rollcall-cli")); err == nil {
 		js, err = jetstream.New(nc)
