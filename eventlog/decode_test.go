@@ -53,6 +53,8 @@ func TestDecodeTolerates(t *testing.T) {
 			Event{Type: RecordingStatus, SessionID: "top", MeetingID: "m", Recording: Recording{ID: "r", InMeeting: "m"}}},
 		{"stop reason beside the recording", `{"event":"recording.statusUpdate","recording":{"id":"r"},"meeting":{"stopReason":{ "reason":"API_CALL" }}}`,
 			Event{Type: RecordingStatus, Recording: Recording{ID: "r", StopReason: []byte(`{"reason":"API_CALL"}`)}}},
+		{"stop reason with names twice", "{\"event\":\"recording.statusUpdate\",\"recording\":{\"id\":\"r\",\"stopReason\":[{\"a\":1,\"\xff\":2,\"\xfe\":{\"c\":{},\"c\":[]},\"\\u0061\":3.0}]}}",
+			Event{Type: RecordingStatus, Recording: Recording{ID: "r", StopReason: []byte(`[{"�":{"c":[]},"a":3.0}]`)}}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -310,7 +310,8 @@ func (x *parser) size(name string, to *readSize) error {
 	return nil
 }
 
-// raw reads any value as it was sent, compacted, with bad UTF-8 replaced.
+// raw reads any value as it was sent, compacted, with bad UTF-8 replaced and no
+// name twice: strict readers meet it in a document.
 func (x *parser) raw(name string, to *[]byte) error {
 	*to = nil
 	raw, err := x.value()
@@ -321,10 +322,15 @@ func (x *parser) raw(name string, to *[]byte) error {
 		x.problem(name)
 		return nil
 	}
-	if *to, err = jsontext.AppendFormat(nil, raw, tolerant); err != nil {
-		*to = nil
-		x.problem(name)
+	value, err := jsontext.AppendFormat(nil, raw, tolerant)
+	if err == nil {
+		value, err = lastNames(value)
 	}
+	if err != nil {
+		x.problem(name)
+		return nil
+	}
+	*to = value
 	return nil
 }
 

@@ -98,7 +98,7 @@ func body(t *rapid.T) string {
 				member(t, "status", `"INVOKED"`, `"PAUSED"`, `"RECORDING"`, `"UPLOADING"`, `"ERRORED"`, `"UPLOADED"`, `"odd"`, `"other"`, `1`, "")+
 				member(t, "meetingId", `"m1"`, `"m3"`, "")+member(t, "roomUUID", `"s1"`, `"s3"`, "")+
 				member(t, "organizationId", `"o1"`, `"o3"`, "")+member(t, "outputFileName", `"f1"`, `"f2"`, "")+
-				member(t, "errMessage", `"e1"`, `"e2"`, "")+member(t, "stopReason", `{"reason":"X"}`, `"text"`, `null`, "")+
+				member(t, "errMessage", `"e1"`, `"e2"`, "")+member(t, "stopReason", `{"reason":"X"}`, `{"a":1,"b":2,"a":3}`, `"text"`, `null`, "")+
 				member(t, "fileSize", `10`, `"20"`, `"x"`, "")+member(t, "filesize", `3e1`, "")+
 				member(t, "downloadUrl", `"u1"`, `"u2"`, `[1]`, "")+member(t, "audioDownloadUrl", `"a1"`, `"a2"`, "")+
 				times2(t, "startedTime", "stoppedTime", "downloadUrlExpiry")) + ","
