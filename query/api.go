@@ -71,6 +71,8 @@ type API struct {
 	openAPI []byte
 	metrics *metrics
 	now     func() time.Time
+	// wholeLog: up to so many records a session's are looked for in all slices.
+	wholeLog eventlog.Seq
 }
 
 // New makes an API.
@@ -84,7 +86,8 @@ func New(c Config) (*API, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	a := &API{config: c, replica: c.Replica, log: c.Log, now: c.Now, folds: map[string]eventlog.Fold{}, byPath: map[string]*route{}}
+	a := &API{config: c, replica: c.Replica, log: c.Log, now: c.Now, folds: map[string]eventlog.Fold{},
+		byPath: map[string]*route{}, wholeLog: wholeLog}
 	for _, f := range c.Folds {
 		a.folds[f.Name()] = f
 	}

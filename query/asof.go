@@ -22,11 +22,11 @@ type foldKey struct{ view, key string }
 
 // past folds the records of the session's slices up to the moment asked for.
 func (a *API) past(ctx context.Context, c *call, views ...string) (*past, error) {
-	sliceList, err := a.slicesOf(ctx, c)
+	head, err := a.waitHead(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	head, err := a.waitHead(ctx, c)
+	sliceList, err := a.slicesOf(ctx, c, head)
 	if err != nil {
 		return nil, err
 	}

@@ -93,7 +93,41 @@ func TestStuckRecording(t *testing.T) {
 
 // TestAsOf compares the past with what the API answered then.
 func TestAsOf(t *testing.T) {
-	w := newWorld(t)
+	t.Run("short log", func(t *testing.T) { testAsOf(t, newWorld(t)) })
+	t.Run("long log", func(t *testing.T) {
+		w := newWorld(t)
+		w.api.ReadSlices()
+		testAsOf(t, w)
+	})
+}
+
+// TestAsOfUnderTwoMeetings has a session's records in several slices.
+func TestAsOfUnderTwoMeetings(t *testing.T) {
+	for _, long := range []bool{false, true} {
+		w := newWorld(t)
+		if long {
+			w.api.ReadSlices()
+		}
+		w.post(started("s1", "m1", "T", 0))
+		w.post(joined("s1", "m2", "p1", "ann", 0))
+		w.post(`{"event":"livestreaming.statusUpdate","streamId":"l1","status":"LIVE","meeting":{"id":"m1","sessionId":"s1"}}`)
+		seq := w.post(joined("s1", "m3", "p2", "bob", 60))
+		w.clock.Set(epoch)
+		want, who := w.get("/v1/sessions/s1"), people(w.get("/v1/sessions/s1/participants").body)
+		asOf := fmt.Sprint("?asOf=", seq)
+		if got := w.get("/v1/sessions/s1" + asOf); string(got.body) != string(want.body) {
+			t.Errorf("long log %t: session%s = %s; want %s", long, asOf, got.body, want.body)
+		}
+		if got := people(w.get("/v1/sessions/s1/participants" + asOf).body); got != who {
+			t.Errorf("long log %t: participants%s = %s; want %s", long, asOf, got, who)
+		}
+		if got := w.items("/v1/sessions/s1/events").column("sequence"); got != "1,2,3,4" {
+			t.Errorf("long log %t: events = %s; want 1,2,3,4", long, got)
+		}
+	}
+}
+
+func testAsOf(t *testing.T, w *world) {
 	type state struct {
 		seq                   eventlog.Seq
 		session, participants string

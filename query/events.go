@@ -26,19 +26,17 @@ func (a *API) listEvents(ctx context.Context, c *call) (*answer, error) {
 // sessionEvents lists the records of a session: those that name it, and those
 // of its recordings.
 func (a *API) sessionEvents(ctx context.Context, c *call) (*answer, error) {
-	slices, err := a.slicesOf(ctx, c)
+	head, err := a.waitHead(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	head, err := a.waitHead(ctx, c)
+	slices, err := a.slicesOf(ctx, c, head)
 	if err != nil {
 		return nil, err
 	}
 	id := c.text["sessionId"]
 	return a.eventPage(ctx, c, head, slices, func(r *eventlog.Record) bool {
-		// A cheap look before the decoder: an id that is not in the body as it
-		// is, or escaped, is not in the event.
-		if !bytes.Contains(r.Body, []byte(id)) && !bytes.Contains(r.Body, []byte(`\`)) {
+		if !mentions(r.Body, id) {
 			return false
 		}
 		ev := eventlog.Decode(r)
@@ -58,33 +56,6 @@ func sessionOf(ev *eventlog.Event) string {
 		return ev.MeetingID // Dyte's first edition has no session id
 	}
 	return ""
-}
-
-// slicesOf says in which slices of the log a session's records are: its
-// meeting's, and its own for events that name no meeting. Sessions that the
-// provider reports under two meeting ids are the known exception.
-func (a *API) slicesOf(ctx context.Context, c *call) (list []int, err error) {
-	id := c.text["sessionId"]
-	err = a.replica.read(ctx, []string{viewSessions}, c.values, func(s *snapshot) error {
-		l := a.sessions(s, c)
-		l.filter("s.sessionId = ?", id)
-		l.extra = []string{"s.meetingId"}
-		q := reader{listing: l, by: l.orders["sessionId"], snapshot: s, want: 1}
-		if err := q.run(ctx, "", nil); err != nil {
-			return err
-		}
-		if len(q.items) == 0 {
-			return notFound("no session %q", id)
-		}
-		list = append(list, eventlog.Slice(id))
-		if meeting := q.items[0].extra[0]; meeting != "" {
-			list = append(list, eventlog.Slice(meeting))
-		}
-		slices.Sort(list)
-		list = slices.Compact(list)
-		return nil
-	})
-	return list, err
 }
 
 // waitHead returns how far the log is, once it holds the record minSequence.
