@@ -70,6 +70,9 @@ type Rebuilt struct {
 	Changed int
 	Carried int
 	Elapsed time.Duration
+	// Untold is why the plain subjects were not told of all changes; nil: they
+	// were. The generation is in force all the same.
+	Untold error
 }
 
 const (
@@ -161,9 +164,7 @@ func (r *rebuild) run(ctx context.Context) (out Rebuilt, err error) {
 			return out, errors.Join(err, finish())
 		}
 		r.g = out.After
-		if out.Changed, err = r.Registry.Announce(ctx, out.Promotion); err != nil {
-			r.Logger.Warn().Err(err).Msg("plain subjects were not told of all changes")
-		}
+		out.Changed, out.Untold = r.Registry.Announce(ctx, out.Promotion)
 	}
 	out.Records = uint64(r.engine.board.snapshot(r.Now()).Sequence)
 	if err := finish(); err != nil {
@@ -363,8 +364,8 @@ func move(ctx context.Context, registry Registry, view, version string, from Sta
 	if out.Promotion, err = registry.Promote(ctx, view, g.Number); err != nil {
 		return out, err
 	}
-	out.Changed, err = registry.Announce(ctx, out.Promotion)
-	return out, err
+	out.Changed, out.Untold = registry.Announce(ctx, out.Promotion)
+	return out, nil
 }
 
 // Drop removes every generation of the view that was in force before, or has
@@ -373,10 +374,11 @@ func Drop(ctx context.Context, registry Registry, view, version string) ([]Gener
 	return remove(ctx, registry, view, version, StateRetired, StateFailed)
 }
 
-// Abort removes the generation that a rebuild is making, or has made ready. A
-// rebuild that is under way ends with ErrAborted.
+// Abort removes the generation that a rebuild is making, or has made ready, and
+// what an Abort before it left half removed. A rebuild that is under way ends
+// with ErrAborted.
 func Abort(ctx context.Context, registry Registry, view, version string) ([]Generation, error) {
-	return remove(ctx, registry, view, version, StateStaging, StateCatchingUp, StateReady)
+	return remove(ctx, registry, view, version, StateStaging, StateCatchingUp, StateReady, StateFailed)
 }
 
 func remove(ctx context.Context, registry Registry, view, version string, states ...State) ([]Generation, error) {

@@ -216,6 +216,9 @@ type moved struct {
 var movedColumns = []string{"view", "generation", "bucket", "state", "before", "pauseMs", "records", "changed", "carried", "elapsedSeconds"}
 
 func movedLine(a *app, form, view string, b projector.Rebuilt) error {
+	if b.Untold != nil {
+		a.log.Warn().Err(b.Untold).Str(keyView, view).Msg("in force; plain subjects were not told of all changes")
+	}
 	m := moved{view, b.After.Number, b.After.Bucket, projector.StateLive, b.Before.Number, round(float64(b.Pause) / float64(time.Millisecond)),
 		b.Records, b.Changed, b.Carried, round(b.Elapsed.Seconds())}
 	switch form {

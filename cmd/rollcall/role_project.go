@@ -123,7 +123,7 @@ func (w *viewRole) project(ctx context.Context) error {
 		w.rebuilding.Store(nil)
 		switch {
 		case err == nil:
-			log.Info().Str("bucket", done.After.Bucket).Int64(keyElapsed, done.Elapsed.Milliseconds()).Msg("rebuilt, and in force")
+			log.Info().Str("bucket", done.After.Bucket).Int64(keyElapsed, done.Elapsed.Milliseconds()).AnErr("untold", done.Untold).Msg("rebuilt, and in force")
 		case errors.Is(err, projector.ErrBusy), errors.Is(err, projector.ErrMoved), errors.Is(err, projector.ErrAborted):
 			log.Info().Err(err).Msg("somebody else rebuilds or removes the generation; looking again")
 			if err := pause(ctx, rebuildRetry); err != nil {

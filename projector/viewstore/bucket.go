@@ -43,6 +43,8 @@ func (s *Store) bucketConfig(bucket string, subjects ...string) jetstream.Stream
 
 // ensure makes the bucket's stream, or checks the one that is there.
 func (s *Store) ensure(ctx context.Context, want jetstream.StreamConfig) (jetstream.Stream, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
+	defer cancel()
 	stream, err := s.js.Stream(ctx, want.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		stream, err = s.js.CreateStream(ctx, want)

@@ -39,6 +39,13 @@ func isConflict(err error) bool {
 	return code == codeWrongSequence || code == codeWrongSequenceConstant
 }
 
+// refused reports whether the server answered a write with an error, so that it
+// is known not to have happened.
+func refused(err error) bool {
+	var api jetstream.JetStreamError
+	return errors.As(err, &api)
+}
+
 // asCommitError makes a server's refusal one of the projector's sentinels.
 func asCommitError(err error, bucket string) error {
 	if err == nil {

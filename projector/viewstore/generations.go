@@ -109,7 +109,7 @@ func (s *Store) now() time.Time { return time.Now().UTC().Truncate(time.Microsec
 // Save implements projector.Registry.
 func (s *Store) Save(ctx context.Context, g projector.Generation) (projector.Generation, error) {
 	g.ChangedAt = s.now()
-	revision, err := s.put(ctx, generationSubject(g.View, g.Number), g, g.Revision)
+	revision, err := s.putControl(ctx, generationSubject(g.View, g.Number), g, g.Revision)
 	if isConflict(err) {
 		return g, fmt.Errorf("%w: entry of %s was changed by somebody else", projector.ErrMoved, g.Bucket)
 	}
@@ -145,15 +145,16 @@ func (s *Store) Stage(ctx context.Context, view, version string) (projector.Gene
 		View: view, Number: number, Bucket: Bucket(view, number), Version: version,
 		State: projector.StateStaging, StartedAt: now,
 	}
-	// The entry first: of two that stage at once, one gets the number.
+	// The bucket first: whoever meets the entry, such as a rebuild that goes on
+	// where another was killed, can count on it. Of two that stage at once, one
+	// gets the entry.
+	if _, err := s.ensure(ctx, s.bucketConfig(g.Bucket, stateRoot(g.Bucket)+">")); err != nil {
+		return g, err
+	}
 	g, err = s.Save(ctx, g)
 	if errors.Is(err, projector.ErrMoved) {
 		return g, fmt.Errorf("%w: %s is being staged", projector.ErrBusy, g.Bucket)
 	}
-	if err != nil {
-		return g, err
-	}
-	_, err = s.ensure(ctx, s.bucketConfig(g.Bucket, stateRoot(g.Bucket)+">"))
 	return g, err
 }
 
@@ -192,15 +193,12 @@ func (s *Store) Promote(ctx context.Context, view string, number int) (projector
 	p.Revision, p.Commit = revision, cp.Commit
 	began := time.Now()
 	moved := Alias{Bucket: next.Bucket, Generation: next.Number, Version: next.Version, Epoch: alias.Epoch + 1}
-	if _, err := s.put(ctx, documentSubject(Control, aliasPrefix+view), moved, alias.revision); err != nil {
-		if isConflict(err) {
-			return p, fmt.Errorf("%w: alias of %s is at another epoch than %d", projector.ErrMoved, view, alias.Epoch)
-		}
-		// The write may have happened.
-		now, rerr := s.Alias(ctx, view)
-		if rerr != nil || now.Epoch != moved.Epoch || now.Bucket != moved.Bucket {
-			return p, fmt.Errorf("move alias of %s: %w", view, err)
-		}
+	_, err = s.putControl(ctx, documentSubject(Control, aliasPrefix+view), moved, alias.revision)
+	if isConflict(err) {
+		return p, fmt.Errorf("%w: alias of %s is at another epoch than %d", projector.ErrMoved, view, alias.Epoch)
+	}
+	if err != nil {
+		return p, fmt.Errorf("move alias of %s: %w; look at `rollcall status` before you run this again", view, err)
 	}
 	p.Pause = time.Since(began)
 	old := *before
@@ -277,15 +275,22 @@ func (s *Store) Drop(ctx context.Context, view string, number int) error {
 	if g, err = s.Save(ctx, g); err != nil {
 		return err
 	}
-	if err := s.js.DeleteStream(ctx, StreamOf(g.Bucket)); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
-		return fmt.Errorf("delete stream %s: %w", StreamOf(g.Bucket), err)
+	if err := s.deleteBucket(ctx, g.Bucket); err != nil {
+		return err
 	}
 	for _, subject := range []string{documentSubject(Control, leasePrefix+g.Bucket), generationSubject(view, number)} {
-		m := nats.NewMsg(subject)
-		marker(m)
-		if _, err := publish(ctx, s.js.Conn(), "", []*nats.Msg{m}); err != nil {
+		if err := s.removeControl(ctx, subject); err != nil {
 			return fmt.Errorf("remove entry of %s: %w", g.Bucket, err)
 		}
+	}
+	return nil
+}
+
+func (s *Store) deleteBucket(ctx context.Context, bucket string) error {
+	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
+	defer cancel()
+	if err := s.js.DeleteStream(ctx, StreamOf(bucket)); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return fmt.Errorf("delete stream %s: %w", StreamOf(bucket), err)
 	}
 	return nil
 }

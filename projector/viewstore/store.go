@@ -153,7 +153,7 @@ func (s *Store) firstAlias(ctx context.Context, c projector.Claim) (Alias, error
 	if _, err := s.ensure(ctx, s.bucketConfig(alias.Bucket, stateRoot(alias.Bucket)+">")); err != nil {
 		return Alias{}, err
 	}
-	_, err = s.put(ctx, documentSubject(Control, aliasPrefix+c.View), alias, marker)
+	_, err = s.putControl(ctx, documentSubject(Control, aliasPrefix+c.View), alias, marker)
 	if isConflict(err) {
 		return s.Alias(ctx, c.View)
 	}

@@ -1,6 +1,7 @@
 package viewstore
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -196,7 +197,58 @@ func (s *Store) put(ctx context.Context, subject string, v any, revision uint64)
 	m := nats.NewMsg(subject)
 	m.Data = data
 	fence(m, subject, revision)
+	return s.publishOne(ctx, m)
+}
+
+// putControl is put in the control bucket, with an outcome that is known
+// wherever it can be. v must be such that whoever else writes the same thing
+// means the same.
+func (s *Store) putControl(ctx context.Context, subject string, v any, revision uint64) (uint64, error) {
+	next, err := s.put(ctx, subject, v, revision)
+	return s.settle(ctx, subject, next, err, func(m *stored) bool {
+		data, err := json.Marshal(v)
+		return err == nil && m.sequence > revision && bytes.Equal(m.data, data)
+	})
+}
+
+// removeControl leaves a delete marker on a subject of the control bucket.
+func (s *Store) removeControl(ctx context.Context, subject string) error {
+	m := nats.NewMsg(subject)
+	marker(m)
+	next, err := s.publishOne(ctx, m)
+	_, err = s.settle(ctx, subject, next, err, func(m *stored) bool { return deleted(m.header) })
+	return err
+}
+
+// settle looks, where the answer to a write was lost, whether it happened: an
+// operator who is told of a failure runs the command again, which would turn a
+// rollback back.
+func (s *Store) settle(ctx context.Context, subject string, next uint64, err error, happened func(*stored) bool) (uint64, error) {
+	if err == nil || refused(err) {
+		return next, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
 	defer cancel()
-	return publish(ctx, s.js.Conn(), "", []*nats.Msg{m})
+	m, rerr := s.last(ctx, StreamOf(Control), subject)
+	if rerr != nil {
+		return 0, fmt.Errorf("%w; whether it happened is not known: %w", err, rerr)
+	}
+	if m == nil || !happened(m) {
+		return 0, err
+	}
+	return m.sequence, nil
+}
+
+// publishOne stores a message and waits for the answer for as long as there can
+// be one.
+func (s *Store) publishOne(ctx context.Context, m *nats.Msg) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
+	defer cancel()
+	connected, stop := untilDisconnected(ctx, s.js.Conn())
+	defer stop()
+	next, err := publish(connected, s.js.Conn(), "", []*nats.Msg{m})
+	if err != nil && connected.Err() != nil && ctx.Err() == nil {
+		return 0, fmt.Errorf("publish to %s: %w", m.Subject, nats.ErrDisconnected)
+	}
+	return next, err
 }

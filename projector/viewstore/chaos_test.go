@@ -1,0 +1,10 @@
+//go:build chaos
+
+package viewstore_test
+
+import "testing"
+
+// TestChaosOperationFaults is the whole matrix of TestOperationFaults.
+func TestChaosOperationFaults(t *testing.T) {
+	runFaultCells(t, true, func(faultCell) bool { return true })
+}
