@@ -355,3 +355,46 @@ func (r *cellRun) read(ctx context.Context) {
 		}
 	}
 }
+
+// TestRegistryFollowsTheAlias: whoever moved the alias was killed before the
+// registry knew. The next projector that looks puts that right, so that an
+// alias that is deleted later comes back as it was.
+func TestRegistryFollowsTheAlias(t *testing.T) {
+	js := eventlogtest.Connect(t)
+	s := open(t, js, viewstore.Config{})
+	if _, err := s.Ensure(testContext(t), "toy", "v1"); err != nil {
+		t.Fatal(err)
+	}
+	g, err := s.Stage(testContext(t), "toy", "v1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.State = projector.StateReady
+	if _, err := s.Save(testContext(t), g); err != nil {
+		t.Fatal(err)
+	}
+	kv, err := js.KeyValue(testContext(t), viewstore.Control)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kv.PutString(testContext(t), "alias.toy", `{"bucket":"toy_g2","generation":2,"version":"v1","epoch":9}`); err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string]string{"generation.toy.1": `"state":"retired"`, "generation.toy.2": `"state":"live"`} {
+		if _, err := s.Ensure(testContext(t), "toy", "v1"); err != nil {
+			t.Fatal(err)
+		}
+		if e, err := kv.Get(testContext(t), key); err != nil || !strings.Contains(string(e.Value()), want) {
+			t.Errorf("entry %s = %s, %v; want %s", key, e.Value(), err, want)
+		}
+	}
+	if err := kv.Delete(testContext(t), "alias.toy"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Ensure(testContext(t), "toy", "v1"); err != nil {
+		t.Fatal(err)
+	}
+	if alias, err := s.Alias(testContext(t), "toy"); err != nil || alias.Bucket != "toy_g2" {
+		t.Errorf("Alias() after it was deleted = %+v, %v; want toy_g2 again", alias, err)
+	}
+}

@@ -28,30 +28,38 @@ func generationSubject(view string, number int) string {
 
 // Generations lists a view's generations by number.
 func (r *Reader) Generations(ctx context.Context, view string) ([]projector.Generation, error) {
-	alias, err := r.Alias(ctx, view)
-	if err != nil {
-		return nil, err
+	_, all, _, err := r.generations(ctx, view)
+	return all, err
+}
+
+// generations is Generations with the alias that it goes by, and the places of
+// those whose entry has another word for them.
+func (r *Reader) generations(ctx context.Context, view string) (alias Alias, all []projector.Generation, stale []int, err error) {
+	if alias, err = r.Alias(ctx, view); err != nil {
+		return alias, nil, nil, err
 	}
-	all, _, err := r.entries(ctx, view)
-	if err != nil {
-		return nil, err
+	if all, _, err = r.entries(ctx, view); err != nil {
+		return alias, nil, nil, err
 	}
+	if !slices.ContainsFunc(all, func(g projector.Generation) bool { return g.Number == alias.Generation }) {
+		// The first start was killed between alias and entry.
+		all = append(all, projector.Generation{View: view, Number: alias.Generation, Bucket: alias.Bucket, Version: alias.Version})
+	}
+	slices.SortFunc(all, func(a, b projector.Generation) int { return a.Number - b.Number })
 	for i := range all {
-		switch g := &all[i]; {
+		g := &all[i]
+		word := g.State
+		switch {
 		case g.Number == alias.Generation:
 			g.State = projector.StateLive
 		case g.State == projector.StateLive:
 			g.State = projector.StateRetired
 		}
+		if g.State != word {
+			stale = append(stale, i)
+		}
 	}
-	if !slices.ContainsFunc(all, func(g projector.Generation) bool { return g.Number == alias.Generation }) {
-		// The first start was killed between alias and entry.
-		all = append(all, projector.Generation{
-			View: view, Number: alias.Generation, Bucket: alias.Bucket, Version: alias.Version, State: projector.StateLive,
-		})
-	}
-	slices.SortFunc(all, func(a, b projector.Generation) int { return a.Number - b.Number })
-	return all, nil
+	return alias, all, stale, nil
 }
 
 // entries reads the registry's words for a view's generations. highest is the
@@ -85,11 +93,14 @@ func (s *Store) Ensure(ctx context.Context, view, version string) ([]projector.G
 	if err := validView(view); err != nil {
 		return nil, err
 	}
-	all, err := s.Generations(ctx, view)
+	alias, all, stale, err := s.generations(ctx, view)
+	if len(stale) > 0 {
+		s.correct(ctx, alias, all, stale)
+	}
 	if !errors.Is(err, ErrNoView) {
 		return all, err
 	}
-	alias, err := s.firstAlias(ctx, projector.Claim{View: view, Version: version})
+	alias, err = s.firstAlias(ctx, projector.Claim{View: view, Version: version})
 	if err != nil {
 		return nil, err
 	}
@@ -102,6 +113,23 @@ func (s *Store) Ensure(ctx context.Context, view, version string) ([]projector.G
 		return nil, err
 	}
 	return s.Generations(ctx, view)
+}
+
+// correct has the entries follow the alias, where whoever moved it came to no
+// more: should the alias be deleted one day, they are all that is known. What
+// goes wrong here is corrected the next time.
+func (s *Store) correct(ctx context.Context, alias Alias, all []projector.Generation, stale []int) {
+	// Entries that were read while nobody moved the alias are what it goes by.
+	if now, err := s.Alias(ctx, all[0].View); err != nil || now.revision != alias.revision {
+		return
+	}
+	for _, i := range stale {
+		if g, err := s.Save(ctx, all[i]); err == nil {
+			all[i] = g
+		} else if !errors.Is(err, projector.ErrMoved) {
+			s.config.Logger.Warn().Err(err).Msg("registry entry does not follow the alias yet")
+		}
+	}
 }
 
 func (s *Store) now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
