@@ -2,6 +2,7 @@ package projector
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -143,7 +144,8 @@ func (p *Projector) supervise(ctx context.Context) error {
 				break
 			}
 			failed[end.generation] = true
-			if end.generation == force {
+			// One that is gone was in force when this looked last, and is not now.
+			if end.generation == force && !errors.Is(end.err, ErrNoGeneration) {
 				return end.err
 			}
 			p.log.Error().Err(end.err).Int(keyGeneration, end.generation).Msg("generation is not followed any more")

@@ -25,12 +25,13 @@ import (
 // nats-server of the same version.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"rollcall":         main,
-		"nats-server":      natsServer,
-		"tamper":           tamper,
-		"sign-body":        signBody,
-		"curl-stand-in":    curlStandIn,
-		"failing-ingester": failingIngester,
+		"rollcall":          main,
+		"nats-server":       natsServer,
+		"tamper":            tamper,
+		"sign-body":         signBody,
+		"curl-stand-in":     curlStandIn,
+		"failing-ingester":  failingIngester,
+		"failing-projector": failingProjector,
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 	"rollcall/projector"
 	"rollcall/projector/viewstore"
 	"testing"
+	"time"
 )
 
 // sessionsFold is the fold that these tests rebuild.
@@ -28,14 +29,14 @@ type deployment struct {
 
 func deploy(t *testing.T, all []eventlog.Record) *deployment {
 	t.Helper()
-	return deployWith(t, all, sessionsFold())
+	return deployWith(t, all, sessionsFold(), 0)
 }
 
-func deployWith(t *testing.T, all []eventlog.Record, fold eventlog.Fold) *deployment {
+func deployWith(t *testing.T, all []eventlog.Record, fold eventlog.Fold, lease time.Duration) *deployment {
 	t.Helper()
 	d := &deployment{node: eventlogtest.Server(t), fold: fold}
 	d.log = fill(t, d.node.JetStream(t), all)
-	d.store = open(t, d.node.JetStream(t), viewstore.Config{Exclusive: true})
+	d.store = open(t, d.node.JetStream(t), viewstore.Config{Exclusive: true, LeaseTTL: lease})
 	d.live, d.stop = run(t, projector.Config{Projection: d.fold, Source: d.log, Store: d.store})
 	t.Cleanup(func() { _ = d.stop() })
 	reached(t, d.store, d.fold.Name(), eventlog.Seq(len(all)))
@@ -306,6 +307,35 @@ func TestRebuildAfterDropAndAbort(t *testing.T) {
 	done, err := d.rebuild(t, testContext(t), nil)
 	if err != nil || done.After.Number != 4 {
 		t.Fatalf("Rebuild() after an abort = %d, %v; want generation 4", done.After.Number, err)
+	}
+}
+
+// TestDropRightAfterARebuild drops the generation that was in force before its
+// projector has seen that another one is.
+func TestDropRightAfterARebuild(t *testing.T) {
+	d := deployWith(t, records(3, 8), sessionsFold(), 300*time.Millisecond)
+	for i := range 3 {
+		if _, err := d.rebuild(t, testContext(t), nil); err != nil {
+			t.Fatalf("Rebuild() = %v; want no error", err)
+		}
+		if _, err := projector.Drop(testContext(t), d.store, d.fold.Name(), d.fold.Version()); err != nil {
+			t.Fatalf("Drop() = %v; want no error", err)
+		}
+		last := d.append(t, records(uint64(30+i), 2))
+		ctx, cancel := context.WithTimeout(testContext(t), 30*time.Second)
+		defer cancel()
+		for {
+			alias, err := d.store.Alias(ctx, d.fold.Name())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if cp, err := d.store.Checkpoint(ctx, alias.Bucket); err == nil && cp.Sequence >= last {
+				break
+			}
+			if !tick(ctx, 5*time.Millisecond) {
+				t.Fatalf("the view's projector is %+v; want it to follow %s", d.live.Status(), alias.Bucket)
+			}
+		}
 	}
 }
 

@@ -126,7 +126,7 @@ func TestVerifyNamesTheRecord(t *testing.T) {
 			}
 		}
 	}
-	d := deployWith(t, all, forgetful{sessionsFold(), bad})
+	d := deployWith(t, all, forgetful{sessionsFold(), bad}, 0)
 	d.fold = sessionsFold()
 	v := d.verify(t, nil)
 	if len(v.Differences) != 1 || v.Differences[0].First != bad {
@@ -169,7 +169,7 @@ func TestParkedRetryAndDrop(t *testing.T) {
 	all := records(15, 60)
 	at := slices.IndexFunc(all, func(r eventlog.Record) bool { return r.Type == "meeting.participantLeft" })
 	bad := eventlog.Seq(at + 1)
-	d := deployWith(t, all, touchy{sessionsFold(), all[at].EventID})
+	d := deployWith(t, all, touchy{sessionsFold(), all[at].EventID}, 0)
 	parked, err := d.store.Parked(testContext(t), "sessions")
 	if err != nil || len(parked) != 1 || parked[0].Sequence != bad {
 		t.Fatalf("Parked() = %+v, %v; want record %d", parked, err, bad)
