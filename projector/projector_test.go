@@ -233,6 +233,47 @@ func TestFaultMatrix(t *testing.T) {
 	}
 }
 
+// A fold works, fails at a record, fails when the record has had its effect, or
+// takes half a minute: the view is right, without the record while it is kept
+// aside, and with it once the fold is mended and the record retried.
+func TestFoldFaults(t *testing.T) {
+	records := script(300, 7)
+	for _, f := range []fault{works, fails, failsButHappened, hangs} {
+		for _, at := range []int{0, 100, 299} {
+			t.Run(fmt.Sprintf("%s at %d", f, at), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					bad := records[at].EventID
+					ill := true
+					fold := toy{onApply: func(ev *eventlog.Event, after bool) {
+						switch {
+						case !ill || ev.Order.ID != bad || after != (f == failsButHappened):
+						case f == hangs:
+							hang(t.Context(), 30*time.Second)
+						case f != works:
+							panic(errPlanted)
+						}
+					}}
+					log, store := newMemLog(records...), newMemStore()
+					_, stop := start(t, projector.Config{Projection: fold, Source: log, Store: store, BatchEntities: 3})
+					reach(t, store, 300)
+					if f == fails || f == failsButHappened {
+						sameView(t, store.view(), expect(records, bad))
+						ill = false
+						n, err := projector.RetryParked(t.Context(), projector.SurgeryConfig{Projection: fold, Source: log, Store: store})
+						if n != 1 || err != nil {
+							t.Errorf("RetryParked() = %d, %v; want 1", n, err)
+						}
+					}
+					sameView(t, store.view(), expect(records))
+					if err := stop(); err != nil {
+						t.Errorf("Run() = %v; want nil", err)
+					}
+				})
+			})
+		}
+	}
+}
+
 func TestRestartAnywhere(t *testing.T) {
 	records := script(120, 5)
 	want := expect(records)

@@ -17,6 +17,8 @@ type toy struct {
 	flushOn string // event id whose presence makes Flush panic
 	bigOn   string // event id that makes a document too large
 	keyOn   string // event id that Key panics on
+	// onApply, where set, is called before each Apply, and after it.
+	onApply func(ev *eventlog.Event, after bool)
 }
 
 func (toy) Name() string    { return "toy" }
@@ -61,6 +63,10 @@ func (s *toyState) Load(part string, value []byte) error {
 }
 
 func (s *toyState) Apply(ev *eventlog.Event) {
+	if s.fold.onApply != nil {
+		s.fold.onApply(ev, false)
+		defer s.fold.onApply(ev, true)
+	}
 	if s.fold.panicOn != "" && ev.Order.ID == s.fold.panicOn {
 		s.ids = append(s.ids, "half-done")
 		panic("planted in Apply")
