@@ -30,6 +30,7 @@ type stepBed struct {
 	store *viewstore.Store
 	next  func() (eventlog.Record, bool)
 	last  eventlog.Seq
+	types map[string]bool // of events that the log holds
 }
 
 func newStepBed(t *testing.T) *stepBed {
@@ -47,8 +48,11 @@ func newStepBed(t *testing.T) *stepBed {
 	}
 	next, stop := iter.Pull(traffic.Records(traffic.Config{Seed: rand.Uint64(), Shuffle: true, Duplicates: 0.1, SessionsPerMinute: 60}))
 	t.Cleanup(stop)
-	b.next = next
-	b.feed(t, 100)
+	b.next, b.types = next, map[string]bool{}
+	// Of every view there is something to lose.
+	for b.feed(t, 100); !b.types["livestreaming.statusUpdate"] || !b.types["recording.statusUpdate"] || !b.types["meeting.chatSynced"]; {
+		b.feed(t, 50)
+	}
 	return b
 }
 
@@ -61,7 +65,7 @@ func (b *stepBed) feed(t *testing.T, n int) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b.last = max(b.last, a.Seq)
+		b.last, b.types[r.Type] = max(b.last, a.Seq), true
 	}
 }
 
