@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -49,7 +50,7 @@ func (c faultCell) String() string {
 func faultCells() (all []faultCell) {
 	const registry, alias = "$KV.rollcall.generation.%s.", "$KV.rollcall.alias.%s"
 	const create, remove = "$JS.API.STREAM.CREATE.KV_%s_g", "$JS.API.STREAM.DELETE.KV_%s_g"
-	const lease, checkpoint = "$KV.rollcall.lease.%s_g", "rollcall.state.%s_g"
+	const lease, checkpoint, consumer = "$KV.rollcall.lease.%s_g", "rollcall.state.%s_g", "$JS.API.CONSUMER.CREATE.KV_%s_g"
 	for operation, steps := range map[string][]faultCell{
 		"first start": {
 			{step: "bucket", subject: create, nth: 1}, {step: "alias", subject: alias, nth: 1}, {step: "registry (live)", subject: registry, nth: 1},
@@ -61,8 +62,14 @@ func faultCells() (all []faultCell) {
 			{step: "registry (ready)", subject: registry, nth: 3}, {step: "alias", subject: alias, nth: 1},
 			{step: "registry (retired)", subject: registry, nth: 4}, {step: "registry (live)", subject: registry, nth: 5},
 		},
-		"promote":  {{step: "alias", subject: alias, nth: 1}, {step: "registry (retired)", subject: registry, nth: 1}, {step: "registry (live)", subject: registry, nth: 2}},
-		"rollback": {{step: "alias", subject: alias, nth: 1}, {step: "registry (retired)", subject: registry, nth: 1}, {step: "registry (live)", subject: registry, nth: 2}},
+		"promote": {
+			{step: "alias", subject: alias, nth: 1}, {step: "registry (retired)", subject: registry, nth: 1},
+			{step: "registry (live)", subject: registry, nth: 2}, {step: "telling", subject: consumer, nth: 1},
+		},
+		"rollback": {
+			{step: "alias", subject: alias, nth: 1}, {step: "registry (retired)", subject: registry, nth: 1},
+			{step: "registry (live)", subject: registry, nth: 2}, {step: "telling", subject: consumer, nth: 1},
+		},
 		"drop": {
 			{step: "registry (failed)", subject: registry, nth: 1}, {step: "bucket", subject: remove, nth: 1},
 			{step: "lease", subject: lease, nth: 1}, {step: "registry (gone)", subject: registry, nth: 2},
@@ -130,7 +137,15 @@ const (
 // It is a part of the matrix; TestChaosOperationFaults is all of it.
 func TestOperationFaults(t *testing.T) {
 	runFaultCells(t, false, func(c faultCell) bool {
-		return c.step == "alias" || c.moment == eventlogtest.Answered && strings.HasPrefix(c.step, "registry") || c.moment == eventlogtest.Before && c.step == "bucket"
+		switch c.step {
+		case "alias":
+			return true
+		case "bucket":
+			return c.moment == eventlogtest.Before
+		case "telling":
+			return c.moment == eventlogtest.Lost
+		}
+		return c.moment == eventlogtest.Answered && strings.HasPrefix(c.step, "registry")
 	})
 }
 
@@ -170,7 +185,7 @@ func runFaultCells(t *testing.T, more bool, take func(faultCell) bool) {
 			defer time.AfterFunc(cellPatience, cancel).Stop()
 			var err1, err2 error
 			timeout := cellPatience
-			if c.moment == eventlogtest.Lost || c.step == "bucket" { // whose loss shows by its time alone
+			if c.moment == eventlogtest.Lost || c.step == "bucket" || c.step == "telling" { // whose loss shows by its time alone
 				timeout = hangTimeout
 			}
 			r.healthy, err1 = r.store(ctx, healthy, cellPatience)
@@ -396,5 +411,37 @@ func TestRegistryFollowsTheAlias(t *testing.T) {
 	}
 	if alias, err := s.Alias(testContext(t), "toy"); err != nil || alias.Bucket != "toy_g2" {
 		t.Errorf("Alias() after it was deleted = %+v, %v; want toy_g2 again", alias, err)
+	}
+}
+
+// TestCarryAgain: a rebuild with --carry was killed when it had copied the
+// view, which goes on changing until the rebuild is called again.
+func TestCarryAgain(t *testing.T) {
+	s := open(t, eventlogtest.Connect(t), viewstore.Config{})
+	all, err := s.Ensure(testContext(t), "toy", "v1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, err := s.Stage(testContext(t), "toy", "v1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := acquire(t, s, projector.Claim{})
+	commit(t, o, 1, "live.s", "1", "live.t", "1")
+	for range 2 {
+		if n, err := s.Carry(testContext(t), all[0], next); n != 2 || err != nil {
+			t.Errorf("Carry() = %d, %v; want 2", n, err)
+		}
+		commit(t, o, 2, "live.s", "-", "ended.s", "2")
+	}
+	got := map[string]string{}
+	for e, err := range s.AllFrom(testContext(t), viewstore.Alias{Bucket: next.Bucket}, "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[e.Key] = string(e.Value)
+	}
+	if want := map[string]string{"ended.s": "2", "live.t": "1"}; !maps.Equal(got, want) {
+		t.Errorf("the carried view = %v; want %v", got, want)
 	}
 }

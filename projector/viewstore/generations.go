@@ -444,19 +444,20 @@ func (s *Store) Carry(ctx context.Context, from, to projector.Generation) (int, 
 			if err != nil {
 				return copied, fmt.Errorf("carry %s: %w", from.Bucket, err)
 			}
-			if deleted(m.header) {
-				continue
-			}
 			if len(batch) == batchMessages || bytes+len(m.data) > batchBytes {
 				if err := flush(); err != nil {
 					return copied, err
 				}
 			}
 			m2 := nats.NewMsg(root.to + strings.TrimPrefix(m.subject, root.from))
-			m2.Data = m.data
+			if deleted(m.header) {
+				marker(m2) // a carry that was broken off may have copied what is gone since
+			} else {
+				m2.Data = m.data
+				copied++
+			}
 			batch = append(batch, m2)
 			bytes += len(m.data)
-			copied++
 		}
 	}
 	return copied, flush()
