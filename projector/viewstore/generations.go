@@ -1,12 +1,10 @@
 package viewstore
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"slices"
 	"strconv"
 	"strings"
@@ -321,97 +319,6 @@ func (s *Store) deleteBucket(ctx context.Context, bucket string) error {
 		return fmt.Errorf("delete stream %s: %w", StreamOf(bucket), err)
 	}
 	return nil
-}
-
-// announcePatience is how long Announce waits for a generation that is behind.
-const announcePatience = 5 * time.Second
-
-// level waits until to holds what from held when it was called, and returns how
-// far it is. What Announce tells then stands, by its sequence, behind what was
-// told of from, and before what to's projector tells while Announce reads: a
-// subscriber that keeps of each key what has the highest sequence ends right.
-func (s *Store) level(ctx context.Context, from, to projector.Generation) (projector.Checkpoint, error) {
-	before, err := s.Checkpoint(ctx, from.Bucket)
-	if err != nil {
-		return before, err
-	}
-	for began := time.Now(); ; {
-		cp, err := s.Checkpoint(ctx, to.Bucket)
-		if err != nil || cp.Sequence >= before.Sequence {
-			return cp, err
-		}
-		if time.Since(began) > announcePatience {
-			s.config.Logger.Warn().Str("bucket", to.Bucket).Msg("nobody follows the generation that is in force now; its differences are told as it is")
-			return cp, nil
-		}
-		if err := wait(ctx, 10*time.Millisecond); err != nil {
-			return cp, err
-		}
-	}
-}
-
-// Announce implements projector.Registry. It holds a hash a key in memory.
-func (s *Store) Announce(ctx context.Context, p projector.Promotion) (int, error) {
-	from, to := p.Before, p.After
-	cp, err := s.level(ctx, from, to)
-	if err != nil {
-		return 0, err
-	}
-	seed := maphash.MakeSeed()
-	old := make(map[string]uint64)
-	root := documentSubject(from.Bucket, "")
-	for m, err := range s.scan(ctx, StreamOf(from.Bucket), []string{root + ">"}, scanOptions{}) {
-		if err != nil {
-			return 0, fmt.Errorf("read %s: %w", from.Bucket, err)
-		}
-		key := strings.TrimPrefix(m.subject, root)
-		// What was committed since the alias moved was told to nobody, and the
-		// commit before it perhaps not: its writer asks afterwards whether its
-		// generation is in force.
-		untold := m.sequence > p.Revision || strings.HasPrefix(m.header.Get(headerBatchID), p.Commit+":")
-		switch {
-		case !deleted(m.header):
-			old[key] = maphash.Bytes(seed, m.data)
-			if untold {
-				old[key]++
-			}
-		case untold:
-			old[key] = 0 // told, as deleted or as what it is in the new one
-		default:
-			delete(old, key)
-		}
-	}
-	nc := s.js.Conn()
-	changed := 0
-	tell := func(key string, value []byte, revision uint64) error {
-		changed++
-		m := &nats.Msg{Subject: PlainSubject(to.View, key), Data: value, Header: nats.Header{
-			headerRevision: revisionHeader(revision), headerSequence: sequenceHeader(cp.Sequence),
-		}}
-		if value == nil {
-			m.Header[headerOperation] = []string{operationDelete}
-		}
-		return nc.PublishMsg(m)
-	}
-	for e, err := range s.AllFrom(ctx, Alias{Bucket: to.Bucket, Generation: to.Number}, "") {
-		if err != nil {
-			return changed, err
-		}
-		hash, was := old[e.Key]
-		delete(old, e.Key)
-		if was && hash == maphash.Bytes(seed, e.Value) {
-			continue
-		}
-		if err := tell(e.Key, bytes.Clone(e.Value), e.Revision); err != nil {
-			return changed, fmt.Errorf("announce %s: %w", to.Bucket, err)
-		}
-	}
-	for key := range old {
-		if err := tell(key, nil, 0); err != nil {
-			return changed, fmt.Errorf("announce %s: %w", to.Bucket, err)
-		}
-	}
-	return changed, nil
 }
 
 // Carry implements projector.Registry.

@@ -3,6 +3,7 @@ package viewstore_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"rollcall/eventlog"
 	"rollcall/eventlog/eventlogtest"
@@ -343,8 +344,14 @@ func TestDropRightAfterARebuild(t *testing.T) {
 // commit whether it is in force; where the alias moved in between it tells
 // nobody, so that the one who moved it must, of deleted keys too.
 func TestAnnounceTellsTheLastCommitAgain(t *testing.T) {
+	for _, keys := range []int{0, 1} { // in one pass, and in as many as there are keys
+		t.Run(fmt.Sprintf("AnnounceKeys=%d", keys), func(t *testing.T) { announceLastCommit(t, keys) })
+	}
+}
+
+func announceLastCommit(t *testing.T, keys int) {
 	node := eventlogtest.Server(t)
-	s := open(t, node.JetStream(t), viewstore.Config{})
+	s := open(t, node.JetStream(t), viewstore.Config{AnnounceKeys: keys})
 	if _, err := s.Ensure(testContext(t), "toy", "v1"); err != nil {
 		t.Fatal(err)
 	}

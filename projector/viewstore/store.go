@@ -31,6 +31,9 @@ type Config struct {
 	// a lease of another Holder that is older than the Store is that of a process
 	// that died, and is taken without waiting. The fence still holds.
 	Exclusive bool
+	// AnnounceKeys is how many keys Announce compares at a time, at about 40 bytes
+	// of memory each: 1,048,576. A view of more is read several times.
+	AnnounceKeys int
 	// Logger gets what passes by itself; the zero Logger is silent.
 	Logger zerolog.Logger
 }
@@ -57,6 +60,9 @@ func Open(ctx context.Context, js jetstream.JetStream, config Config) (*Store, e
 	}
 	if config.Timeout <= 0 {
 		config.Timeout = requestTimeout
+	}
+	if config.AnnounceKeys <= 0 {
+		config.AnnounceKeys = 1 << 20
 	}
 	if err := checkVersion(js.Conn().ConnectedServerVersion()); err != nil {
 		return nil, err

@@ -1,0 +1,187 @@
+package viewstore
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"hash/maphash"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"rollcall/projector"
+)
+
+// announcePatience is how long Announce waits for a generation that is behind.
+const announcePatience = 5 * time.Second
+
+// level waits until to holds what from held when it was called, and returns how
+// far it is. What Announce tells then stands, by its sequence, behind what was
+// told of from, and before what to's projector tells while Announce reads: a
+// subscriber that keeps of each key what has the highest sequence ends right.
+func (s *Store) level(ctx context.Context, from, to projector.Generation) (projector.Checkpoint, error) {
+	before, err := s.Checkpoint(ctx, from.Bucket)
+	if err != nil {
+		return before, err
+	}
+	for began := time.Now(); ; {
+		cp, err := s.Checkpoint(ctx, to.Bucket)
+		if err != nil || cp.Sequence >= before.Sequence {
+			return cp, err
+		}
+		if time.Since(began) > announcePatience {
+			s.config.Logger.Warn().Str("bucket", to.Bucket).Msg("nobody follows the generation that is in force now; its differences are told as it is")
+			return cp, nil
+		}
+		if err := wait(ctx, 10*time.Millisecond); err != nil {
+			return cp, err
+		}
+	}
+}
+
+// comparison is one run of Announce.
+type comparison struct {
+	store    *Store
+	p        projector.Promotion
+	sequence []string // header of what is told
+	seed     maphash.Seed
+	// old holds, by the hash of a key, the hash of what the generation that was in
+	// force has for it, as far as the pass that is under way looks at the key.
+	old          map[uint64]uint64
+	pass, passes uint64
+	changed      int
+}
+
+// Announce implements projector.Registry. It holds two hashes a key in memory,
+// of at most Config.AnnounceKeys keys.
+func (s *Store) Announce(ctx context.Context, p projector.Promotion) (int, error) {
+	cp, err := s.level(ctx, p.Before, p.After)
+	if err != nil {
+		return 0, err
+	}
+	stream, err := s.stream(ctx, StreamOf(p.Before.Bucket))
+	if err != nil {
+		return 0, err
+	}
+	c := &comparison{
+		store: s, p: p, sequence: sequenceHeader(cp.Sequence), seed: maphash.MakeSeed(), old: make(map[uint64]uint64),
+		passes: 1 + stream.CachedInfo().State.Msgs/uint64(s.config.AnnounceKeys),
+	}
+	for ; c.pass < c.passes; c.pass++ {
+		if err := c.run(ctx); err != nil {
+			return c.changed, err
+		}
+	}
+	return c.changed, nil
+}
+
+func (c *comparison) run(ctx context.Context) error {
+	if err := c.before(ctx); err != nil {
+		return err
+	}
+	if err := c.after(ctx); err != nil {
+		return err
+	}
+	if len(c.old) == 0 {
+		return nil
+	}
+	return c.gone(ctx)
+}
+
+// key is a key's hash, and whether the pass looks at it.
+func (c *comparison) key(key string) (hash uint64, ok bool) {
+	hash = maphash.String(c.seed, key)
+	return hash, hash%c.passes == c.pass
+}
+
+// each scans the documents of the generation that was in force.
+func (c *comparison) each(ctx context.Context, o scanOptions, do func(key string, hash uint64, m *stored) error) error {
+	bucket := c.p.Before.Bucket
+	root := documentSubject(bucket, "")
+	for m, err := range c.store.scan(ctx, StreamOf(bucket), []string{root + ">"}, o) {
+		if err != nil {
+			return fmt.Errorf("read %s: %w", bucket, err)
+		}
+		key := strings.TrimPrefix(m.subject, root)
+		if hash, ok := c.key(key); ok {
+			if err := do(key, hash, &m); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// before reads what subscribers were told.
+func (c *comparison) before(ctx context.Context) error {
+	return c.each(ctx, scanOptions{}, func(_ string, key uint64, m *stored) error {
+		// What was committed since the alias moved was told to nobody, and the
+		// commit before it perhaps not: its writer asks afterwards whether its
+		// generation is in force.
+		untold := m.sequence > c.p.Revision || strings.HasPrefix(m.header.Get(headerBatchID), c.p.Commit+":")
+		switch {
+		case !deleted(m.header):
+			c.old[key] = maphash.Bytes(c.seed, m.data)
+			if untold {
+				c.old[key]++
+			}
+		case untold:
+			c.old[key] = 0 // told, as deleted or as what it is in the new one
+		default:
+			delete(c.old, key)
+		}
+		return nil
+	})
+}
+
+// after tells what the generation in force has else, and leaves in old what it
+// does not have.
+func (c *comparison) after(ctx context.Context) error {
+	to := c.p.After
+	for e, err := range c.store.AllFrom(ctx, Alias{Bucket: to.Bucket, Generation: to.Number}, "") {
+		if err != nil {
+			return err
+		}
+		key, ok := c.key(e.Key)
+		if !ok {
+			continue
+		}
+		hash, was := c.old[key]
+		delete(c.old, key)
+		if was && hash == maphash.Bytes(c.seed, e.Value) {
+			continue
+		}
+		if err := c.tell(e.Key, bytes.Clone(e.Value), e.Revision); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// gone tells that keys are deleted. Their names are read again, since few
+// rebuilds have any.
+func (c *comparison) gone(ctx context.Context) error {
+	return c.each(ctx, scanOptions{keysOnly: true}, func(key string, hash uint64, _ *stored) error {
+		if _, left := c.old[hash]; !left {
+			return nil
+		}
+		delete(c.old, hash)
+		return c.tell(key, nil, 0)
+	})
+}
+
+func (c *comparison) tell(key string, value []byte, revision uint64) error {
+	c.changed++
+	to := c.p.After
+	m := &nats.Msg{Subject: PlainSubject(to.View, key), Data: value, Header: nats.Header{
+		headerRevision: revisionHeader(revision), headerSequence: c.sequence,
+	}}
+	if value == nil {
+		m.Header[headerOperation] = []string{operationDelete}
+	}
+	if err := c.store.js.Conn().PublishMsg(m); err != nil {
+		return fmt.Errorf("announce %s: %w", to.Bucket, err)
+	}
+	return nil
+}
