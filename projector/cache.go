@@ -99,13 +99,18 @@ func (c *cache) evict() {
 			stay++
 			continue
 		}
-		c.recent.Remove(e.place)
-		delete(c.entities, e.key)
-		c.bytes -= int64(e.size)
-		c.evictions++
-		if c.gone != nil {
-			c.gone.add(e.key)
-		}
+		c.drop(e)
+	}
+}
+
+// drop forgets an entity that is stored.
+func (c *cache) drop(e *entity) {
+	c.recent.Remove(e.place)
+	delete(c.entities, e.key)
+	c.bytes -= int64(e.size)
+	c.evictions++
+	if c.gone != nil {
+		c.gone.add(e.key)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"rollcall/eventlog"
 )
@@ -147,10 +148,10 @@ const bulkEntities = 4000
 func (t *term) choose() ([]*entity, position) {
 	pressed := t.cache.bytes > t.p.config.CacheBytes
 	entities := make([]*entity, 0, min(t.dirty.Len(), bulkEntities))
-	upTo := t.at
+	upTo, cold := t.at, t.p.coldAfter
 	for at := t.dirty.Front(); at != nil; at = at.Next() {
 		e, _ := at.Value.(*entity)
-		take := !t.bulk || t.draining || e.touched+coldAfter < t.at.seq || e.before.seq+8*coldAfter < t.at.seq ||
+		take := !t.bulk || t.draining || e.touched+cold < t.at.seq || e.before.seq+8*cold < t.at.seq ||
 			pressed && len(entities) < max(1, t.dirty.Len()/2)
 		if take && (!t.bulk || len(entities) < bulkEntities) {
 			entities = append(entities, e)
@@ -192,6 +193,11 @@ func (t *term) landed(err error) error {
 	}
 	for _, e := range f.entities {
 		e.busy = false
+		if t.bulk && !e.dirty && !e.careful && e.touched+t.p.coldAfter < t.at.seq {
+			// Most likely its records have all come. What was kept for those that
+			// come later would grow with the log.
+			t.cache.drop(e)
+		}
 	}
 	t.Opened.Checkpoint = f.commit.Checkpoint
 	t.Opened.Parked = t.parked.list(f.commit.Checkpoint.Sequence)
@@ -252,7 +258,11 @@ func (t *term) commit(ctx context.Context, c *Commit, previous string) error {
 }
 
 func (t *term) try(ctx context.Context, c *Commit) error {
-	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
+	timeout := commitTimeout
+	for _, e := range c.Entities {
+		timeout += time.Duration(len(e.Documents)+len(e.Parts)) * writeTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	return t.Commit(ctx, c)
 }

@@ -52,8 +52,11 @@ const (
 
 	// maxWindow ends a window in catch-up, so that progress is seen.
 	maxWindow = time.Second
-	// commitTimeout bounds one try of a commit; afterwards its outcome is asked for.
+	// commitTimeout bounds one try of a commit, together with writeTimeout for each
+	// value in it: a commit in bulk has tens of thousands. Afterwards its outcome is
+	// asked for.
 	commitTimeout = 10 * time.Second
+	writeTimeout  = 5 * time.Millisecond
 	// headInterval is how often the end of the log is asked for, for the lag.
 	headInterval = time.Second
 	// retryFirst and retryLast bound the wait between tries.

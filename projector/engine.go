@@ -22,6 +22,8 @@ type engine struct {
 	bulk bool
 	// floor is the least horizon of a generation that holds nothing yet.
 	floor eventlog.Time
+	// coldAfter: see RebuildConfig.ColdAfter.
+	coldAfter eventlog.Seq
 	// limiter, where set, caps the records read in a second.
 	limiter *rate.Limiter
 }

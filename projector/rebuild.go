@@ -25,9 +25,14 @@ type RebuildConfig struct {
 	Registry   Registry
 
 	Logger zerolog.Logger
-	// CacheBytes bounds the entities held in memory: 128 MiB. What fits is
-	// written about once.
+	// CacheBytes bounds the entities held in memory: 128 MiB. Where those that
+	// changed within ColdAfter fit, each is written about once.
 	CacheBytes int64
+	// ColdAfter is after how many records without a change an entity is written
+	// and dropped from memory: 65,536, which is about as long as records come late
+	// and out of order. It is read again for a record that comes later. What the
+	// rebuild holds depends on it, not on the length of the log.
+	ColdAfter int
 	// MaxPerSecond caps the records read in a second, so that a rebuild leaves
 	// room for live traffic; 0: no cap.
 	MaxPerSecond int
@@ -77,6 +82,7 @@ type Rebuilt struct {
 
 const (
 	defaultRebuildCache = 128 << 20
+	defaultColdAfter    = 1 << 16
 	progressInterval    = 250 * time.Millisecond
 	// readyLagSeconds is how far a ready generation may be behind: under traffic
 	// that never ends it is always behind by what waits for a commit. The
@@ -119,7 +125,7 @@ func Rebuild(ctx context.Context, c RebuildConfig) (Rebuilt, error) {
 		return Rebuilt{}, err
 	}
 	r.engine = p.current
-	r.engine.bulk = true
+	r.engine.bulk, r.engine.coldAfter = true, eventlog.Seq(cmp.Or(c.ColdAfter, defaultColdAfter))
 	if c.MaxPerSecond > 0 {
 		r.engine.limiter = rate.NewLimiter(rate.Limit(c.MaxPerSecond), max(1, c.MaxPerSecond/10))
 	}

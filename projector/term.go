@@ -185,7 +185,7 @@ func (t *term) due(now time.Time) time.Duration {
 	case n > 0 && t.cache.bytes > c.CacheBytes:
 		return 0
 	case t.bulk:
-		if t.draining || t.cold(2*coldAfter) {
+		if t.draining || t.cold(2*t.p.coldAfter) {
 			return 0
 		}
 		return never
@@ -203,11 +203,6 @@ func (t *term) due(now time.Time) time.Duration {
 	return never
 }
 
-// coldAfter is how many records a changed entity is left alone in bulk before
-// it is written: nobody reads it yet, so writing it once is enough. It is about
-// as long as records come late and out of order.
-const coldAfter = 1 << 16
-
 // cold reports whether an entity waits that nothing has changed for n records.
 func (t *term) cold(n eventlog.Seq) bool {
 	front := t.dirty.Front()
@@ -219,11 +214,17 @@ func (t *term) cold(n eventlog.Seq) bool {
 }
 
 // full stops the fold while the commit in flight and what waits behind it hold
-// too much memory.
+// too much memory. In bulk that is also where the fold is so far ahead that a
+// slow store, and not the log, would decide how much is held.
 func (t *term) full() bool {
 	c := &t.p.config
-	return t.flight != nil && t.dirty.Len() > 0 &&
-		(!t.bulk && t.dirty.Len() >= 2*c.BatchEntities || t.cache.bytes > 2*c.CacheBytes)
+	if t.flight == nil || t.dirty.Len() == 0 {
+		return false
+	}
+	if t.bulk && t.cold(3*t.p.coldAfter) || !t.bulk && t.dirty.Len() >= 2*c.BatchEntities {
+		return true
+	}
+	return t.cache.bytes > 2*c.CacheBytes
 }
 
 // foldChunk folds what the reader has put ready.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -20,7 +21,12 @@ const (
 	bulkMessages = 512
 	bulkBytes    = 1 << 20
 	bulkPending  = 4
+	// bulkSilence is how long the server may take for one answer.
+	bulkSilence = 10 * time.Second
 )
+
+// errSilent: the server has not answered in time.
+var errSilent = errors.New("no answer from the server")
 
 // errGap: a message in bulk was not stored, or somebody else's was between.
 var errGap = errors.New("messages are missing between two answers")
@@ -47,10 +53,15 @@ func (t *tenure) bulk(ctx context.Context, messages []*nats.Msg) error {
 	defer func() { _ = sub.Unsubscribe() }()
 
 	var first uint64 // sequence of messages[0]
+	silence := time.NewTimer(bulkSilence)
+	defer silence.Stop()
 	wait := func() error {
+		silence.Reset(bulkSilence)
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
+		case <-silence.C:
+			return fmt.Errorf("publish in bulk: %w", errSilent)
 		case m := <-answers:
 			return checkAnswer(m, len(inbox)+1, &first)
 		}

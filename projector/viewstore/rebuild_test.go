@@ -132,6 +132,42 @@ func TestRebuildUnderTraffic(t *testing.T) {
 	}
 }
 
+// counting is a fold that counts the states it was asked for, by key.
+type counting struct {
+	eventlog.Fold
+	made map[string]int
+}
+
+func (f counting) New(key string) eventlog.State {
+	f.made[key]++
+	return f.Fold.New(key)
+}
+
+// What a rebuild has written and nothing changes any more it does not hold: its
+// memory would grow with the log. A record that comes later still counts.
+func TestRebuildDropsWhatIsCold(t *testing.T) {
+	all := records(7, 200)
+	d := deploy(t, all)
+	for _, cache := range []int64{0, 1} {
+		fold := counting{d.fold, map[string]int{}}
+		_, err := d.rebuild(t, testContext(t), func(c *projector.RebuildConfig) {
+			c.Projection, c.CacheBytes, c.ColdAfter = fold, cache, 50
+		})
+		if err != nil {
+			t.Fatalf("Rebuild(CacheBytes %d) = %v", cache, err)
+		}
+		made := 0
+		for _, n := range fold.made {
+			made += n
+		}
+		t.Logf("%d records, %d entities, %d states", len(all), len(fold.made), made)
+		if made == len(fold.made) {
+			t.Errorf("Rebuild(CacheBytes %d) made a state for each of %d entities once; want those dropped that are cold", cache, made)
+		}
+		wantView(t, d.store, d.fold.Name(), plain(d.fold, all))
+	}
+}
+
 // A rebuild that ends in the middle is resumed, wherever that was; a second one
 // beside it is refused.
 func TestRebuildResumes(t *testing.T) {
