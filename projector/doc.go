@@ -72,4 +72,9 @@
 // Entities that are stored may leave the cache, least recently used first, and
 // are read again when they are needed. Entities that wait for a commit stay, and
 // stop the fold when they are too many.
+//
+// A rebuild drops an entity once it is written because nothing has changed it for
+// ColdAfter records, unfinished sessions too, and does not fold further ahead of a
+// slow store than 3 × ColdAfter: what it holds follows from the traffic of so
+// many records, within twice CacheBytes, and not from the length of the log.
 package projector

@@ -38,7 +38,8 @@ func (benchRebuildCmd) Help() string {
 	return `Fills a log with generated traffic on a NATS server of its own, a process beside this one, and measures in one run:
 read (nats.go's ordered consumer with an empty handler; the median of three), read+decode (the same, each record
 decoded), naive (a durable consumer with acks; a KV get and a put an event), each view's rebuild, and all of them
-together. peakBytes is the most memory that this process held from the system meanwhile, without the server's.
+together. peakBytes is the most memory that this process held from the system meanwhile: the projector with its cache and
+its garbage, without the server, whose memory stands beside it in what is printed on the way.
 
 Example:
   rollcall bench rebuild --events 1000000 --output json`
@@ -74,7 +75,7 @@ func (c *benchRebuildCmd) Run(a *app) (err error) {
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	}
-	nc, stop, err := startBenchServer(a.ctx, dir)
+	nc, server, stop, err := startBenchServer(a.ctx, dir)
 	if err != nil {
 		return err
 	}
@@ -91,7 +92,7 @@ func (c *benchRebuildCmd) Run(a *app) (err error) {
 	if err := c.fill(a, js, log); err != nil {
 		return err
 	}
-	b := &rebuildBench{events: c.Events, naive: min(c.Naive, c.Events), folds: folds, js: js, log: log, progress: a.stderr}
+	b := &rebuildBench{events: c.Events, naive: min(c.Naive, c.Events), folds: folds, js: js, log: log, server: server, progress: a.stderr}
 	if err := b.run(a); err != nil {
 		return err
 	}
@@ -146,6 +147,7 @@ type rebuildBench struct {
 	folds         []eventlog.Fold
 	js            jetstream.JetStream
 	log           *natslog.Log
+	server        int // process id
 	progress      io.Writer
 	results       []rebuildResult
 }
@@ -158,17 +160,17 @@ func held() uint64 {
 }
 
 // time measures how fast fn gets through n records, and the most memory that
-// the process held meanwhile.
+// the process held meanwhile. It tells the server's memory beside it.
 func (b *rebuildBench) time(name string, n int, fn func() error) error {
 	debug.FreeOSMemory() // what the part before needed
-	var peak uint64
+	var peak, server uint64
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(stopped)
 		tick := time.NewTicker(20 * time.Millisecond)
 		defer tick.Stop()
 		for {
-			peak = max(peak, held())
+			peak, server = max(peak, held()), max(server, residentBytes(b.server))
 			select {
 			case <-stop:
 				return
@@ -185,7 +187,7 @@ func (b *rebuildBench) time(name string, n int, fn func() error) error {
 		return fmt.Errorf("measure %s: %w", name, err)
 	}
 	perSecond := float64(n) / elapsed.Seconds()
-	fmt.Fprintf(b.progress, "%-12s %8.0f/s %6d MiB\n", name, perSecond, peak>>20)
+	fmt.Fprintf(b.progress, "%-12s %8.0f/s %6d MiB, server %6d MiB\n", name, perSecond, peak>>20, server>>20)
 	b.results = append(b.results, rebuildResult{name, math.Round(perSecond), peak})
 	return nil
 }
@@ -244,8 +246,10 @@ func (b *rebuildBench) run(a *app) error {
 	if err != nil {
 		return err
 	}
-	rebuild := func(ctx context.Context, fold eventlog.Fold, source projector.Source) error {
-		_, err := projector.Rebuild(ctx, projector.RebuildConfig{Projection: fold, Source: source, Registry: store, Logger: a.log})
+	rebuild := func(ctx context.Context, fold eventlog.Fold, source projector.Source, beside int) error {
+		_, err := projector.Rebuild(ctx, projector.RebuildConfig{
+			Projection: fold, Source: source, Registry: store, Logger: a.log, CacheBytes: rebuildCache / int64(beside),
+		})
 		return err
 	}
 	for i, fold := range b.folds {
@@ -254,7 +258,7 @@ func (b *rebuildBench) run(a *app) error {
 				return err
 			}
 		}
-		if err := b.time(fold.Name(), b.events, func() error { return rebuild(a.ctx, fold, b.log) }); err != nil {
+		if err := b.time(fold.Name(), b.events, func() error { return rebuild(a.ctx, fold, b.log, 1) }); err != nil {
 			return err
 		}
 	}
@@ -267,7 +271,7 @@ func (b *rebuildBench) run(a *app) error {
 	err = b.time("all", b.events, func() error {
 		group, ctx := errgroup.WithContext(a.ctx)
 		for _, fold := range b.folds {
-			group.Go(func() error { return rebuild(ctx, fold, source) })
+			group.Go(func() error { return rebuild(ctx, fold, source, len(b.folds)) })
 		}
 		return group.Wait()
 	})

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -54,24 +55,24 @@ func (c *benchServerCmd) Run(a *app) error {
 const benchUser = "bench"
 
 // startBenchServer starts the server and connects to it. stop ends it.
-func startBenchServer(ctx context.Context, dir string) (nc *nats.Conn, stop func() error, err error) {
+func startBenchServer(ctx context.Context, dir string) (nc *nats.Conn, pid int, stop func() error, err error) {
 	program, err := os.Executable()
 	if err != nil {
-		return nil, nil, fmt.Errorf("find this program: %w", err)
+		return nil, 0, nil, fmt.Errorf("find this program: %w", err)
 	}
 	cmd := exec.CommandContext(ctx, program, "bench", "server", filepath.Join(dir, "nats")) //nolint:gosec // this very program
 	cmd.Args[0] = os.Args[0]
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
-		return nil, nil, err
+		return nil, 0, nil, err
 	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		return nil, nil, err
+		return nil, 0, nil, err
 	}
 	if err := cmd.Start(); err != nil {
-		return nil, nil, fmt.Errorf("start server: %w", err)
+		return nil, 0, nil, fmt.Errorf("start server: %w", err)
 	}
 	stop = func() error {
 		_ = in.Close()
@@ -79,15 +80,33 @@ func startBenchServer(ctx context.Context, dir string) (nc *nats.Conn, stop func
 	}
 	password := randomPassword()
 	if _, err := fmt.Fprintln(in, password); err != nil {
-		return nil, nil, errors.Join(err, stop())
+		return nil, 0, nil, errors.Join(err, stop())
 	}
 	url, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("start server: %w", err), stop())
+		return nil, 0, nil, errors.Join(fmt.Errorf("start server: %w", err), stop())
 	}
 	nc, err = nats.Connect(strings.TrimSpace(url), nats.UserInfo(benchUser, password))
 	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("connect to server: %w", err), stop())
+		return nil, 0, nil, errors.Join(fmt.Errorf("connect to server: %w", err), stop())
 	}
-	return nc, stop, nil
+	return nc, cmd.Process.Pid, stop, nil
+}
+
+// residentBytes is the memory of a process that is in use, as Linux counts it;
+// 0 where that can't be told.
+func residentBytes(pid int) uint64 {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(b))
+	if len(fields) < 2 {
+		return 0
+	}
+	pages, err := strconv.ParseUint(fields[1], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return pages * uint64(os.Getpagesize())
 }

@@ -42,6 +42,9 @@ func (f operatorFlags) withStore(a *app, fn func(js jetstream.JetStream, store *
 	return needRights(fn(js, store), nc)
 }
 
+// rebuildCache is the default of --cache-bytes.
+const rebuildCache = 256 << 20
+
 // rebuildCmd is `rollcall rebuild`.
 type rebuildCmd struct {
 	operatorFlags
