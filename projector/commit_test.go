@@ -55,3 +55,25 @@ func TestLargeCommitHasTime(t *testing.T) {
 		_ = stop()
 	})
 }
+
+// A read of entities that fails in between does not cost what was folded since
+// the last commit.
+func TestLoadIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		records := script(6000, 2000)
+		store := newMemStore()
+		store.plan = func(step string, n int) fault {
+			if step == "load" && n%3 != 0 {
+				return fails
+			}
+			return works
+		}
+		_, stop := start(t, projector.Config{Source: newMemLog(records...), Store: store, CacheBytes: 64 << 10, BatchEntities: 100})
+		reach(t, store, 6000)
+		sameView(t, store.view(), expect(records))
+		if n := store.counts["acquire"]; n != 1 || store.counts["load"] < 3 {
+			t.Errorf("the store was acquired %d times, and read %d times; want once, and often", n, store.counts["load"])
+		}
+		_ = stop()
+	})
+}

@@ -307,12 +307,23 @@ func (t *term) fetch(ctx context.Context, keys []string) error {
 	return t.load(ctx, missing)
 }
 
+// loadTries is how often entities are asked for before the term ends.
+const loadTries = 4
+
 func (t *term) load(ctx context.Context, missing []*entity) error {
 	keys := make([]string, len(missing))
 	for i, e := range missing {
 		keys[i] = e.key
 	}
 	all, err := t.Load(ctx, keys)
+	for tries := 1; err != nil && !fatal(err) && tries < loadTries; tries++ {
+		// To end the term would fold again all that is not committed yet.
+		t.p.log.Warn().Err(err).Str(keyBucket, t.Bucket).Int64(keyRetryMS, retryFirst.Milliseconds()).Msg("entities can't be read; trying again")
+		if pause(ctx, retryFirst) != nil {
+			break
+		}
+		all, err = t.Load(ctx, keys)
+	}
 	if err != nil {
 		return fmt.Errorf("load %d entities of %s: %w", len(keys), t.Bucket, err)
 	}
