@@ -152,15 +152,16 @@ func TestOperationFaults(t *testing.T) {
 // runFaultCells runs cells side by side, and with more a rebuild after each.
 func runFaultCells(t *testing.T, more bool, take func(faultCell) bool) {
 	t.Helper()
-	all := records(21, 12)
+	all := records(21, 4)
 	bed := &faultBed{node: eventlogtest.Server(t), last: eventlog.Seq(len(all))}
 	bed.log = fill(t, bed.node.JetStream(t), all)
 	var wg sync.WaitGroup
-	room := make(chan struct{}, cellsAtOnce)
+	room, ran := make(chan struct{}, cellsAtOnce), 0
 	for i, c := range faultCells() {
 		if !take(c) {
 			continue
 		}
+		ran++
 		r := &cellRun{faultBed: bed, faultCell: c, more: more, fold: named{sessionsFold(), fmt.Sprintf("v%d", i)}}
 		r.failed = func(format string, args ...any) { t.Errorf("%s: %s", c, fmt.Sprintf(format, args...)) }
 		subject := strings.ReplaceAll(c.subject, "%s", r.fold.Name())
@@ -198,6 +199,7 @@ func runFaultCells(t *testing.T, more bool, take func(faultCell) bool) {
 		})
 	}
 	wg.Wait()
+	t.Logf("%d cells", ran)
 }
 
 // run prepares the view, lets the operation meet its fault, and looks at what
@@ -267,7 +269,7 @@ func (r *cellRun) reached(ctx context.Context) bool {
 				return true
 			}
 		}
-		if !tick(ctx, 5*time.Millisecond) {
+		if !tick(ctx, 25*time.Millisecond) {
 			r.failed("the view does not come up to record %d", r.last)
 			return false
 		}
@@ -350,7 +352,7 @@ func (r *cellRun) states(ctx context.Context) string {
 
 // read is a reader that follows the alias: what it names is there, and whole.
 func (r *cellRun) read(ctx context.Context) {
-	for tick(ctx, 10*time.Millisecond) {
+	for tick(ctx, 25*time.Millisecond) {
 		alias, err := r.healthy.Alias(ctx, r.fold.Name())
 		if err != nil {
 			if ctx.Err() == nil {
