@@ -24,7 +24,7 @@ func TestClusterExample(t *testing.T) {
 	url := exampleServer(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	ingester, projecting := login(t, url, "ingester"), login(t, url, "projector")
+	ingester, projecting, asking := login(t, url, "ingester"), login(t, url, "projector"), login(t, url, "query")
 
 	log, err := natslog.Open(ctx, ingester, natslog.Config{})
 	if err != nil {
@@ -55,6 +55,20 @@ func TestClusterExample(t *testing.T) {
 		t.Errorf("Get as projector = %v; want no error", err)
 	}
 
+	// What a process tells of itself is heard by the query target.
+	heard, err := asking.Conn().SubscribeSync("rollcall.status.*")
+	if err != nil || asking.Conn().Flush() != nil {
+		t.Fatalf("subscribe to rollcall.status.* as query = %v; want no error", err)
+	}
+	for _, js := range []jetstream.JetStream{ingester, projecting} {
+		if err := js.Conn().Publish("rollcall.status.x", nil); err != nil || js.Conn().Flush() != nil {
+			t.Fatal(err)
+		}
+		if _, err := heard.NextMsg(10 * time.Second); err != nil {
+			t.Errorf("status of %s as query: %v; want the message", js.Conn().Opts.User, err)
+		}
+	}
+
 	forbidden := func(user string, js jetstream.JetStream, subject string) {
 		t.Helper()
 		short, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
@@ -66,7 +80,7 @@ func TestClusterExample(t *testing.T) {
 	forbidden("ingester", ingester, "$KV.sessions_g1.live.a")
 	forbidden("ingester", ingester, "rollcall.state.sessions_g1.checkpoint")
 	forbidden("projector", projecting, "meetings.0.meeting.started")
-	asking := login(t, url, "query")
+	forbidden("query", asking, "rollcall.status.x")
 	if _, err := viewstore.NewReader(asking).Get(ctx, "sessions", "live.a"); err != nil {
 		t.Errorf("Get as query = %v; want no error", err)
 	}

@@ -30,6 +30,8 @@ type Config struct {
 	// Folds compute documents as of a moment; those of sessions, attendance,
 	// recordings and artifacts are used. Without them asOf is refused.
 	Folds []eventlog.Fold
+	// Pipeline is what the processes tell of themselves; nil: nothing is heard of.
+	Pipeline *Pipeline
 	// StaleAfter is how long without an event makes a LIVE session stale: 24 h.
 	StaleAfter time.Duration
 	// Tokens are the bearer tokens that are let in; none: everybody is.
@@ -85,6 +87,9 @@ func New(c Config) (*API, error) {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Pipeline == nil {
+		c.Pipeline = NewPipeline(c.Now)
 	}
 	a := &API{config: c, replica: c.Replica, log: c.Log, now: c.Now, folds: map[string]eventlog.Fold{},
 		byPath: map[string]*route{}, wholeLog: wholeLog}

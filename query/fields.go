@@ -141,6 +141,28 @@ func projectionFields() []field {
 	}
 }
 
+// pipelineFields are the members of a PipelineState.
+func pipelineFields() []field {
+	text, whole, number := schema("string"), schema("integer"), schema("number")
+	at := func(name string) member {
+		return member{name, map[string]any{"type": "string", "format": "date-time"}}
+	}
+	rates := []member{{"recordsPerSecond", number}, {"duplicatesPerSecond", number}, {"refusalsPerSecond", number}}
+	return []field{
+		{name: "at", kind: kindTime},
+		{name: "ingest", kind: kindObject, schema: object(member{"processes", whole}, member{"records", whole}, member{"duplicates", whole},
+			member{"refusals", whole}, member{"refusalsByReason", list(object(member{"reason", text}, member{"count", whole}))})},
+		{name: "history", kind: kindObject, schema: list(object(append([]member{at("at")}, rates...)...))},
+		{name: "rebuilds", kind: kindObject, schema: list(object(member{"view", text}, member{"generation", whole}, member{"bucket", text},
+			member{"state", text}, member{"sequence", whole}, member{"headSequence", whole}, member{"share", number}, member{"perSecond", number},
+			member{"etaSeconds", schema("number", "null")}, member{"elapsedSeconds", number}))},
+		{name: "audits", kind: kindObject, schema: list(object(member{"view", text}, at("at"), member{"result", text}, member{"keys", whole},
+			member{"differing", whole}, member{"sequence", whole}))},
+		{name: "processes", kind: kindObject, schema: list(object(member{"process", text}, member{"host", text}, member{"roles", list(text)},
+			at("startedAt"), at("heardAt"), member{"lost", schema("boolean")}, member{"projections", list(object(member{"name", text}, member{"state", text}))}))},
+	}
+}
+
 // eventFields are the members of an event.
 func eventFields() []field {
 	return []field{

@@ -108,3 +108,22 @@ func (a *API) nextRecord(ctx context.Context, after, head eventlog.Seq) (eventlo
 	}
 	return eventlog.Record{}, nil
 }
+
+// pipeline tells what the processes tell of themselves. The numbers are of now;
+// with minSequence they come once the views hold that record.
+func (a *API) pipeline(ctx context.Context, c *call) (*answer, error) {
+	head, err := a.waitHead(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if c.minSequence() > 0 {
+		if err := a.replica.wait(ctx, allViews(), c.minSequence(), c.wait()); err != nil {
+			return nil, err
+		}
+	}
+	doc, err := json.Marshal(a.config.Pipeline.State())
+	if err != nil {
+		return nil, err
+	}
+	return &answer{doc: doc, sequence: head.Last}, nil
+}

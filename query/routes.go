@@ -91,6 +91,8 @@ func (a *API) moreRoutes() []*route {
 			item: "UsageRow", fields: usageFields(), list: true, views: []string{viewUsage, viewRecordings}, answer: a.usage},
 		{path: "/v1/projections", id: "listProjections", summary: "How far the projections are", params: listWith(),
 			item: "Projection", fields: projectionFields(), list: true, answer: a.projections},
+		{path: "/v1/pipeline", id: "getPipeline", summary: "What comes in, rebuilds and audits under way, and the processes at work", params: with(),
+			item: "Pipeline", fields: pipelineFields(), answer: a.pipeline},
 		{path: "/v1/events", id: "listEvents", summary: "The log's records", params: eventParams(),
 			item: "Event", fields: eventFields(), list: true, answer: a.listEvents},
 		{path: "/v1/sessions/{sessionId}/events", id: "listSessionEvents", summary: "The records of a session", params: eventParams(pathParam("sessionId")),

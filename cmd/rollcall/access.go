@@ -52,7 +52,7 @@ var requestSubjects = []string{"$JS.>", "$SRV.>", "rollcall.query.>", "rollcall.
 var readerGuarded = []string{"CREATE.>", "DELETE.*.*", "NAMES.*", "LIST.*", "INFO.*.*"}
 
 // readerSubjects is what a reader may subscribe to as it is published.
-var readerSubjects = []string{"rollcall.views.>", "meetings.>", "$KV.>"}
+var readerSubjects = []string{"rollcall.views.>", "rollcall.status.*", "meetings.>", "$KV.>"}
 
 // role is what a user of --nats-users may do, in the account that it is in.
 type role struct {
@@ -88,7 +88,7 @@ func jetStreamRead(streams ...string) (subjects []string) {
 // its own, and of people.
 func roles() map[string]role {
 	common := []string{"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST"}
-	ingester := slices.Concat(common, jetStreamWrite(eventlog.Stream), jetStreamRead(eventlog.Stream), []string{"meetings.*.*.*"})
+	ingester := slices.Concat(common, jetStreamWrite(eventlog.Stream), jetStreamRead(eventlog.Stream), []string{"meetings.*.*.*", "rollcall.status.*"})
 	logWrite := []string{"meetings.>"}
 	for _, verb := range []string{"CREATE", "UPDATE", "PURGE", "DELETE", "MSG.DELETE"} {
 		logWrite = append(logWrite, "$JS.API.STREAM."+verb+"."+eventlog.Stream)
@@ -99,7 +99,7 @@ func roles() map[string]role {
 		[]string{
 			"$JS.API.STREAM.CREATE.*", "$JS.API.STREAM.UPDATE.*", "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.PURGE.*", "$JS.API.STREAM.DELETE.*",
 			"$JS.API.STREAM.MSG.GET.*", "$JS.API.DIRECT.GET.>", "$JS.API.CONSUMER.>", "$JS.ACK.>", "$JS.FC.>",
-			"$KV.>", "rollcall.state.>", "rollcall.views.>",
+			"$KV.>", "rollcall.state.>", "rollcall.views.>", "rollcall.status.*",
 		})
 	reader := slices.Concat(readerRequests, guardedSubjects(), []string{"$SYS.REQ.USER.INFO"})
 	inboxes := []string{inbox + ">"}

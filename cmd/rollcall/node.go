@@ -53,6 +53,8 @@ type node struct {
 	guard     *guard
 	conns     []*nats.Conn
 	log       *natslog.Log
+	views     []*viewRole
+	audit     *auditor
 	listeners struct{ ingest, api, admin net.Listener }
 	closers   []func() error
 

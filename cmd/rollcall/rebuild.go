@@ -16,6 +16,7 @@ import (
 	"rollcall/eventlog/natslog"
 	"rollcall/projector"
 	"rollcall/projector/viewstore"
+	"rollcall/query"
 )
 
 // foldOf finds a view's fold.
@@ -94,6 +95,12 @@ func (c *rebuildCmd) Run(a *app) error {
 				return err
 			}
 		}
+		var told rebuilds
+		tell, err := newTeller(js.Conn(), []string{"rebuild"}, a.log, func(s *query.Status) { s.Rebuilds = told.list() })
+		if err != nil {
+			return err
+		}
+		defer tell.background(a.ctx)()
 		source := projector.Share(log)
 		group, ctx := errgroup.WithContext(a.ctx)
 		for i, fold := range folds {
@@ -101,7 +108,10 @@ func (c *rebuildCmd) Run(a *app) error {
 				done, err := projector.Rebuild(ctx, projector.RebuildConfig{
 					Projection: fold, Source: source, Registry: store, Logger: a.log, CacheBytes: cache / int64(len(folds)),
 					MaxPerSecond: c.MaxPerSecond, Hold: c.Hold, Carry: c.Carry, WithDropped: c.WithDropped,
-					Progress: func(p projector.Progress) { show.progress(i, fold.Name(), p) },
+					Progress: func(p projector.Progress) {
+						told.set(rebuildOf(fold.Name(), p))
+						show.progress(i, fold.Name(), p)
+					},
 				})
 				if err != nil {
 					return fmt.Errorf("rebuild %s: %w", fold.Name(), err)

@@ -26,8 +26,7 @@ func (n *node) startProject(ctx context.Context) error {
 		return err
 	}
 	source := projector.Share(n.log)
-	audit, err := n.newAuditor(js)
-	if err != nil {
+	if n.audit, err = n.newAuditor(js); err != nil {
 		return err
 	}
 	var all []*projector.Projector
@@ -41,10 +40,11 @@ func (n *node) startProject(ctx context.Context) error {
 		}
 		all = append(all, p)
 		w := &viewRole{node: n, fold: fold, projector: p, source: source, store: store}
+		n.views = append(n.views, w)
 		n.health.add(check{"project " + fold.Name(), w.check})
 		n.serve(stageProject, w.run)
 		if n.AuditInterval > 0 {
-			n.serve(stageProject, func(ctx context.Context) error { audit.run(ctx, p, fold); return nil })
+			n.serve(stageProject, func(ctx context.Context) error { n.audit.run(ctx, p, fold); return nil })
 		}
 	}
 	for _, p := range all {

@@ -24,9 +24,11 @@ func (n *node) startRoles(ctx context.Context) error {
 		}
 	}
 	if n.doQuery {
-		return n.startQuery(ctx)
+		if err := n.startQuery(ctx); err != nil {
+			return err
+		}
 	}
-	return nil
+	return n.startTelling(ctx)
 }
 
 // checkLog tells readiness whether the log answers, and what a 200 means there.
@@ -58,8 +60,9 @@ func (n *node) startQuery(ctx context.Context) error {
 		return fmt.Errorf("open read replica: %w", err)
 	}
 	n.closers = append(n.closers, replica.Close)
+	pipeline := query.NewPipeline(nil)
 	api, err := query.New(query.Config{
-		Replica: replica, Log: n.log, Folds: allFolds(), StaleAfter: n.StaleAfter, Tokens: tokens,
+		Replica: replica, Pipeline: pipeline, Log: n.log, Folds: allFolds(), StaleAfter: n.StaleAfter, Tokens: tokens,
 		Registerer: n.registry, Logger: n.logger.With().Str(keyPart, "query").Logger(),
 	})
 	if err != nil {
@@ -73,6 +76,7 @@ func (n *node) startQuery(ctx context.Context) error {
 		return note, err
 	}})
 	n.serve(stageQuery, replica.Run)
+	n.serve(stageQuery, func(ctx context.Context) error { return pipeline.Run(ctx, nc) })
 	n.serve(stageQuery, func(ctx context.Context) error { return api.Serve(ctx, n.listeners.api) })
 	n.serve(stageQuery, func(ctx context.Context) error { return api.RunService(ctx, nc) })
 	return nil

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -66,6 +67,8 @@ func (c *verifyCmd) Run(a *app) error {
 	}
 	defer log.Close()
 	results := []projector.Verified{}
+	var found lastAudits
+	defer tellAudits(nc, &found, a.log)
 	left := 0
 	for _, view := range views {
 		fold, err := foldOf(view)
@@ -85,6 +88,7 @@ func (c *verifyCmd) Run(a *app) error {
 			}
 		}
 		left += len(v.Differences)
+		found.set(auditOf(v, time.Now()))
 		results = append(results, v)
 	}
 	if err := c.show(a.stdout, results); err != nil {

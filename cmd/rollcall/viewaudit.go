@@ -16,6 +16,7 @@ import (
 	"rollcall/eventlog"
 	"rollcall/projector"
 	"rollcall/projector/viewstore"
+	"rollcall/query"
 )
 
 const (
@@ -37,6 +38,8 @@ type auditor struct {
 
 	finished, differing *prometheus.GaugeVec
 	runs                *prometheus.CounterVec
+
+	last lastAudits
 }
 
 func (n *node) newAuditor(js jetstream.JetStream) (*auditor, error) {
@@ -84,18 +87,20 @@ func (a *auditor) audit(ctx context.Context, fold eventlog.Fold, seed uint64) {
 	case ctx.Err() != nil:
 		return
 	case err != nil:
-		a.runs.WithLabelValues(view, "failed").Inc()
+		a.runs.WithLabelValues(view, query.AuditFailed).Inc()
+		a.last.set(query.Audit{View: view, At: eventlog.TimeOf(time.Now()), Result: query.AuditFailed})
 		log.Warn().Err(err).Msg("audit failed; the next one follows")
 		return
 	}
+	a.last.set(auditOf(v, time.Now()))
 	a.finished.WithLabelValues(view).SetToCurrentTime()
 	a.differing.WithLabelValues(view).Set(float64(len(v.Differences)))
 	if len(v.Differences) == 0 {
-		a.runs.WithLabelValues(view, "equal").Inc()
+		a.runs.WithLabelValues(view, query.AuditEqual).Inc()
 		log.Debug().Int("keys", v.Keys).Uint64(keySequence, uint64(v.Sequence)).Msg("audit found nothing")
 		return
 	}
-	a.runs.WithLabelValues(view, "different").Inc()
+	a.runs.WithLabelValues(view, query.AuditDifferent).Inc()
 	log.Error().Int("keys", v.Keys).Int("differing_keys", len(v.Differences)).Uint64(keySequence, uint64(v.Sequence)).
 		Msgf("view differs from the log; run `rollcall verify %s --repair`", view)
 }

@@ -1,0 +1,232 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/oklog/ulid/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"rollcall/eventlog"
+	"rollcall/projector"
+	"rollcall/query"
+)
+
+// tellInterval is between two statuses of a process.
+const tellInterval = time.Second
+
+// teller publishes what this process tells of itself, every second and once at
+// the end. Nothing depends on it: where NATS refuses or is away, it is not told.
+type teller struct {
+	nc    *nats.Conn
+	log   zerolog.Logger
+	self  query.Status
+	began time.Time
+	fill  func(*query.Status)
+}
+
+func newTeller(nc *nats.Conn, roles []string, log zerolog.Logger, fill func(*query.Status)) (*teller, error) {
+	now := time.Now()
+	id, err := ulid.New(ulid.Timestamp(now), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("name process: %w", err)
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown" // only for people to read
+	}
+	return &teller{nc: nc, log: log, began: now, fill: fill, self: query.Status{
+		Process: id.String(), Host: host[:min(len(host), 128)], Roles: roles, StartedAt: eventlog.TimeOf(now),
+	}}, nil
+}
+
+// run tells until ctx ends.
+func (t *teller) run(ctx context.Context) {
+	tick := time.NewTicker(tellInterval)
+	defer tick.Stop()
+	for {
+		if err := t.tell(false); err != nil {
+			t.log.Warn().Err(err).Msg("this process does not tell of itself: let its user publish to rollcall.status.*")
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			_ = t.tell(true) // nobody is left to tell that nothing was told
+			return
+		}
+	}
+}
+
+// background runs it until stop is called.
+func (t *teller) background(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	running.Go(func() { t.run(ctx) })
+	return func() {
+		cancel()
+		running.Wait()
+	}
+}
+
+// tell publishes one status. An error says that the server won't have it.
+func (t *teller) tell(stopping bool) error {
+	s := t.self
+	s.UptimeSeconds, s.Stopping = time.Since(t.began).Seconds(), stopping
+	t.fill(&s)
+	m, err := s.Message()
+	if err != nil {
+		return err
+	}
+	if err := t.nc.PublishMsg(m); err != nil {
+		return nil // not connected; the next one may be
+	}
+	if err := t.nc.FlushTimeout(tellInterval); err == nil && errors.Is(t.nc.LastError(), nats.ErrPermissionViolation) {
+		return t.nc.LastError()
+	}
+	return nil
+}
+
+// startTelling tells of the roles that others want to hear of: a query target
+// has nothing to tell.
+func (n *node) startTelling(ctx context.Context) error {
+	if !n.doIngest && !n.doProject {
+		return nil
+	}
+	nc, _, err := n.connect(ctx, "status")
+	if err != nil {
+		return err
+	}
+	var roles []string
+	for _, r := range []struct {
+		name string
+		does bool
+	}{{targetIngest, n.doIngest}, {targetProject, n.doProject}, {targetQuery, n.doQuery}} {
+		if r.does {
+			roles = append(roles, r.name)
+		}
+	}
+	t, err := newTeller(nc, roles, n.logger.With().Str(keyPart, "status").Logger(), n.fillStatus)
+	if err != nil {
+		return err
+	}
+	n.serve(stageProject, func(ctx context.Context) error { t.run(ctx); return nil })
+	return nil
+}
+
+// fillStatus says how this process is doing.
+func (n *node) fillStatus(s *query.Status) {
+	if n.doIngest {
+		s.Ingest = ingestCounts(n.registry)
+	}
+	for _, w := range n.views {
+		s.Projections = append(s.Projections, query.ProjectionRun{Name: w.fold.Name(), State: string(w.projector.Status().State)})
+		if p := w.rebuilding.Load(); p != nil {
+			s.Rebuilds = append(s.Rebuilds, rebuildOf(w.fold.Name(), *p))
+		}
+	}
+	if n.audit != nil {
+		s.Audits = n.audit.last.list()
+	}
+}
+
+// ingestCounts are the ingester's own metrics, summed up: what is told is what
+// /metrics says.
+func ingestCounts(g prometheus.Gatherer) *query.IngestCounts {
+	c := &query.IngestCounts{Refusals: map[string]uint64{}}
+	families, _ := g.Gather() // what could be gathered counts
+	for _, family := range families {
+		for _, m := range family.GetMetric() {
+			n := uint64(m.GetCounter().GetValue())
+			switch family.GetName() {
+			case "rollcall_ingest_records_total":
+				c.Records += n
+			case "rollcall_ingest_duplicates_total":
+				c.Duplicates += n
+			case "rollcall_ingest_refusals_total":
+				for _, label := range m.GetLabel() {
+					if label.GetName() == "reason" && n > 0 {
+						c.Refusals[label.GetValue()] += n
+					}
+				}
+			}
+		}
+	}
+	return c
+}
+
+// rebuildOf is a rebuild's progress as it is told.
+func rebuildOf(view string, p projector.Progress) query.Rebuild {
+	r := query.Rebuild{View: view, Generation: p.Generation.Number, Bucket: p.Generation.Bucket, State: string(p.State), Sequence: p.Sequence,
+		HeadSequence: p.Head, Share: round(p.Share), PerSecond: round(p.PerSecond), ElapsedSeconds: round(p.ElapsedSeconds)}
+	if p.ETASeconds >= 0 {
+		eta := round(p.ETASeconds)
+		r.ETASeconds = &eta
+	}
+	return r
+}
+
+// auditOf is what a verification found as it is told.
+func auditOf(v projector.Verified, at time.Time) query.Audit {
+	a := query.Audit{View: v.View, At: eventlog.TimeOf(at), Result: query.AuditEqual, Keys: v.Keys, Differing: len(v.Differences), Sequence: v.Sequence}
+	if a.Differing > 0 {
+		a.Result = query.AuditDifferent
+	}
+	return a
+}
+
+// tellAudits tells once what a command found. Who may not tell found it all the same.
+func tellAudits(nc *nats.Conn, found *lastAudits, log zerolog.Logger) {
+	nc.SetErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})
+	t, err := newTeller(nc, []string{"verify"}, log, func(s *query.Status) { s.Audits = found.list() })
+	if err == nil {
+		err = t.tell(true)
+	}
+	if err != nil {
+		log.Debug().Err(err).Msg("what was found is not told")
+	}
+}
+
+// lastAudits is the last audit of each view, rebuilds how far each rebuild is.
+type (
+	lastAudits struct{ latest[query.Audit] }
+	rebuilds   struct{ latest[query.Rebuild] }
+)
+
+func (l *lastAudits) set(a query.Audit) { l.put(a.View, a) }
+func (r *rebuilds) set(b query.Rebuild) { r.put(b.View, b) }
+
+// latest is the latest word on each view. Its methods may be used from several
+// goroutines.
+type latest[T any] struct {
+	mu    sync.Mutex
+	views map[string]T
+}
+
+func (l *latest[T]) put(view string, x T) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.views == nil {
+		l.views = map[string]T{}
+	}
+	l.views[view] = x
+}
+
+// list is by view.
+func (l *latest[T]) list() (all []T) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, view := range slices.Sorted(maps.Keys(l.views)) {
+		all = append(all, l.views[view])
+	}
+	return all
+}

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/nats-io/nats.go"
+
+	"rollcall/query"
+)
+
+// pipelineState asks a node's API until what it says of the pipeline is as wanted.
+func pipelineState(t *testing.T, n *node, wanted string, ok func(query.PipelineState) bool) query.PipelineState {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for {
+		res, err := http.Get("http://" + n.addresses().API + "/v1/pipeline")
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var s query.PipelineState
+		if err := json.Unmarshal(b, &s); err != nil {
+			t.Fatalf("GET /v1/pipeline = %s: %v", b, err)
+		}
+		if ok(s) {
+			return s
+		}
+		if pause(ctx, 20*time.Millisecond) != nil {
+			t.Fatalf("GET /v1/pipeline = %s; want %s", b, wanted)
+		}
+	}
+}
+
+// TestStatusIsTold: what an ingester and a projector tell of themselves is at the
+// API of their own process and at that of another, which has a reader's rights; a
+// reader who makes the server say the same on the same subject is not believed.
+func TestStatusIsTold(t *testing.T) {
+	users := writeFile(t, "users.yaml", []byte("users:\n  - {name: q, password: password-of-q, role: query}\n"))
+	all := testNode(t, t.TempDir(), "--nats-listen", "127.0.0.1:0", "--nats-users", users, "--audit-interval", "10ms", "--audit-sample", "1")
+	runNode(t, all)
+	url := all.addresses().NATS
+	other := testNode(t, t.TempDir(), "--target", "query", "--nats-url", url, "--nats-login-file", writeFile(t, "login", []byte("q:password-of-q\n")))
+	runNode(t, other)
+	nodes := []*node{all, other}
+	postStarted(t, all, "a")
+	var own string
+	for _, n := range nodes {
+		s := pipelineState(t, n, "1 record, six projections, an audit of each that found nothing", func(s query.PipelineState) bool {
+			return s.Ingest.Records == 1 && len(s.Audits) == 6 && s.Audits[5].Keys > 0 && len(s.Processes) == 1 && len(s.Processes[0].Projections) == 6
+		})
+		own = s.Processes[0].Process
+		if got := strings.Join(s.Processes[0].Roles, " "); got != "ingest project query" || s.Audits[5].Result != query.AuditEqual {
+			t.Errorf("process %q, audits %+v; want the three roles, and all equal", got, s.Audits)
+		}
+	}
+
+	// The forged status lies in the log as a webhook's body, and the server is asked to send it to the subject.
+	forged, err := query.Status{Process: "01JDF0RGED0000000000000000", Host: "forged", Roles: []string{"ingest"}, Ingest: &query.IngestCounts{Records: 1e6}}.Message()
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.Post("http://"+all.addresses().Ingest+"/webhooks/test", "application/json", strings.NewReader(string(forged.Data)))
+	if err != nil || res.StatusCode != http.StatusOK {
+		t.Fatalf("POST = %v, %v; want 200", res, err)
+	}
+	res.Body.Close()
+	reader, js := dial(t, url)
+	heard := make(chan *nats.Msg, 64)
+	if _, err := reader.ChanSubscribe(forged.Subject, heard); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.Stream(t.Context(), "MEETINGS"); err != nil { // the subscription is there
+		t.Fatal(err)
+	}
+	reader.Publish(forged.Subject, forged.Data)
+	reader.PublishRequest("$JS.API.DIRECT.GET.MEETINGS", forged.Subject, []byte(`{"seq":2}`))
+	reader.PublishRequest("$JS.API.STREAM.MSG.GET.MEETINGS", forged.Subject, []byte(`{"seq":2}`))
+	if _, err := reader.Request("$JS.API.CONSUMER.CREATE.MEETINGS.c", []byte(`{"stream_name":"MEETINGS","config":{"name":"c","ack_policy":"none"}}`), 5*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	reader.PublishRequest("$JS.API.CONSUMER.MSG.NEXT.MEETINGS.c", forged.Subject, []byte(`{"batch":2,"no_wait":true}`))
+	for range 2 { // the answers arrive, so a believer would have met them
+		select {
+		case <-heard:
+		case <-time.After(10 * time.Second):
+			t.Fatal("the server sent nothing to the subject; want answers that nobody believes")
+		}
+	}
+	postStarted(t, all, "b")
+	for _, n := range nodes {
+		s := pipelineState(t, n, "3 records", func(s query.PipelineState) bool { return s.Ingest.Records >= 3 })
+		if len(s.Processes) != 1 || s.Processes[0].Process != own || s.Ingest.Records != 3 {
+			t.Errorf("processes = %+v, %d records; want the one there is, and 3", s.Processes, s.Ingest.Records)
+		}
+	}
+	for _, nc := range append(other.conns, all.conns...) {
+		if err := nc.LastError(); err != nil {
+			t.Errorf("last error of connection %s = %v; want none", nc.Opts.Name, err)
+		}
+	}
+}
