@@ -72,7 +72,9 @@ func TestPipelineRates(t *testing.T) {
 // when its process has gone; a rebuild goes with its process.
 func TestPipelineAudits(t *testing.T) {
 	p := NewPipeline(nil)
-	audit := func(at eventlog.Time, result string) []Audit { return []Audit{{View: "sessions", At: at, Result: result}} }
+	audit := func(at eventlog.Time, result string) []Audit {
+		return []Audit{{View: "sessions", At: at, Result: result}}
+	}
 	p.take(Status{Process: processA, Audits: audit(2000, AuditDifferent), Rebuilds: []Rebuild{{View: "usage", Share: 0.5}}})
 	p.take(Status{Process: processB, Audits: audit(1000, AuditEqual), Rebuilds: []Rebuild{{View: "usage", Share: 0.2}}})
 	if s := p.State(); len(s.Audits) != 1 || s.Audits[0].Result != AuditDifferent || len(s.Rebuilds) != 1 || s.Rebuilds[0].Share != 0.5 {
@@ -123,17 +125,21 @@ func TestReadStatus(t *testing.T) {
 		return &nats.Msg{Subject: good.Subject, Data: b}
 	}
 	for name, m := range map[string]*nats.Msg{
-		"an answer with headers":       with(func(m *nats.Msg) { m.Header = nats.Header{"Nats-Stream": {"MEETINGS"}} }),
-		"a delivery to acknowledge":    with(func(m *nats.Msg) { m.Reply = "$JS.ACK.MEETINGS.c.1.1.1.1.0" }),
-		"another process's subject":    with(func(m *nats.Msg) { m.Subject = statusSubject + processB }),
-		"no process's subject":         with(func(m *nats.Msg) { m.Subject = statusSubject + "x" }),
-		"no JSON":                      with(func(m *nats.Msg) { m.Data = []byte("+OK") }),
-		"an answer of JetStream":       with(func(m *nats.Msg) { m.Data = []byte(`{"type":"io.nats.jetstream.api.v1.stream_info_response"}`) }),
-		"a member that is none":        edited(func(all map[string]any) { all["config"] = 1 }),
-		"a host of 200 letters":        edited(func(all map[string]any) { all["host"] = strings.Repeat("h", 200) }),
-		"a reason of 200 letters":      edited(func(all map[string]any) { all["ingest"].(map[string]any)["refusals"] = map[string]int{strings.Repeat("r", 200): 1} }),
+		"an answer with headers":    with(func(m *nats.Msg) { m.Header = nats.Header{"Nats-Stream": {"MEETINGS"}} }),
+		"a delivery to acknowledge": with(func(m *nats.Msg) { m.Reply = "$JS.ACK.MEETINGS.c.1.1.1.1.0" }),
+		"another process's subject": with(func(m *nats.Msg) { m.Subject = statusSubject + processB }),
+		"no process's subject":      with(func(m *nats.Msg) { m.Subject = statusSubject + "x" }),
+		"no JSON":                   with(func(m *nats.Msg) { m.Data = []byte("+OK") }),
+		"an answer of JetStream":    with(func(m *nats.Msg) { m.Data = []byte(`{"type":"io.nats.jetstream.api.v1.stream_info_response"}`) }),
+		"a member that is none":     edited(func(all map[string]any) { all["config"] = 1 }),
+		"a host of 200 letters":     edited(func(all map[string]any) { all["host"] = strings.Repeat("h", 200) }),
+		"a reason of 200 letters": edited(func(all map[string]any) {
+			all["ingest"].(map[string]any)["refusals"] = map[string]int{strings.Repeat("r", 200): 1}
+		}),
 		"more views than there can be": edited(func(all map[string]any) { all["audits"] = make([]Audit, 65) }),
-		"a body of 40 KiB":             with(func(m *nats.Msg) { m.Data = append(good.Data[:len(good.Data):len(good.Data)], strings.Repeat(" ", 40<<10)...) }),
+		"a body of 40 KiB": with(func(m *nats.Msg) {
+			m.Data = append(good.Data[:len(good.Data):len(good.Data)], strings.Repeat(" ", 40<<10)...)
+		}),
 	} {
 		if s, err := readStatus(m); err == nil {
 			t.Errorf("readStatus(%s) = %+v; want an error", name, s)

@@ -271,3 +271,37 @@ func TestRecordingMoves(t *testing.T) {
 	s.put("recordings", "rec-late", aRecording("rec-late", "ended-1", "ERRORED", doc{"error": "no space"}))
 	p.wait(`document.querySelector(".tabs").innerText.includes("Errors 2")`)
 }
+
+// TestPipeline: what comes in, with its lines; what is refused, and why; a rebuild
+// that goes on and ends; what audits found; a process that is lost. A server
+// that can't tell any of it shows the projections all the same.
+func TestPipeline(t *testing.T) {
+	t.Parallel()
+	s := newStandIn(t)
+	scene(s)
+	p := open(t, s.URL+"/#/pipeline")
+	p.wait(`document.querySelectorAll(".tile path").length === 3`)
+	p.text("41") // refused for a wrong signature
+	p.wait(`/57 refused: signature-wrong 41, rate-limited 16/.test(document.getElementById("ingest-sum").innerText)`)
+	row := func(table, first string) string {
+		return fmt.Sprintf(`[...document.querySelector('[aria-label=%q]').querySelectorAll("tbody tr")].find((r) => r.innerText.startsWith(%q))`, table, first)
+	}
+	p.wait(row("Rebuilds", "usage") + `.innerText.includes("64.3 %") && ` + row("Rebuilds", "usage") + `.innerText.includes("0:00:09") && ` + row("Rebuilds", "usage") + `.querySelector("progress").value === 0.643`)
+	p.wait(row("Projections", "recordings") + `.innerText.includes("3 differ")`)
+	p.wait(row("Projections", "sessions") + `.innerText.includes("equal")`)
+	p.wait(row("Projections", "artifacts") + `.innerText.includes("not yet")`)
+	p.wait(row("Processes", "fold-2") + `.innerText.includes("lost")`)
+	p.text("1 of 6 need a look") // recordings: parked records, and a difference
+	done := pipelineDoc()
+	done["rebuilds"] = []doc{}
+	s.fill("pipeline", map[string]doc{"now": done})
+	p.wait(`!document.querySelector('[aria-label="Rebuilds"]')`)
+
+	bare := newStandIn(t)
+	bare.fill("projections", projectionDocs())
+	q := blank(t)
+	q.expect("404")
+	q.visit(bare.URL + "/#/pipeline")
+	q.text("catching-up")
+	q.wait(`!document.querySelector(".tile") && document.querySelectorAll("tbody tr").length === 6`)
+}

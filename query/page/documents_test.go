@@ -140,6 +140,7 @@ func scene(s *standIn) {
 	})
 	s.fill("projections", projectionDocs())
 	s.fill("usage", usageDocs())
+	s.fill("pipeline", map[string]doc{"now": pipelineDoc()})
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.docs["asOf"] = map[string]doc{lecture: aSession(lecture, "Lecture: distributed systems", doc{"liveParticipants": 2, "uniqueParticipants": 2, "connections": 2, "maxConcurrentParticipants": 2, "lastEventAt": stamp(minute(3))})}
@@ -185,6 +186,42 @@ func projectionDocs() map[string]doc {
 	all["usage"]["state"], all["usage"]["sequence"], all["usage"]["lag"], all["usage"]["lagSeconds"] = "catching-up", 31022, 17188, 94.0
 	all["recordings"]["parked"] = 2
 	return all
+}
+
+// pipelineDoc has an ingester and two projectors, one of which is lost, a rebuild
+// and audits, one of which found something.
+func pipelineDoc() doc {
+	now := time.Now()
+	history := []doc{}
+	for i := range 90 {
+		history = append(history, doc{"at": stamp(now.Add(time.Duration(i-90) * 2 * time.Second)), "recordsPerSecond": 18 + float64((i*i*7)%23), "duplicatesPerSecond": float64((i*5)%7) / 4, "refusalsPerSecond": float64(max(0, 12-(i-50)*(i-50)))})
+	}
+	audits := []doc{}
+	for i, view := range []string{"attendance", "livestreams", "recordings", "sessions", "usage"} {
+		audits = append(audits, doc{"view": view, "at": stamp(now.Add(-time.Duration(i) * time.Minute)), "result": "equal", "keys": 1200 - 200*i, "differing": 0, "sequence": 48000})
+	}
+	audits[2]["result"], audits[2]["differing"] = "different", 3
+	audits[1]["result"], audits[1]["keys"] = "failed", 0
+	runs := func(state string, names ...string) []doc {
+		all := []doc{}
+		for _, name := range names {
+			all = append(all, doc{"name": name, "state": state})
+		}
+		return all
+	}
+	process := func(id, host string, lost bool, roles []string, projections []doc) doc {
+		return doc{"process": id, "host": host, "roles": roles, "startedAt": stamp(minute(-200)), "heardAt": stamp(now), "lost": lost, "projections": projections}
+	}
+	return doc{
+		"at": stamp(now), "history": history, "audits": audits,
+		"ingest":   doc{"processes": 1, "records": 48210, "duplicates": 1904, "refusals": 57, "refusalsByReason": []doc{{"reason": "signature-wrong", "count": 41}, {"reason": "rate-limited", "count": 16}}},
+		"rebuilds": []doc{{"view": "usage", "generation": 2, "bucket": "usage_g2", "state": "catching-up", "sequence": 31022, "headSequence": 48210, "share": 0.643, "perSecond": 2140.0, "etaSeconds": 8.03, "elapsedSeconds": 14.5}},
+		"processes": []doc{
+			process("01JDA3Z5N8Q2V7X4C6B9M1K0TR", "front-1", false, []string{"ingest"}, []doc{}),
+			process("01JDA3Z5N8Q2V7X4C6B9M1K0TS", "fold-1", false, []string{"project"}, runs("live", "sessions", "attendance", "recordings", "artifacts")),
+			process("01JDA3Z5N8Q2V7X4C6B9M1K0TT", "fold-2", true, []string{"project"}, runs("standby", "sessions", "attendance")),
+		},
+	}
 }
 
 func usageDocs() map[string]doc {

@@ -173,6 +173,8 @@ func (s *standIn) find(parts []string, q url.Values) (items []doc, single doc) {
 		return s.only("sessions", func(d doc) bool { return strings.Contains(fmt.Sprint(d["title"]), q.Get("q")) }), nil
 	case path == "recordings":
 		return s.only("recordings", func(d doc) bool { return q.Get("sessionId") == "" || d["sessionId"] == q.Get("sessionId") }), nil
+	case path == "pipeline":
+		return nil, s.docs["pipeline"]["now"]
 	case len(parts) == 1:
 		return s.only(parts[0], func(doc) bool { return true }), nil
 	case parts[0] == "participants":

@@ -1,35 +1,43 @@
-// Pipeline: whether the numbers can be trusted: how far each projection is, what
-// was set aside, and how fast records come in. The lines are gathered here, since
-// the page was opened.
+// Pipeline: whether the numbers can be trusted: what comes in and what is
+// refused, how far each projection is, what was set aside, what an audit found,
+// how far a rebuild is, and which processes are at work. Lines of what comes in
+// are the server's; those of the lag are gathered here, since the page was opened.
 
-import { all } from "./api.js";
+import { all, get } from "./api.js";
 import { sparkline } from "./chart.js";
 import { h } from "./dom.js";
-import { count, duration } from "./format.js";
-import { badge, csv, figure, figures, ident, state, table, text } from "./ui.js";
+import { count, duration, millis, percent } from "./format.js";
+import { badge, csv, elapsed, figures, ident, state, table, text, when } from "./ui.js";
 
 const EVERY = 2000;
 const KEEP = 90;       // points: three minutes
 
 // The states that the API knows: live, catching-up, absent.
 const KINDS = { live: "good", absent: "bad" };
+// What a process does for a view, and a rebuild for its generation.
+const RUNS = { live: "good", standby: "idle", failed: "bad", stopped: "bad", ready: "good" };
 
 export function pipeline({ draw, signal }) {
   let items = [];
+  let told = null;               // what the processes tell; null: the server has no such answer
   let loaded = false;
   let error = null;
   let waiting = false;
-  const history = new Map();     // name → {lag: []}
-  const heads = [];              // {t, n}: the log's head
-  const rates = [];
+  const lags = new Map();        // name → the latest lags
 
   async function load() {
     if (waiting) return;
     waiting = true;
     try {
-      const list = await all("/v1/projections", {}, { signal, cap: 1000 });
+      const [list, now] = await Promise.all([all("/v1/projections", {}, { signal, cap: 1000 }), get("/v1/pipeline", null, { signal }).catch(() => null)]);
       items = list.items;
-      note();
+      told = now?.body ?? null;
+      for (const p of items) {
+        const line = lags.get(p.name) ?? [];
+        line.push(p.lag ?? 0);
+        if (line.length > KEEP) line.shift();
+        lags.set(p.name, line);
+      }
       loaded = true;
       error = null;
     } catch (err) {
@@ -41,58 +49,84 @@ export function pipeline({ draw, signal }) {
     draw();
   }
 
-  function note() {
-    const head = Math.max(0, ...items.map((p) => p.headSequence ?? 0));
-    const t = performance.now();
-    const last = heads.at(-1);
-    if (last) push(rates, Math.max(0, (head - last.n) / ((t - last.t) / 1000)));
-    push(heads, { t, n: head });
-    for (const p of items) {
-      const had = history.get(p.name) ?? { lag: [] };
-      push(had.lag, p.lag ?? 0);
-      history.set(p.name, had);
-    }
+  const audit = (p) => told?.audits.find((a) => a.view === p.name);
+
+  // bad says that a row needs a look: parked records are missing in views, and a
+  // difference is one, even when all else is well.
+  const bad = (p) => p.parked > 0 || p.state === "absent" || audit(p)?.result === "different";
+
+  // filled says how far a projection that is behind has come, of the whole log.
+  const filled = (p) => (p.state !== "live" && p.headSequence > 0 ? h("progress", { max: p.headSequence, value: p.sequence, "aria-label": `${p.name}: share of the log that is in it` }) : null);
+
+  function verified(p) {
+    const a = audit(p);
+    if (!a) return h("span", { class: "none" }, "not yet");
+    const said = { equal: ["good", "equal"], different: ["bad", `${count(a.differing)} differ`], failed: ["warn", "failed"] }[a.result] ?? ["idle", a.result];
+    return [badge(said[0], said[1], "what the last comparison with the log came to"), h("span", { class: "sub" }, a.result === "failed" ? "" : `${count(a.keys)} keys, `, when(a.at))];
   }
-
-  function push(list, x) {
-    list.push(x);
-    if (list.length > KEEP) list.shift();
-  }
-
-  // kind sums up a row: parked records are missing in views, which is bad even when all else is well.
-  const kind = (p) => (p.parked > 0 ? "bad" : (KINDS[p.state] ?? "warn"));
-
-  // rebuild says how far a projection that is behind has come, of the whole log.
-  const rebuild = (p) => (p.state !== "live" && p.headSequence > 0 ? h("progress", { max: p.headSequence, value: p.sequence, "aria-label": `${p.name}: share of the log that is in it` }) : null);
 
   const columns = [
     { id: "name", label: "Projection", cell: (p) => h("strong", {}, text(p.name)) },
-    { id: "state", label: "State", cell: (p) => [badge(KINDS[p.state] ?? "warn", text(p.state, "unknown", 30)), rebuild(p)] },
+    { id: "state", label: "State", cell: (p) => [badge(KINDS[p.state] ?? "warn", text(p.state, "unknown", 30)), filled(p)] },
     { id: "sequence", label: "Sequence", num: true, cell: (p) => count(p.sequence) },
     { id: "headSequence", label: "Log head", num: true, cell: (p) => count(p.headSequence) },
     { id: "lag", label: "Lag", num: true, cell: (p) => [p.state === "live" ? count(p.lag) : h("strong", {}, `▲ ${count(p.lag)}`), h("span", { class: "sub" }, p.lagSeconds >= 1 ? duration(p.lagSeconds) : `${(p.lagSeconds ?? 0).toFixed(2)} s`)] },
-    { id: "line", label: "Lag, 3 min", cell: (p) => sparkline(history.get(p.name)?.lag ?? [], `lag of ${p.name}: ${count(p.lag)} records now, at most ${count(Math.max(0, ...(history.get(p.name)?.lag ?? [0])))} in three minutes`) },
+    { id: "line", label: "Lag, 3 min", cell: (p) => sparkline(lags.get(p.name) ?? [], `lag of ${p.name}: ${count(p.lag)} records now, at most ${count(Math.max(0, ...(lags.get(p.name) ?? [0])))} in three minutes`) },
     { id: "parked", label: "Parked", num: true, cell: (p) => (p.parked > 0 ? h("strong", { class: "bad", title: "records set aside; see rollcall parked" }, `✖ ${count(p.parked)}`) : "0") },
+    { id: "verified", label: "Verified", cell: verified },
     { id: "version", label: "Version", cell: (p) => text(p.version, "–", 24) },
     { id: "bucket", label: "Bucket", cell: (p) => ident(p.bucket) },
   ];
 
-  function ingestPart() {
-    return h("section", { key: "ingest", "aria-labelledby": "ingest-h" }, h("h2", { id: "ingest-h" }, "Ingest"),
-      figures(figure("Log head", count(heads.at(-1)?.n ?? 0)), figure("Records a second", rates.length ? (rates.at(-1)).toFixed(1) : "–"), figure("Most in 3 min", rates.length ? Math.max(...rates).toFixed(1) : "–")),
-      h("div", { class: "wide-spark" }, sparkline(rates, `records a second: ${rates.length ? rates.at(-1).toFixed(1) : "none"} now`)),
-      h("p", { class: "note" }, "Refusals, duplicates and latencies are on the operators' port: /metrics, rollcall_ingest_…"));
+  // tile is a rate now, with its line of three minutes.
+  function tile(label, line) {
+    const now = line.at(-1);
+    const most = Math.max(0, ...line);
+    const say = now === undefined ? "–" : now.toFixed(1);
+    return h("div", { class: "figure tile", key: label }, h("dt", {}, label), h("dd", {}, say),
+      h("dd", { class: "line" }, sparkline(line, `${label}: ${say} now, at most ${most.toFixed(1)} in three minutes`)));
   }
 
+  function ingestPart() {
+    const { ingest, history } = told;
+    return h("section", { key: "ingest", "aria-labelledby": "ingest-h" }, h("h2", { id: "ingest-h" }, "What comes in, a second"),
+      ingest.processes ? figures(tile("Records", history.map((r) => r.recordsPerSecond)), tile("Duplicates", history.map((r) => r.duplicatesPerSecond)), tile("Refused", history.map((r) => r.refusalsPerSecond)))
+        : h("p", { class: "note warn" }, "▲ No process that takes webhooks is heard of."),
+      ingest.processes ? h("p", { class: "summary", id: "ingest-sum" }, "Since ", ingest.processes === 1 ? "the ingester" : `the ${count(ingest.processes)} ingesters`, " started: ", h("strong", {}, count(ingest.records)), " records, ",
+        h("strong", {}, count(ingest.duplicates)), " duplicates, ", h("strong", {}, count(ingest.refusals)), " refused",
+        ingest.refusalsByReason.length ? [": ", ingest.refusalsByReason.map((r, i) => [i ? ", " : "", text(r.reason, "?", 40), " ", count(r.count)])] : "", ".") : null);
+  }
+
+  const rebuildColumns = [
+    { id: "view", label: "View", cell: (r) => [h("strong", {}, text(r.view)), h("span", { class: "sub" }, "generation ", count(r.generation), ", ", ident(r.bucket))] },
+    { id: "state", label: "State", cell: (r) => badge(RUNS[r.state] ?? "info", text(r.state, "unknown", 30)) },
+    { id: "share", label: "Done", cell: (r) => [h("progress", { max: 1, value: r.share, "aria-label": `rebuild of ${r.view}` }), " ", percent(r.share)] },
+    { id: "sequence", label: "Sequence", num: true, cell: (r) => [count(r.sequence), h("span", { class: "sub" }, `of ${count(r.headSequence)}`)] },
+    { id: "perSecond", label: "Records a second", num: true, cell: (r) => count(Math.round(r.perSecond)) },
+    { id: "eta", label: "Left", num: true, cell: (r) => (r.share >= 1 ? "–" : r.etaSeconds === null ? "unknown" : duration(Math.ceil(r.etaSeconds))) },
+    { id: "elapsed", label: "Running for", num: true, cell: (r) => duration(r.elapsedSeconds) },
+  ];
+
+  const processColumns = [
+    { id: "host", label: "Host", cell: (p) => [text(p.host, "unknown", 60), h("span", { class: "sub" }, ident(p.process))] },
+    { id: "roles", label: "Does", cell: (p) => text(p.roles.join(", "), "nothing", 80) },
+    { id: "heard", label: "Heard", cell: (p) => (p.lost ? [badge("bad", "lost"), " ", when(p.heardAt)] : badge("good", "now")) },
+    { id: "up", label: "Up", num: true, cell: (p) => elapsed(millis(p.startedAt)) },
+    { id: "projections", label: "Projections", cell: (p) => (p.projections.length ? h("span", { class: "badges" }, p.projections.map((r) => h("span", { key: r.name }, badge(RUNS[r.state] ?? "info", text(r.name, "?", 30), r.state), r.state === "live" ? null : h("span", { class: "sub" }, text(r.state, "?", 20))))) : h("span", { class: "none" }, "–")) },
+  ];
+
   function render() {
-    const bad = items.filter((p) => kind(p) === "bad").length;
+    const wrong = items.filter(bad).length;
     const behind = items.filter((p) => p.state !== "live").length;
     return [
-      h("div", { class: "title", key: "title" }, h("h1", {}, "Pipeline"), h("p", { class: "summary" }, !loaded ? "" : bad ? badge("bad", `${bad} of ${items.length} need a look`) : behind ? badge("warn", `${behind} of ${items.length} behind`) : badge("good", "all up to date"))),
+      h("div", { class: "title", key: "title" }, h("h1", {}, "Pipeline"), h("p", { class: "summary" }, !loaded ? "" : wrong ? badge("bad", `${wrong} of ${items.length} need a look`) : behind ? badge("warn", `${behind} of ${items.length} behind`) : badge("good", "all up to date"),
+        loaded ? [" log at ", h("strong", { id: "head" }, count(Math.max(0, ...items.map((p) => p.headSequence ?? 0))))] : null)),
       h("div", { class: "filters", key: "filters" }, csv("/v1/projections", {}, "projections.csv")),
       state({ loading: !loaded, error, retry: load, empty: loaded && !items.length ? "No projection is known. Is a project target running?" : null }),
-      items.length ? table({ caption: "Projections", columns, rows: items, key: (p) => p.name }) : null,
-      loaded ? ingestPart() : null,
+      told ? ingestPart() : null,
+      told?.rebuilds.length ? h("section", { key: "rebuilds", "aria-labelledby": "rebuild-h" }, h("h2", { id: "rebuild-h" }, "Rebuilds under way"), table({ caption: "Rebuilds", columns: rebuildColumns, rows: told.rebuilds, key: (r) => r.view })) : null,
+      items.length ? h("section", { key: "projections", "aria-labelledby": "proj-h" }, h("h2", { id: "proj-h" }, "Projections"), table({ caption: "Projections", columns, rows: items, key: (p) => p.name })) : null,
+      told?.processes.length ? h("section", { key: "processes", "aria-labelledby": "process-h" }, h("h2", { id: "process-h" }, "Processes"), table({ caption: "Processes", columns: processColumns, rows: told.processes, key: (p) => p.process })) : null,
     ];
   }
 
