@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -153,7 +154,7 @@ func ratesBetween(a, b Status) (r Rates) {
 	if a.Ingest == nil || b.Ingest == nil || seconds <= 0 {
 		return r
 	}
-	per := func(from, to uint64) float64 { return float64(to-min(from, to)) / seconds }
+	per := func(from, to uint64) float64 { return math.Round(1000*float64(to-min(from, to))/seconds) / 1000 }
 	return Rates{
 		Records:    per(a.Ingest.Records, b.Ingest.Records),
 		Duplicates: per(a.Ingest.Duplicates, b.Ingest.Duplicates),

@@ -37,7 +37,8 @@ type demoCmd struct {
 // Help is the command's example.
 func (demoCmd) Help() string {
 	return `Runs everything in one process, with a key pair of its own and meetings that start and end within seconds, posted
-as signed webhooks over HTTP to its own ingester.
+as signed webhooks over HTTP to its own ingester. Three things that go wrong are staged: a recording that gets stuck, a
+ghost meeting, and somebody who leaves after the end. Where to look at each is on the screen.
 
 Example:
   rollcall demo --duration 1m`
@@ -65,6 +66,7 @@ func (c *demoCmd) Run(a *app) (err error) {
 	serve := serveCmd{
 		Target: []string{targetAll}, IngestAddr: c.IngestAddr, APIAddr: c.APIAddr, AdminAddr: c.AdminAddr, NATSListen: c.NATSListen,
 		DataDir: dir, ReadyFile: c.ReadyFile, Source: []string{"demo=rsa:" + filepath.Join(dir, "public.pem")},
+		AuditInterval: 20 * time.Second, AuditSample: 1,
 		MaxBytes: "0", CacheBytes: "64MiB", StopTimeout: 25 * time.Second,
 		ingestFlags: ingestFlags{MaxBody: "256KiB"},
 	}
@@ -146,9 +148,10 @@ func (c *demoCmd) show(ctx context.Context, a *app, n *node, key signer, dir str
 	if err != nil {
 		return fmt.Errorf("use JetStream: %w", err)
 	}
-	fmt.Fprint(a.stdout, hints(at, dir))
+	plan := c.traffic(time.Now())
+	fmt.Fprint(a.stdout, hints(at, dir), staged(at, traffic.Scenes(plan)))
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return c.post(ctx, p) })
+	group.Go(func() error { return c.post(ctx, p, plan) })
 	group.Go(func() error {
 		board := &board{out: a.stdout, live: isTerminal(a.stdout)}
 		return board.run(ctx, viewstore.NewReader(js))
@@ -178,6 +181,24 @@ func hints(at addresses, dir string) string {
 	return b.String()
 }
 
+// staged says where to see what goes wrong.
+func staged(at addresses, scenes []traffic.Scene) string {
+	page := "http://" + at.API + "/#/"
+	late, ghost, stuck := scenes[0], scenes[1], scenes[2]
+	var b strings.Builder
+	b.WriteString("Staged, each within half a minute:\n\n")
+	for _, s := range []struct{ what, where, see string }{
+		{"ghost", page + "live?stale=true&q=ghost", ghost.Title + ": nobody leaves and nothing ends it; stale once its room meets again"},
+		{"stuck", page + "recordings?tab=stuck&stuckFor=10", "recording " + stuck.RecordingID + " is UPLOADING for ever"},
+		{"late leave", page + "session/" + late.SessionID, late.Title + ": flag left-after-end"},
+		{"trust", page + "pipeline", "what comes in and is refused, lag, audits; start `" + self() + " rebuild sessions` beside it"},
+	} {
+		fmt.Fprintf(&b, "  %-12s %s\n  %-12s %s\n", s.what, s.where, "", s.see)
+	}
+	b.WriteString("\n")
+	return b.String()
+}
+
 func (c *demoCmd) farewell(w io.Writer, dir string) {
 	fmt.Fprintln(w, "\nThe demo has ended. Next:")
 	if c.DataDir != "" {
@@ -187,18 +208,21 @@ func (c *demoCmd) farewell(w io.Writer, dir string) {
 	fmt.Fprintf(w, "  %s serve --source NAME=rsa:FILE_OR_HTTPS_URL\n  %s --help\n", self(), self())
 }
 
-// post sends traffic at the pace of the clock.
-func (c *demoCmd) post(ctx context.Context, p *poster) error {
-	began := time.Now()
+// traffic is what the demo posts: ten meetings at once, then one every second and a half.
+func (c *demoCmd) traffic(began time.Time) traffic.Config {
 	seed := c.Seed
 	if seed == 0 {
 		seed = uint64(began.UnixNano())
 	}
-	cfg := traffic.Config{
-		Seed: seed, Start: began, SessionsPerMinute: 40, MedianLength: 7 * time.Second, MedianParticipants: 3,
+	return traffic.Config{
+		Seed: seed, Start: began, SessionsPerMinute: 40, MedianLength: 12 * time.Second, MedianParticipants: 3, Opening: 10, Scenes: true,
 		Duplicates: 0.05, Tame: true, Generations: []traffic.Generation{traffic.V2, traffic.RTK, traffic.RTK},
 	}
-	for d := range traffic.New(cfg) {
+}
+
+// post sends traffic at the pace of the clock.
+func (c *demoCmd) post(ctx context.Context, p *poster, plan traffic.Config) error {
+	for d := range traffic.New(plan) {
 		if err := pause(ctx, time.Until(d.At)); err != nil {
 			return err
 		}

@@ -17,6 +17,8 @@
 //     arrive after their effects; Config.Shuffle makes it an arbitrary order
 //   - retries: Config.Duplicates of the deliveries come twice, half of them with
 //     the same delivery id, half under another subscription with another id
+//   - scenes: Config.Scenes stages a ghost, a recording that gets stuck and a leave
+//     that comes after the end, for whoever wants to see one of each at once
 //   - losses: Config.Lost of them never come
 //   - people: ghosts who never leave, leaves that come after the end, sessions
 //     that never end, starts that nobody subscribed to

@@ -91,13 +91,23 @@ type session struct {
 	out         []Delivery
 }
 
-func (w *world) session(n int, start time.Time) []Delivery {
+// plan begins the plan of a session: who it is and where.
+func (w *world) plan(n int, start time.Time) *session {
 	r := newDraw(w.c.Seed, uint64(n)<<8|3)
 	s := &session{draw: r, c: w.c, n: n, start: start.Truncate(time.Millisecond)}
 	s.gen = pick(r, w.c.Generations...)
 	s.id = r.uuid()
 	s.room = w.room(n, s.gen)
 	s.webhook = newDraw(w.c.Seed, uint64(s.gen)).uuid()
+	return s
+}
+
+func (w *world) session(n int, start time.Time) []Delivery {
+	if w.c.Scenes && n < scenes {
+		return w.stage(n, start)
+	}
+	s := w.plan(n, start)
+	r := s.draw
 	length := max(r.spread(w.c.MedianLength, 0.8), w.c.MedianLength/20)
 	s.end = s.start.Add(min(length, 20*w.c.MedianLength))
 	s.neverEnds = s.odd(0.01)
@@ -354,6 +364,11 @@ func (s *session) fates() []Delivery {
 		}
 		s.out = append(s.out, again)
 	}
+	return s.inOrder()
+}
+
+// inOrder is what was planned, in the order of arrival.
+func (s *session) inOrder() []Delivery {
 	slices.SortStableFunc(s.out, func(a, b Delivery) int { return a.At.Compare(b.At) })
 	return s.out
 }

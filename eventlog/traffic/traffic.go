@@ -45,6 +45,11 @@ type Config struct {
 	// Tame leaves out what goes wrong by itself: no long delay, ghost, lost
 	// end or noise. A demo looks better for it.
 	Tame bool
+	// Opening is how many sessions begin at once, at Start, a hundredth of the
+	// median length apart.
+	Opening int
+	// Scenes stages the first four sessions: see Scenes.
+	Scenes bool
 }
 
 // DefaultStart is the Start of a Config that names none. It is fixed, so that a
@@ -156,9 +161,11 @@ func arrivals(c Config) iter.Seq[Delivery] {
 				for i, d := range world.session(next, at) {
 					heap.Push(&held, numbered{d, i})
 				}
-				gap := clock.ExpFloat64() * float64(time.Minute) / c.SessionsPerMinute
-				at = at.Add(time.Duration(gap))
-				next++
+				gap := time.Duration(clock.ExpFloat64() * float64(time.Minute) / c.SessionsPerMinute)
+				if next++; next < c.Opening {
+					gap = c.MedianLength / 100
+				}
+				at = at.Add(gap)
 			}
 			if len(held) == 0 {
 				if c.Sessions != 0 && next >= c.Sessions {

@@ -179,3 +179,68 @@ func TestRecordsAreWhatTheLogHolds(t *testing.T) {
 		t.Errorf("Records yields %d; want %d", n, want)
 	}
 }
+
+// TestScenes: one of each is staged, under the ids that Scenes tells, among ten
+// meetings that begin at once; the rest of the traffic is what it was.
+func TestScenes(t *testing.T) {
+	c := traffic.Config{Seed: 9, Sessions: 20, Tame: true, Scenes: true, Opening: 10, MedianLength: 10 * time.Second, SessionsPerMinute: 6, Start: traffic.DefaultStart}
+	scenes := traffic.Scenes(c)
+	if len(scenes) != 4 {
+		t.Fatalf("Scenes = %+v; want four", scenes)
+	}
+	seen := map[string][]string{} // session → what came, in order
+	room := map[string]string{}
+	begun := map[int]bool{}
+	for d := range traffic.New(c) {
+		if d.At.Before(c.Start.Add(3 * time.Second)) {
+			begun[d.Session] = true
+		}
+		var m struct {
+			Event   string `json:"event"`
+			Meeting struct {
+				ID        string    `json:"id"`
+				SessionID string    `json:"sessionId"`
+				EndedAt   time.Time `json:"endedAt"`
+			} `json:"meeting"`
+			Participant struct {
+				LeftAt time.Time `json:"leftAt"`
+			} `json:"participant"`
+			Recording struct {
+				RecordingID, Status string
+			} `json:"recording"`
+		}
+		if err := json.Unmarshal(d.Body, &m, json.MatchCaseInsensitiveNames(true)); err != nil {
+			t.Fatal(err)
+		}
+		what := strings.TrimPrefix(m.Event, "meeting.")
+		if m.Recording.Status != "" {
+			what = m.Recording.RecordingID + " " + m.Recording.Status
+		}
+		if m.Participant.LeftAt.After(m.Meeting.EndedAt) && !m.Meeting.EndedAt.IsZero() {
+			what += " late"
+		}
+		seen[m.Meeting.SessionID] = append(seen[m.Meeting.SessionID], what)
+		room[m.Meeting.SessionID] = m.Meeting.ID
+	}
+	if len(begun) != 9 { // all but the one that begins a median length later
+		t.Errorf("%d meetings began within three seconds; want 9", len(begun))
+	}
+	late, ghost, stuck, next := scenes[0].SessionID, scenes[1].SessionID, scenes[2].SessionID, scenes[3].SessionID
+	if got, want := strings.Join(seen[ghost], " "), "started participantJoined participantJoined participantJoined"; got != want {
+		t.Errorf("ghost = %q; want %q", got, want)
+	}
+	if got := seen[late]; len(got) != 8 || !slices.Contains(got, "ended") || got[7] != "participantLeft late" {
+		t.Errorf("late leave = %q; want eight events, an end among them, and the leave last", got)
+	}
+	if got := strings.Join(seen[stuck], " "); !strings.Contains(got, scenes[2].RecordingID+" UPLOADING") || strings.Contains(got, "UPLOADED") || !strings.Contains(got, "ended") {
+		t.Errorf("session %s = %q; want an end, and a recording %s that is uploading for ever", stuck, got, scenes[2].RecordingID)
+	}
+	for id, r := range room {
+		if r == room[ghost] && id != ghost && id != next {
+			t.Errorf("session %s meets in the ghost's room; want nobody but the one staged", id)
+		}
+	}
+	if room[next] != room[ghost] || room[next] == "" {
+		t.Errorf("the session after the ghost is in room %q; want %q", room[next], room[ghost])
+	}
+}

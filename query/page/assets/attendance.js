@@ -5,7 +5,7 @@ import { h, memo } from "./dom.js";
 import { clock, count, duration, flatText, millis, percent } from "./format.js";
 import { refresher } from "./refresh.js";
 import { roster } from "./roster.js";
-import { badge, csv, field, figure, figures, ident, next, select, sessionBadge, sorted, state, table, text, to, when } from "./ui.js";
+import { badge, csv, field, figure, figures, flags, ident, next, select, sessionBadge, sorted, state, table, text, to, when } from "./ui.js";
 
 export const attendance = (ctx) => (ctx.args[0] ? sheet(ctx) : choose(ctx));
 
@@ -48,6 +48,7 @@ function choose({ params, draw, set, signal }) {
     { id: "durationSeconds", label: "Duration", num: true, cell: (s) => duration(s.durationSeconds) },
     { id: "uniqueParticipants", label: "Unique", num: true, cell: (s) => count(s.uniqueParticipants) },
     { id: "participantSeconds", label: "Participant time", num: true, cell: (s) => duration(s.participantSeconds) },
+    { id: "flags", label: "Flags", cell: flags },
     { id: "session", label: "Timeline", cell: (s) => h("a", { href: to("session", s.sessionId), "aria-label": `open timeline of ${flatText(s.title ?? s.sessionId)}` }, "open") },
   ];
 

@@ -113,7 +113,7 @@ export function recordings({ params, draw, set, signal }) {
       items.length ? funnel() : null,
       h("div", { class: "filters", key: "tabs" },
         h("div", { class: "tabs", role: "group", "aria-label": "Which recordings" }, TABS.map(([name, label]) => h("button", { key: name, type: "button", "aria-pressed": String(tab === name), onclick: () => pick(name) }, label, " ", h("span", { class: "n" }, count(items.filter((r) => chosen[name](r, now)).length))))),
-        tab === "stuck" ? field("No event for", select(String(stuckFor), [["60", "1 minute"], ["600", "10 minutes"], ["3600", "1 hour"], ["86400", "1 day"]], (v) => {
+        tab === "stuck" ? field("No event for", select(String(stuckFor), [["10", "10 seconds"], ["60", "1 minute"], ["600", "10 minutes"], ["3600", "1 hour"], ["86400", "1 day"]], (v) => {
           stuckFor = Number(v);
           set({ stuckFor: v });
         })) : null,
