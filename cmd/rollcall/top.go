@@ -1,15 +1,24 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/nats-io/nats.go"
 
 	"rollcall/eventlog"
 	"rollcall/eventlog/natslog"
 	"rollcall/projector/viewstore"
+	"rollcall/query"
 )
+
+// topMeetings is how many meetings a picture has room for.
+const topMeetings = 10
 
 // topCmd is `rollcall top`.
 type topCmd struct {
@@ -21,7 +30,7 @@ type topCmd struct {
 
 // Help is the command's example.
 func (topCmd) Help() string {
-	return "Shows again and again what comes in, and how far each view is behind.\n\nExample:\n  rollcall top --interval 2s"
+	return "Shows again and again what comes in, how far each view is behind, rebuilds under way, and the fullest meetings.\n\nExample:\n  rollcall top --interval 2s"
 }
 
 // Run draws until it is told to stop.
@@ -39,67 +48,166 @@ func (c *topCmd) Run(a *app) error {
 		return logError(err)
 	}
 	defer log.Close()
+	// What the processes tell is heard beside: who may not listen sees the rest.
+	nc.SetErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})
+	pipeline := query.NewPipeline(nil)
+	ctx, stop := context.WithCancel(a.ctx)
+	var hearing sync.WaitGroup
+	hearing.Go(func() { _ = pipeline.Run(ctx, nc) })
+	defer hearing.Wait()
+	defer stop()
 	ask := &statusCmd{}
-	var before status
-	var at time.Time
+	var before top
 	for n := 1; ; n++ {
-		now := time.Now()
-		s, _, err := ask.ask(a, log, nc, viewstore.NewReader(js))
-		if err != nil {
+		now := top{at: time.Now()}
+		if now.status, _, err = ask.ask(a, log, nc, viewstore.NewReader(js)); err != nil {
 			return err
 		}
-		if err := c.draw(a.stdout, topGrid(s, before, now.Sub(at), n > 1), s, n == 1); err != nil {
+		now.pipeline, now.meetings = pipeline.State(), liveMeetings(a.ctx, nc)
+		if err := c.draw(a.stdout, now, before, n == 1); err != nil {
 			return err
 		}
 		if n == c.Count {
 			return nil
 		}
-		before, at = s, now
+		before = now
 		if err := pause(a.ctx, c.Interval); err != nil {
 			return nil // Ctrl-C is how it ends
 		}
 	}
 }
 
-// draw prints one picture: JSON as a line of what status prints, CSV as rows.
-func (c *topCmd) draw(w io.Writer, g *grid, s status, first bool) error {
+// draw prints one picture: JSON as a line of what status prints, with what the
+// processes tell and the fullest meetings; CSV as rows of the projections.
+func (c *topCmd) draw(w io.Writer, now, before top, first bool) error {
 	switch c.Output {
 	case "json":
-		return printLine(w, s)
+		return printLine(w, struct {
+			status
+			Pipeline query.PipelineState `json:"pipeline"`
+			Meetings []liveMeeting       `json:"meetings"`
+		}{now.status, now.pipeline, now.meetings})
 	case "csv":
+		g := now.projections(before)
 		if !first {
 			return g.csvRows(w)
 		}
 		return g.csv(w)
 	}
-	var b strings.Builder
+	picture := now.picture(before)
 	if isTerminal(w) {
-		b.WriteString("\x1b[H\x1b[2J")
+		picture = "\x1b[H\x1b[2J" + picture
 	}
-	fmt.Fprintf(&b, "%s  %s\n%d records, %.1f MB\n\n", time.Now().UTC().Format("15:04:05Z"), s.Server, s.Log.Records, float64(s.Log.Bytes)/1e6)
-	if err := c.print(&b, g); err != nil {
-		return err
-	}
-	_, err := io.WriteString(w, b.String())
+	_, err := io.WriteString(w, picture)
 	return err
 }
 
-// topGrid is one picture; rates need one before it.
-func topGrid(s, before status, since time.Duration, rates bool) *grid {
+// top is what one picture shows.
+type top struct {
+	at       time.Time
+	status   status
+	pipeline query.PipelineState
+	meetings []liveMeeting
+}
+
+// liveMeeting is a row of the meetings that go on now.
+type liveMeeting struct {
+	SessionID string         `json:"sessionId"`
+	Title     string         `json:"title"`
+	StartedAt eventlog.Time  `json:"startedAt"`
+	In        int            `json:"liveParticipants"`
+	Peak      int            `json:"maxConcurrentParticipants"`
+	Unique    int            `json:"uniqueParticipants"`
+	Anomalies []string       `json:"anomalies"`
+	Recording []liveRecorded `json:"recordings"`
+}
+
+type liveRecorded struct {
+	Status string `json:"status"`
+}
+
+// liveMeetings asks for the fullest meetings; none where nobody answers.
+func liveMeetings(ctx context.Context, nc *nats.Conn) []liveMeeting {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	m, err := nc.RequestWithContext(ctx, "rollcall.query.session.list", fmt.Appendf(nil, `{"status":"LIVE","stale":false,"sort":"-liveParticipants","limit":%d}`, topMeetings))
+	if err != nil {
+		return nil
+	}
+	var list struct {
+		Items []liveMeeting `json:"items"`
+	}
+	_ = json.Unmarshal(m.Data, &list) // an answer that says no has no items
+	return list.Items
+}
+
+// picture draws it; rates of sequences need a picture before.
+func (t top) picture(before top) string {
+	var b strings.Builder
+	s := t.status
+	fmt.Fprintf(&b, "%s  %s\n%d records, %.1f MB; %s\n", t.at.UTC().Format("15:04:05Z"), s.Server, s.Log.Records, float64(s.Log.Bytes)/1e6, t.incoming())
+	for _, r := range t.pipeline.Rebuilds {
+		left := "unknown"
+		if r.ETASeconds != nil {
+			left = time.Duration(*r.ETASeconds * float64(time.Second)).Round(time.Second).String()
+		}
+		fmt.Fprintf(&b, "rebuild of %s: generation %d, %s, %.1f %%, %.0f/s, %s left\n", printable(r.View), r.Generation, printable(r.State), 100*r.Share, r.PerSecond, left)
+	}
+	b.WriteString("\n")
+	_ = outputFlag{Output: "table"}.print(&b, t.projections(before)) // a Builder takes everything
+	if len(t.meetings) == 0 {
+		return b.String()
+	}
+	g := &grid{columns: []string{"meeting", "in", "peak", "unique", "lasts", "recording", "flags", "session"}}
+	for _, m := range t.meetings {
+		var recording []string
+		for _, r := range m.Recording {
+			recording = append(recording, r.Status)
+		}
+		g.add(m.Title, m.In, m.Peak, m.Unique, t.at.Sub(m.StartedAt.Std()).Round(time.Second), strings.Join(recording, " "), strings.Join(m.Anomalies, " "), m.SessionID)
+	}
+	b.WriteString("\n")
+	_ = outputFlag{Output: "table"}.print(&b, g)
+	return b.String()
+}
+
+// incoming is what the ingesters tell, in words.
+func (t top) incoming() string {
+	in := t.pipeline.Ingest
+	if in.Processes == 0 {
+		return "no ingester is heard of yet"
+	}
+	var now query.Rates
+	if n := len(t.pipeline.History); n > 0 {
+		now = t.pipeline.History[n-1]
+	}
+	say := fmt.Sprintf("a second %.1f stored, %.1f duplicates, %.1f refused; since the start %d, %d, %d",
+		now.Records, now.Duplicates, now.Refusals, in.Records, in.Duplicates, in.Refusals)
+	if in.Processes > 1 {
+		say += fmt.Sprintf(", at %d ingesters", in.Processes)
+	}
+	return say
+}
+
+// projections are the log and the views, with what the last audit found.
+func (t top) projections(before top) *grid {
 	perSecond := func(now, then eventlog.Seq) any {
-		if !rates || since <= 0 {
+		if before.at.IsZero() {
 			return nil
 		}
-		return float64(now-then) / since.Seconds()
+		return float64(now-then) / t.at.Sub(before.at).Seconds()
 	}
-	last := map[string]eventlog.Seq{}
-	for _, v := range before.Projections {
+	last, audits := map[string]eventlog.Seq{}, map[string]string{}
+	for _, v := range before.status.Projections {
 		last[v.Name] = v.Sequence
 	}
-	g := &grid{columns: []string{"name", "state", "sequence", "perSecond", "lag", "lagSeconds", "parked", "bucket"}}
-	g.add("log", "", s.Log.LastSequence, perSecond(s.Log.LastSequence, before.Log.LastSequence), nil, nil, nil, "")
-	for _, v := range s.Projections {
-		g.add(v.Name, v.State, v.Sequence, perSecond(v.Sequence, last[v.Name]), v.Lag, v.LagSeconds, v.Parked, v.Bucket)
+	for _, x := range t.pipeline.Audits {
+		audits[x.View] = x.Result
+	}
+	g := &grid{columns: []string{"name", "state", "sequence", "perSecond", "lag", "lagSeconds", "parked", "verified", "bucket"}}
+	g.add("log", "", t.status.Log.LastSequence, perSecond(t.status.Log.LastSequence, before.status.Log.LastSequence), nil, nil, nil, "", "")
+	for _, v := range t.status.Projections {
+		g.add(v.Name, v.State, v.Sequence, perSecond(v.Sequence, last[v.Name]), v.Lag, v.LagSeconds, v.Parked, audits[v.Name], v.Bucket)
 	}
 	return g
 }

@@ -121,11 +121,10 @@ export function pipeline({ draw, signal }) {
     return [
       h("div", { class: "title", key: "title" }, h("h1", {}, "Pipeline"), h("p", { class: "summary" }, !loaded ? "" : wrong ? badge("bad", `${wrong} of ${items.length} need a look`) : behind ? badge("warn", `${behind} of ${items.length} behind`) : badge("good", "all up to date"),
         loaded ? [" log at ", h("strong", { id: "head" }, count(Math.max(0, ...items.map((p) => p.headSequence ?? 0))))] : null)),
-      h("div", { class: "filters", key: "filters" }, csv("/v1/projections", {}, "projections.csv")),
       state({ loading: !loaded, error, retry: load, empty: loaded && !items.length ? "No projection is known. Is a project target running?" : null }),
       told ? ingestPart() : null,
       told?.rebuilds.length ? h("section", { key: "rebuilds", "aria-labelledby": "rebuild-h" }, h("h2", { id: "rebuild-h" }, "Rebuilds under way"), table({ caption: "Rebuilds", columns: rebuildColumns, rows: told.rebuilds, key: (r) => r.view })) : null,
-      items.length ? h("section", { key: "projections", "aria-labelledby": "proj-h" }, h("h2", { id: "proj-h" }, "Projections"), table({ caption: "Projections", columns, rows: items, key: (p) => p.name })) : null,
+      items.length ? h("section", { key: "projections", "aria-labelledby": "proj-h" }, h("div", { class: "title" }, h("h2", { id: "proj-h" }, "Projections"), csv("/v1/projections", {}, "projections.csv")), table({ caption: "Projections", columns, rows: items, key: (p) => p.name })) : null,
       told?.processes.length ? h("section", { key: "processes", "aria-labelledby": "process-h" }, h("h2", { id: "process-h" }, "Processes"), table({ caption: "Processes", columns: processColumns, rows: told.processes, key: (p) => p.process })) : null,
     ];
   }
