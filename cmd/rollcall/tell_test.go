@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
 
 	"rollcall/query"
 )
@@ -109,4 +111,37 @@ func TestStatusIsTold(t *testing.T) {
 			t.Errorf("last error of connection %s = %v; want none", nc.Opts.Name, err)
 		}
 	}
+}
+
+// TestRebuildIsTold: a rebuild that a command of its own does is at the API of the
+// server while it runs, and no longer when it has ended.
+func TestRebuildIsTold(t *testing.T) {
+	n := testNode(t, t.TempDir(), "--nats-listen", "127.0.0.1:0")
+	runNode(t, n)
+	for i := range 40 {
+		postStarted(t, n, fmt.Sprint("s", i))
+	}
+	file, err := loadConfig("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var grammar cli
+	a := &app{ctx: t.Context(), file: file, stdout: io.Discard, stderr: io.Discard, env: func(string) (string, bool) { return "", false }, log: zerolog.Nop()}
+	parser, err := newParser(&grammar, a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := parser.Parse([]string{"rebuild", "sessions", "--max-per-second", "10", "--nats-url", n.addresses().NATS}); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- grammar.Rebuild.Run(a) }()
+	s := pipelineState(t, n, "a rebuild under way", func(s query.PipelineState) bool { return len(s.Rebuilds) == 1 && s.Rebuilds[0].Share > 0 })
+	if r := s.Rebuilds[0]; r.View != "sessions" || r.Generation != 2 || r.Bucket != "sessions_g2" || r.HeadSequence != 40 || r.Share > 1 {
+		t.Errorf("rebuild = %+v; want generation 2 of sessions on its way to 40", r)
+	}
+	if err := <-done; err != nil {
+		t.Errorf("rebuild = %v; want no error", err)
+	}
+	pipelineState(t, n, "no rebuild, and one process", func(s query.PipelineState) bool { return len(s.Rebuilds) == 0 && len(s.Processes) == 1 })
 }
