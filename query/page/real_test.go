@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -162,6 +163,12 @@ func TestWebhookAppears(t *testing.T) {
 	for _, v := range []struct{ route, shown string }{{"#/person/c-p-2", "Thesis defence"}, {"#/recordings", "rec-77"}, {"#/usage", "City College"}, {"#/pipeline", "all up to date"}, {"#/livestreams", "No livestream was seen yet."}, {"#/attendance", "Thesis defence"}} {
 		p.route(v.route)
 		p.text(v.shown)
+		// What a link to CSV promises is what the API answers.
+		var files []string
+		p.eval(`Promise.all([...document.querySelectorAll("a[download]")].map((a) => fetch(a.href).then((r) => r.status + " " + r.headers.get("Content-Type"))))`, &files)
+		if len(files) == 0 || !strings.HasPrefix(files[0], "200 text/csv") {
+			t.Errorf("CSV of %s = %q; want 200 text/csv", v.route, files)
+		}
 	}
 	p.route("#/live")
 	p.text("No meeting is live.")
