@@ -57,6 +57,10 @@ func TestSession(t *testing.T) {
 	p.wait(`/chat[^]*download[^]*in \d+:\d\d:\d\d/.test(document.querySelector("[aria-labelledby=art-h]").innerText)`)
 	p.eval(`window.then = document.querySelector("[aria-labelledby=art-h] .tick").innerText`, nil)
 	p.wait(`document.querySelector("[aria-labelledby=art-h] .tick").innerText !== window.then`)
+	for _, width := range []int{1280, 390} {
+		p.size(width, 844)
+		p.wait(`[...document.querySelectorAll(".axis")].every((a) => [...a.children].every((l) => l.getBoundingClientRect().right <= a.getBoundingClientRect().right + 1))`)
+	}
 	p.route("#/session/ghost-1")
 	p.text("The meeting runs on in a later session")
 	p.route("#/session/ended-1")

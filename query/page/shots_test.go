@@ -54,7 +54,7 @@ func TestShots(t *testing.T) {
 				p.dark(look.dark)
 				p.text(v.shown)
 				if v.name == "pipeline" {
-					p.wait(`document.querySelector(".tile path")`)
+					p.wait(`document.querySelector("td .spark path")`)
 				}
 				if v.name == "usage" {
 					p.wait(`document.querySelector(".plot canvas")`)

@@ -64,8 +64,12 @@ export function ticks({ from, to }, n = 6) {
   return out;
 }
 
+// A tick that has no room behind it goes without its label: on a phone the last
+// sixth of a chart has none.
+const crowded = (left) => (parseFloat(left) > 95 ? "edge" : parseFloat(left) > 84 ? "near" : null);
+
 export function axis(range) {
-  return h("div", { class: "axis", "aria-hidden": "true" }, ticks(range).map((t) => h("span", { key: t.at, style: { left: t.left } }, t.step >= 60000 ? clock(t.at).slice(0, 5) : clock(t.at))));
+  return h("div", { class: "axis", "aria-hidden": "true" }, ticks(range).map((t) => h("span", { key: t.at, class: crowded(t.left), style: { left: t.left } }, t.step >= 60000 ? clock(t.at).slice(0, 5) : clock(t.at))));
 }
 
 // steps counts who was in: [{at, n}] at each change; a leave at T is before a

@@ -125,7 +125,7 @@ export function live({ params, draw, set, signal }) {
     { id: "liveParticipants", label: "In now", num: true, sort: (s) => s.liveParticipants, cell: (s) => h("strong", {}, count(s.liveParticipants)) },
     { id: "maxConcurrentParticipants", label: "Peak", num: true, sort: (s) => s.maxConcurrentParticipants, cell: (s) => count(s.maxConcurrentParticipants) },
     { id: "uniqueParticipants", label: "Unique", num: true, sort: (s) => s.uniqueParticipants, cell: (s) => count(s.uniqueParticipants) },
-    { id: "badges", label: "On", cell: (s) => h("span", { class: "badges" }, s.stale ? sessionBadge(s) : null, (s.recordings ?? []).slice(0, 3).map((r) => h("span", { key: r.recordingId, title: "recording" }, recordingBadge(r))), streams.has(s.meetingId) ? badge("air", "on air", "livestream is LIVE") : null) },
+    { id: "badges", label: "On", cell: (s) => h("span", { class: "badges", "data-none": "–" }, s.stale ? sessionBadge(s) : null, (s.recordings ?? []).slice(0, 3).map((r) => h("span", { key: r.recordingId, title: "recording" }, recordingBadge(r))), streams.has(s.meetingId) ? badge("air", "on air", "livestream is LIVE") : null) },
     { id: "lastEventAt", label: "Last event", sort: (s) => millis(s.lastEventAt), cell: (s) => when(s.lastEventAt) },
     { id: "flags", label: "Flags", sort: (s) => s.anomalies.length, cell: (s) => flags(s) },
   ];
