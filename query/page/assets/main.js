@@ -82,8 +82,11 @@ function guarded(view) {
 function nav(name) {
   const here = HOME[name] ?? name;
   patch(document.getElementById("nav"), NAV.map(([id, label]) => h("a", { key: id, href: `#/${id}`, "aria-current": id === here ? "page" : null }, label)));
-  // On a phone the list of views is wider than the window.
-  document.querySelector("#nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+  // On a phone the list of views is wider than the window. scrollIntoView would make
+  // this link where the Tab key goes on from, past the skip link.
+  const list = document.getElementById("nav");
+  const [link, box] = [list.querySelector("[aria-current]"), list].map((e) => e.getBoundingClientRect());
+  list.scrollLeft += link.left + link.width / 2 - box.left - box.width / 2;
 }
 
 function badge({ state: now, since }) {
