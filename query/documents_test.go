@@ -127,6 +127,38 @@ func TestAsOfUnderTwoMeetings(t *testing.T) {
 	}
 }
 
+// TestSessionOfATrimmedLog asks for a session whose first records retention has
+// removed.
+func TestSessionOfATrimmedLog(t *testing.T) {
+	for _, long := range []bool{false, true} {
+		w := newWorld(t)
+		if long {
+			w.api.ReadSlices()
+		}
+		w.post(started("s1", "m1", "T", 0))
+		w.post(joined("s1", "m1", "p1", "ann", 0))
+		w.post(joined("s1", "m1", "p2", "bob", 60))
+		if got := w.items("/v1/sessions").column("sessionId"); got != "s1" { // the views hold all of it
+			t.Fatalf("sessions = %s; want s1", got)
+		}
+		stream, err := w.js.Stream(t.Context(), eventlog.Stream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		config := stream.CachedInfo().Config
+		config.MaxMsgs = 1
+		if _, err := w.js.UpdateStream(t.Context(), config); err != nil {
+			t.Fatal(err)
+		}
+		if got := w.items("/v1/sessions/s1/events").column("sequence"); got != "3" {
+			t.Errorf("long log %t: events = %s; want 3", long, got)
+		}
+		if got := w.get("/v1/sessions/s1?asOf=3"); got.status != http.StatusGone {
+			t.Errorf("long log %t: asOf = %d %s; want 410", long, got.status, got.body)
+		}
+	}
+}
+
 func testAsOf(t *testing.T, w *world) {
 	type state struct {
 		seq                   eventlog.Seq

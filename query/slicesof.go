@@ -3,6 +3,7 @@ package query
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -45,18 +46,23 @@ func (a *API) slicesOf(ctx context.Context, c *call, head eventlog.Head) (list [
 	if err != nil || head.Last <= a.wholeLog {
 		return nil, err
 	}
-	whole, err := a.givesSession(ctx, list, id, upTo, doc)
+	whole, err := a.givesSession(ctx, eventlog.ReadOptions{After: max(1, head.First) - 1, UpTo: upTo, Slices: list}, id, doc)
 	if err != nil || !whole {
 		return nil, err
 	}
 	return list, nil
 }
 
-// givesSession reports whether the records of these slices up to a sequence give
-// a session's document.
-func (a *API) givesSession(ctx context.Context, list []int, id string, upTo eventlog.Seq, doc []byte) (bool, error) {
+// givesSession reports whether some of the log's records give a session's document.
+func (a *API) givesSession(ctx context.Context, some eventlog.ReadOptions, id string, doc []byte) (bool, error) {
+	if some.UpTo <= some.After {
+		return false, nil // the log holds none of them any more
+	}
 	states := map[foldKey]eventlog.State{}
-	for r, err := range a.log.Read(ctx, eventlog.ReadOptions{UpTo: upTo, Slices: list}) {
+	for r, err := range a.log.Read(ctx, some) {
+		if errors.Is(err, eventlog.ErrTrimmed) {
+			return false, nil // while it was read
+		}
 		if err != nil {
 			return false, fmt.Errorf("read log: %w", err)
 		}
