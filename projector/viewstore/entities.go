@@ -11,7 +11,7 @@ import (
 )
 
 // Entities implements projector.Tenure. Of entities whose subjects can't tell
-// their ids it keeps those until it has met both part and id.
+// their ids it keeps the ids, and a part until it has met the id.
 func (t *tenure) Entities(ctx context.Context, part string) iter.Seq2[projector.EntityPart, error] {
 	return func(yield func(projector.EntityPart, error) bool) {
 		root := stateRoot(t.bucket) + "e."
@@ -47,9 +47,13 @@ func (t *tenure) Entities(ctx context.Context, part string) iter.Seq2[projector.
 					found.Entity = string(p.Value)
 				}
 			}
-			if found.Value != nil && found.Entity != "" && !yield(*found, nil) {
+			if found.Value == nil || found.Entity == "" {
+				continue
+			}
+			if !yield(*found, nil) {
 				return
 			}
+			found.Value = nil
 		}
 	}
 }
