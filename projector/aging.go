@@ -248,16 +248,17 @@ func (t *term) findDue(ctx context.Context, horizon eventlog.Time, due chan<- []
 		if err != nil {
 			return err
 		}
-		s, ok := t.fold.Projection.New(e.Entity).(Aging)
-		if !ok {
-			return nil // this view keeps everything
-		}
+		ages := true
 		var over eventlog.Time
 		if err := guard(func() {
-			if s.Load(AgingPart, e.Value) == nil {
+			var s Aging
+			if s, ages = t.fold.Projection.New(e.Entity).(Aging); ages && s.Load(AgingPart, e.Value) == nil {
 				over = s.Over()
 			}
 		}); err != nil || over.IsZero() || over >= horizon {
+			if !ages {
+				return nil // this view keeps everything
+			}
 			continue // a state that can't be read is found when it is needed
 		}
 		if chunk = append(chunk, e.Entity); len(chunk) == sweepChunk && !send() {

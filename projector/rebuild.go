@@ -42,7 +42,8 @@ type RebuildConfig struct {
 	// generation in force holds is copied first.
 	Carry bool
 	// WithDropped also makes what the generation in force has dropped because of
-	// its age. A projector with Config.MaxAge drops it again.
+	// its age. A projector with Config.MaxAge drops it again. What Carry copies
+	// stays without.
 	WithDropped bool
 	// Progress, where set, is called every 250 ms and at each change of state,
 	// by one goroutine.
@@ -227,9 +228,15 @@ func (r *rebuild) stage(ctx context.Context) (carried int, err error) {
 }
 
 // carry copies what the trimmed log can't tell any more, and sets the
-// checkpoint to the record before the log's first.
+// checkpoint to the record before the log's first. force is the checkpoint of
+// the generation in force from before.
 func (r *rebuild) carry(ctx context.Context, live Generation, force Checkpoint, head eventlog.Head) (int, error) {
 	copied, err := r.Registry.Carry(ctx, live, r.g)
+	if err != nil {
+		return copied, err
+	}
+	// What was over between force's horizon and now's was copied or dropped.
+	now, err := r.Registry.Checkpoint(ctx, live.Bucket)
 	if err != nil {
 		return copied, err
 	}
@@ -239,7 +246,10 @@ func (r *rebuild) carry(ctx context.Context, live Generation, force Checkpoint, 
 	}
 	cp := opened.Checkpoint
 	cp.Incarnation, cp.Sequence, cp.Commit = head.Incarnation, head.First-1, fmt.Sprintf("%d-carry", cp.Epoch)
-	cp.Horizon, cp.Sweeping = force.Horizon, force.Sweeping
+	cp.Horizon = force.Horizon
+	if to := max(now.Horizon, now.Sweeping); to > cp.Horizon {
+		cp.Sweeping = to
+	}
 	err = opened.Commit(ctx, &Commit{Checkpoint: cp})
 	if err == nil {
 		r.g.Sealed = head.First - 1

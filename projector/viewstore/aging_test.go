@@ -214,3 +214,50 @@ func subjects(t *testing.T, d *deployment, filter string) map[string]bool {
 	}
 	return out
 }
+
+// sweptMeanwhile is a registry whose view in force moves its horizon while it is
+// carried.
+type sweptMeanwhile struct {
+	projector.Registry
+	from    string
+	carried bool
+}
+
+func (r *sweptMeanwhile) Carry(ctx context.Context, from, to projector.Generation) (int, error) {
+	r.from, r.carried = from.Bucket, true
+	return r.Registry.Carry(ctx, from, to)
+}
+
+func (r *sweptMeanwhile) Checkpoint(ctx context.Context, bucket string) (projector.Checkpoint, error) {
+	cp, err := r.Registry.Checkpoint(ctx, bucket)
+	cp.Horizon = 1000
+	if r.carried && bucket == r.from {
+		cp.Sweeping = 2000
+	}
+	return cp, err
+}
+
+// What a carry copied may have been dropped by a horizon that began to move
+// meanwhile: the new generation's checkpoint says so.
+func TestCarryDuringASweep(t *testing.T) {
+	all := records(9, 80)
+	d := deploy(t, all)
+	trim(t, d, len(all)/2)
+	_, err := d.rebuild(t, testContext(t), func(c *projector.RebuildConfig) {
+		c.Carry, c.Registry = true, &sweptMeanwhile{Registry: c.Registry}
+	})
+	if err != nil {
+		t.Fatalf("Rebuild(Carry) = %v", err)
+	}
+	alias, err := d.store.Alias(testContext(t), d.fold.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cp, err := d.store.Checkpoint(testContext(t), alias.Bucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := max(cp.Horizon, cp.Sweeping); got != 2000 {
+		t.Errorf("horizon of %s = %d, sweeping %d; want it to go to 2000", alias.Bucket, cp.Horizon, cp.Sweeping)
+	}
+}

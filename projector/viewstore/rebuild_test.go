@@ -256,19 +256,25 @@ func TestRebuildAbort(t *testing.T) {
 	d.wantStates(t, map[int]projector.State{1: projector.StateLive})
 }
 
-// A log that lost its beginning is not enough for a new generation.
-func TestRebuildOfATrimmedLog(t *testing.T) {
-	all := records(9, 80)
-	d := deploy(t, all)
+// trim leaves the log its last n records.
+func trim(t *testing.T, d *deployment, n int) {
+	t.Helper()
 	stream, err := d.node.JetStream(t).Stream(testContext(t), eventlog.Stream)
 	if err != nil {
 		t.Fatal(err)
 	}
 	config := stream.CachedInfo().Config
-	config.MaxMsgs = int64(len(all) - len(all)/2 + 1)
+	config.MaxMsgs = int64(n)
 	if _, err := d.node.JetStream(t).UpdateStream(testContext(t), config); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// A log that lost its beginning is not enough for a new generation.
+func TestRebuildOfATrimmedLog(t *testing.T) {
+	all := records(9, 80)
+	d := deploy(t, all)
+	trim(t, d, len(all)-len(all)/2+1)
 	if _, err := d.rebuild(t, testContext(t), nil); !errors.Is(err, eventlog.ErrTrimmed) {
 		t.Fatalf("Rebuild() = %v; want ErrTrimmed", err)
 	}
