@@ -79,6 +79,7 @@ func (c ServerConfig) withDefaults() ServerConfig {
 func Serve(ctx context.Context, l net.Listener, handler http.Handler, c ServerConfig) error {
 	c = c.withDefaults()
 	limited := newLimitedListener(l, c.MaxConnections, c.TLS == nil)
+	defer limited.goodbyes.Wait()
 	if c.Metrics != nil {
 		if err := limited.register(c.Metrics); err != nil {
 			return errors.Join(fmt.Errorf("serve: register metrics: %w", err), l.Close())
@@ -130,6 +131,7 @@ type limitedListener struct {
 	net.Listener
 	slots    chan struct{}
 	leaving  chan struct{} // rejected connections that are told so
+	goodbyes sync.WaitGroup
 	plain    bool
 	rejected prometheus.Counter
 	timedOut prometheus.Counter
@@ -176,10 +178,10 @@ func (l *limitedListener) reject(conn net.Conn) {
 	if l.plain {
 		select {
 		case l.leaving <- struct{}{}:
-			go func() {
+			l.goodbyes.Go(func() {
 				defer func() { <-l.leaving }()
 				sayFull(conn)
-			}()
+			})
 			return
 		default: // too many at once: the rest is closed without a word
 		}
