@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -356,9 +357,17 @@ func pick(ctx context.Context, registry Registry, view, version string, states .
 	}
 	all = slices.DeleteFunc(all, func(g Generation) bool { return !slices.Contains(states, g.State) })
 	if len(all) == 0 {
-		return Generation{}, fmt.Errorf("%w: no generation of %s is %v; see `rollcall status`", ErrNoGeneration, view, states)
+		return Generation{}, noneIs(view, states)
 	}
 	return slices.MaxFunc(all, func(a, b Generation) int { return a.ChangedAt.Compare(b.ChangedAt) }), nil
+}
+
+func noneIs(view string, states []State) error {
+	names := make([]string, len(states))
+	for i, s := range states {
+		names[i] = string(s)
+	}
+	return fmt.Errorf("%w: no generation of %s is %s; see `rollcall status`", ErrNoGeneration, view, strings.Join(names, " or "))
 }
 
 // Promote puts the view's ready generation in force, and tells the plain
@@ -413,7 +422,7 @@ func remove(ctx context.Context, registry Registry, view, version string, states
 		gone = append(gone, g)
 	}
 	if len(gone) == 0 {
-		return nil, fmt.Errorf("%w: no generation of %s is %v; see `rollcall status`", ErrNoGeneration, view, states)
+		return nil, noneIs(view, states)
 	}
 	return gone, nil
 }
