@@ -50,7 +50,7 @@ const rebuildCache = 256 << 20
 type rebuildCmd struct {
 	operatorFlags
 	View         []string `arg:"" help:"Views to rebuild."`
-	Hold         bool     `help:"Do not put the new generation in force: wait for rollcall promote."`
+	Hold         bool     `help:"Do not put the new generation in force: follow the log until rollcall promote, called elsewhere, does."`
 	Carry        bool     `help:"Where the log no longer begins at its first record: copy what the view holds of earlier ones."`
 	WithDropped  bool     `help:"Also bring back what the view in force has dropped because of its age; a projector with --view-max-age drops it again."`
 	MaxPerSecond int      `help:"Records read in a second at most, so that live traffic keeps its pace; 0 is no cap." default:"0" placeholder:"N"`

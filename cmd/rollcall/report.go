@@ -63,6 +63,9 @@ func (f apiConn) items(ctx context.Context, path string, query url.Values) (all 
 
 func (f apiConn) ask(ctx context.Context, path string, v any) error {
 	base := strings.TrimSuffix(f.APIURL, "/")
+	if !strings.HasPrefix(base, "http://") && !strings.HasPrefix(base, "https://") {
+		return usagef("--api-url %q: want http://HOST:PORT or https://HOST:PORT", redactURL(f.APIURL))
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+path, nil)
 	if err != nil {
 		return usagef("--api-url %q: %w", f.APIURL, err)

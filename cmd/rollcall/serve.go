@@ -165,6 +165,12 @@ func (c *nodeConfig) setRoles() error {
 	if c.NATSURL == "" && !(c.doIngest && c.doProject && c.doQuery) {
 		return usagef("--target=%s needs --nats-url: the embedded server lives in one process, which does everything", strings.Join(c.Target, ","))
 	}
+	if !slices.Contains([]int{0, 1, 3, 5}, c.Replicas) {
+		return usagef("--replicas %d: want 1, 3 or 5, or 0 to keep what exists", c.Replicas)
+	}
+	if c.NATSURL == "" && c.Replicas > 1 {
+		return usagef("--replicas=%d needs --nats-url of a cluster: the embedded server is one", c.Replicas)
+	}
 	return nil
 }
 

@@ -43,6 +43,10 @@ func (f whichLog) open(a *app, otherwise whichLog) (js jetstream.JetStream, offl
 		}
 		return js, false, func() error { nc.Close(); return nil }, nil
 	}
+	// The directory's own is made by an import only: a mistyped one must not become an empty server.
+	if _, err := os.Stat(f.DataDir); otherwise.DataDir == "" && errors.Is(err, os.ErrNotExist) {
+		return nil, false, nil, notFoundf("no data directory %s; check --data-dir", f.DataDir)
+	}
 	e, err := startEmbedded(a.ctx, embeddedConfig{dir: f.DataDir, log: a.log})
 	if err != nil {
 		return nil, false, nil, fmt.Errorf("%w; --nats-url works on the log of a server that runs", err)
