@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"rollcall/eventlog"
@@ -16,15 +17,18 @@ type item struct {
 	event    eventlog.Event
 	storedAt time.Time
 	bytes    int
-	shared   bool // by several readers: see free
+	// holders are those who may still look at it: one fold, or a Shared and the
+	// folds that it went to. One that forgets to give it back leaves it to the
+	// collector.
+	holders atomic.Int32
 }
 
-// spare are items whose event was folded: an event is large.
+// spare are items that nobody holds: an event is large.
 var spare = sync.Pool{New: func() any { return new(item) }}
 
-// free gives an item back. Nobody else may hold it.
+// free gives an item back. The caller must not look at it any more.
 func (it *item) free() {
-	if !it.shared {
+	if it.holders.Add(-1) == 0 {
 		spare.Put(it)
 	}
 }
@@ -191,7 +195,8 @@ func (p *engine) items(ctx context.Context, after eventlog.Seq) iter.Seq2[*item,
 
 func newItem(r *eventlog.Record) *item {
 	it, _ := spare.Get().(*item)
-	it.storedAt, it.bytes, it.shared = r.StoredAt, len(r.Body), false
+	it.storedAt, it.bytes = r.StoredAt, len(r.Body)
+	it.holders.Store(1)
 	eventlog.DecodeTo(&it.event, r)
 	return it
 }

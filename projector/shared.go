@@ -63,7 +63,8 @@ func Share(source Source) *Shared {
 }
 
 // follow yields the records behind after, decoded, until ctx ends or the log
-// can't be read. What it yields belongs to all readers and must not be changed.
+// can't be read. What it yields belongs to all readers: it must not be changed, and
+// is given back with free.
 func (s *Shared) follow(ctx context.Context, after eventlog.Seq) iter.Seq2[*item, error] {
 	return func(yield func(*item, error) bool) {
 		c := s.join(after)
@@ -96,13 +97,15 @@ func (s *Shared) follow(ctx context.Context, after eventlog.Seq) iter.Seq2[*item
 				continue
 			}
 			for _, it := range batch {
-				if it.event.Seq <= after {
+				seq := it.event.Seq // once it is yielded, it is the fold's
+				if seq <= after {
+					it.free()
 					continue
 				}
 				if !yield(it, nil) {
 					return
 				}
-				after = it.event.Seq
+				after = seq
 			}
 		}
 	}
@@ -187,6 +190,9 @@ func (s *Shared) take(c *cursor, after eventlog.Seq) ([]*item, taken) {
 	}
 	from := int(c.place - s.start)
 	batch := append([]*item(nil), s.items[from:min(from+sharedTake, len(s.items))]...)
+	for _, it := range batch {
+		it.holders.Add(1)
+	}
 	if len(batch) == 0 {
 		s.waiting++
 		return nil, taken{wake: s.wake, pump: s.pump}
@@ -223,9 +229,7 @@ func (s *Shared) read(ctx context.Context, p *pump, after eventlog.Seq) {
 			p.err = err
 			return
 		}
-		it := newItem(&r)
-		it.shared = true
-		if !s.add(ctx, it) {
+		if !s.add(ctx, newItem(&r)) {
 			break
 		}
 	}
@@ -284,10 +288,11 @@ func (s *Shared) makeRoom(force bool) bool {
 			return false
 		}
 	}
+	s.base = s.items[n-1].event.Seq
 	for _, it := range s.items[:n] {
 		s.bytes -= it.bytes
+		it.free()
 	}
-	s.base = s.items[n-1].event.Seq
 	rest := copy(s.items, s.items[n:])
 	clear(s.items[rest:])
 	s.items = s.items[:rest]
