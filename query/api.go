@@ -91,7 +91,7 @@ func New(c Config) (*API, error) {
 	if c.Pipeline == nil {
 		c.Pipeline = NewPipeline(c.Now)
 	}
-	a := &API{config: c, replica: c.Replica, log: c.Log, now: c.Now, folds: map[string]eventlog.Fold{},
+	a := &API{config: c, replica: c.Replica, log: newTurns(c.Log), now: c.Now, folds: map[string]eventlog.Fold{},
 		byPath: map[string]*route{}, wholeLog: wholeLog}
 	for _, f := range c.Folds {
 		a.folds[f.Name()] = f
