@@ -343,7 +343,15 @@ func (n *node) removeReadyFile() error {
 	if n.ReadyFile == "" {
 		return nil
 	}
-	if err := os.Remove(n.ReadyFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	info, err := os.Lstat(n.ReadyFile)
+	if err == nil && !info.Mode().IsRegular() {
+		// A device such as /dev/stdout, a link or a directory is not ours to remove.
+		return fmt.Errorf("remove ready file: %s is no regular file; check --ready-file", n.ReadyFile)
+	}
+	if err == nil {
+		err = os.Remove(n.ReadyFile)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove ready file: %w; check --ready-file", err)
 	}
 	return nil

@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -35,6 +38,26 @@ func TestReadyFileOfAKilledProcess(t *testing.T) {
 	}
 	if err := stop(); err != nil {
 		t.Errorf("run() = %v; want no error where the ready file is gone", err)
+	}
+}
+
+// TestReadyFileOfOthers proves that no start removes what can't be a ready file:
+// a link as /dev/stdout is one, or a directory that happens to be empty.
+func TestReadyFileOfOthers(t *testing.T) {
+	dir := t.TempDir()
+	link, empty := filepath.Join(dir, "stdout"), filepath.Join(dir, "empty")
+	if err := errors.Join(os.Symlink(writeFile(t, "target", nil), link), os.Mkdir(empty, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{link, empty} {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := testNode(t, t.TempDir(), "--ready-file", file).run(ctx); err == nil || !strings.Contains(err.Error(), "no regular file") {
+			t.Errorf("run(--ready-file %s) = %v; want an error that says that it is no regular file", filepath.Base(file), err)
+		}
+		if _, err := os.Lstat(file); err != nil {
+			t.Errorf("after run(--ready-file %s): %v; want it left as it was", filepath.Base(file), err)
+		}
 	}
 }
 
