@@ -25,7 +25,7 @@ build: ## build the binary into bin/rollcall
 .PHONY: test
 test: ## vet, arrows, and every test with the race detector: what CI runs, within 5 minutes on 2 cores
 	$(GO) vet $(RACE) ./... # with the same flag, so that dependencies are compiled once for both
-	$(GO) test $(RACE) -timeout 15m $(PKG) # a limit for a stuck test, not an aim
+	$(GO) test $(RACE) -parallel 4 -timeout 15m $(PKG) # many tests wait for processes; 15m is a limit for a stuck one, not an aim
 
 .PHONY: arrows
 arrows: ## the import table, the size caps and the links of docs/ alone

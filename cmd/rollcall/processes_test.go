@@ -264,5 +264,5 @@ func TestProjectorTakeOver(t *testing.T) {
 		t.Skip("starts eight processes")
 	}
 	t.Parallel()
-	takeovers(t, 60, 1, time.Minute) // CI machines stall; the bound is TestChaosTakeOver's
+	takeovers(t, 30, 1, time.Minute) // CI machines stall; the bound is TestChaosTakeOver's
 }

@@ -67,6 +67,7 @@ func transcripts() []transcript {
 // TestTranscripts has the real server give each of its answers to curl, and
 // holds docs/OPERATIONS.md to it. -update writes the document.
 func TestTranscripts(t *testing.T) {
+	t.Parallel()
 	node := eventlogtest.Server(t)
 	dir, address := startTranscripts(t, node)
 	var got strings.Builder
