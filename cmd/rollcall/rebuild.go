@@ -44,7 +44,7 @@ func (f operatorFlags) withStore(a *app, fn func(js jetstream.JetStream, store *
 }
 
 // rebuildCache is the default of --cache-bytes.
-const rebuildCache = 256 << 20
+const rebuildCache = 768 << 20
 
 // rebuildCmd is `rollcall rebuild`.
 type rebuildCmd struct {
@@ -54,7 +54,7 @@ type rebuildCmd struct {
 	Carry        bool     `help:"Where the log no longer begins at its first record: copy what the view holds of earlier ones."`
 	WithDropped  bool     `help:"Also bring back what the view in force has dropped because of its age; a projector with --view-max-age drops it again."`
 	MaxPerSecond int      `help:"Records read in a second at most, so that live traffic keeps its pace; 0 is no cap." default:"0" placeholder:"N"`
-	CacheBytes   string   `help:"Memory for the entities held." default:"256MiB" placeholder:"SIZE"`
+	CacheBytes   string   `help:"Memory for the entities held, by all views together." default:"768MiB" placeholder:"SIZE"`
 	Output       string   `short:"o" help:"Form of the progress: table, json (one object a line), csv (the result alone), or auto: a bar on a terminal, else json." default:"auto" enum:"auto,table,json,csv" placeholder:"FORM"`
 }
 
