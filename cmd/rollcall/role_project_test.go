@@ -166,21 +166,28 @@ func TestAutoRebuild(t *testing.T) {
 	}
 }
 
+// bodyOf is the body of the answer to a GET.
+func bodyOf(t *testing.T, url string) []byte {
+	t.Helper()
+	res, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
 // waitMetric waits until a node's metrics hold a line that begins so.
 func waitMetric(t *testing.T, n *node, want string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for {
-		res, err := http.Get("http://" + n.addresses().Admin + "/metrics")
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, err := io.ReadAll(res.Body)
-		res.Body.Close()
-		if err != nil {
-			t.Fatal(err)
-		}
+		b := bodyOf(t, "http://"+n.addresses().Admin+"/metrics")
 		if bytes.Contains(b, []byte("\n"+want)) {
 			return
 		}
@@ -204,15 +211,7 @@ func TestViewMaxAge(t *testing.T) {
 	document(t, n, "live.last")
 	document(t, n, "live.open")
 	for ctx := t.Context(); ; {
-		res, err := http.Get("http://" + n.addresses().API + "/v1/sessions?sort=sessionId&minSequence=5&wait=30s")
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, err := io.ReadAll(res.Body)
-		res.Body.Close()
-		if err != nil {
-			t.Fatal(err)
-		}
+		b := bodyOf(t, "http://"+n.addresses().API+"/v1/sessions?sort=sessionId&minSequence=5&wait=30s")
 		if bytes.Contains(b, []byte(`"sessionId":"over"`)) {
 			if pause(ctx, 10*time.Millisecond) != nil {
 				t.Fatal("the dropped session is still in the read API")

@@ -22,15 +22,7 @@ func pipelineState(t *testing.T, n *node, wanted string, ok func(query.PipelineS
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for {
-		res, err := http.Get("http://" + n.addresses().API + "/v1/pipeline")
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, err := io.ReadAll(res.Body)
-		res.Body.Close()
-		if err != nil {
-			t.Fatal(err)
-		}
+		b := bodyOf(t, "http://"+n.addresses().API+"/v1/pipeline")
 		var s query.PipelineState
 		if err := json.Unmarshal(b, &s); err != nil {
 			t.Fatalf("GET /v1/pipeline = %s: %v", b, err)
