@@ -1,0 +1,213 @@
+//go:build mutants
+
+package docs
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// mutation is one change of meaning to one source file: the bytes from..to are
+// replaced. Its name has no line number, so that it stays the same while the
+// code around it moves.
+type mutation struct {
+	pkg, file string // file is the base name
+	function  string
+	kind      string
+	old       string // the source that is replaced, on one line
+	from, to  int
+	new       string
+	line      int
+}
+
+// String names the mutation; the file of equivalent mutations holds these names.
+func (m mutation) String() string {
+	return fmt.Sprintf("%s/%s %s: %s %s", m.pkg, m.file, m.function, m.kind, m.old)
+}
+
+// Kinds of mutations.
+const (
+	negate  = "negate"          // the condition of an if or for
+	noCheck = "drop-check"      // an if that leaves the function or the loop
+	noCall  = "drop-call"       // a statement that is a call, go and defer included
+	noError = "return-nil"      // the error of a return
+	logic   = "swap-logic"      // && and ||
+	bound   = "shift-bound"     // < and <=, > and >=
+	equal   = "swap-equality"   // == and !=
+	sum     = "swap-arithmetic" // + and - of what is no text
+	number  = "off-by-one"      // a small integer
+	flip    = "flip-bool"
+)
+
+// maxOld bounds the source that is quoted in a mutation's name.
+const maxOld = 90
+
+// mutator collects the mutations of one file.
+type mutator struct {
+	pkg, file, function string
+	source              []byte
+	set                 *token.FileSet
+	all                 []mutation
+}
+
+// mutations lists every mutation of a package's sources, tests left out, in a
+// fixed order.
+func mutations(t *testing.T, pkg string) (all []mutation) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(root, pkg, "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range files {
+		if strings.HasSuffix(path, "_test.go") {
+			continue
+		}
+		source, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := &mutator{pkg: pkg, file: filepath.Base(path), source: source, set: token.NewFileSet()}
+		tree, err := parser.ParseFile(m.set, path, source, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range tree.Decls {
+			if f, ok := d.(*ast.FuncDecl); ok && f.Body != nil {
+				m.function = functionName(f)
+				ast.Inspect(f.Body, m.visit)
+			}
+		}
+		all = append(all, m.all...)
+	}
+	return all
+}
+
+func functionName(f *ast.FuncDecl) string {
+	if f.Recv == nil || len(f.Recv.List) == 0 {
+		return f.Name.Name
+	}
+	of := f.Recv.List[0].Type
+	if star, ok := of.(*ast.StarExpr); ok {
+		of = star.X
+	}
+	if generic, ok := of.(*ast.IndexExpr); ok {
+		of = generic.X
+	}
+	if name, ok := of.(*ast.Ident); ok {
+		return name.Name + "." + f.Name.Name
+	}
+	return f.Name.Name
+}
+
+func (m *mutator) offset(p token.Pos) int { return m.set.Position(p).Offset }
+
+func (m *mutator) text(n ast.Node) string { return string(m.source[m.offset(n.Pos()):m.offset(n.End())]) }
+
+// add notes that a node is replaced.
+func (m *mutator) add(kind string, n ast.Node, replacement string) {
+	old := strings.Join(strings.Fields(m.text(n)), " ")
+	if len(old) > maxOld {
+		old = old[:maxOld] + "…"
+	}
+	m.all = append(m.all, mutation{
+		pkg: m.pkg, file: m.file, function: m.function, kind: kind, old: old,
+		from: m.offset(n.Pos()), to: m.offset(n.End()), new: replacement, line: m.set.Position(n.Pos()).Line,
+	})
+}
+
+// visit adds the mutations of one node, and says whether to look below it.
+func (m *mutator) visit(n ast.Node) bool {
+	switch n := n.(type) {
+	case *ast.ExprStmt:
+		if onlyLogs(n.X) {
+			return false
+		}
+		if _, ok := n.X.(*ast.CallExpr); ok {
+			m.add(noCall, n, "")
+		}
+	case *ast.DeferStmt:
+		m.add(noCall, n, "")
+	case *ast.IfStmt:
+		m.add(negate, n.Cond, "!("+m.text(n.Cond)+")")
+		if n.Else == nil && n.Init == nil && leaves(n.Body) {
+			m.add(noCheck, n, "")
+		}
+	case *ast.ForStmt:
+		if n.Cond != nil {
+			m.add(negate, n.Cond, "!("+m.text(n.Cond)+")")
+		}
+	case *ast.ReturnStmt:
+		m.visitReturn(n)
+	case *ast.BinaryExpr:
+		m.visitBinary(n)
+	case *ast.BasicLit:
+		if v, err := strconv.Atoi(n.Value); err == nil && n.Kind == token.INT && v < 1000 {
+			m.add(number, n, strconv.Itoa(v+1))
+		}
+	case *ast.Ident:
+		if n.Name == "true" {
+			m.add(flip, n, "false")
+		} else if n.Name == "false" {
+			m.add(flip, n, "true")
+		}
+	}
+	return true
+}
+
+// visitReturn drops the error that a return ends with.
+func (m *mutator) visitReturn(n *ast.ReturnStmt) {
+	if len(n.Results) == 0 {
+		return
+	}
+	last := n.Results[len(n.Results)-1]
+	name, ok := last.(*ast.Ident)
+	call, made := last.(*ast.CallExpr)
+	if ok && (name.Name == "err" || strings.HasPrefix(name.Name, "err")) || made && strings.HasPrefix(m.text(call.Fun), "fmt.Errorf") {
+		m.add(noError, last, "nil")
+	}
+}
+
+var swapped = map[token.Token][2]string{
+	token.LAND: {logic, "||"}, token.LOR: {logic, "&&"},
+	token.LSS: {bound, "<="}, token.LEQ: {bound, "<"}, token.GTR: {bound, ">="}, token.GEQ: {bound, ">"},
+	token.EQL: {equal, "!="}, token.NEQ: {equal, "=="},
+	token.ADD: {sum, "-"}, token.SUB: {sum, "+"},
+}
+
+func (m *mutator) visitBinary(n *ast.BinaryExpr) {
+	to, ok := swapped[n.Op]
+	if !ok || n.Op == token.ADD && strings.ContainsAny(m.text(n), "\"`") {
+		return
+	}
+	m.add(to[0], n, m.text(n.X)+" "+to[1]+" "+m.text(n.Y))
+}
+
+// onlyLogs reports whether a call is one of zerolog's, which no user relies on.
+func onlyLogs(x ast.Expr) bool {
+	call, ok := x.(*ast.CallExpr)
+	if !ok {
+		return false
+	}
+	f, ok := call.Fun.(*ast.SelectorExpr)
+	return ok && slices.Contains([]string{"Msg", "Msgf", "Send"}, f.Sel.Name)
+}
+
+// leaves reports whether a block ends by leaving the function or the loop.
+func leaves(b *ast.BlockStmt) bool {
+	if len(b.List) == 0 {
+		return false
+	}
+	switch b.List[len(b.List)-1].(type) {
+	case *ast.ReturnStmt, *ast.BranchStmt:
+		return true
+	}
+	return false
+}
