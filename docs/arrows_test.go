@@ -43,8 +43,11 @@ var rooms = map[string]room{
 		never:   []string{natsClient, natsServer, "net"},
 		noOS:    true,
 	},
+	"eventlog/wire": {
+		never: []string{natsServer},
+	},
 	"eventlog/natslog": {
-		imports: []string{"eventlog"},
+		imports: []string{"eventlog", "eventlog/wire"},
 		never:   []string{natsServer},
 	},
 	"eventlog/traffic": {
@@ -66,7 +69,7 @@ var rooms = map[string]room{
 		never:   []string{natsClient, natsServer},
 	},
 	"projector/viewstore": {
-		imports: []string{"eventlog", "projector"},
+		imports: []string{"eventlog", "eventlog/wire", "projector"},
 		never:   []string{natsServer},
 	},
 	"ingest": {

@@ -1,0 +1,301 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	// defaultMessages is how many messages a consumer is asked for at a time.
+	defaultMessages = 2000
+	// pullExpiry is how long one request to the server lives, heartbeat how often
+	// the server says that a quiet consumer still exists: two that stay away end it.
+	pullExpiry = 30 * time.Second
+	heartbeat  = time.Second
+	// inactive is when the server forgets a consumer that nobody reads.
+	inactive = 30 * time.Second
+	// quiet is after how long without a message a reader that is to end asks
+	// whether there is more.
+	quiet = 2 * time.Second
+	// retryMin and retryMax bound the wait between two tries.
+	retryMin = 50 * time.Millisecond
+	retryMax = time.Second
+	// setup bounds one request.
+	setup = 5 * time.Second
+)
+
+var (
+	// ErrStop ends a read without an error.
+	ErrStop = errors.New("stop reading")
+	// ErrAgain makes the next consumer at once, behind [Reader.After].
+	ErrAgain = errors.New("read on with another consumer")
+	// errBroken: a consumer delivered what it should not have.
+	errBroken = errors.New("consumer broke")
+)
+
+// End makes an error of a hook the one that Read returns. Other errors of hooks
+// break the consumer, and the read goes on with the next one.
+func End(err error) error { return endError{err} }
+
+type endError struct{ error }
+
+// Unwrap returns the error that ends the read.
+func (e endError) Unwrap() error { return e.error }
+
+// Reader reads a stream through one ephemeral consumer after the other. Its
+// fields are set before Read, which may be called once; hooks are called by
+// Read alone, one at a time, and may block.
+type Reader struct {
+	JS     jetstream.JetStream
+	Stream string
+	// Filters are the subjects to read; none: all.
+	Filters []string
+	// HeadersOnly leaves the bodies out.
+	HeadersOnly bool
+	// Latest has each consumer begin with the last message of each subject,
+	// wherever it stands, instead of behind After.
+	Latest bool
+	// Follow goes on when the end of the stream was met, until ctx ends. Without
+	// it Read returns nil there. That is not the end as it was when Read began: a
+	// subject that was written since stands behind it, and maybe nowhere else.
+	Follow bool
+	// Description is what operators see of the consumers.
+	Description string
+	// Messages and Bytes bound what is asked for at a time, and so what waits in
+	// memory: 2,000 messages; no bound of bytes.
+	Messages, Bytes int
+	// Missing is how long the stream may be missing, and Away how long all else
+	// may fail without a message in between, before Read returns the error; 0: for
+	// ever, negative: not at all.
+	Missing, Away time.Duration
+
+	// After is the sequence of the last message taken. Hooks may move it.
+	After uint64
+	// Begin, where set, is called for each consumer, when it was made and before
+	// it delivers. It proves that the consumer continues what was read, and may read
+	// a backlog by itself, through the consumer, and return ErrAgain.
+	Begin func(ctx context.Context, c Consumer) error
+	// Take gets each message, in order. After moves when it returns nil. The
+	// message is the hook's to keep.
+	Take func(ctx context.Context, m *Message) error
+	// Failed, where set, is told of each try that failed and is made again.
+	Failed func(err error)
+}
+
+// Consumer is what Begin gets to know of a consumer.
+type Consumer struct {
+	Name string
+	// Pending is how many messages it had before it when it was made.
+	Pending uint64
+}
+
+// Message is one message of a stream.
+type Message struct {
+	Subject  string
+	Sequence uint64
+	Time     time.Time // when it was stored
+	Header   nats.Header
+	Data     []byte
+	// Pending is how many messages the consumer had behind this one. Zero of
+	// messages that were asked for one by one.
+	Pending uint64
+}
+
+// Read reads until ctx ends and returns ctx.Err(), or until a hook ends it, or
+// the end of the stream was met, or Missing or Away has passed. A stream that is
+// missing shows as jetstream.ErrStreamNotFound.
+func (r *Reader) Read(ctx context.Context) error {
+	var missing, away time.Time // since when
+	for wait := retryMin; ; {
+		before := r.After
+		err := r.consume(ctx)
+		var end endError
+		switch {
+		case err == nil || errors.Is(err, ErrStop):
+			return nil
+		case errors.As(err, &end):
+			return end.error
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, ErrAgain):
+			missing, away = time.Time{}, time.Time{}
+			continue
+		}
+		if r.After != before {
+			missing, away, wait = time.Time{}, time.Time{}, retryMin
+		}
+		gone := errors.Is(err, jetstream.ErrStreamNotFound)
+		if gone && over(&missing, r.Missing) || !gone && over(&away, r.Away) {
+			return err
+		}
+		if gone {
+			away = time.Time{}
+		} else {
+			missing = time.Time{}
+		}
+		if r.Failed != nil {
+			r.Failed(err)
+		}
+		if err := Pause(ctx, wait); err != nil {
+			return err
+		}
+		wait = min(2*wait, retryMax)
+	}
+}
+
+// over reports whether the time since has passed its limit, and begins it.
+func over(since *time.Time, limit time.Duration) bool {
+	if since.IsZero() {
+		*since = time.Now()
+	}
+	return limit < 0 || limit > 0 && time.Since(*since) > limit
+}
+
+// consume reads through one consumer until it ends.
+func (r *Reader) consume(ctx context.Context) error {
+	nc := r.JS.Conn()
+	// Watched from here on: a consumer outlives its reader's connection, and goes
+	// on behind messages that were lost.
+	ctx, stop := UntilDisconnected(ctx, nc)
+	defer stop()
+	consumer, err := r.create(ctx)
+	if err != nil {
+		return fmt.Errorf("make consumer on %s: %w", r.Stream, err)
+	}
+	info := consumer.CachedInfo()
+	defer r.remove(ctx, info.Name)
+	if r.Begin != nil {
+		if err := r.Begin(ctx, Consumer{info.Name, info.NumPending}); err != nil {
+			return err
+		}
+	}
+	if !r.Follow && info.NumPending == 0 {
+		return nil
+	}
+	messages, err := consumer.Messages(r.pull()...)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", r.Stream, err)
+	}
+	defer messages.Stop()
+	return r.deliver(ctx, consumer, messages)
+}
+
+func (r *Reader) create(ctx context.Context) (jetstream.Consumer, error) {
+	ctx, cancel := context.WithTimeout(ctx, setup)
+	defer cancel()
+	c := jetstream.ConsumerConfig{
+		Description: r.Description, FilterSubjects: r.Filters, HeadersOnly: r.HeadersOnly,
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: r.After + 1,
+		// The reader knows itself how far it is; acks would only cost.
+		AckPolicy: jetstream.AckNonePolicy, MaxDeliver: 1,
+		MemoryStorage: true, Replicas: 1, InactiveThreshold: inactive,
+	}
+	if r.Latest {
+		c.DeliverPolicy, c.OptStartSeq = jetstream.DeliverLastPerSubjectPolicy, 0
+	}
+	return r.JS.CreateConsumer(ctx, r.Stream, c)
+}
+
+func (r *Reader) pull() []jetstream.PullMessagesOpt {
+	count := r.Messages
+	if count == 0 {
+		count = defaultMessages
+	}
+	options := []jetstream.PullMessagesOpt{jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(heartbeat)}
+	if r.Bytes > 0 {
+		return append(options, jetstream.PullMaxMessagesWithBytesLimit(count, r.Bytes))
+	}
+	return append(options, jetstream.PullMaxMessages(count))
+}
+
+// deliver takes what the consumer delivers.
+func (r *Reader) deliver(ctx context.Context, consumer jetstream.Consumer, messages jetstream.MessagesContext) error {
+	name := consumer.CachedInfo().Name
+	from := awaiting{consumer: consumer, messages: messages, follow: r.Follow}
+	defer from.stop()
+	var reply []byte
+	for number := uint64(1); ; number++ {
+		m, err := from.next(ctx, number-1)
+		if err != nil {
+			return fmt.Errorf("read %s: %w", r.Stream, err)
+		}
+		reply = append(reply[:0], m.Reply()...)
+		ack, err := ParseAck(reply)
+		switch {
+		case err != nil:
+			return fmt.Errorf("read %s: %w", r.Stream, err)
+		case string(ack.Stream) != r.Stream || string(ack.Consumer) != name:
+			return fmt.Errorf("read %s: %w: message of consumer %.64q on stream %.64q", r.Stream, errBroken, ack.Consumer, ack.Stream)
+		case ack.Number != number:
+			// The client dropped messages, or they were lost on the way.
+			return fmt.Errorf("read %s: %w: delivery %d came as %d", r.Stream, errBroken, number, ack.Number)
+		}
+		if err := r.Take(ctx, &Message{m.Subject(), ack.Sequence, ack.Time, m.Headers(), m.Data(), ack.Pending}); err != nil {
+			return err
+		}
+		r.After = ack.Sequence
+		if !r.Follow && ack.Pending == 0 {
+			return nil
+		}
+	}
+}
+
+// awaiting waits for a consumer's messages.
+type awaiting struct {
+	consumer jetstream.Consumer
+	messages jetstream.MessagesContext
+	follow   bool
+	patience context.Context // of a reader that is to end
+	renew    context.CancelFunc
+}
+
+// next waits for the message behind the first taken ones. A reader that is to
+// end can't trust the count of pending messages alone: what was pending may be
+// overwritten, or have expired. So it asks when nothing comes for a while.
+func (a *awaiting) next(ctx context.Context, taken uint64) (jetstream.Msg, error) {
+	for {
+		wait := ctx
+		if !a.follow {
+			if a.patience == nil || a.patience.Err() != nil {
+				a.stop()
+				a.patience, a.renew = context.WithTimeout(ctx, quiet)
+			}
+			wait = a.patience
+		}
+		m, err := a.messages.Next(jetstream.NextContext(wait))
+		if err == nil || a.follow || ctx.Err() != nil || wait.Err() == nil {
+			return m, err
+		}
+		request, cancel := context.WithTimeout(ctx, setup)
+		info, err := a.consumer.Info(request)
+		cancel()
+		if err != nil {
+			return nil, err
+		}
+		if info.NumPending == 0 && info.Delivered.Consumer == taken {
+			return nil, ErrStop
+		}
+	}
+}
+
+func (a *awaiting) stop() {
+	if a.renew != nil {
+		a.renew()
+	}
+}
+
+// remove tells the server that the consumer is done. Where it can't, the server
+// finds out by itself.
+func (r *Reader) remove(ctx context.Context, name string) {
+	if !r.JS.Conn().IsConnected() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), heartbeat)
+	defer cancel()
+	_ = r.JS.DeleteConsumer(ctx, r.Stream, name)
+}

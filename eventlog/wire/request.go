@@ -1,0 +1,78 @@
+package wire
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// API is the subject of a JetStream request, with the prefix or in the domain
+// that js was made with.
+func API(js jetstream.JetStream, request string) string {
+	o := js.Options()
+	switch {
+	case o.APIPrefix != "":
+		return strings.TrimSuffix(o.APIPrefix, ".") + "." + request
+	case o.Domain != "":
+		return "$JS." + o.Domain + ".API." + request
+	}
+	return jetstream.DefaultAPIPrefix + request
+}
+
+// LeaderLast returns the last message of a subject as the stream's leader has
+// it. A direct get may be answered by a replica that lags, so whoever is about to
+// say that something is gone asks here. jetstream.ErrMsgNotFound: the subject
+// has none. jetstream.ErrStreamNotFound: there is no such stream.
+func LeaderLast(ctx context.Context, js jetstream.JetStream, stream, subject string) (*Message, error) {
+	return fromLeader(ctx, js, stream, map[string]any{"last_by_subj": subject})
+}
+
+// LeaderMessage is LeaderLast for the message at a sequence.
+func LeaderMessage(ctx context.Context, js jetstream.JetStream, stream string, sequence uint64) (*Message, error) {
+	return fromLeader(ctx, js, stream, map[string]any{"seq": sequence})
+}
+
+func fromLeader(ctx context.Context, js jetstream.JetStream, stream string, which map[string]any) (*Message, error) {
+	request, err := json.Marshal(which)
+	if err != nil {
+		return nil, err
+	}
+	reply, err := js.Conn().RequestWithContext(ctx, API(js, "STREAM.MSG.GET."+stream), request)
+	if err != nil {
+		return nil, fmt.Errorf("ask the leader of %s: %w", stream, err)
+	}
+	var answer struct {
+		Error   *jetstream.APIError `json:"error"`
+		Message *struct {
+			Subject  string    `json:"subject"`
+			Sequence uint64    `json:"seq"`
+			Header   []byte    `json:"hdrs"`
+			Data     []byte    `json:"data"`
+			Time     time.Time `json:"time"`
+		} `json:"message"`
+	}
+	if err := json.Unmarshal(reply.Data, &answer); err != nil {
+		return nil, fmt.Errorf("read answer of %s: %w", stream, err)
+	}
+	m := answer.Message
+	switch {
+	case answer.Error != nil && answer.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound:
+		return nil, fmt.Errorf("read %s: %w", stream, jetstream.ErrMsgNotFound)
+	case answer.Error != nil:
+		return nil, fmt.Errorf("read %s: %w", stream, answer.Error)
+	case m == nil:
+		return nil, fmt.Errorf("read %s: %w", stream, jetstream.ErrInvalidJetStreamResponse)
+	}
+	var header nats.Header
+	if len(m.Header) > 0 {
+		if header, err = nats.DecodeHeadersMsg(m.Header); err != nil {
+			return nil, fmt.Errorf("read headers of message %d of %s: %w", m.Sequence, stream, err)
+		}
+	}
+	return &Message{Subject: m.Subject, Sequence: m.Sequence, Time: m.Time, Header: header, Data: m.Data}, nil
+}
