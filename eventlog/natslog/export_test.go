@@ -1,5 +1,22 @@
 package natslog
 
+import "os"
+
+// WithFlush returns c with another way to make files durable.
+func (c Config) WithFlush(data, names func(*os.File) error) Config {
+	c.flush = flush{data: data, names: names}
+	return c
+}
+
+// SystemFlush is how files are made durable where nothing else is said.
+func SystemFlush(storeDir string) (data, names func(*os.File) error, err error) {
+	d, err := openDisk(storeDir, flush{})
+	if err != nil {
+		return nil, nil, err
+	}
+	return d.flush.data, d.flush.names, nil
+}
+
 // DropAcks makes the log deaf to the server's answers.
 func (l *Log) DropAcks(drop bool) { l.committer.deaf.Store(drop) }
 

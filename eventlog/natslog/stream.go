@@ -66,6 +66,7 @@ type Config struct {
 	// are then synced here before an append returns, one sync for all records
 	// that came together.
 	StoreDir string
+	flush    flush // nil functions: the system's own
 	// Entropy makes the incarnation; nil is crypto/rand.
 	Entropy io.Reader
 	// Batch tunes the group commit.
@@ -240,7 +241,7 @@ func Open(ctx context.Context, js jetstream.JetStream, c Config) (*Log, error) {
 	l := newLog(js, stream, c)
 	l.synced = &synced
 	if c.StoreDir != "" {
-		if l.committer.disk, err = openDisk(c.StoreDir); err != nil {
+		if l.committer.disk, err = openDisk(c.StoreDir, c.flush); err != nil {
 			return nil, fmt.Errorf("open log: %w", err)
 		}
 	}

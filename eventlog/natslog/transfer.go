@@ -72,7 +72,7 @@ func (l *Log) Import(ctx context.Context, records iter.Seq2[eventlog.Record, err
 	if err := flush(); err != nil {
 		return n, fmt.Errorf("import: %w", err)
 	}
-	if l.committer.disk != nil {
+	if l.committer.disk != nil && n > 0 {
 		if err := l.committer.disk.sync(); err != nil {
 			return n, fmt.Errorf("import: %w", err)
 		}
