@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"rollcall/eventlog"
+	"rollcall/eventlog/wire"
 )
 
 // settlePause is the wait between two looks into a log that can't be read now.
@@ -134,9 +135,9 @@ func (c *committer) oneByOne(f *flight) {
 			g.left++
 		}
 		// Publishing copied the members, so their messages may be used again.
-		delete(p.msg.Header, headerBatchID)
-		delete(p.msg.Header, headerBatchSeq)
-		delete(p.msg.Header, headerBatchCommit)
+		delete(p.msg.Header, wire.HeaderBatchID)
+		delete(p.msg.Header, wire.HeaderBatchSequence)
+		delete(p.msg.Header, wire.HeaderBatchCommit)
 	}
 	g.seen = g.left
 	c.flight = g
@@ -198,8 +199,8 @@ func (c *committer) lookup(f *flight) (last uint64, found bool) {
 	for seq := f.after + 1; ctx.Err() == nil; {
 		m, err := c.log.stream.GetMsg(ctx, seq)
 		switch {
-		case err == nil && m.Header.Get(headerBatchID) == f.batch:
-			n, err := strconv.ParseUint(m.Header.Get(headerBatchSeq), 10, 64)
+		case err == nil && m.Header.Get(wire.HeaderBatchID) == f.batch:
+			n, err := strconv.ParseUint(m.Header.Get(wire.HeaderBatchSequence), 10, 64)
 			if err == nil && n >= 1 && n <= uint64(len(f.records)) {
 				return seq - n + uint64(len(f.records)), true
 			}

@@ -2,7 +2,6 @@ package natslog
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -11,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"rollcall/eventlog"
+	"rollcall/eventlog/wire"
 )
 
 // Append stores a record and returns when the server has acknowledged it. It
@@ -68,10 +68,7 @@ func (l *Log) Record(ctx context.Context, seq eventlog.Seq) (eventlog.Record, er
 	if seq == 0 {
 		return eventlog.Record{}, fmt.Errorf("read record 0: %w", eventlog.ErrNotFound)
 	}
-	m, err := ask(ctx, func(ctx context.Context) (*jetstream.RawStreamMsg, error) { return l.stream.GetMsg(ctx, uint64(seq)) })
-	if errors.Is(err, jetstream.ErrMsgNotFound) && l.stream.CachedInfo().Config.Replicas > 1 {
-		m, err = l.leaderMsg(ctx, seq) // the replica that answered may lag
-	}
+	m, err := ask(ctx, func(ctx context.Context) (*wire.Message, error) { return l.message(ctx, seq) })
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return eventlog.Record{}, fmt.Errorf("read record %d: %w", seq, eventlog.ErrNotFound)
 	}
@@ -81,46 +78,17 @@ func (l *Log) Record(ctx context.Context, seq eventlog.Seq) (eventlog.Record, er
 	return record(m.Sequence, m.Time, m.Header, m.Data), nil
 }
 
-// leaderMsg reads a message from the stream's leader.
-func (l *Log) leaderMsg(ctx context.Context, seq eventlog.Seq) (*jetstream.RawStreamMsg, error) {
-	prefix := l.js.Options().APIPrefix
-	if prefix == "" {
-		prefix = jetstream.DefaultAPIPrefix
+// message reads what is stored at a sequence. A replica that lags has less than
+// the log, so where it has nothing the leader is asked.
+func (l *Log) message(ctx context.Context, seq eventlog.Seq) (*wire.Message, error) {
+	m, err := l.stream.GetMsg(ctx, uint64(seq))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return wire.LeaderMessage(ctx, l.js, eventlog.Stream, uint64(seq))
 	}
-	req, err := json.Marshal(map[string]uint64{"seq": uint64(seq)})
 	if err != nil {
 		return nil, err
 	}
-	reply, err := l.js.Conn().RequestWithContext(ctx, prefix+"STREAM.MSG.GET."+eventlog.Stream, req)
-	if err != nil {
-		return nil, err
-	}
-	var answer struct {
-		Error   *jetstream.APIError `json:"error"`
-		Message *struct {
-			Seq    uint64    `json:"seq"`
-			Header []byte    `json:"hdrs"`
-			Data   []byte    `json:"data"`
-			Time   time.Time `json:"time"`
-		} `json:"message"`
-	}
-	if err := json.Unmarshal(reply.Data, &answer); err != nil {
-		return nil, err
-	}
-	if answer.Error != nil {
-		if answer.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound {
-			return nil, jetstream.ErrMsgNotFound
-		}
-		return nil, answer.Error
-	}
-	if answer.Message == nil {
-		return nil, jetstream.ErrInvalidJetStreamResponse
-	}
-	h, err := nats.DecodeHeadersMsg(answer.Message.Header)
-	if err != nil {
-		return nil, err
-	}
-	return &jetstream.RawStreamMsg{Sequence: answer.Message.Seq, Header: h, Data: answer.Message.Data, Time: answer.Message.Time}, nil
+	return &wire.Message{Subject: m.Subject, Sequence: m.Sequence, Time: m.Time, Header: m.Header, Data: m.Data}, nil
 }
 
 // Head asks the server where the log begins and ends, and which log it is.

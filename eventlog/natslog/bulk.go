@@ -6,13 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"rollcall/eventlog"
+	"rollcall/eventlog/wire"
 )
 
 const (
@@ -29,7 +28,7 @@ const (
 // means.
 func bulk(ctx context.Context, js jetstream.JetStream, consumer string, want uint64) iter.Seq2[eventlog.Record, error] {
 	return func(yield func(eventlog.Record, error) bool) {
-		w, err := dialWire(ctx, js.Conn())
+		w, err := dialRaw(ctx, js.Conn())
 		if err != nil {
 			yield(eventlog.Record{}, err)
 			return
@@ -38,18 +37,18 @@ func bulk(ctx context.Context, js jetstream.JetStream, consumer string, want uin
 		defer context.AfterFunc(ctx, func() { _ = w.conn.SetDeadline(time.Unix(1, 0)) })()
 
 		inbox := js.Conn().NewInbox()
-		request := pullSubject(js, consumer)
+		request := wire.API(js, "CONSUMER.MSG.NEXT."+eventlog.Stream+"."+consumer)
 		if _, err := fmt.Fprintf(w.conn, "SUB %s 1\r\n", inbox); err != nil {
 			yield(eventlog.Record{}, err)
 			return
 		}
 		var s slab
-		var d decoder
+		d := decoder{consumer: consumer}
 		asked, got := uint64(0), uint64(0)
 		for got < want {
 			for asked < want && asked-got <= bulkBatch {
 				n := min(bulkBatch, want-asked)
-				body := fmt.Sprintf(`{"batch":%d,"expires":%d}`, n, int64(wireTimeout))
+				body := fmt.Sprintf(`{"batch":%d,"expires":%d}`, n, int64(rawTimeout))
 				if _, err := fmt.Fprintf(w.conn, "PUB %s %s %d\r\n%s\r\n", request, inbox, len(body), body); err != nil {
 					yield(eventlog.Record{}, err)
 					return
@@ -57,7 +56,7 @@ func bulk(ctx context.Context, js jetstream.JetStream, consumer string, want uin
 				asked += n
 			}
 			if got%64 == 0 || w.in.Buffered() == 0 {
-				if err := w.conn.SetDeadline(time.Now().Add(wireTimeout)); err != nil {
+				if err := w.conn.SetDeadline(time.Now().Add(rawTimeout)); err != nil {
 					yield(eventlog.Record{}, err)
 					return
 				}
@@ -83,27 +82,16 @@ func bulk(ctx context.Context, js jetstream.JetStream, consumer string, want uin
 	}
 }
 
-// pullSubject is where a consumer is asked for messages.
-func pullSubject(js jetstream.JetStream, consumer string) string {
-	prefix := js.Options().APIPrefix
-	if prefix == "" {
-		prefix = jetstream.DefaultAPIPrefix
-		if domain := js.Options().Domain; domain != "" {
-			prefix = "$JS." + domain + ".API."
-		}
-	}
-	if !strings.HasSuffix(prefix, ".") {
-		prefix += "."
-	}
-	return prefix + "CONSUMER.MSG.NEXT." + eventlog.Stream + "." + consumer
-}
-
 // errStatus: the server sent a status instead of a record, such as 409
 // "Consumer Deleted" or 408 "Request Timeout".
 var errStatus = errors.New("server ended the read")
 
+// errForeign: somebody has another consumer deliver to the inbox of this read.
+var errForeign = errors.New("message of somebody else")
+
 // decoder makes records of frames.
 type decoder struct {
+	consumer string // the one that is read
 	// texts holds what stands in many records, so that it is kept once.
 	texts map[string]string
 }
@@ -121,11 +109,14 @@ func (d *decoder) record(f frame) (eventlog.Record, error) {
 	if !bytes.Equal(first, firstOne) {
 		return eventlog.Record{}, fmt.Errorf("%w: %.80q", errStatus, first)
 	}
-	seq, stored, err := ackSubject(f.reply)
+	ack, err := wire.ParseAck(f.reply)
 	if err != nil {
 		return eventlog.Record{}, err
 	}
-	r := eventlog.Record{Seq: seq, StoredAt: stored, Body: f.body}
+	if string(ack.Stream) != eventlog.Stream || string(ack.Consumer) != d.consumer {
+		return eventlog.Record{}, fmt.Errorf("%w: message of consumer %.64q on stream %.64q", errForeign, ack.Consumer, ack.Stream)
+	}
+	r := eventlog.Record{Seq: eventlog.Seq(ack.Sequence), StoredAt: ack.Time, Body: f.body}
 	for len(lines) > 0 {
 		var line []byte
 		line, lines, _ = bytes.Cut(lines, lineEnd)
@@ -140,7 +131,7 @@ func (d *decoder) record(f frame) (eventlog.Record, error) {
 		d.fill(&r, line[:colon], value)
 	}
 	if r.ReceivedAt.IsZero() {
-		r.ReceivedAt = eventlog.TimeOf(stored)
+		r.ReceivedAt = eventlog.TimeOf(ack.Time)
 	}
 	return r, nil
 }
@@ -195,31 +186,4 @@ func (d *decoder) text(value []byte) string {
 		d.texts[string(value)] = s
 	}
 	return s
-}
-
-// ackSubject reads stream sequence and stored time out of a reply subject,
-//
-//	$JS.ACK.<stream>.<consumer>.<delivered>.<sseq>.<cseq>.<time>.<pending>
-//	$JS.ACK.<domain>.<account>.<stream>.<consumer>.<delivered>.<sseq>.<cseq>.<time>.<pending>[.<token>]
-//
-// the second with the server's newer form (ADR-15 of nats-architecture-and-design).
-func ackSubject(s []byte) (eventlog.Seq, time.Time, error) {
-	var at [12][]byte
-	n := 0
-	for rest := s; n < len(at) && len(rest) > 0; n++ {
-		at[n], rest, _ = bytes.Cut(rest, []byte{'.'})
-	}
-	i := 5
-	if n >= 11 {
-		i = 7
-	}
-	if n < 9 || string(at[0]) != "$JS" || string(at[1]) != "ACK" {
-		return 0, time.Time{}, fmt.Errorf("unexpected reply subject %.80q", s)
-	}
-	seq, err1 := strconv.ParseUint(string(at[i]), 10, 64)
-	stored, err2 := strconv.ParseInt(string(at[i+2]), 10, 64)
-	if err := errors.Join(err1, err2); err != nil {
-		return 0, time.Time{}, fmt.Errorf("unexpected reply subject %.80q: %w", s, err)
-	}
-	return eventlog.Seq(seq), time.Unix(0, stored).UTC(), nil
 }

@@ -15,13 +15,10 @@ import (
 	"github.com/nats-io/nuid"
 
 	"rollcall/eventlog"
+	"rollcall/eventlog/wire"
 )
 
 const (
-	headerBatchID     = "Nats-Batch-Id"
-	headerBatchSeq    = "Nats-Batch-Sequence"
-	headerBatchCommit = "Nats-Batch-Commit"
-
 	// maxServerBatch is nats-server's own limit on records in an atomic batch.
 	maxServerBatch = 1000
 	// codeDuplicateInBatch refuses a batch in which one message id is a repeat.
@@ -285,10 +282,10 @@ func (c *committer) launch(f *flight) {
 	for i, p := range f.records {
 		m := p.msg
 		if f.batch != "" {
-			m.Header[headerBatchID] = []string{f.batch}
-			m.Header[headerBatchSeq] = []string{strconv.Itoa(i + 1)}
+			m.Header[wire.HeaderBatchID] = []string{f.batch}
+			m.Header[wire.HeaderBatchSequence] = []string{strconv.Itoa(i + 1)}
 			if i == len(f.records)-1 {
-				m.Header[headerBatchCommit] = []string{"1"}
+				m.Header[wire.HeaderBatchCommit] = []string{"1"}
 				m.Reply = c.inbox + strconv.FormatUint(f.token, 36)
 			}
 		} else {

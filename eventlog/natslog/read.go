@@ -8,10 +8,10 @@ import (
 	"slices"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"rollcall/eventlog"
+	"rollcall/eventlog/wire"
 )
 
 const (
@@ -19,17 +19,10 @@ const (
 	// caller. 5000 is where a replay stops to get faster.
 	pullMessages = 5000
 	pullBytes    = 8 << 20
-	// pullExpiry is how long one request to the server lives, heartbeat how
-	// often an idle server says that it still has the consumer: a reader notices
-	// a lost one after two.
-	pullExpiry = 30 * time.Second
-	heartbeat  = time.Second
-	// inactive is when the server removes the consumer of a reader that went
-	// away without saying so.
-	inactive = 30 * time.Second
-	// retryMin and retryMax bound the wait between tries while NATS is away.
-	retryMin = 50 * time.Millisecond
-	retryMax = 2 * time.Second
+	// firstPause and lastPause bound the wait between looks at a log that can't
+	// be looked at.
+	firstPause = 50 * time.Millisecond
+	lastPause  = 2 * time.Second
 )
 
 // Read returns records in log order: those behind opts.After and, with
@@ -48,57 +41,111 @@ const (
 // records between two of them while they are read is then not noticed.
 func (l *Log) Read(ctx context.Context, opts eventlog.ReadOptions) iter.Seq2[eventlog.Record, error] {
 	return func(yield func(eventlog.Record, error) bool) {
-		r := &reader{log: l, opts: opts, at: opts.After, yield: yield}
+		r := &reader{log: l, opts: opts, yield: yield, end: opts.UpTo}
 		if err := r.run(ctx); err != nil {
 			yield(eventlog.Record{}, fmt.Errorf("read log: %w", err))
 		}
 	}
 }
 
-// errStop ends a read without an error: the caller left, or all was read.
-var errStop = errors.New("stop")
-
 type reader struct {
 	log   *Log
 	opts  eventlog.ReadOptions
 	yield func(eventlog.Record, error) bool
+	wire  *wire.Reader // wire.After is the last sequence yielded, or opts.After
 
-	at     eventlog.Seq // last sequence yielded, or opts.After
-	stored time.Time    // when the record at `at` was stored; zero if none was yielded
+	stored time.Time    // when the record at wire.After was stored; zero if none was yielded
 	hole   eventlog.Seq // where a record was missing last time; 0: nowhere
 	plain  bool         // a connection of its own did not work for the backlog
-	end    eventlog.Seq // last sequence to read; 0: none known yet
+	end    eventlog.Seq // last sequence to read; 0: none
+	left   bool         // the caller had enough
 }
 
-// run reads through one consumer after the other.
+// run reads until the end that was asked for.
 func (r *reader) run(ctx context.Context) error {
-	r.end = r.opts.UpTo
-	for wait := retryMin; ; {
-		before := r.at
-		err := r.consume(ctx)
-		switch {
-		case errors.Is(err, errStop):
-			return nil
-		case err == nil: // a backlog was read; see what came meanwhile
-			continue
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case final(err):
+	r.wire = &wire.Reader{After: uint64(r.opts.After)}
+	for {
+		h, err := r.begin(ctx)
+		if err != nil {
 			return err
 		}
-		if r.at != before {
-			wait = retryMin
+		if r.end == 0 && !r.opts.Follow {
+			r.end = h.Last
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
-		case <-timer.C:
+		if r.done() || r.filtered() && len(r.opts.Slices) == 0 {
+			return nil
 		}
-		wait = min(2*wait, retryMax)
+		if err := r.read(ctx, h); err != nil || r.left || r.filtered() || r.done() {
+			return err
+		}
+		// The end was met before the last record wanted: a limit removed it
+		// meanwhile, which the next look at the log says.
 	}
 }
+
+// begin is the first look at the log. It waits for a server that is away.
+func (r *reader) begin(ctx context.Context) (h eventlog.Head, err error) {
+	for wait := firstPause; ; wait = min(2*wait, lastPause) {
+		if h, err = r.check(ctx); err == nil || final(err) {
+			return h, err
+		}
+		if err := wire.Pause(ctx, wait); err != nil {
+			return h, err
+		}
+	}
+}
+
+// read reads through one consumer after the other.
+func (r *reader) read(ctx context.Context, h eventlog.Head) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var hopeless error
+	*r.wire = wire.Reader{
+		JS: r.log.js, Stream: eventlog.Stream, Description: "Rollcall: a reader of the log",
+		Messages: pullMessages, Bytes: pullBytes,
+		After:  r.wire.After,
+		Follow: r.end == 0 || r.end > h.Last,
+		Begin:  r.prove, Take: r.message,
+		Failed: func(err error) {
+			if err = classify(err); final(err) {
+				hopeless = err
+				cancel()
+			}
+		},
+	}
+	for _, slice := range slices.Compact(slices.Sorted(slices.Values(r.opts.Slices))) {
+		r.wire.Filters = append(r.wire.Filters, eventlog.SliceSubject(slice))
+	}
+	err := r.wire.Read(ctx)
+	if hopeless != nil {
+		return hopeless
+	}
+	return err
+}
+
+// prove is called for each consumer before it delivers: it must continue what
+// was read. A backlog is read here.
+func (r *reader) prove(ctx context.Context, c wire.Consumer) error {
+	h, err := r.check(ctx)
+	if final(err) {
+		return wire.End(err)
+	}
+	if err != nil {
+		return err
+	}
+	backlog := r.backlog(h)
+	if backlog < bulkMin {
+		return nil
+	}
+	return r.drain(ctx, c.Name, backlog)
+}
+
+// message takes what a consumer delivered.
+func (r *reader) message(_ context.Context, m *wire.Message) error {
+	return r.take(record(m.Sequence, m.Time, m.Header, m.Data))
+}
+
+func (r *reader) at() eventlog.Seq { return eventlog.Seq(r.wire.After) }
 
 // final reports whether waiting can't help.
 func final(err error) bool {
@@ -122,109 +169,24 @@ func (r *reader) check(ctx context.Context) (eventlog.Head, error) {
 	switch {
 	case h.Incarnation != r.log.incarnation:
 		return h, fmt.Errorf("%w: opened %s, now %s", eventlog.ErrIncarnation, r.log.incarnation, h.Incarnation)
-	case h.Last < r.at:
-		return h, fmt.Errorf("%w: it ends at %d, read up to %d", eventlog.ErrLostTail, h.Last, r.at)
-	case h.First > r.at+1:
-		return h, fmt.Errorf("%w: it begins at %d, next is %d", eventlog.ErrTrimmed, h.First, r.at+1)
+	case h.Last < r.at():
+		return h, fmt.Errorf("%w: it ends at %d, read up to %d", eventlog.ErrLostTail, h.Last, r.at())
+	case h.First > r.at()+1:
+		return h, fmt.Errorf("%w: it begins at %d, next is %d", eventlog.ErrTrimmed, h.First, r.at()+1)
 	}
-	if r.stored.IsZero() || r.at < h.First {
+	if r.stored.IsZero() || r.at() < h.First {
 		return h, nil
 	}
-	m, err := r.log.stream.GetMsg(ctx, uint64(r.at))
+	m, err := r.log.message(ctx, r.at())
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
-		return h, fmt.Errorf("%w: record %d is gone", eventlog.ErrLostTail, r.at)
+		return h, fmt.Errorf("%w: record %d is gone", eventlog.ErrLostTail, r.at())
 	case err != nil:
 		return h, classify(err)
 	case !m.Time.Equal(r.stored):
-		return h, fmt.Errorf("%w: record %d was stored %v, is stored %v", eventlog.ErrLostTail, r.at, r.stored, m.Time)
+		return h, fmt.Errorf("%w: record %d was stored %v, is stored %v", eventlog.ErrLostTail, r.at(), r.stored, m.Time)
 	}
 	return h, nil
-}
-
-// consume makes a consumer and reads until it ends. Errors that are not final
-// are tried again.
-func (r *reader) consume(ctx context.Context) error {
-	h, err := r.check(ctx)
-	if err != nil {
-		return err
-	}
-	if r.end == 0 && !r.opts.Follow {
-		r.end = h.Last
-	}
-	if r.done() || r.filtered() && len(r.opts.Slices) == 0 {
-		return errStop
-	}
-	consumer, err := r.create(ctx)
-	if err != nil {
-		return err
-	}
-	defer r.remove(consumer)
-	// The consumer starts behind r.at only if that record was still there when
-	// it was made, and a filtered read could not see that it was not.
-	if h, err = r.check(ctx); err != nil {
-		return err
-	}
-	// pending counts what a filtered read will get up to the last record of
-	// now, so that it knows its end.
-	pending := consumer.CachedInfo().NumPending
-	if r.filtered() && pending == 0 && r.end != 0 && r.end <= h.Last {
-		return errStop
-	}
-	if backlog := r.backlog(h); backlog >= bulkMin {
-		return r.drain(ctx, consumer.CachedInfo().Name, backlog)
-	}
-	messages, err := consumer.Messages(
-		jetstream.PullMaxMessagesWithBytesLimit(pullMessages, pullBytes),
-		jetstream.PullExpiry(pullExpiry),
-		jetstream.PullHeartbeat(heartbeat),
-	)
-	if err != nil {
-		return classify(err)
-	}
-	defer messages.Stop()
-	ctx, cancel := r.untilDisconnected(ctx)
-	defer cancel()
-	for delivery := uint64(1); ; delivery++ {
-		m, err := messages.Next(jetstream.NextContext(ctx))
-		if err != nil {
-			return classify(err)
-		}
-		meta, err := m.Metadata()
-		if err != nil {
-			return fmt.Errorf("%w: %w", eventlog.ErrUnavailable, err)
-		}
-		if meta.Sequence.Consumer != delivery {
-			// The client dropped messages, or they were lost with a connection.
-			return fmt.Errorf("%w: delivery %d came as %d", eventlog.ErrUnavailable, delivery, meta.Sequence.Consumer)
-		}
-		if err := r.take(record(meta.Sequence.Stream, meta.Timestamp, m.Headers(), m.Data())); err != nil {
-			return err
-		}
-		if r.filtered() && r.end != 0 && r.end <= h.Last && delivery >= pending {
-			return errStop
-		}
-	}
-}
-
-// untilDisconnected ends the context it returns when the connection breaks. The
-// server's consumer outlives that, and would go on behind messages that were
-// lost on the way; a new one starts behind the last record yielded.
-func (r *reader) untilDisconnected(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(ctx)
-	nc := r.log.js.Conn()
-	changed := nc.StatusChanged(nats.RECONNECTING, nats.CLOSED)
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		select {
-		case <-changed:
-			cancel()
-		case <-ctx.Done():
-		}
-		nc.RemoveStatusListener(changed)
-	}()
-	return ctx, func() { cancel(); <-ended }
 }
 
 // backlog is how many records can be read in one go; 0 where they can't.
@@ -233,49 +195,55 @@ func (r *reader) backlog(h eventlog.Head) uint64 {
 	if r.end != 0 {
 		last = min(last, r.end)
 	}
-	if r.plain || r.filtered() || last <= r.at {
+	if r.plain || r.filtered() || last <= r.at() {
 		return 0
 	}
-	return uint64(last - r.at)
+	return uint64(last - r.at())
 }
 
-// drain reads a backlog over a connection of its own. It returns nil when it
-// was read or could not be: the next consumer goes on behind the last record.
+// drain reads a backlog over a connection of its own. When it was read, or
+// could not be, the next consumer goes on behind the last record.
 func (r *reader) drain(ctx context.Context, consumer string, backlog uint64) error {
-	before := r.at
+	before := r.at()
 	for rec, err := range bulk(ctx, r.log.js, consumer, backlog) {
 		if err != nil {
 			// Once it has worked it is tried again, from where it broke off.
-			r.plain = r.at == before
-			return ctx.Err()
+			r.plain = r.at() == before
+			break
 		}
 		if err := r.take(rec); err != nil {
 			return err
 		}
+		r.wire.After = uint64(rec.Seq)
 	}
-	return nil
+	if r.done() {
+		return wire.ErrStop
+	}
+	return wire.ErrAgain
 }
 
 // take yields one record.
 func (r *reader) take(rec eventlog.Record) error {
-	seq := rec.Seq
-	if r.end != 0 && seq > r.end {
-		return errStop
+	if r.end != 0 && rec.Seq > r.end {
+		return wire.ErrStop
 	}
-	if !r.filtered() && seq != r.at+1 {
-		if r.hole != r.at+1 {
-			// Removed by a limit since the last check? The next one tells.
-			r.hole = r.at + 1
-			return fmt.Errorf("%w: after record %d comes %d", eventlog.ErrUnavailable, r.at, seq)
+	if next := r.at() + 1; !r.filtered() && rec.Seq != next {
+		err := fmt.Errorf("%w: after record %d comes %d", eventlog.ErrTrimmed, r.at(), rec.Seq)
+		if r.hole == next {
+			return wire.End(err)
 		}
-		return fmt.Errorf("%w: after record %d comes %d", eventlog.ErrTrimmed, r.at, seq)
+		// Removed by a limit since the last look? The next one says.
+		r.hole = next
+		return err
 	}
 	if !r.yield(rec, nil) {
-		return errStop
+		r.left = true
+		return wire.ErrStop
 	}
-	r.at, r.stored = seq, rec.StoredAt
-	if r.done() {
-		return errStop
+	r.stored = rec.StoredAt
+	if r.end != 0 && rec.Seq >= r.end {
+		r.wire.After = uint64(rec.Seq)
+		return wire.ErrStop
 	}
 	return nil
 }
@@ -284,42 +252,5 @@ func (r *reader) filtered() bool { return r.opts.Slices != nil }
 
 // done reports whether everything up to the end was read.
 func (r *reader) done() bool {
-	return (r.end != 0 || !r.opts.Follow) && r.at >= r.end
-}
-
-func (r *reader) create(ctx context.Context) (jetstream.Consumer, error) {
-	cfg := jetstream.ConsumerConfig{
-		Description:   "Rollcall: a reader of the log",
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
-		OptStartSeq:   uint64(r.at) + 1,
-		// The reader knows itself how far it is; acks would only cost.
-		AckPolicy:         jetstream.AckNonePolicy,
-		MaxDeliver:        1,
-		MemoryStorage:     true,
-		Replicas:          1,
-		InactiveThreshold: inactive,
-	}
-	if r.filtered() {
-		for _, slice := range slices.Compact(slices.Sorted(slices.Values(r.opts.Slices))) {
-			cfg.FilterSubjects = append(cfg.FilterSubjects, eventlog.SliceSubject(slice))
-		}
-	}
-	ctx, cancel := context.WithTimeout(ctx, setupTimeout)
-	defer cancel()
-	consumer, err := r.log.stream.CreateConsumer(ctx, cfg)
-	if err != nil {
-		return nil, classify(err)
-	}
-	return consumer, nil
-}
-
-// remove tells the server that the consumer is done. Where it can't be told,
-// the server finds out by itself after `inactive`.
-func (r *reader) remove(c jetstream.Consumer) {
-	if !r.log.js.Conn().IsConnected() {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	_ = r.log.stream.DeleteConsumer(ctx, c.CachedInfo().Name)
+	return (r.end != 0 || !r.opts.Follow) && r.at() >= r.end
 }

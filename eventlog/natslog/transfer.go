@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nuid"
 
 	"rollcall/eventlog"
+	"rollcall/eventlog/wire"
 )
 
 const (
@@ -87,8 +88,8 @@ func (l *Log) importBatch(ctx context.Context, batch []*nats.Msg, last int) erro
 	id := nuid.Next()
 	nc := l.js.Conn()
 	for i, m := range batch {
-		m.Header[headerBatchID] = []string{id}
-		m.Header[headerBatchSeq] = []string{strconv.Itoa(i + 1)}
+		m.Header[wire.HeaderBatchID] = []string{id}
+		m.Header[wire.HeaderBatchSequence] = []string{strconv.Itoa(i + 1)}
 		if i == 0 {
 			m.Header[jetstream.ExpectedLastSeqHeader] = []string{strconv.Itoa(last)}
 		}
@@ -99,7 +100,7 @@ func (l *Log) importBatch(ctx context.Context, batch []*nats.Msg, last int) erro
 		}
 	}
 	m := batch[len(batch)-1]
-	m.Header[headerBatchCommit] = []string{"1"}
+	m.Header[wire.HeaderBatchCommit] = []string{"1"}
 	reply, err := nc.RequestMsgWithContext(ctx, m)
 	if err != nil {
 		return classify(err)

@@ -17,30 +17,30 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// wire is a connection of its own that speaks just enough of the NATS client
+// raw is a connection of its own that speaks just enough of the NATS client
 // protocol (docs.nats.io/reference/reference-protocols/nats-protocol) to drain
 // a pull consumer. It exists for replay: nats.go parses headers eagerly and
 // allocates about 20 objects a message, which costs a reader more than decoding
 // the record does. It is used for backlogs alone; whatever goes wrong ends it,
 // and the caller goes on with nats.go from the last record it got.
-type wire struct {
+type raw struct {
 	conn  net.Conn
 	in    *bufio.Reader
 	reply []byte // of the last message
 }
 
 const (
-	// wireBuffer is the read buffer; larger ones measured no faster.
-	wireBuffer = 1 << 20
-	// wireTimeout bounds the handshake and every silence afterwards.
-	wireTimeout = 10 * time.Second
+	// rawBuffer is the read buffer; larger ones measured no faster.
+	rawBuffer = 1 << 20
+	// rawTimeout bounds the handshake and every silence afterwards.
+	rawTimeout = 10 * time.Second
 	// maxControlLine bounds a protocol line, maxPayload a message.
 	maxControlLine = 16 << 10
 	maxPayload     = 64 << 20
 )
 
-// errWire: this server or these options need more than wire can do.
-var errWire = errors.New("not possible over a plain connection")
+// errRaw: this server or these options need more than raw can do.
+var errRaw = errors.New("not possible over a plain connection")
 
 type serverInfo struct {
 	TLSRequired bool   `json:"tls_required"`
@@ -66,10 +66,10 @@ type connectInfo struct {
 	NoResp    bool   `json:"no_responders"`
 }
 
-// dialWire opens a second connection to the server that nc is connected to,
+// dialRaw opens a second connection to the server that nc is connected to,
 // with the same credentials and TLS settings. The caller closes it.
-func dialWire(ctx context.Context, nc *nats.Conn) (*wire, error) {
-	ctx, cancel := context.WithTimeout(ctx, wireTimeout)
+func dialRaw(ctx context.Context, nc *nats.Conn) (*raw, error) {
+	ctx, cancel := context.WithTimeout(ctx, rawTimeout)
 	defer cancel()
 	u, err := url.Parse(nc.ConnectedUrl())
 	if err != nil {
@@ -79,7 +79,7 @@ func dialWire(ctx context.Context, nc *nats.Conn) (*wire, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &wire{conn: conn, in: bufio.NewReaderSize(conn, wireBuffer)}
+	w := &raw{conn: conn, in: bufio.NewReaderSize(conn, rawBuffer)}
 	stop := context.AfterFunc(ctx, func() { _ = w.conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	if err := w.handshake(nc, u); err != nil {
@@ -93,7 +93,7 @@ func dial(ctx context.Context, nc *nats.Conn, u *url.URL) (net.Conn, error) {
 	o := &nc.Opts
 	switch {
 	case o.TLSHandshakeFirst || u.Scheme == "ws" || u.Scheme == "wss":
-		return nil, errWire
+		return nil, errRaw
 	case o.InProcessServer != nil:
 		return o.InProcessServer.InProcessConn()
 	case o.CustomDialer != nil:
@@ -105,8 +105,8 @@ func dial(ctx context.Context, nc *nats.Conn, u *url.URL) (net.Conn, error) {
 
 // handshake reads INFO, upgrades to TLS where asked, sends CONNECT and waits
 // for the answer to a PING, which comes only if the server took it.
-func (w *wire) handshake(nc *nats.Conn, u *url.URL) error {
-	if err := w.conn.SetDeadline(time.Now().Add(wireTimeout)); err != nil {
+func (w *raw) handshake(nc *nats.Conn, u *url.URL) error {
+	if err := w.conn.SetDeadline(time.Now().Add(rawTimeout)); err != nil {
 		return err
 	}
 	line, err := w.line()
@@ -116,7 +116,7 @@ func (w *wire) handshake(nc *nats.Conn, u *url.URL) error {
 	body, ok := bytes.CutPrefix(line, []byte("INFO "))
 	var info serverInfo
 	if !ok || json.Unmarshal(body, &info) != nil || !info.Headers {
-		return fmt.Errorf("server greets with %.40q: %w", line, errWire)
+		return fmt.Errorf("server greets with %.40q: %w", line, errRaw)
 	}
 	secure := info.TLSRequired || nc.Opts.Secure || u.Scheme == "tls"
 	if secure {
@@ -188,13 +188,13 @@ func hello(nc *nats.Conn, u *url.URL, nonce string, secure bool) ([]byte, error)
 }
 
 // line reads a protocol line without its end. It is valid until the next read.
-func (w *wire) line() ([]byte, error) {
+func (w *raw) line() ([]byte, error) {
 	line, err := w.in.ReadSlice('\n')
 	if err != nil {
 		return nil, err
 	}
 	if len(line) > maxControlLine {
-		return nil, fmt.Errorf("protocol line of %d bytes: %w", len(line), errWire)
+		return nil, fmt.Errorf("protocol line of %d bytes: %w", len(line), errRaw)
 	}
 	return bytes.TrimRight(line, "\r\n"), nil
 }
@@ -208,7 +208,7 @@ type frame struct {
 }
 
 // next returns the next message of any subscription. It answers pings.
-func (w *wire) next(slab *slab) (frame, error) {
+func (w *raw) next(slab *slab) (frame, error) {
 	for {
 		line, err := w.line()
 		if err != nil {
@@ -229,7 +229,7 @@ func (w *wire) next(slab *slab) (frame, error) {
 
 // message reads what follows `HMSG subject sid [reply] header total` or
 // `MSG subject sid [reply] total`.
-func (w *wire) message(line []byte, slab *slab) (frame, error) {
+func (w *raw) message(line []byte, slab *slab) (frame, error) {
 	var fields [6][]byte
 	n := 0
 	for rest := line; len(rest) > 0; n++ {
