@@ -191,3 +191,19 @@ func BenchmarkRead(b *testing.B) {
 		b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "records/s")
 	})
 }
+
+// TestBulkTakesItsOwnConsumerOnly: others may have the server send to an inbox
+// that they learned.
+func TestBulkTakesItsOwnConsumerOnly(t *testing.T) {
+	for reply, want := range map[string]error{
+		"$JS.ACK.MEETINGS.mine.1.7.7.1700000000000000000.0":             nil,
+		"$JS.ACK.hub.account.MEETINGS.mine.1.7.7.1700000000000000000.0": nil,
+		"$JS.ACK.MEETINGS.other.1.7.7.1700000000000000000.0":            errForeign,
+		"$JS.ACK.OTHER.mine.1.7.7.1700000000000000000.0":                errForeign,
+	} {
+		d := decoder{consumer: "mine"}
+		if r, err := d.record(frame{reply: []byte(reply), header: []byte("NATS/1.0\r\n\r\n")}); !errors.Is(err, want) || err == nil && r.Seq != 7 {
+			t.Errorf("record from %s = %d, %v; want %v", reply, r.Seq, err, want)
+		}
+	}
+}
