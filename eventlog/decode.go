@@ -103,6 +103,10 @@ func (ev *Event) fillRecording(p *payload) {
 	if reason == nil {
 		reason = p.meeting.stopReason
 	}
+	files := m.files
+	if files == nil && m.downloadURL == "" {
+		files = m.snakeFiles
+	}
 	ev.Recording = Recording{
 		ID: cmp.Or(m.recordingID, m.id), Status: m.status,
 		InMeeting: p.meeting.id, InSession: p.meeting.sessionID,
@@ -110,6 +114,6 @@ func (ev *Event) fillRecording(p *payload) {
 		OutputFileName: m.outputFileName, Error: m.errMessage, StopReason: reason,
 		StartedAt: m.startedTime.t, StoppedAt: m.stoppedTime.t,
 		FileSize: size.n, HasFileSize: size.ok,
-		DownloadURL: m.downloadURL, AudioDownloadURL: m.audioDownloadURL, ExpiresAt: m.expiry.t,
+		DownloadURL: m.downloadURL, AudioDownloadURL: m.audioDownloadURL, Files: files, ExpiresAt: m.expiry.t,
 	}
 }

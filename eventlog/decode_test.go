@@ -190,6 +190,7 @@ func FuzzParse(f *testing.F) {
 		`{"event":01}`, `{"event":1.5e3,"id":-1}`, `{"a":{"b":1 2}}`, `{"meeting":{"id":"m"}"sessionId":"s"}`, `{"a":[1,]}`, `{"a":{,}}`,
 		"{\"event\":\"\xff\",\"meeting\":{\"title\":\"\xc3\xa9\"}}", `{"meeting":{"id":"m"},"participant":null}x`, `{"event":"\u0061"}`,
 		`{"meeting":{"organizedBy":{"id":"o"},"id":7,"startedAt":tru}}`, `{,"a":1}`, `{:"a"}`, `{"a":1:2}`, `{"a","b"}`, `{"a":}`, `{"meeting":}`,
+		`{"recording":{"downloadUrl":[{"url":"u"},{"a":"b"}],"download_url":{"c":"\u0061"}}}`,
 	} {
 		f.Add([]byte(body))
 	}

@@ -154,7 +154,15 @@ type Recording struct {
 	FileSize                      int64
 	HasFileSize                   bool
 	DownloadURL, AudioDownloadURL string
-	ExpiresAt                     Time
+	// Files are those of a track recording, whose DownloadURL is "": a file a
+	// participant, in the order sent.
+	Files     []File
+	ExpiresAt Time
+}
+
+// File is one participant's part of a track recording. One of the URLs is not "".
+type File struct {
+	ParticipantID, URL, AudioURL string
 }
 
 // Livestream is a livestream's status update. The stream key, a secret, is not

@@ -111,7 +111,10 @@ func (x *parser) recordingMember(name []byte, m *recordingPart) error {
 	case "filesize":
 		return x.size("filesize", &m.filesize)
 	case "downloadUrl":
-		return x.id("downloadUrl", &m.downloadURL)
+		return x.link("downloadUrl", &m.downloadURL, &m.files)
+	case "download_url":
+		var text string // means something as files alone
+		return x.link("download_url", &text, &m.snakeFiles)
 	case "audioDownloadUrl":
 		return x.id("audioDownloadUrl", &m.audioDownloadURL)
 	}

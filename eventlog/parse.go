@@ -55,6 +55,7 @@ type recordingPart struct {
 	startedTime, stoppedTime, expiry    readTime
 	fileSize, filesize                  readSize
 	downloadURL, audioDownloadURL       string
+	files, snakeFiles                   []File // of downloadUrl, of download_url
 }
 
 type artifactPart struct {

@@ -7,7 +7,7 @@ import "rollcall/eventlog"
 type artifactFold struct{}
 
 func (artifactFold) Name() string    { return "artifacts" }
-func (artifactFold) Version() string { return "2" }
+func (artifactFold) Version() string { return "3" }
 
 func (artifactFold) Key(ev *eventlog.Event) string {
 	switch ev.Type {
@@ -27,17 +27,15 @@ type artifactState struct {
 }
 
 // bestLink is the link with the latest expiry (none = earliest), then the greater
-// URL, then (of recordings) the greater second URL: a maximum, so the order of
-// records does not matter.
+// URL: a maximum, so the order of records does not matter.
 type bestLink struct {
-	seen       bool
-	expires    eventlog.Time
-	url, audio string
+	seen    bool
+	expires eventlog.Time
+	url     string
 }
 
 func (l *bestLink) merge(in bestLink) bool {
-	if l.seen && (in.expires < l.expires || in.expires == l.expires &&
-		(in.url < l.url || in.url == l.url && in.audio <= l.audio)) {
+	if l.seen && (in.expires < l.expires || in.expires == l.expires && in.url <= l.url) {
 		return false
 	}
 	*l = in
@@ -48,7 +46,7 @@ func (l *bestLink) put(b []byte) []byte {
 	if !l.seen {
 		return append(b, 0)
 	}
-	return putText(putText(putTime(append(b, 1), l.expires), l.url), l.audio)
+	return putText(putTime(append(b, 1), l.expires), l.url)
 }
 
 func (l *bestLink) read(r *reader) {
@@ -57,7 +55,6 @@ func (l *bestLink) read(r *reader) {
 	}
 	l.expires = r.time()
 	l.url = r.text()
-	l.audio = r.text()
 }
 
 func (l *bestLink) link() *Link {

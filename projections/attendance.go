@@ -14,7 +14,7 @@ import (
 type attendanceFold struct{}
 
 func (attendanceFold) Name() string    { return "attendance" }
-func (attendanceFold) Version() string { return "1" }
+func (attendanceFold) Version() string { return "2" }
 
 func (attendanceFold) Key(ev *eventlog.Event) string {
 	switch {

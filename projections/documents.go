@@ -26,6 +26,7 @@ const (
 	JoinUnseen     = "join-unseen"
 	LeftBeforeJoin = "left-before-joined"
 	LeftAfterEnd   = "left-after-end"
+	NoPeerID       = "no-peer-id"
 	NoSessionID    = "no-session-id"
 )
 
@@ -33,7 +34,7 @@ const (
 const ReasonUnknown = "UNKNOWN"
 
 // In all documents a text that is not known is "" here and null in JSON, and so
-// is a zero Time. Lists are never null.
+// is a zero Time. Lists are never null, but for a recording's files.
 
 // Organizer is who a session belongs to; null in JSON where nothing is known.
 type Organizer struct {
@@ -114,7 +115,16 @@ type Recording struct {
 	DownloadURL          string        `json:"downloadUrl"`
 	AudioDownloadURL     string        `json:"audioDownloadUrl"`
 	DownloadURLExpiresAt eventlog.Time `json:"downloadUrlExpiresAt"`
-	LastEventAt          eventlog.Time `json:"lastEventAt"`
+	// Files are those of a track recording; nil for null: none were sent.
+	Files       []File        `json:"files"`
+	LastEventAt eventlog.Time `json:"lastEventAt"`
+}
+
+// File is one participant's part of a track recording.
+type File struct {
+	ParticipantID string `json:"participantId"`
+	URL           string `json:"url"`
+	AudioURL      string `json:"audioUrl"`
 }
 
 // StatusAt is one entry of a recording's history or a livestream's transitions.

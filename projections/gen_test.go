@@ -100,7 +100,9 @@ func body(t *rapid.T) string {
 				member(t, "organizationId", `"o1"`, `"o3"`, "")+member(t, "outputFileName", `"f1"`, `"f2"`, "")+
 				member(t, "errMessage", `"e1"`, `"e2"`, "")+member(t, "stopReason", `{"reason":"X"}`, `{"a":1,"b":2,"a":3}`, `"text"`, `null`, "")+
 				member(t, "fileSize", `10`, `"20"`, `"x"`, "")+member(t, "filesize", `3e1`, "")+
-				member(t, "downloadUrl", `"u1"`, `"u2"`, `[1]`, "")+member(t, "audioDownloadUrl", `"a1"`, `"a2"`, "")+
+				member(t, "downloadUrl", `"u1"`, `"u2"`, `[1]`, `[{"participantId":"c1","url":"u1"},{"audioUrl":"a"}]`, `{"c1":"u1","c2":{"download_url":"u2"}}`, "")+
+				member(t, "download_url", `[{"layer_name":"default","download_urls":{"default_c1_p1_peer_audio_1.webm":{"download_url":"u3"}}}]`, `"u4"`, "", "", "")+
+				member(t, "audioDownloadUrl", `"a1"`, `"a2"`, "")+
 				times2(t, "startedTime", "stoppedTime", "downloadUrlExpiry")) + ","
 	}
 	return object(b)

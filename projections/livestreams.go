@@ -12,7 +12,7 @@ import (
 type livestreamFold struct{}
 
 func (livestreamFold) Name() string    { return "livestreams" }
-func (livestreamFold) Version() string { return "1" }
+func (livestreamFold) Version() string { return "2" }
 
 func (livestreamFold) Key(ev *eventlog.Event) string {
 	if ev.Type != eventlog.LivestreamStatus {

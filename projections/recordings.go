@@ -12,7 +12,7 @@ import (
 type recordingFold struct{}
 
 func (recordingFold) Name() string    { return "recordings" }
-func (recordingFold) Version() string { return "2" }
+func (recordingFold) Version() string { return "3" }
 
 func (recordingFold) Key(ev *eventlog.Event) string {
 	if ev.Type != eventlog.RecordingStatus {
@@ -107,7 +107,7 @@ type recordingState struct {
 	session, room, meeting, ownMeeting, organization first
 	started, stopped, over                           eventlog.Time
 	size, name, problem, stopReason                  ranked
-	download                                         bestLink
+	download                                         downloads
 
 	seen, dirty, dirtyCore bool
 }
@@ -125,6 +125,9 @@ func (s *recordingState) Apply(ev *eventlog.Event) {
 		core = core || alone != s.deliveries.alone
 	}
 	if s.applyStatus(ev) {
+		s.dirty = true
+	}
+	if links, sent := downloadsOf(&ev.Recording); sent && s.download.merge(links) {
 		s.dirty = true
 	}
 	if s.applyCore(ev) || core {
@@ -151,10 +154,6 @@ func (s *recordingState) applyCore(ev *eventlog.Event) bool {
 	changed = s.name.merge(at, o, in.OutputFileName) || changed
 	changed = s.problem.merge(at, o, in.Error) || changed
 	changed = s.stopReason.merge(at, o, string(in.StopReason)) || changed
-	if in.DownloadURL != "" {
-		link := bestLink{seen: true, expires: in.ExpiresAt, url: in.DownloadURL, audio: in.AudioDownloadURL}
-		changed = s.download.merge(link) || changed
-	}
 	return changed
 }
 
@@ -229,6 +228,7 @@ func (s *recordingState) Flush(w eventlog.Writer) {
 	w.Put(eventlog.EscapeID(s.id), doc.AppendJSON(nil))
 	s.shelf.flush(w)
 	s.deliveries.flush(w)
+	s.download.flush(w)
 	if s.dirtyCore {
 		s.dirtyCore = false
 		w.PutPart(corePart, s.putCore())
@@ -246,7 +246,6 @@ func (s *recordingState) document() Recording {
 		SessionID:   cmp.Or(s.session.text, s.room.text), MeetingID: cmp.Or(s.meeting.text, s.ownMeeting.text),
 		OrganizationID: s.organization.text, StartedAt: s.started, StoppedAt: s.stopped,
 		OutputFileName: s.name.text, Error: s.problem.text, StopReason: RawJSON(s.stopReason.text),
-		DownloadURL: s.download.url, AudioDownloadURL: s.download.audio, DownloadURLExpiresAt: s.download.expires,
 		LastEventAt: s.deliveries.last(),
 	}
 	if !s.started.IsZero() && !s.stopped.IsZero() {
@@ -266,6 +265,7 @@ func (s *recordingState) document() Recording {
 		doc.Status = seen[n-1].status
 	}
 	doc.Conflict = s.statuses[statusErrored] != nil && s.statuses[statusUploaded] != nil
+	s.download.show(&doc)
 	return doc
 }
 
@@ -301,13 +301,16 @@ func (s *recordingState) putCore() []byte {
 	for _, v := range s.rankeds() {
 		b = v.first.put(append(b, byte(v.rank+1)), &last)
 	}
-	return s.download.put(b)
+	return b
 }
 
 func (s *recordingState) Load(part string, value []byte) error {
 	s.seen = true
 	if ours, err := s.deliveries.load(part, value); ours {
 		return err
+	}
+	if part == downloadsPart {
+		return s.download.load(value)
 	}
 	r := reader{b: value}
 	r.version()
@@ -321,7 +324,6 @@ func (s *recordingState) Load(part string, value []byte) error {
 			v.rank = int(r.byte()) - 1
 			v.first.read(&r, &last)
 		}
-		s.download.read(&r)
 		return r.done()
 	}
 	n := s.shelf.index(part)
@@ -357,5 +359,5 @@ func (s *recordingState) Size() int {
 	for _, v := range s.rankeds() {
 		n += len(v.text)
 	}
-	return n + len(s.download.url) + len(s.download.audio)
+	return n + s.download.size()
 }

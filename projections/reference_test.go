@@ -259,6 +259,7 @@ func (x *ref) sessionDoc(id string, evs []eventlog.Event) (projections.Session, 
 	for i := range evs {
 		bad["bad-time"] = bad["bad-time"] || evs[i].BadTimes != 0
 		bad["no-session-id"] = bad["no-session-id"] || evs[i].SessionID == ""
+		bad["no-peer-id"] = bad["no-peer-id"] || moves(&evs[i]) && evs[i].Participant.PeerID == ""
 	}
 	for name, yes := range bad {
 		if yes {
@@ -385,19 +386,26 @@ func (x *ref) recordings(docs map[string]string) {
 		doc.OutputFileName = firstText(byRank, func(ev *eventlog.Event) string { return ev.Recording.OutputFileName })
 		doc.Error = firstText(byRank, func(ev *eventlog.Event) string { return ev.Recording.Error })
 		doc.StopReason = projections.RawJSON(firstText(byRank, func(ev *eventlog.Event) string { return string(ev.Recording.StopReason) }))
-		for _, ev := range evs {
-			r := ev.Recording
-			if r.DownloadURL == "" {
-				continue
-			}
-			if cmp.Or(cmp.Compare(r.ExpiresAt, doc.DownloadURLExpiresAt), strings.Compare(r.DownloadURL, doc.DownloadURL),
-				strings.Compare(r.AudioDownloadURL, doc.AudioDownloadURL)) > 0 {
-				doc.DownloadURL, doc.AudioDownloadURL, doc.DownloadURLExpiresAt = r.DownloadURL, r.AudioDownloadURL, r.ExpiresAt
+		links := slices.DeleteFunc(slices.Clone(evs), func(ev eventlog.Event) bool { return ev.Recording.DownloadURL == "" && len(ev.Recording.Files) == 0 })
+		if len(links) > 0 {
+			r := slices.MaxFunc(links, func(a, b eventlog.Event) int { return compareLinks(a.Recording, b.Recording) }).Recording
+			doc.DownloadURL, doc.AudioDownloadURL, doc.DownloadURLExpiresAt = r.DownloadURL, r.AudioDownloadURL, r.ExpiresAt
+			for _, f := range r.Files {
+				doc.Files = append(doc.Files, projections.File{ParticipantID: f.ParticipantID, URL: f.URL, AudioURL: f.AudioURL})
 			}
 		}
 		doc.LastEventAt = tail(times(evs, all, received))
 		docs[eventlog.EscapeID(id)] = string(doc.AppendJSON(nil))
 	}
+}
+
+// compareLinks is which record's links count: the later expiry, then the greater
+// URL, then the greater of the rest.
+func compareLinks(a, b eventlog.Recording) int {
+	return cmp.Or(cmp.Compare(a.ExpiresAt, b.ExpiresAt), strings.Compare(a.DownloadURL, b.DownloadURL), strings.Compare(a.AudioDownloadURL, b.AudioDownloadURL),
+		slices.CompareFunc(a.Files, b.Files, func(a, b eventlog.File) int {
+			return cmp.Or(strings.Compare(a.ParticipantID, b.ParticipantID), strings.Compare(a.URL, b.URL), strings.Compare(a.AudioURL, b.AudioURL))
+		}))
 }
 
 func (x *ref) artifacts(docs map[string]string) {

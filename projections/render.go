@@ -18,6 +18,8 @@ const (
 	titleLimit = 128 << 10
 	// listBudget is where a document's list must end.
 	listBudget = 448 << 10
+	// documentBudget is where a recording must end, its files included.
+	documentBudget = 500 << 10
 )
 
 // quote appends s as a JSON string of at most limit bytes between the quotes.
@@ -180,7 +182,30 @@ func (r *Recording) AppendJSON(b []byte) []byte {
 	b = text(append(b, `,"downloadUrl":`...), r.DownloadURL)
 	b = text(append(b, `,"audioDownloadUrl":`...), r.AudioDownloadURL)
 	b = r.DownloadURLExpiresAt.AppendJSON(append(b, `,"downloadUrlExpiresAt":`...))
+	b = appendFiles(append(b, `,"files":`...), r.Files)
 	b = r.LastEventAt.AppendJSON(append(b, `,"lastEventAt":`...))
+	return append(b, '}')
+}
+
+func appendFiles(b []byte, list []File) []byte {
+	if list == nil {
+		return append(b, "null"...)
+	}
+	b = append(b, '[')
+	for i := range list {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = list[i].AppendJSON(b)
+	}
+	return append(b, ']')
+}
+
+// AppendJSON appends one of a recording's files.
+func (f *File) AppendJSON(b []byte) []byte {
+	b = text(append(b, `{"participantId":`...), f.ParticipantID)
+	b = text(append(b, `,"url":`...), f.URL)
+	b = text(append(b, `,"audioUrl":`...), f.AudioURL)
 	return append(b, '}')
 }
 
@@ -274,6 +299,9 @@ func (c Connection) MarshalJSON() ([]byte, error) { return c.AppendJSON(nil), ni
 
 // MarshalJSON returns the stored form.
 func (r Recording) MarshalJSON() ([]byte, error) { return r.AppendJSON(nil), nil }
+
+// MarshalJSON returns the stored form.
+func (f File) MarshalJSON() ([]byte, error) { return f.AppendJSON(nil), nil }
 
 // MarshalJSON returns the stored form.
 func (s StatusAt) MarshalJSON() ([]byte, error) { return s.AppendJSON(nil), nil }

@@ -148,9 +148,15 @@ func (r *roster) start() {
 	}
 }
 
-// apply folds a join or leave in and reports a change.
+// moves reports whether an event is a join or a leave.
+func moves(ev *eventlog.Event) bool {
+	return ev.Type == eventlog.ParticipantJoined || ev.Type == eventlog.ParticipantLeft
+}
+
+// apply folds a join or leave in and reports a change. One without a peer id is
+// of no connection.
 func (r *roster) apply(ev *eventlog.Event) bool {
-	if ev.Type != eventlog.ParticipantJoined && ev.Type != eventlog.ParticipantLeft || ev.Participant.PeerID == "" {
+	if !moves(ev) || ev.Participant.PeerID == "" {
 		return false
 	}
 	p := r.peers[ev.Participant.PeerID]

@@ -242,6 +242,13 @@ func TestValuesAreBounded(t *testing.T) {
 						DownloadURL: long(14), AudioDownloadURL: long(15), StopReason: []byte(`"` + strings.Repeat("x", 32<<10-2) + `"`),
 					},
 				},
+				eventlog.Event{
+					Type: eventlog.RecordingStatus, SessionID: long(0), MeetingID: long(1), Order: o,
+					Recording: eventlog.Recording{
+						ID: long(18), Status: long(19 + i), OrganizationID: long(3), OutputFileName: long(12), Error: long(13), AudioDownloadURL: long(15),
+						Files: []eventlog.File{{long(20), long(21), long(22)}, {long(23), long(24), long(25)}},
+					},
+				},
 				eventlog.Event{Type: eventlog.LivestreamStatus, MeetingID: long(1), Order: o, Livestream: eventlog.Livestream{StreamID: long(16), Status: long(17 + i)}},
 			)
 		}

@@ -9,7 +9,7 @@ import (
 type sessionFold struct{}
 
 func (sessionFold) Name() string    { return "sessions" }
-func (sessionFold) Version() string { return "1" }
+func (sessionFold) Version() string { return "2" }
 
 func (sessionFold) Key(ev *eventlog.Event) string {
 	id, _ := sessionOf(ev)
@@ -41,7 +41,7 @@ type sessionState struct {
 
 	meeting, title, room, reason first
 	organizer                    organizer
-	started, standIn             bool // meeting.started seen; a meeting id stood in
+	started, standIn, noPeer     bool // meeting.started seen; a meeting id stood in; a move without a peer id
 	badTimes                     eventlog.BadTime
 	degraded                     eventlog.Time
 
@@ -77,6 +77,7 @@ func (s *sessionState) applyCore(ev *eventlog.Event, standIn bool) bool {
 	changed = s.room.merge(ev.Order, ev.RoomName) || changed
 	changed = s.organizer.merge(ev) || changed
 	changed = set(&s.standIn, standIn) || changed
+	changed = set(&s.noPeer, moves(ev) && ev.Participant.PeerID == "") || changed
 	switch ev.Type {
 	case eventlog.MeetingStarted:
 		changed = set(&s.started, true) || changed
@@ -177,6 +178,7 @@ func (s *sessionState) anomalies(doc *Session) []string {
 		{JoinUnseen, s.crowd.unseen > 0},
 		{LeftAfterEnd, s.crowd.lateLeaves > 0},
 		{LeftBeforeJoin, s.crowd.backwards > 0},
+		{NoPeerID, s.noPeer},
 		{NoSessionID, s.standIn},
 	} {
 		if a.seen {
@@ -197,6 +199,9 @@ func (s *sessionState) putCore() []byte {
 	}
 	if s.standIn {
 		flags |= 2
+	}
+	if s.noPeer {
+		flags |= 4
 	}
 	b = append(b, flags, byte(s.badTimes))
 	b = putTime(putTime(b, s.deliveries.alone), s.degraded)
@@ -222,7 +227,7 @@ func (s *sessionState) Load(part string, value []byte) error {
 	s.bounds.read(&r)
 	s.moved = s.bounds.ended
 	flags := r.byte()
-	s.started, s.standIn = flags&1 != 0, flags&2 != 0
+	s.started, s.standIn, s.noPeer = flags&1 != 0, flags&2 != 0, flags&4 != 0
 	s.badTimes = eventlog.BadTime(r.byte())
 	s.deliveries.alone, s.degraded = r.time(), r.time()
 	var last eventlog.Order

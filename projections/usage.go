@@ -14,7 +14,7 @@ import (
 type usageFold struct{}
 
 func (usageFold) Name() string    { return "usage" }
-func (usageFold) Version() string { return "1" }
+func (usageFold) Version() string { return "2" }
 
 func (usageFold) Key(ev *eventlog.Event) string {
 	id, _ := sessionOf(ev)

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 
@@ -84,6 +85,8 @@ func recordingFields() []field {
 		{name: "downloadUrl", kind: kindText, nullable: true},
 		{name: "audioDownloadUrl", kind: kindText, nullable: true},
 		{name: "downloadUrlExpiresAt", kind: kindTime, nullable: true},
+		{name: "files", kind: kindObject, nullable: true, schema: list(object(textOrNull("participantId"), textOrNull("url"), textOrNull("audioUrl"))),
+			csv: &csvField{names: []string{"files"}, cells: joinFiles}},
 		{name: "lastEventAt", kind: kindTime, nullable: true},
 	}
 }
@@ -213,6 +216,22 @@ func joinRecordings(raw jsontext.Value) []string {
 	parts := make([]string, len(all))
 	for i, r := range all {
 		parts[i] = r.RecordingID + " " + r.Status
+	}
+	return []string{strings.Join(parts, "; ")}
+}
+
+func joinFiles(raw jsontext.Value) []string {
+	var all []struct {
+		ParticipantID string `json:"participantId"`
+		URL           string `json:"url"`
+		AudioURL      string `json:"audioUrl"`
+	}
+	if json.Unmarshal(raw, &all) != nil {
+		return []string{""}
+	}
+	parts := make([]string, len(all))
+	for i, f := range all {
+		parts[i] = strings.TrimSpace(f.ParticipantID + " " + cmp.Or(f.URL, f.AudioURL))
 	}
 	return []string{strings.Join(parts, "; ")}
 }

@@ -82,7 +82,7 @@ func aRecording(id, session, status string, change doc) doc {
 		"recordingId": id, "status": status, "conflict": false, "history": history, "sessionId": session, "meetingId": "meeting-" + session,
 		"organizationId": "org-1", "startedAt": stamp(minute(3)), "stoppedAt": nil, "durationSeconds": nil, "fileSizeBytes": nil,
 		"outputFileName": id + ".mp4", "error": nil, "stopReason": nil, "downloadUrl": nil, "audioDownloadUrl": nil, "downloadUrlExpiresAt": nil,
-		"lastEventAt": history[len(history)-1]["at"],
+		"files": nil, "lastEventAt": history[len(history)-1]["at"],
 	}
 	if status == "UPLOADED" {
 		d["stoppedAt"], d["durationSeconds"], d["fileSizeBytes"] = stamp(minute(12)), 540.0, 48_300_000

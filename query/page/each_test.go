@@ -112,6 +112,10 @@ func TestRecordingTabs(t *testing.T) {
 	pick("Link runs out")
 	p.wait(rowOf("Recordings", "rec-done") + ` && document.querySelectorAll('[aria-label="Recordings"] tbody tr').length === 1`)
 	p.cells(rowOf("Recordings", "rec-done"), [][2]string{{"Link", `download[^]*in \d+:\d\d:\d\d`}, {"Size", "46.1 MiB"}, {"Duration", "0:09:00"}})
+	s.put("recordings", "rec-done", aRecording("rec-done", "ended-1", "UPLOADED", doc{"downloadUrl": nil, "files": []doc{
+		{"participantId": "student-7", "url": "https://files.example/7.webm", "audioUrl": nil}, {"participantId": nil, "url": nil, "audioUrl": "https://files.example/8.mp3"}}}))
+	p.cells(rowOf("Recordings", "rec-done"), [][2]string{{"Link", "2 files"}})
+	p.wait(rowOf("Recordings", "rec-done") + `.querySelector("details").textContent === "2 filesstudent-7 downloadwhose is not known audio"`)
 	pick("Errors")
 	p.wait(rowOf("Recordings", "rec-error") + `.innerText.includes("✖ the encoder ran out of disk")`)
 }

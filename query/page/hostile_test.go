@@ -37,7 +37,9 @@ func TestHostile(t *testing.T) {
 		id := fmt.Sprintf("%s/%d?#&", h, i)
 		sessions[id] = aSession(id, h, doc{"organizer": doc{"id": h, "name": h}, "anomalies": []string{h}, "meetingId": h})
 		people["all/"+id] = aParticipant("all", id, h, connection(h, 1, 9, "LEFT"))
-		recordings[id] = aRecording(id, "all", "UPLOADED", doc{"outputFileName": h, "error": h, "status": h, "downloadUrl": "javascript:window.pwned=1//" + h})
+		link := "javascript:window.pwned=1//" + h
+		recordings[id] = aRecording(id, "all", "UPLOADED", doc{"outputFileName": h, "error": h, "status": h, "downloadUrl": link})
+		recordings[id+"+"] = aRecording(id+"+", "all", "UPLOADED", doc{"files": []doc{{"participantId": h, "url": link, "audioUrl": h}}})
 	}
 	sessions["all"] = aSession("all", hostile[0], nil)
 	s.fill("sessions", sessions)

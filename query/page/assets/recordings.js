@@ -4,7 +4,7 @@ import { all, get, id } from "./api.js";
 import { h, memo } from "./dom.js";
 import { bytes, count, duration, millis } from "./format.js";
 import { refresher, unescaped } from "./refresh.js";
-import { badge, csv, elapsed, field, ident, next, outside, recordingBadge, select, short, sorted, state, table, text, to, until, when } from "./ui.js";
+import { badge, csv, elapsed, field, files, ident, next, recordingBadge, select, short, sorted, state, table, text, to, until, when } from "./ui.js";
 
 const CAP = 5000;
 const SINGLES = 8;     // more changed recordings than this are fetched as one list
@@ -84,7 +84,7 @@ export function recordings({ params, draw, set, signal }) {
     { id: "startedAt", label: "Started", sort: (r) => millis(r.startedAt), cell: (r) => when(r.startedAt) },
     { id: "durationSeconds", label: "Duration", num: true, sort: (r) => r.durationSeconds, cell: (r) => duration(r.durationSeconds) },
     { id: "fileSizeBytes", label: "Size", num: true, sort: (r) => r.fileSizeBytes, cell: (r) => bytes(r.fileSizeBytes) },
-    { id: "link", label: "Link", sort: (r) => millis(r.downloadUrlExpiresAt), cell: (r) => [outside(r.downloadUrl, "download"), r.downloadUrlExpiresAt ? h("span", { class: "sub" }, until(millis(r.downloadUrlExpiresAt))) : null] },
+    { id: "link", label: "Link", sort: (r) => millis(r.downloadUrlExpiresAt), cell: (r) => [files(r), r.downloadUrlExpiresAt ? h("span", { class: "sub" }, until(millis(r.downloadUrlExpiresAt))) : null] },
     { id: "error", label: "Error", cell: (r) => (r.error ? h("span", { class: "bad" }, "✖ ", text(r.error, "", 120)) : text(null)) },
   ];
 

@@ -7,7 +7,7 @@ import { bytes, clock, count, duration, flatText, millis } from "./format.js";
 import { rawRecords } from "./records.js";
 import { refresher } from "./refresh.js";
 import { roster } from "./roster.js";
-import { badge, elapsed, figure, figures, flags, ident, outside, recordingBadge, sessionBadge, state, text, to, until, when } from "./ui.js";
+import { badge, elapsed, figure, figures, files, flags, ident, outside, recordingBadge, sessionBadge, state, text, to, until, when } from "./ui.js";
 
 const ROWS = 100;
 
@@ -146,7 +146,8 @@ export function session({ args: [sessionId], params, draw, set, signal }) {
       recordings.length ? h("ul", { class: "cards" }, recordings.map((r) => h("li", { key: r.recordingId },
         h("p", {}, recordingBadge(r), r.conflict ? badge("warn", "conflict", "ERRORED and UPLOADED were both seen") : null, " ", ident(r.recordingId)),
         h("ol", { class: "stages" }, r.history.map((e) => h("li", { key: e.status }, text(e.status, "?", 24), " ", when(e.at)))),
-        h("p", {}, r.durationSeconds !== null ? `${duration(r.durationSeconds)}, ` : "", bytes(r.fileSizeBytes), ", link: ", outside(r.downloadUrl, "download"), r.downloadUrlExpiresAt ? [", ", until(millis(r.downloadUrlExpiresAt))] : null),
+        h("p", {}, r.durationSeconds !== null ? `${duration(r.durationSeconds)}, ` : "", bytes(r.fileSizeBytes), ", link: ", r.files?.length ? "a file a participant" : outside(r.downloadUrl, "download"), r.downloadUrlExpiresAt ? [", ", until(millis(r.downloadUrlExpiresAt))] : null),
+        r.files?.length ? files(r) : null,
         r.error ? h("p", { class: "bad" }, "✖ ", text(r.error, "", 400)) : null))) : h("p", { class: "note" }, "No recording belongs to this session."));
   }
 

@@ -146,6 +146,13 @@ export function csv(path, params, name) {
 // link to one of the page's own views.
 export const to = (...parts) => `#/${parts.map(encodeURIComponent).join("/")}`;
 
+// files are what can be downloaded of a recording: one file, or one a participant.
+export function files(r) {
+  if (!r.files?.length) return outside(r.downloadUrl, "download");
+  return h("details", {}, h("summary", {}, r.files.length === 1 ? "1 file" : `${r.files.length} files`), h("ul", {}, r.files.map((f, i) => h("li", { key: i }, text(f.participantId, "whose is not known", 40),
+    f.url ? [" ", outside(f.url, "download")] : null, f.audioUrl ? [" ", outside(f.audioUrl, "audio")] : null))));
+}
+
 // outside is a link that somebody sent; anything but http(s) is shown as text.
 export function outside(url, label) {
   if (!url) return h("span", { class: "none" }, "none");
