@@ -68,6 +68,10 @@ $(LINT):
 	GOBIN=$(CURDIR)/.cache $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
 	mv .cache/golangci-lint $(LINT)
 
+.PHONY: attack
+attack: ## what hostile readers, senders and disks could do (TestAttack…); .ci/run runs it too
+	$(GO) test $(RACE) -count=1 -timeout 10m -run '^TestAttack' $$(git grep -l 'func TestAttack' -- '*_test.go' | xargs -n 1 dirname | sort -u | sed 's|^|./|')
+
 .PHONY: chaos
 chaos: ## kill -9 of real processes, again and again (build tag chaos; minutes to hours)
 	$(GO) test -tags chaos -count=1 -v -timeout $(CHAOS_TIMEOUT) -run '^TestChaos' $(PKG)

@@ -79,10 +79,44 @@ func TestClusterExample(t *testing.T) {
 	}
 	forbidden("ingester", ingester, "$KV.sessions_g1.live.a")
 	forbidden("ingester", ingester, "rollcall.state.sessions_g1.checkpoint")
+	stream, err := ingester.Stream(ctx, eventlog.Stream)
+	if err != nil {
+		t.Fatalf("Stream as ingester = %v; want no error", err)
+	}
+	limited := stream.CachedInfo().Config
+	limited.MaxMsgs = 5
+	short, cancelShort := context.WithTimeout(ctx, 300*time.Millisecond)
+	defer cancelShort()
+	if _, err := ingester.UpdateStream(short, limited); err == nil {
+		t.Error("ingester set a limit of the log; want a refusal")
+	}
 	forbidden("projector", projecting, "meetings.0.meeting.started")
 	forbidden("query", asking, "rollcall.status.x")
 	if _, err := viewstore.NewReader(asking).Get(ctx, "sessions", "live.a"); err != nil {
 		t.Errorf("Get as query = %v; want no error", err)
+	}
+	for change, err := range viewstore.NewReader(asking).Follow(ctx, "sessions", viewstore.Position{}) {
+		if err != nil {
+			t.Fatalf("Follow as query = %v; want no error", err)
+		}
+		if change.Kind == viewstore.Commit {
+			break
+		}
+	}
+	// Nobody else sees its inboxes.
+	private, err := asking.Conn().SubscribeSync("_INBOX.private")
+	if err != nil || asking.Conn().Flush() != nil {
+		t.Fatalf("subscribe as query = %v; want no error", err)
+	}
+	operator := login(t, url, "operator")
+	if err := operator.Conn().Publish("_INBOX.private", nil); err != nil || operator.Conn().Flush() != nil {
+		t.Fatal(err)
+	}
+	if _, err := asking.StreamNameBySubject(ctx, "x"); err == nil || asking.Conn().Flush() != nil { // whatever was sent is here
+		t.Fatal("a stream has the subject x")
+	}
+	if n, _, err := private.Pending(); err != nil || n != 0 {
+		t.Errorf("inbox of query has %d messages of another account, %v; want none", n, err)
 	}
 	answering, err := natslog.Attach(ctx, asking)
 	if err != nil {

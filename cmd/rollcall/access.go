@@ -9,10 +9,13 @@ import (
 	"rollcall/eventlog"
 )
 
-// Two accounts live in the embedded server. The log and the views are in
+// Three accounts live in the embedded server. The log and the views are in
 // accountData, which only this program and users with a role reach. A client
 // without credentials is in accountReaders, which holds nothing and imports
-// what reads.
+// what reads. Processes with --target=query are in accountQuery, which imports
+// the same and answers questions of both: their inboxes and consumers are out of
+// sight and reach of clients without credentials, which could otherwise have
+// messages delivered into them.
 //
 // One account with publish permissions would not do: JetStream sends its
 // answers to whatever reply subject a request names, and a push consumer to
@@ -23,14 +26,16 @@ import (
 const (
 	accountData    = "ROLLCALL"
 	accountReaders = "READERS"
+	accountQuery   = "QUERY"
 )
 
-// Subjects of the embedded server.
-const (
-	subjectGuard   = "rollcall.guard."   // consumer requests of readers, looked through by guard
-	subjectDeliver = "rollcall.deliver." // where push consumers of readers deliver
-	apiConsumer    = "$JS.API.CONSUMER."
-)
+const apiConsumer = "$JS.API.CONSUMER."
+
+// guardSubject is where consumer requests of an account come to the guard.
+func guardSubject(account string) string { return "rollcall.guard." + account + "." }
+
+// deliverSubject is where push consumers of an account deliver.
+func deliverSubject(account string) string { return "rollcall.deliver." + account + "." }
 
 // readerRequests is what a reader may ask for: nothing that changes or removes
 // anything. What names consumers goes through the guard, so that a reader meets
@@ -42,8 +47,10 @@ var readerRequests = []string{
 	"$JS.API.DIRECT.GET.>",
 	"$JS.API.CONSUMER.MSG.NEXT.*.*",
 	"$JS.ACK.>", "$JS.FC.>",
-	"$SRV.>", "rollcall.query.>",
 }
+
+// questions are answered by this program and by processes with --target=query.
+var questions = []string{"$SRV.>", "rollcall.query.>"}
 
 // requestSubjects is where requests go: not for readers to listen to.
 var requestSubjects = []string{"$JS.>", "$SRV.>", "rollcall.query.>", "rollcall.guard.>"}
@@ -65,15 +72,6 @@ type role struct {
 	answers         bool
 }
 
-// jetStreamWrite are the stream requests of a role that owns streams.
-func jetStreamWrite(streams ...string) (subjects []string) {
-	for _, s := range streams {
-		subjects = append(subjects, "$JS.API.STREAM.CREATE."+s, "$JS.API.STREAM.UPDATE."+s, "$JS.API.STREAM.INFO."+s,
-			"$JS.API.STREAM.MSG.GET."+s, "$JS.API.DIRECT.GET."+s, "$JS.API.DIRECT.GET."+s+".>")
-	}
-	return subjects
-}
-
 // jetStreamRead reads streams: information, single messages, own consumers.
 func jetStreamRead(streams ...string) (subjects []string) {
 	for _, s := range streams {
@@ -88,7 +86,9 @@ func jetStreamRead(streams ...string) (subjects []string) {
 // its own, and of people.
 func roles() map[string]role {
 	common := []string{"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST"}
-	ingester := slices.Concat(common, jetStreamWrite(eventlog.Stream), jetStreamRead(eventlog.Stream), []string{"meetings.*.*.*", "rollcall.status.*"})
+	// An ingester makes the log where there is none. It may not change one: with
+	// another limit the server would remove what is in it.
+	ingester := slices.Concat(common, jetStreamRead(eventlog.Stream), []string{"$JS.API.STREAM.CREATE." + eventlog.Stream, "meetings.*.*.*", "rollcall.status.*"})
 	logWrite := []string{"meetings.>"}
 	for _, verb := range []string{"CREATE", "UPDATE", "PURGE", "DELETE", "MSG.DELETE"} {
 		logWrite = append(logWrite, "$JS.API.STREAM."+verb+"."+eventlog.Stream)
@@ -101,12 +101,12 @@ func roles() map[string]role {
 			"$JS.API.STREAM.MSG.GET.*", "$JS.API.DIRECT.GET.>", "$JS.API.CONSUMER.>", "$JS.ACK.>", "$JS.FC.>",
 			"$KV.>", "rollcall.state.>", "rollcall.views.>", "rollcall.status.*",
 		})
-	reader := slices.Concat(readerRequests, guardedSubjects(), []string{"$SYS.REQ.USER.INFO"})
+	query := slices.Concat(readerRequests, guardedSubjects(), []string{"$SYS.REQ.USER.INFO"})
 	inboxes := []string{inbox + ">"}
 	return map[string]role{
-		"reader": {account: accountReaders, publish: reader, deaf: requestSubjects},
+		"reader": {account: accountReaders, publish: slices.Concat(query, questions), deaf: requestSubjects},
 		// A process with --target=query: reads as a reader does, and answers.
-		"query":     {account: accountReaders, publish: reader, deaf: []string{"$JS.>", "rollcall.guard.>"}, answers: true},
+		"query":     {account: accountQuery, publish: query, deaf: []string{"$JS.>", "rollcall.guard.>"}, answers: true},
 		"ingester":  {account: accountData, publish: ingester, subscribe: inboxes},
 		"projector": {account: accountData, publish: projector, deny: logWrite, subscribe: inboxes},
 		"operator":  {account: accountData, publish: []string{">"}},
@@ -129,37 +129,69 @@ type natsUser struct {
 }
 
 // accountsConfig is the accounts part of the embedded server's configuration,
-// in nats-server's own language. internal is the program's own password.
-func accountsConfig(internal string, users []natsUser) string {
+// in nats-server's own language. internal is the program's own password, readers
+// how many connections clients without credentials and users with the role reader
+// have (0: no limit), and open says whether the former are let in.
+func accountsConfig(internal string, users []natsUser, readers int, open bool) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "accounts {\n  %s {\n    jetstream: enabled\n    users: [\n      {user: %q, password: %q}\n", accountData, internalUser, internal)
 	writeUsers(&b, accountData, users)
 	b.WriteString("    ]\n    exports: [\n")
-	for _, s := range readerRequests {
+	for _, s := range slices.Concat(readerRequests, questions) {
 		fmt.Fprintf(&b, "      {service: %q, response: stream}\n", s)
 	}
-	for _, s := range readerGuarded {
-		fmt.Fprintf(&b, "      {service: %q, response: stream}\n", subjectGuard+s)
-	}
-	for _, s := range append([]string{subjectDeliver + ">"}, readerSubjects...) {
-		fmt.Fprintf(&b, "      {stream: %q}\n", s)
-	}
-	fmt.Fprintf(&b, "    ]\n  }\n  %s {\n    users: [\n", accountReaders)
-	fmt.Fprintf(&b, "      {user: %q, password: %q, permissions: %s}\n", anonymousUser, internal+"-unused", permissions("reader"))
-	writeUsers(&b, accountReaders, users)
-	b.WriteString("    ]\n    imports: [\n")
-	for _, s := range readerRequests {
-		fmt.Fprintf(&b, "      {service: {account: %s, subject: %q}}\n", accountData, s)
-	}
-	for _, s := range readerGuarded {
-		fmt.Fprintf(&b, "      {service: {account: %s, subject: %q}, to: %q}\n", accountData, subjectGuard+s, apiConsumer+s)
+	for _, account := range []string{accountReaders, accountQuery} {
+		for _, s := range readerGuarded {
+			fmt.Fprintf(&b, "      {service: %q, response: stream, accounts: [%s]}\n", guardSubject(account)+s, account)
+		}
+		fmt.Fprintf(&b, "      {stream: %q, accounts: [%s]}\n", deliverSubject(account)+">", account)
 	}
 	for _, s := range readerSubjects {
-		fmt.Fprintf(&b, "      {stream: {account: %s, subject: %q}}\n", accountData, s)
+		fmt.Fprintf(&b, "      {stream: %q}\n", s)
 	}
-	fmt.Fprintf(&b, "      {stream: {account: %s, subject: %q}, to: %q}\n", accountData, subjectDeliver+">", "_INBOX.>")
-	fmt.Fprintf(&b, "    ]\n  }\n}\nno_auth_user: %q\n", anonymousUser)
+	fmt.Fprintf(&b, "    ]\n  }\n  %s {\n    users: [\n", accountQuery)
+	writeUsers(&b, accountQuery, users)
+	b.WriteString("    ]\n    exports: [\n")
+	for _, s := range questions {
+		fmt.Fprintf(&b, "      {service: %q, response: stream}\n", s)
+	}
+	b.WriteString("    ]\n    imports: [\n")
+	writeImports(&b, accountQuery)
+	fmt.Fprintf(&b, "    ]\n  }\n  %s {\n    users: [\n", accountReaders)
+	if open {
+		fmt.Fprintf(&b, "      {user: %q, password: %q, permissions: %s}\n", anonymousUser, internal+"-unused", permissions("reader"))
+	}
+	writeUsers(&b, accountReaders, users)
+	b.WriteString("    ]\n    imports: [\n")
+	writeImports(&b, accountReaders)
+	for _, account := range []string{accountData, accountQuery} {
+		for _, s := range questions {
+			fmt.Fprintf(&b, "      {service: {account: %s, subject: %q}}\n", account, s)
+		}
+	}
+	b.WriteString("    ]\n")
+	if readers > 0 {
+		fmt.Fprintf(&b, "    limits: {max_connections: %d}\n", readers)
+	}
+	b.WriteString("  }\n}\n")
+	if open {
+		fmt.Fprintf(&b, "no_auth_user: %q\n", anonymousUser)
+	}
 	return b.String()
+}
+
+// writeImports writes what an account that reads has of the data account.
+func writeImports(b *strings.Builder, account string) {
+	for _, s := range readerRequests {
+		fmt.Fprintf(b, "      {service: {account: %s, subject: %q}}\n", accountData, s)
+	}
+	for _, s := range readerGuarded {
+		fmt.Fprintf(b, "      {service: {account: %s, subject: %q}, to: %q}\n", accountData, guardSubject(account)+s, apiConsumer+s)
+	}
+	for _, s := range readerSubjects {
+		fmt.Fprintf(b, "      {stream: {account: %s, subject: %q}}\n", accountData, s)
+	}
+	fmt.Fprintf(b, "      {stream: {account: %s, subject: %q}, to: \"_INBOX.>\"}\n", accountData, deliverSubject(account)+">")
 }
 
 // Users of the embedded server that no file names.

@@ -29,7 +29,7 @@ func testServer(t *testing.T, users ...natsUser) (string, *nats.Conn) {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	g, err := startGuard(nc)
+	g, err := startGuard(nc, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +148,7 @@ func TestAnonymousClientChangesNothing(t *testing.T) {
 	for _, subject := range []string{"meetings.1.meeting.started", "$KV.sessions_g1.live.a", "rollcall.state.sessions_g1.checkpoint",
 		"rollcall.views.sessions.live.a", "rollcall.status.01JDA000000000000000000000", "$JS.API.STREAM.DELETE.MEETINGS", "$JS.API.STREAM.CREATE.X", "$JS.API.STREAM.UPDATE.MEETINGS",
 		"$JS.API.STREAM.PURGE.MEETINGS", "$JS.API.STREAM.MSG.DELETE.MEETINGS", "$JS.API.STREAM.RESTORE.Y", "$JS.API.STREAM.SNAPSHOT.MEETINGS",
-		"$JS.API.CONSUMER.DURABLE.CREATE.MEETINGS.d", "$JS.API.CONSUMER.PAUSE.MEETINGS.d", "rollcall.guard.CREATE.MEETINGS"} {
+		"$JS.API.CONSUMER.DURABLE.CREATE.MEETINGS.d", "$JS.API.CONSUMER.PAUSE.MEETINGS.d", "rollcall.guard.READERS.CREATE.MEETINGS"} {
 		nc.Publish(subject, []byte("forged"))
 		if err := <-violations; !errors.Is(err, nats.ErrPermissionViolation) {
 			t.Errorf("publish to %s: %v; want %v", subject, err, nats.ErrPermissionViolation)
@@ -283,6 +283,7 @@ func TestRolesAreRefused(t *testing.T) {
 	}
 	url, _ := testServer(t, users...)
 	writeLog := []string{"meetings.1.meeting.started"}
+	updateLog := []string{"$JS.API.STREAM.UPDATE.MEETINGS"} // with max_msgs it removes records
 	manageLog := []string{"$JS.API.STREAM.PURGE.MEETINGS", "$JS.API.STREAM.DELETE.MEETINGS", "$JS.API.STREAM.MSG.DELETE.MEETINGS"}
 	writeViews := []string{"$KV.sessions_g1.live.a", "$KV.rollcall.alias.sessions", "rollcall.state.sessions_g1.checkpoint", "rollcall.views.sessions.live.a"}
 	manageViews := []string{"$JS.API.STREAM.CREATE.KV_x_g1", "$JS.API.STREAM.DELETE.KV_sessions_g1", "$JS.API.STREAM.PURGE.KV_sessions_g1", "$JS.API.STREAM.MSG.DELETE.KV_sessions_g1"}
@@ -296,25 +297,25 @@ func TestRolesAreRefused(t *testing.T) {
 	}{
 		{
 			role:       "reader",
-			publish:    slices.Concat(writeLog, manageLog, []string{"$JS.API.STREAM.CREATE.MEETINGS", "$JS.API.STREAM.UPDATE.MEETINGS"}, writeViews, manageViews, consumers, answers, tell, []string{"rollcall.guard.CREATE.MEETINGS"}),
+			publish:    slices.Concat(writeLog, manageLog, []string{"$JS.API.STREAM.CREATE.MEETINGS", "$JS.API.STREAM.UPDATE.MEETINGS"}, writeViews, manageViews, consumers, answers, tell, []string{"rollcall.guard.READERS.CREATE.MEETINGS"}),
 			subscribe:  []string{"rollcall.query.session.get", "$SRV.PING", "$JS.API.>", "rollcall.guard.>"},
 			mayPublish: []string{"rollcall.query.session.get"}, maySub: []string{"rollcall.views.>", "rollcall.status.*"},
 		},
 		{
 			role:      "query",
-			publish:   slices.Concat(writeLog, manageLog, []string{"$JS.API.STREAM.CREATE.MEETINGS", "$JS.API.STREAM.UPDATE.MEETINGS"}, writeViews, manageViews, consumers, answers, tell, []string{"rollcall.guard.CREATE.MEETINGS"}),
+			publish:   slices.Concat(writeLog, manageLog, []string{"$JS.API.STREAM.CREATE.MEETINGS", "$JS.API.STREAM.UPDATE.MEETINGS"}, writeViews, manageViews, consumers, answers, tell, []string{"rollcall.guard.READERS.CREATE.MEETINGS"}),
 			subscribe: []string{"$JS.API.>", "rollcall.guard.>"},
 			maySub:    []string{"rollcall.query.session.get", "$SRV.PING", "rollcall.views.>", "rollcall.status.*"},
 		},
 		{
 			role:       "ingester",
-			publish:    slices.Concat(manageLog, writeViews, manageViews, consumers, answers, []string{"meetings.1.2", "meetings.1.2.3.4", "$JS.API.CONSUMER.CREATE.KV_sessions_g1.c", "rollcall.query.session.get"}),
+			publish:    slices.Concat(manageLog, updateLog, writeViews, manageViews, consumers, answers, []string{"meetings.1.2", "meetings.1.2.3.4", "$JS.API.CONSUMER.CREATE.KV_sessions_g1.c", "rollcall.query.session.get"}),
 			subscribe:  []string{"rollcall.query.session.get", "$SRV.PING", "$JS.API.>", "rollcall.guard.>", "rollcall.status.*", "meetings.>", "$KV.>"},
 			mayPublish: slices.Concat(writeLog, tell), maySub: []string{"_INBOX.mine"},
 		},
 		{
 			role:       "projector",
-			publish:    slices.Concat(writeLog, manageLog, []string{"$JS.API.STREAM.CREATE.MEETINGS", "$JS.API.STREAM.UPDATE.MEETINGS"}, answers, []string{"$JS.API.STREAM.MSG.DELETE.KV_sessions_g1", "rollcall.guard.CREATE.MEETINGS", "rollcall.query.session.get"}),
+			publish:    slices.Concat(writeLog, manageLog, []string{"$JS.API.STREAM.CREATE.MEETINGS", "$JS.API.STREAM.UPDATE.MEETINGS"}, answers, []string{"$JS.API.STREAM.MSG.DELETE.KV_sessions_g1", "rollcall.guard.READERS.CREATE.MEETINGS", "rollcall.query.session.get"}),
 			subscribe:  []string{"rollcall.query.session.get", "$SRV.PING", "$JS.API.>", "rollcall.guard.>", "meetings.>"},
 			mayPublish: slices.Concat(tell, []string{"$KV.sessions_g1.live.a", "rollcall.state.sessions_g1.checkpoint", "rollcall.views.sessions.live.a"}), maySub: []string{"_INBOX.mine"},
 		},

@@ -29,7 +29,11 @@ type embeddedConfig struct {
 	listen string // client address; empty: none
 	users  []natsUser
 	tls    *tls.Config // of the client port; nil: none
-	log    zerolog.Logger
+	// readers is how many connections clients without credentials have, 0: no
+	// limit; closed: nobody is let in without credentials.
+	readers int
+	closed  bool
+	log     zerolog.Logger
 }
 
 // embedded is a nats-server in this process: JetStream on files. It syncs
@@ -101,7 +105,7 @@ func randomPassword() string {
 func (e *embedded) start(ctx context.Context, c embeddedConfig) error {
 	opts := &server.Options{}
 	users := append(slices.Clone(c.users), natsUser{Name: localUser, Password: e.local, Role: "operator"})
-	if err := opts.ProcessConfigString(accountsConfig(e.password, users)); err != nil {
+	if err := opts.ProcessConfigString(accountsConfig(e.password, users, c.readers, !c.closed)); err != nil {
 		return fmt.Errorf("configure embedded NATS: %w; check the names in --nats-users", err)
 	}
 	opts.ServerName = "rollcall"
@@ -114,6 +118,10 @@ func (e *embedded) start(ctx context.Context, c embeddedConfig) error {
 	// records that came together. What else is stored here are views, which can
 	// be made again from the log and may be a second old after a power loss.
 	opts.SyncInterval = time.Second
+	opts.JetStreamLimits.DefaultMaxConsumers = streamConsumers
+	if c.readers > 0 {
+		opts.MaxConn = c.readers + reservedConns
+	}
 	opts.NoSigs = true
 	opts.DisableJetStreamBanner = true
 	opts.DontListen = c.listen == ""

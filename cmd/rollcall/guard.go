@@ -4,53 +4,75 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
+	"golang.org/x/time/rate"
 )
 
 // guard makes and removes consumers for readers, who must not do it themselves:
 // a push consumer delivers to any subject with the server's own rights, also to
 // the log's and the views'. The guard lets a consumer deliver to the reader's
 // inbox alone, which it moves over the account border, and refuses durable ones
-// and removals of consumers that it did not make. It tells of no others either,
-// so that no reader learns a name to pull another's messages with.
+// and removals of consumers that it did not make for the same account. It reports
+// no others either, so that no reader learns a name to pull another's messages
+// with. What readers hold is bounded (guardrules.go): a stream takes a number of
+// consumers, and the rest is for Rollcall's own.
 type guard struct {
-	nc  *nats.Conn
-	sub *nats.Subscription
+	nc   *nats.Conn
+	log  zerolog.Logger
+	subs []*nats.Subscription
+	// making is held while consumers are counted and one is made for a reader.
+	making sync.Mutex
+	pace   *rate.Limiter
+	warned time.Time // guarded by making
 }
 
 const (
 	inbox = "_INBOX."
-	// readerMark is metadata of the consumers that the guard made.
+	// readerMark is metadata of the consumers that the guard made: for which
+	// account.
 	readerMark = "rollcall.reader"
-	// readerIdle is the most that a reader's consumer may lie unused.
-	readerIdle = 10 * time.Minute
-	// guardRequests bounds what is asked at a time.
+	// guardRequests bounds what is asked at a time, by each account.
 	guardRequests = 64
 )
 
-// startGuard answers readers' consumer requests over nc until it is stopped.
-func startGuard(nc *nats.Conn) (*guard, error) {
-	g := &guard{nc: nc}
-	slots := make(chan struct{}, guardRequests)
-	sub, err := nc.Subscribe(subjectGuard+">", func(m *nats.Msg) {
-		slots <- struct{}{}
-		go func() {
-			defer func() { <-slots }()
-			g.answer(m)
-		}()
-	})
-	if err != nil {
-		return nil, fmt.Errorf("subscribe consumer guard: %w", err)
+// startGuard answers consumer requests of the accounts that read over nc until
+// it is stopped.
+func startGuard(nc *nats.Conn, log zerolog.Logger) (*guard, error) {
+	g := &guard{nc: nc, log: log, pace: rate.NewLimiter(readerRate, readerRate)}
+	for _, account := range []string{accountReaders, accountQuery} {
+		slots := make(chan struct{}, guardRequests)
+		sub, err := nc.Subscribe(guardSubject(account)+">", func(m *nats.Msg) {
+			slots <- struct{}{}
+			go func() {
+				defer func() { <-slots }()
+				g.answer(visitor{g, account}, m)
+			}()
+		})
+		if err != nil {
+			return nil, fmt.Errorf("subscribe consumer guard: %w", err)
+		}
+		g.subs = append(g.subs, sub)
 	}
-	g.sub = sub
 	return g, nc.Flush()
 }
 
-func (g *guard) stop() { _ = g.sub.Unsubscribe() }
+func (g *guard) stop() {
+	for _, sub := range g.subs {
+		_ = sub.Unsubscribe()
+	}
+}
+
+// visitor is the guard as it faces one account.
+type visitor struct {
+	*guard
+	account string
+}
 
 // apiAnswer is a JetStream API answer that holds nothing but an error.
 type apiAnswer struct {
@@ -64,90 +86,71 @@ type apiError struct {
 	Description string `json:"description"`
 }
 
-func (g *guard) answer(m *nats.Msg) {
-	verb, rest, _ := strings.Cut(strings.TrimPrefix(m.Subject, subjectGuard), ".")
+func (g *guard) answer(v visitor, m *nats.Msg) {
+	verb, rest, _ := strings.Cut(strings.TrimPrefix(m.Subject, guardSubject(v.account)), ".")
 	kinds := map[string]string{"CREATE": "create", "DELETE": "delete", "NAMES": "names", "LIST": "list", "INFO": "info"}
 	kind := "io.nats.jetstream.api.v1.consumer_" + kinds[verb] + "_response"
 	var answer []byte
 	var err error
 	switch verb {
 	case "CREATE":
-		answer, err = g.create(rest, m.Data)
+		answer, err = v.create(rest, m.Data)
 	case "DELETE":
-		answer, err = g.remove(rest)
+		answer, err = v.remove(rest)
 	case "NAMES", "LIST":
-		answer, err = g.list(verb, rest, kind, m.Data)
+		answer, err = v.list(verb, rest, kind, m.Data)
 	case "INFO":
-		answer, err = g.info(rest)
+		answer, err = v.info(rest)
 	default:
 		err = errors.New("unknown request")
 	}
 	if err != nil {
-		// 10003 is JetStream's "bad request"; readers get words with it.
-		answer, _ = json.Marshal(apiAnswer{kind, apiError{403, 10003, err.Error()}})
+		answer, _ = json.Marshal(apiAnswer{kind, refusalOf(err)})
 	}
 	_ = m.Respond(answer)
 }
 
 // create passes a request for a consumer on, with its deliver subject moved.
-func (g *guard) create(rest string, request []byte) ([]byte, error) {
-	var body, config map[string]jsontext.Value
-	if err := json.Unmarshal(request, &body); err != nil {
-		return nil, fmt.Errorf("read request: %w", err)
-	}
-	if err := json.Unmarshal(body["config"], &config); err != nil {
-		return nil, fmt.Errorf("read consumer config: %w", err)
-	}
-	for _, object := range []map[string]jsontext.Value{body, config} {
-		if name, ok := foreign(object); ok {
-			return nil, fmt.Errorf("a consumer request has no member %q", name)
-		}
+func (g visitor) create(rest string, request []byte) ([]byte, error) {
+	body, config, err := readRequest(request)
+	if err != nil {
+		return nil, err
 	}
 	if err := g.mayReplace(rest, jsonText(config["name"])); err != nil {
 		return nil, err
-	}
-	if durable := jsonText(config["durable_name"]); durable != "" {
-		return nil, errors.New("readers make no durable consumers; use an ephemeral one, or connect with a role (--nats-users)")
 	}
 	if deliver := jsonText(config["deliver_subject"]); deliver != "" {
 		tail, ok := strings.CutPrefix(deliver, inbox)
 		if !ok {
 			return nil, errors.New("a reader's consumer delivers to its inbox only")
 		}
-		config["deliver_subject"] = quote(subjectDeliver + tail)
+		config["deliver_subject"] = quote(deliverSubject(g.account) + tail)
 	}
 	metadata := map[string]string{}
 	_ = json.Unmarshal(config["metadata"], &metadata) // none is as good as unreadable: the server judges the rest
-	metadata[readerMark] = "1"
+	metadata[readerMark] = g.account
 	config["metadata"] = marshal(metadata)
-	var idle int64
-	if json.Unmarshal(config["inactive_threshold"], &idle) == nil && time.Duration(idle) > readerIdle {
-		config["inactive_threshold"] = marshal(int64(readerIdle))
-	}
+	limit(config)
 	body["config"] = marshal(config)
+	stream, _, _ := strings.Cut(rest, ".")
+	if g.account == accountReaders {
+		g.making.Lock()
+		defer g.making.Unlock()
+		if err := g.room(stream); err != nil {
+			return nil, err
+		}
+	}
 	answer, err := g.nc.Request(apiConsumer+"CREATE."+rest, marshal(body), 5*time.Second)
 	if err != nil {
 		return nil, fmt.Errorf("ask JetStream: %w", err)
 	}
-	return restoreDeliver(answer.Data), nil
-}
-
-// foreign finds a member that JetStream would read under another name: its
-// decoder ignores letter case, and would so take a deliver subject that the guard
-// did not see. Every name that it knows is in lower case.
-func foreign(object map[string]jsontext.Value) (string, bool) {
-	for name := range object {
-		if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz_") != "" {
-			return name, true
-		}
-	}
-	return "", false
+	return restoreDeliver(g.account, answer.Data), nil
 }
 
 // mayReplace refuses a request that would change a consumer of somebody else: to
 // make one under a name that is taken is to update it. The name is in the
 // request's subject, <stream>.<name>[.<filter>], or in its config.
-func (g *guard) mayReplace(rest, name string) error {
+func (g visitor) mayReplace(rest, name string) error {
 	stream, more, _ := strings.Cut(rest, ".")
 	token, _, _ := strings.Cut(more, ".")
 	for _, n := range []string{token, name} {
@@ -158,7 +161,7 @@ func (g *guard) mayReplace(rest, name string) error {
 		if err != nil {
 			return fmt.Errorf("ask JetStream: %w", err)
 		}
-		if others(info.Data) {
+		if g.others(info.Data) {
 			return errors.New("a reader changes its own consumers only")
 		}
 	}
@@ -167,12 +170,12 @@ func (g *guard) mayReplace(rest, name string) error {
 
 // restoreDeliver writes the reader's own deliver subject into what the server
 // says of a consumer.
-func restoreDeliver(consumer []byte) jsontext.Value {
+func restoreDeliver(account string, consumer []byte) jsontext.Value {
 	var body, config map[string]jsontext.Value
 	if json.Unmarshal(consumer, &body) != nil || json.Unmarshal(body["config"], &config) != nil {
 		return consumer // an error answer has no config
 	}
-	tail, ok := strings.CutPrefix(jsonText(config["deliver_subject"]), subjectDeliver)
+	tail, ok := strings.CutPrefix(jsonText(config["deliver_subject"]), deliverSubject(account))
 	if !ok {
 		return consumer
 	}
@@ -191,32 +194,32 @@ type consumerInfo struct {
 	Error *apiError `json:"error"`
 }
 
-// others reports whether a consumer was made by somebody else than a reader, or
-// can't be told.
-func others(consumer []byte) bool {
+// others reports whether a consumer was made for somebody else than this account,
+// or can't be known.
+func (g visitor) others(consumer []byte) bool {
 	var c consumerInfo
-	return json.Unmarshal(consumer, &c) != nil || c.Error == nil && c.Config.Metadata[readerMark] == ""
+	return json.Unmarshal(consumer, &c) != nil || c.Error == nil && c.Config.Metadata[readerMark] != g.account
 }
 
-// info tells of a consumer that the guard made.
-func (g *guard) info(rest string) ([]byte, error) {
+// info describes a consumer that the guard made.
+func (g visitor) info(rest string) ([]byte, error) {
 	answer, err := g.nc.Request(apiConsumer+"INFO."+rest, nil, 5*time.Second)
 	if err != nil {
 		return nil, fmt.Errorf("ask JetStream: %w", err)
 	}
-	if others(answer.Data) {
+	if g.others(answer.Data) {
 		return nil, errors.New("a reader sees the consumers of readers only")
 	}
-	return restoreDeliver(answer.Data), nil
+	return restoreDeliver(g.account, answer.Data), nil
 }
 
 // remove deletes a consumer that the guard made.
-func (g *guard) remove(rest string) ([]byte, error) {
+func (g visitor) remove(rest string) ([]byte, error) {
 	info, err := g.nc.Request(apiConsumer+"INFO."+rest, nil, 5*time.Second)
 	if err != nil {
 		return nil, fmt.Errorf("ask JetStream: %w", err)
 	}
-	if others(info.Data) {
+	if g.others(info.Data) {
 		return nil, errors.New("a reader removes its own consumers only")
 	}
 	answer, err := g.nc.Request(apiConsumer+"DELETE."+rest, nil, 5*time.Second)
@@ -239,8 +242,8 @@ type consumerPage struct {
 // consumerPageSize is JetStream's own for a list.
 const consumerPageSize = 256
 
-// list tells of the consumers that the guard made, names alone or all of it.
-func (g *guard) list(verb, stream, kind string, request []byte) ([]byte, error) {
+// list gives the consumers that the guard made for the account, names alone or all of it.
+func (g visitor) list(verb, stream, kind string, request []byte) ([]byte, error) {
 	var asked struct {
 		Offset int `json:"offset"`
 	}
@@ -259,14 +262,14 @@ func (g *guard) list(verb, stream, kind string, request []byte) ([]byte, error) 
 			return answer.Data, nil
 		}
 		for _, c := range page.Consumers {
-			if others(c) {
+			if g.others(c) {
 				continue
 			}
 			if out.Total++; out.Total <= out.Offset || len(out.Consumers) == out.Limit {
 				continue
 			}
 			if verb == "LIST" {
-				out.Consumers = append(out.Consumers, restoreDeliver(c))
+				out.Consumers = append(out.Consumers, restoreDeliver(g.account, c))
 				continue
 			}
 			var named consumerInfo

@@ -40,6 +40,7 @@ type nodeConfig struct {
 	users                        []natsUser
 	maxBytes, cacheBytes         int64
 	secure                       struct{ ingest, api, admin *tls.Config } // nil: plain HTTP
+	connections                  connections
 }
 
 // node is a running Rollcall: the roles of one process, and what they share.
@@ -137,6 +138,7 @@ func (n *node) start(ctx context.Context) error {
 	if err := n.listen(); err != nil {
 		return err
 	}
+	n.logger.Info().Object("connections", n.connections).Uint64("open_files", descriptors()).Msg("limits")
 	n.serve(stageAdmin, func(ctx context.Context) error {
 		return serveHTTP(ctx, adminServer(n.health, n.registry, n.logger), n.listeners.admin, time.Second)
 	})
@@ -156,27 +158,30 @@ func (n *node) start(ctx context.Context) error {
 // listen takes the ports first: a port in use is found before anything is
 // written.
 func (n *node) listen() (err error) {
-	open := func(flag, address string, secure *tls.Config) (net.Listener, error) {
+	open := func(flag, address string, most int, secure *tls.Config) (net.Listener, error) {
 		l, err := net.Listen("tcp", address)
 		if err != nil {
 			return nil, listenError(flag, address, err)
 		}
 		n.closers = append(n.closers, func() error { l.Close(); return nil }) // closed already where it served
+		if most > 0 {
+			l = bound(l, most)
+		}
 		if secure != nil {
 			l = tls.NewListener(l, secure)
 		}
 		return l, nil
 	}
-	if n.listeners.admin, err = open("--admin-addr", n.AdminAddr, n.secure.admin); err != nil {
+	if n.listeners.admin, err = open("--admin-addr", n.AdminAddr, n.connections.admin, n.secure.admin); err != nil {
 		return err
 	}
 	if n.doIngest {
-		if n.listeners.ingest, err = open("--ingest-addr", n.IngestAddr, nil); err != nil {
+		if n.listeners.ingest, err = open("--ingest-addr", n.IngestAddr, 0, nil); err != nil {
 			return err
 		}
 	}
 	if n.doQuery {
-		n.listeners.api, err = open("--api-addr", n.APIAddr, n.secure.api)
+		n.listeners.api, err = open("--api-addr", n.APIAddr, n.connections.api, n.secure.api)
 	}
 	return err
 }
@@ -191,7 +196,8 @@ func (n *node) openNATS(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	e, err := startEmbedded(ctx, embeddedConfig{dir: n.DataDir, listen: n.NATSListen, users: n.users, tls: secure, log: n.logger})
+	e, err := startEmbedded(ctx, embeddedConfig{dir: n.DataDir, listen: n.NATSListen, users: n.users, tls: secure,
+		readers: n.connections.nats, closed: n.closedNATS(), log: n.logger})
 	if err != nil {
 		return err
 	}
@@ -207,7 +213,7 @@ func (n *node) openNATS(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	n.guard, err = startGuard(nc)
+	n.guard, err = startGuard(nc, n.logger.With().Str(keyPart, "guard").Logger())
 	return err
 }
 

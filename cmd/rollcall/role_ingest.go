@@ -19,7 +19,7 @@ type ingestFlags struct {
 	MaxVerifications int           `help:"Signatures checked at a time; 0 is two a CPU." default:"0" placeholder:"N"`
 	RefusalDelay     time.Duration `help:"How long answers to bad signatures are held back once more than 100 a second come; negative: never." default:"500ms" placeholder:"DURATION"`
 	SourceRate       float64       `help:"Verified deliveries a second of each source that the config file gives no rate; above it the answer is 503. 0 is no limit." default:"0" placeholder:"N"`
-	MaxConnections   int           `help:"Connections of the webhook listener; one more is told 503." default:"20000" placeholder:"N"`
+	MaxConnections   int           `help:"Connections of the webhook listener; one more is told 503. 0 is what the limit of open files (ulimit -n) allows, at most 20,000." default:"0" placeholder:"N"`
 	HeaderTimeout    time.Duration `help:"Longest that a connection of the webhook listener takes to send a request's headers, after which it is closed." default:"2s" placeholder:"DURATION"`
 	IdleTimeout      time.Duration `help:"How long a connection of the webhook listener stays open between two requests." default:"60s" placeholder:"DURATION"`
 	TLSCert          string        `name:"tls-cert" help:"Certificate (PEM) of the webhook listener; without it, plain HTTP." type:"path" placeholder:"FILE"`
@@ -51,7 +51,7 @@ func (n *node) startIngest() error {
 	}
 	n.serve(stageIngest, func(ctx context.Context) error {
 		return ingest.Serve(ctx, n.listeners.ingest, handler, ingest.ServerConfig{
-			MaxConnections: n.MaxConnections, ReadHeaderTimeout: n.HeaderTimeout, IdleTimeout: n.IdleTimeout,
+			MaxConnections: n.connections.ingest, ReadHeaderTimeout: n.HeaderTimeout, IdleTimeout: n.IdleTimeout,
 			TLS: n.secure.ingest, Drain: 10 * time.Second,
 			Logger: n.logger.With().Str(keyPart, "ingest").Logger(), Metrics: n.registry,
 		})

@@ -30,6 +30,18 @@ func (v versioned) Version() string { return v.version }
 // testNode is `rollcall serve` in this process, on free ports, not started.
 func testNode(t *testing.T, dir string, args ...string) *node {
 	t.Helper()
+	c, err := configOf(t, dir, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := newNode(c, zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.ErrorLevel))
+	n.ready = make(chan struct{})
+	return n
+}
+
+// configOf is what serve makes of its flags.
+func configOf(t *testing.T, dir string, args ...string) (nodeConfig, error) {
+	t.Helper()
 	file, err := loadConfig("")
 	if err != nil {
 		t.Fatal(err)
@@ -45,13 +57,7 @@ func testNode(t *testing.T, dir string, args ...string) *node {
 		"--api-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0", "--nats-listen", ""}, args...)); err != nil {
 		t.Fatal(err)
 	}
-	c, err := grammar.Serve.config(a)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := newNode(c, zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.ErrorLevel))
-	n.ready = make(chan struct{})
-	return n
+	return grammar.Serve.config(a)
 }
 
 // runNode runs a node until it is ready or ends; stop ends it.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/tls"
+	"errors"
 	"net"
 	"slices"
 	"strings"
@@ -39,23 +40,25 @@ type serveCmd struct {
 	Source   []string `help:"A source of webhooks: NAME=rsa:FILE_OR_URL, NAME=standard:FILE or NAME=none; repeatable." placeholder:"NAME=SCHEME[:ARG]"`
 	Insecure bool     `help:"Allow what is only safe on a closed network: sources without signatures and an API without a token on addresses that are not loopback."`
 
-	Replicas        int           `help:"Replicas of the log and the views on a cluster: 1, 3 or 5; 0 keeps what exists." default:"0" placeholder:"N"`
-	MaxAge          time.Duration `help:"Remove records older than this; 0 keeps what is set, -1s removes the limit. A log without limits can be rebuilt from its start." default:"0" placeholder:"DURATION"`
-	MaxBytes        string        `help:"Remove the oldest records above this size, like 100GiB; 0 keeps what is set, -1 removes the limit." default:"0" placeholder:"SIZE"`
-	DuplicateWindow time.Duration `help:"How long a repeat of a delivery is recognised at ingest; 0 keeps what is set, 10m for a new log. It costs 170 bytes of server memory a delivery." default:"0" placeholder:"DURATION"`
-	CacheBytes      string        `help:"Memory for the entities that each projector holds." default:"64MiB" placeholder:"SIZE"`
-	ViewMaxAge      time.Duration `help:"Drop sessions from the views folded here this long after they ended, and recordings after they were done; 0 keeps them for ever. The log keeps what it has." default:"0" placeholder:"DURATION"`
-	AutoRebuild     bool          `help:"Rebuild a view that another version of its fold made; without it, such a view stops the program with a word on what to run."`
-	AuditInterval   time.Duration `help:"How often the views folded here are verified in the background; 0 is never. Each audit reads the whole log, at 20,000 records a second at most." default:"0" placeholder:"DURATION"`
-	AuditSample     float64       `help:"Share of the entities that an audit looks at, above 0 and up to 1; each time others." default:"0.1" placeholder:"SHARE"`
-	StaleAfter      time.Duration `help:"How long without an event makes a LIVE session stale." default:"24h" placeholder:"DURATION"`
-	APICert         string        `name:"api-tls-cert" help:"Certificate (PEM) of the read API; without it, plain HTTP." type:"path" placeholder:"FILE"`
-	APIKey          string        `name:"api-tls-key" help:"Private key (PEM) of --api-tls-cert." type:"path" placeholder:"FILE"`
-	AdminCert       string        `name:"admin-tls-cert" help:"Certificate (PEM) of --admin-addr; without it, plain HTTP." type:"path" placeholder:"FILE"`
-	AdminKey        string        `name:"admin-tls-key" help:"Private key (PEM) of --admin-tls-cert." type:"path" placeholder:"FILE"`
-	APITokenFile    string        `name:"api-token-file" help:"File with the bearer tokens of the read API, one a line; needed where --api-addr is not loopback." type:"path" placeholder:"FILE"`
-	ReplicaDir      string        `help:"Directory of the query target's SQLite cache; by default within --data-dir, or a temporary one with --nats-url. It can be deleted at any time." type:"path" placeholder:"DIR"`
-	StopTimeout     time.Duration `help:"Bound of a graceful stop." default:"25s" placeholder:"DURATION"`
+	Replicas           int           `help:"Replicas of the log and the views on a cluster: 1, 3 or 5; 0 keeps what exists." default:"0" placeholder:"N"`
+	MaxAge             time.Duration `help:"Remove records older than this; 0 keeps what is set, -1s removes the limit. A log without limits can be rebuilt from its start." default:"0" placeholder:"DURATION"`
+	MaxBytes           string        `help:"Remove the oldest records above this size, like 100GiB; 0 keeps what is set, -1 removes the limit." default:"0" placeholder:"SIZE"`
+	DuplicateWindow    time.Duration `help:"How long a repeat of a delivery is recognised at ingest; 0 keeps what is set, 10m for a new log. It costs 170 bytes of server memory a delivery." default:"0" placeholder:"DURATION"`
+	CacheBytes         string        `help:"Memory for the entities that each projector holds." default:"64MiB" placeholder:"SIZE"`
+	ViewMaxAge         time.Duration `help:"Drop sessions from the views folded here this long after they ended, and recordings after they were done; 0 keeps them for ever. The log keeps what it has." default:"0" placeholder:"DURATION"`
+	AutoRebuild        bool          `help:"Rebuild a view that another version of its fold made; without it, such a view stops the program with a word on what to run."`
+	AuditInterval      time.Duration `help:"How often the views folded here are verified in the background; 0 is never. Each audit reads the whole log, at 20,000 records a second at most." default:"0" placeholder:"DURATION"`
+	AuditSample        float64       `help:"Share of the entities that an audit looks at, above 0 and up to 1; each time others." default:"0.1" placeholder:"SHARE"`
+	StaleAfter         time.Duration `help:"How long without an event makes a LIVE session stale." default:"24h" placeholder:"DURATION"`
+	APICert            string        `name:"api-tls-cert" help:"Certificate (PEM) of the read API; without it, plain HTTP." type:"path" placeholder:"FILE"`
+	APIKey             string        `name:"api-tls-key" help:"Private key (PEM) of --api-tls-cert." type:"path" placeholder:"FILE"`
+	AdminCert          string        `name:"admin-tls-cert" help:"Certificate (PEM) of --admin-addr; without it, plain HTTP." type:"path" placeholder:"FILE"`
+	AdminKey           string        `name:"admin-tls-key" help:"Private key (PEM) of --admin-tls-cert." type:"path" placeholder:"FILE"`
+	APITokenFile       string        `name:"api-token-file" help:"File with the bearer tokens of the read API, one a line; needed where --api-addr is not loopback." type:"path" placeholder:"FILE"`
+	ReplicaDir         string        `help:"Directory of the query target's SQLite cache; by default within --data-dir, or a temporary one with --nats-url. It can be deleted at any time." type:"path" placeholder:"DIR"`
+	APIMaxConnections  int           `name:"api-max-connections" help:"Connections of the read API; one more is closed. 0 is what the limit of open files (ulimit -n) allows, at most 4,096." default:"0" placeholder:"N"`
+	NATSMaxConnections int           `name:"nats-max-connections" help:"Connections of clients without credentials, and of the role reader, to the embedded server; one more is refused. 0 is what the limit of open files (ulimit -n) allows, at most 4,096." default:"0" placeholder:"N"`
+	StopTimeout        time.Duration `help:"Bound of a graceful stop." default:"25s" placeholder:"DURATION"`
 
 	ingestFlags
 }
@@ -126,10 +129,13 @@ func (c *serveCmd) config(a *app) (nodeConfig, error) {
 	if err := cfg.readCertificates(); err != nil {
 		return cfg, err
 	}
-	if c.HeaderTimeout < 0 || c.IdleTimeout < 0 || c.IngestTimeout < 0 || c.MaxConnections < 0 || c.MaxInFlight < 0 || c.MaxVerifications < 0 || c.SourceRate < 0 {
-		return cfg, usagef("a limit is negative: --source-rate, --header-timeout, --idle-timeout, --ingest-timeout, --max-connections, --max-in-flight and --max-verifications take what is above 0, or 0 for the default")
+	if c.HeaderTimeout < 0 || c.IdleTimeout < 0 || c.IngestTimeout < 0 || c.MaxConnections < 0 || c.APIMaxConnections < 0 || c.NATSMaxConnections < 0 || c.MaxInFlight < 0 || c.MaxVerifications < 0 || c.SourceRate < 0 {
+		return cfg, usagef("a limit is negative: --source-rate, --header-timeout, --idle-timeout, --ingest-timeout, --max-connections, --api-max-connections, --nats-max-connections, --max-in-flight and --max-verifications take what is above 0, or 0 for the default")
 	}
-	return cfg, cfg.checkSources()
+	if err := cfg.setConnections(descriptors()); err != nil {
+		return cfg, err
+	}
+	return cfg, errors.Join(cfg.checkSources(), cfg.checkNATSListen())
 }
 
 // readCertificates reads what the HTTP listeners speak TLS with.
@@ -206,6 +212,19 @@ func (c *nodeConfig) checkSources() error {
 	}
 	return nil
 }
+
+// checkNATSListen refuses to show the log, which holds names, links and stream
+// keys, to whoever reaches the port.
+func (c *nodeConfig) checkNATSListen() error {
+	if c.NATSURL != "" || c.NATSListen == "" || c.Insecure || c.NATSUsers != "" || loopback(c.NATSListen) {
+		return nil
+	}
+	return usagef("--nats-listen: nats address %s is not loopback and nobody has to show credentials: give --nats-users, or --insecure", c.NATSListen)
+}
+
+// closedNATS reports whether the embedded server lets nobody in without
+// credentials: others than this machine reach it, and that was not allowed.
+func (c *nodeConfig) closedNATS() bool { return !c.Insecure && !loopback(c.NATSListen) }
 
 // loopback reports whether an address to listen on can be reached from this
 // machine alone. A name is none: it may come to mean something else.

@@ -5,13 +5,14 @@
 
 Prints a JSON line for each change, each commit and each reset; docs/FORMAT.md says what they mean.
 """
-import json, re, socket, sys
+import json, re, secrets, socket, sys
 
 host, port = sys.argv[1].rsplit(":", 1)
 view = sys.argv[2]
 conn = socket.create_connection((host, int(port)))
 stream = conn.makefile("rb")
 ANSWERS, ALIAS, FIRST = "1", "2", 3  # subscriptions: answers to requests, the alias, then one a consumer
+me = secrets.token_hex(12)  # inboxes and consumers of our own, which nobody guesses
 
 
 def write(line, body=None):
@@ -35,12 +36,17 @@ def receive():
 
 def consume(stream_name, subscription, filters, **config):
     """Makes an ephemeral push consumer, and the subscription that it delivers to."""
-    inbox = f"_INBOX.follow.{subscription}"
+    inbox, name = f"_INBOX.{me}.{subscription}", f"{me}-{subscription}"
     write(f"SUB {inbox} {subscription}")
-    config |= {"deliver_subject": inbox, "ack_policy": "none", "filter_subjects": filters, "mem_storage": True,
+    config |= {"name": name, "deliver_subject": inbox, "ack_policy": "none", "filter_subjects": filters, "mem_storage": True,
                "flow_control": True, "idle_heartbeat": 5_000_000_000}
     body = json.dumps({"stream_name": stream_name, "config": config}).encode()
-    write(f"PUB $JS.API.CONSUMER.CREATE.{stream_name} _INBOX.follow.answer {len(body)}", body)
+    write(f"PUB $JS.API.CONSUMER.CREATE.{stream_name}.{name} _INBOX.{me}.answer {len(body)}", body)
+
+
+def ours(reply, stream_name, subscription):
+    """Whether a message comes from this stream and our consumer: anybody in our account can send to an inbox."""
+    return reply.split(".")[-7:-5] == [stream_name, f"{me}-{subscription}"]
 
 
 def follow(after):
@@ -53,7 +59,7 @@ def follow(after):
 
 
 write('CONNECT {"verbose":false,"headers":true,"no_responders":true}')
-write(f"SUB _INBOX.follow.answer {ANSWERS}")
+write(f"SUB _INBOX.{me}.answer {ANSWERS}")
 consume("KV_rollcall", ALIAS, [f"$KV.rollcall.alias.{view}"], deliver_policy="last")  # now, and whenever it changes
 bucket, position, delivered, subscription = None, 0, 0, FIRST
 while True:
@@ -66,12 +72,12 @@ while True:
         stalled = re.search(r"Nats-Consumer-Stalled: (\S+)", headers)
         for to in filter(None, [reply, stalled and stalled[1]]):
             write(f"PUB {to} 0", b"")
-    elif sid == ALIAS:
+    elif sid == ALIAS and ours(reply, "KV_rollcall", ALIAS):
         if json.loads(body)["bucket"] != bucket:
             bucket = json.loads(body)["bucket"]
             print(json.dumps({"reset": bucket}), flush=True)  # forget everything: the documents come anew
             follow(0)
-    elif sid == str(subscription):
+    elif sid == str(subscription) and ours(reply, f"KV_{bucket}", subscription):
         sequence, number, _, pending = (int(n) for n in reply.split(".")[-4:])
         if number != delivered + 1:  # a message was lost on the way: again from behind the last one
             follow(position)

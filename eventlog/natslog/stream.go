@@ -223,20 +223,8 @@ func Open(ctx context.Context, js jetstream.JetStream, c Config) (*Log, error) {
 			ErrSettings, what, eventlog.Stream)
 	}
 	synced := c.SyncAlways || c.StoreDir != ""
-	changed := c.apply(&sc)
-	if synced != (sc.Metadata[syncedKey] != "") {
-		changed = true
-		sc.Metadata = maps.Clone(sc.Metadata)
-		delete(sc.Metadata, syncedKey)
-		if synced {
-			sc.Metadata[syncedKey] = "true"
-		}
-	}
-	if changed {
-		stream, err = js.UpdateStream(ctx, sc)
-		if err != nil {
-			return nil, fmt.Errorf("open log: change stream settings: %w", classify(err))
-		}
+	if stream, err = c.change(ctx, js, stream, synced); err != nil {
+		return nil, fmt.Errorf("open log: %w", err)
 	}
 	l := newLog(js, stream, c)
 	l.synced = &synced
@@ -246,6 +234,39 @@ func Open(ctx context.Context, js jetstream.JetStream, c Config) (*Log, error) {
 		}
 	}
 	return l, nil
+}
+
+// change applies what c sets, and marks the log as synced or not. The mark is a
+// word to other programs: a user who may append and not change the stream does
+// without.
+func (c Config) change(ctx context.Context, js jetstream.JetStream, stream jetstream.Stream, synced bool) (jetstream.Stream, error) {
+	sc := stream.CachedInfo().Config
+	asked := c.apply(&sc)
+	if marked := sc.Metadata[syncedKey] != ""; marked != synced {
+		sc.Metadata = maps.Clone(sc.Metadata)
+		delete(sc.Metadata, syncedKey)
+		if synced {
+			sc.Metadata[syncedKey] = "true"
+		}
+	} else if !asked {
+		return stream, nil
+	}
+	limit := setupTimeout
+	if !asked {
+		limit = askTimeout
+	}
+	try, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	changed, err := js.UpdateStream(try, sc)
+	switch {
+	case err == nil:
+		return changed, nil
+	case !asked && ctx.Err() == nil:
+		return stream, nil
+	case errors.Is(err, context.DeadlineExceeded) && errors.Is(js.Conn().LastError(), nats.ErrPermissionViolation):
+		return nil, fmt.Errorf("change stream settings: %w: this user may not; start once as an operator, or leave out what sets replicas, limits or the duplicate window", ErrServer)
+	}
+	return nil, fmt.Errorf("change stream settings: %w", classify(err))
 }
 
 // Attach opens a log that must be there, for reading and for appending with
