@@ -109,7 +109,9 @@ func functionName(f *ast.FuncDecl) string {
 
 func (m *mutator) offset(p token.Pos) int { return m.set.Position(p).Offset }
 
-func (m *mutator) text(n ast.Node) string { return string(m.source[m.offset(n.Pos()):m.offset(n.End())]) }
+func (m *mutator) text(n ast.Node) string {
+	return string(m.source[m.offset(n.Pos()):m.offset(n.End())])
+}
 
 // add notes that a node is replaced.
 func (m *mutator) add(kind string, n ast.Node, replacement string) {

@@ -246,7 +246,9 @@ func TestValuesAreBounded(t *testing.T) {
 					Type: eventlog.RecordingStatus, SessionID: long(0), MeetingID: long(1), Order: o,
 					Recording: eventlog.Recording{
 						ID: long(18), Status: long(19 + i), OrganizationID: long(3), OutputFileName: long(12), Error: long(13), AudioDownloadURL: long(15),
-						Files: []eventlog.File{{long(20), long(21), long(22)}, {long(23), long(24), long(25)}},
+						Files: []eventlog.File{
+							{ParticipantID: long(20), URL: long(21), AudioURL: long(22)}, {ParticipantID: long(23), URL: long(24), AudioURL: long(25)},
+						},
 					},
 				},
 				eventlog.Event{Type: eventlog.LivestreamStatus, MeetingID: long(1), Order: o, Livestream: eventlog.Livestream{StreamID: long(16), Status: long(17 + i)}},
