@@ -31,9 +31,9 @@ func (n *node) startRoles(ctx context.Context) error {
 	return n.startTelling(ctx)
 }
 
-// checkLog tells readiness whether the log answers, and what a 200 means there.
+// checkLog tells readiness whether the log takes records, and what a 200 means there.
 func (n *node) checkLog(ctx context.Context) (string, error) {
-	info, err := n.log.Info(ctx)
+	info, err := n.log.Health(ctx)
 	if err != nil {
 		return "", err
 	}

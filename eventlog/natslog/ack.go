@@ -69,14 +69,33 @@ func (c *committer) onAck(m *nats.Msg) {
 		if err != nil {
 			c.settle(p, eventlog.Appended{}, err)
 		} else {
-			p.acked, p.ack = true, a
+			c.acked(p, a)
 			c.stats.Singles++
-			if c.disk == nil {
+			if c.disk == nil && !c.doubt {
 				c.settle(p, c.appended(p, a), nil)
 			}
 		}
 	}
 	c.advance(f)
+}
+
+// acked notes the server's answer. A sequence that does not follow the one
+// before was given by another log, or by one that lost its tail.
+func (c *committer) acked(p *pending, a ack) {
+	p.acked, p.ack = true, a
+	if a.Duplicate {
+		return
+	}
+	if a.Seq <= c.last {
+		c.distrust()
+	}
+	c.last = a.Seq
+}
+
+// distrust forgets what is known of the log. c.mu is held.
+func (c *committer) distrust() {
+	c.doubt = true
+	c.recent.clear()
 }
 
 // appended is the answer for a record stored alone.
@@ -110,12 +129,12 @@ func (c *committer) onBatchAck(f *flight, a ack, err error) {
 	c.advance(f)
 }
 
-// stored answers every record of a batch whose last one is at seq: its records
-// stand side by side. c.mu is held.
+// stored notes that a batch was, with its last record at seq: its records stand
+// side by side. c.mu is held.
 func (c *committer) stored(f *flight, seq uint64) {
 	first := seq - uint64(len(f.records)) + 1
 	for i, p := range f.records {
-		c.settle(p, eventlog.Appended{Seq: eventlog.Seq(first + uint64(i)), EventID: p.eventID}, nil)
+		c.acked(p, ack{Seq: first + uint64(i)})
 	}
 	c.stats.Batches++
 	c.stats.BatchRecords += uint64(len(f.records))
@@ -160,30 +179,34 @@ func (c *committer) onTimeout(f *flight) {
 		c.mu.Unlock()
 		return
 	}
-	if f.batch == "" {
-		for _, p := range f.records {
-			if !p.acked {
-				c.settle(p, eventlog.Appended{}, context.DeadlineExceeded)
-			}
-		}
-		f.left = 0
-		c.advance(f)
+	c.expire(f, context.DeadlineExceeded)
+}
+
+// expire ends a flight whose answers will not come; why is the error of those
+// that are not found otherwise. It releases c.mu, which is held when it is called.
+func (c *committer) expire(f *flight, why error) {
+	if f == nil || f.left == 0 {
+		c.mu.Unlock()
 		return
 	}
-	c.mu.Unlock()
-	seq, found := c.lookup(f)
-	c.mu.Lock()
-	if c.flight != f || f.left == 0 {
+	if f.batch != "" {
 		c.mu.Unlock()
-		return // the ack came meanwhile
+		seq, found := c.lookup(f)
+		c.mu.Lock()
+		if c.flight != f || f.left == 0 {
+			c.mu.Unlock()
+			return // the ack came meanwhile
+		}
+		if found {
+			c.stats.Settled++
+			c.stored(f, seq)
+		} else {
+			c.stats.Unsettled++
+		}
 	}
-	if found {
-		c.stats.Settled++
-		c.stored(f, seq)
-	} else {
-		c.stats.Unsettled++
-		for _, p := range f.records {
-			c.settle(p, eventlog.Appended{}, context.DeadlineExceeded)
+	for _, p := range f.records {
+		if !p.acked {
+			c.settle(p, eventlog.Appended{}, why)
 		}
 	}
 	f.left = 0

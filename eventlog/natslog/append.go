@@ -21,45 +21,35 @@ import (
 // kept, but r.Body must not change before Append returns, and for as long as
 // the log is open if it returns an error.
 //
+// "Not stored" is said after a look: the log still holds that record, or a
+// retention limit removed it. A record that the log has lost is stored again.
+//
 // Every error wraps eventlog.ErrUnavailable and means that the outcome is
 // unknown. A ctx that ends while the record still waits takes it back.
 func (l *Log) Append(ctx context.Context, r *eventlog.Record) (eventlog.Appended, error) {
 	id := messageID(r)
-	a, err := l.committer.append(ctx, &pending{
-		msg:     message(r, id),
-		id:      id,
-		eventID: r.EventID,
-		done:    make(chan struct{}),
-	})
-	if err != nil {
-		return eventlog.Appended{}, fmt.Errorf("append record: %w", err)
-	}
-	if a.Duplicate && a.EventID == "" {
-		first, err := l.Record(ctx, a.Seq)
-		switch {
-		case errors.Is(err, eventlog.ErrNotFound):
-			// MaxBytes removed it within the window: it was stored, and that is
-			// all that can be said.
-		case err != nil:
-			return eventlog.Appended{}, fmt.Errorf("append record: read the first of a repeat: %w: %w", eventlog.ErrUnavailable, err)
+	m := message(r, id)
+	for range appendTries {
+		a, err := l.committer.append(ctx, &pending{msg: m, id: id, eventID: r.EventID, done: make(chan struct{})})
+		if err != nil {
+			return eventlog.Appended{}, fmt.Errorf("append record: %w", err)
 		}
-		a.EventID = first.EventID
-		l.committer.remember(id, a, first.StoredAt)
+		if !a.Duplicate {
+			return a, nil
+		}
+		lost, err := l.checkRepeat(ctx, id, &a)
+		if err != nil {
+			return eventlog.Appended{}, fmt.Errorf("append record: %w", err)
+		}
+		if !lost {
+			return a, nil
+		}
+		if m = message(r, id); a.EventID == "" {
+			// It was the server that said so, and it would again.
+			m = message(r, "")
+		}
 	}
-	return a, nil
-}
-
-// remember keeps the answer to a repeat that the server recognised, for as long
-// as the server will, so that a storm of repeats after a restart does not have
-// batch after batch refused.
-func (c *committer) remember(id string, a eventlog.Appended, stored time.Time) {
-	if a.EventID == "" {
-		return
-	}
-	a.Duplicate = false
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.recent.add(id, a, stored)
+	return eventlog.Appended{}, fmt.Errorf("append record: %w: it is answered as a repeat of a record that is lost", eventlog.ErrUnavailable)
 }
 
 // Record reads one record. eventlog.ErrNotFound: there is none at that
@@ -136,6 +126,10 @@ func (l *Log) Info(ctx context.Context) (Info, error) {
 	if err != nil {
 		return Info{}, fmt.Errorf("read log info: %w", classify(err))
 	}
+	return l.summary(si), nil
+}
+
+func (l *Log) summary(si *jetstream.StreamInfo) Info {
 	in := Info{
 		Head:            head(si),
 		Records:         si.State.Msgs,
@@ -154,7 +148,7 @@ func (l *Log) Info(ctx context.Context) (Info, error) {
 		synced = *l.synced // others may append in another way
 	}
 	in.Durability, in.Synced = durability(in.Replicas, synced)
-	return in, nil
+	return in
 }
 
 func durability(replicas int, synced bool) (string, bool) {

@@ -82,6 +82,9 @@ func (c BatchConfig) withDefaults() BatchConfig {
 	return c
 }
 
+// errDisconnected ends what an answer can't come for.
+var errDisconnected = errors.New("not connected to NATS")
+
 // pending is an append that waits for its answer.
 type pending struct {
 	msg     *nats.Msg
@@ -116,7 +119,8 @@ type flight struct {
 type committer struct {
 	log    *Log
 	config BatchConfig
-	disk   *disk // nil: an ack is all that can be had
+	disk   *disk         // nil: an ack is all that can be had
+	looks  chan struct{} // a place for each repeat that is looked up
 	inbox  string
 	sub    *nats.Subscription
 	// deaf drops every ack, mute every publish: the two halves of a lost
@@ -129,9 +133,16 @@ type committer struct {
 	waiting map[string]*pending // by message id, queued or in flight
 	recent  *recentIDs
 	token   uint64
-	last    uint64 // greatest sequence seen in an ack
-	closed  bool
-	stats   Stats
+	last    uint64 // sequence that the last record got
+	// incarnation is the log's that recent is of. doubt: it may be another one
+	// by now, or have lost its tail, and is asked before the next answer.
+	incarnation string
+	doubt       bool
+	failed      error // outcome of the last append; nil: stored
+	failedAt    time.Time
+	closed      bool
+	done        chan struct{} // closed by close
+	stats       Stats
 }
 
 // Stats counts what the group commit did since the log was opened.
@@ -151,7 +162,11 @@ func newCommitter(l *Log, c BatchConfig, window time.Duration) *committer {
 		config:  c,
 		waiting: make(map[string]*pending),
 		recent:  newRecentIDs(c.RecentIDs, window),
+		looks:   make(chan struct{}, maxLooks),
+		done:    make(chan struct{}),
 		last:    l.stream.CachedInfo().State.LastSeq,
+
+		incarnation: l.incarnation,
 	}
 }
 
@@ -194,7 +209,7 @@ func (c *committer) admit() error {
 	case !nc.IsConnected():
 		// Publishing now would only fill the client's reconnect buffer, and
 		// store records long after their senders were told to come again.
-		return fmt.Errorf("%w: not connected to NATS", eventlog.ErrUnavailable)
+		return fmt.Errorf("%w: %w", eventlog.ErrUnavailable, errDisconnected)
 	case len(c.queue) >= c.config.MaxQueue:
 		c.stats.QueueFull++
 		return fmt.Errorf("%w: %d appends are waiting already", eventlog.ErrUnavailable, len(c.queue))
@@ -213,7 +228,27 @@ func (c *committer) subscribe() error {
 		return fmt.Errorf("%w: %w", eventlog.ErrUnavailable, err)
 	}
 	c.sub = sub
+	go c.watch(nc.StatusChanged(nats.RECONNECTING, nats.CLOSED))
 	return nil
+}
+
+// watch ends what waits for an answer whenever the connection breaks, for the
+// answer is lost with it.
+func (c *committer) watch(broken chan nats.Status) {
+	defer c.log.js.Conn().RemoveStatusListener(broken)
+	for {
+		select {
+		case <-c.done:
+			return
+		case status, ok := <-broken:
+			c.mu.Lock()
+			c.distrust()
+			c.expire(c.flight, errDisconnected)
+			if !ok || status == nats.CLOSED {
+				return
+			}
+		}
+	}
 }
 
 // await waits for p, as its owner or as a repeat of it.
@@ -238,7 +273,7 @@ func (c *committer) await(ctx context.Context, p *pending, repeat bool) (eventlo
 	return result, nil
 }
 
-// settle gives p its answer. c.mu is held.
+// settle gives p its answer: the outcome of a try to store it. c.mu is held.
 func (c *committer) settle(p *pending, result eventlog.Appended, err error) {
 	if p.settled {
 		return
@@ -250,8 +285,8 @@ func (c *committer) settle(p *pending, result eventlog.Appended, err error) {
 			c.recent.add(p.id, result, p.sent)
 		}
 	}
-	if err == nil {
-		c.last = max(c.last, uint64(result.Seq))
+	if !p.abandoned && !c.closed {
+		c.failed, c.failedAt = err, c.config.Now()
 	}
 	close(p.done)
 }
@@ -274,9 +309,11 @@ func (c *committer) prepare(records []*pending) *flight {
 // launch publishes f. c.mu is not held: acks may come before it returns.
 func (c *committer) launch(f *flight) {
 	c.mu.Lock()
-	if c.flight == f {
-		f.timer = time.AfterFunc(c.config.Timeout, func() { c.onTimeout(f) })
+	if c.flight != f {
+		c.mu.Unlock()
+		return // the connection broke, or the log was closed
 	}
+	f.timer = time.AfterFunc(c.config.Timeout, func() { c.onTimeout(f) })
 	c.mu.Unlock()
 	nc := c.log.js.Conn()
 	for i, p := range f.records {
@@ -334,6 +371,12 @@ func (c *committer) advance(f *flight) {
 		return // closed meanwhile
 	}
 	c.flight = nil
+	if !c.log.js.Conn().IsConnected() {
+		for _, p := range c.queue {
+			c.settle(p, eventlog.Appended{}, errDisconnected)
+		}
+		c.queue = nil
+	}
 	next := c.take()
 	if len(next) == 0 {
 		c.mu.Unlock()
@@ -344,24 +387,45 @@ func (c *committer) advance(f *flight) {
 	c.launch(g)
 }
 
-// finish syncs what the server acknowledged of f, if that is ours to do, and
-// gives the answers. c.mu is held, but not while it syncs.
+// finish gives the answers to what the server acknowledged of f, when they are
+// known to be true. c.mu is held, but not while that is found out.
 func (c *committer) finish(f *flight) {
-	if f.batch != "" {
+	if !slices.ContainsFunc(f.records, func(p *pending) bool { return p.acked && !p.settled }) {
 		return
 	}
-	var err error
-	if c.disk != nil && slices.ContainsFunc(f.records, func(p *pending) bool { return p.acked }) {
-		c.mu.Unlock()
-		err = c.disk.sync()
-		c.mu.Lock()
-		c.stats.Syncs++
+	doubt := c.doubt
+	c.doubt = false
+	c.mu.Unlock()
+	incarnation, err := c.assure(doubt)
+	c.mu.Lock()
+	if doubt && err != nil {
+		c.doubt = true
+	} else if doubt {
+		c.incarnation = incarnation
 	}
 	for _, p := range f.records {
 		if p.acked {
 			c.settle(p, c.appended(p, p.ack), err)
 		}
 	}
+}
+
+// assure makes what was acknowledged durable, if that is ours to do. Where the
+// log is in doubt it asks first what it is now.
+func (c *committer) assure(doubt bool) (incarnation string, err error) {
+	if doubt {
+		if incarnation, err = c.log.confirm(context.Background()); err != nil {
+			return "", err
+		}
+	}
+	if c.disk == nil {
+		return incarnation, nil
+	}
+	err = c.disk.sync()
+	c.mu.Lock()
+	c.stats.Syncs++
+	c.mu.Unlock()
+	return incarnation, err
 }
 
 // take removes the next flight's records from the queue. c.mu is held.
@@ -388,6 +452,9 @@ func (c *committer) take() []*pending {
 func (c *committer) close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if !c.closed {
+		close(c.done)
+	}
 	c.closed = true
 	for _, p := range c.queue {
 		c.settle(p, eventlog.Appended{}, errors.New("log is closed"))

@@ -284,6 +284,9 @@ func TestAbandonedIsNotPublished(t *testing.T) {
 	if err != nil || a.Seq != 1 {
 		t.Errorf("Append = %+v, %v; want sequence 1, nothing else stored", a, err)
 	}
+	if a, err := l.Append(t.Context(), rec(2)); err != nil || a.Duplicate {
+		t.Errorf("Append of what was taken back = %+v, %v; want it stored", a, err)
+	}
 }
 
 // TestAppendUnderRestarts proves the promise itself: whatever got a sequence is

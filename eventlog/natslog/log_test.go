@@ -136,9 +136,8 @@ func TestOpenRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 			change(&c)
-			if _, err := js.CreateStream(t.Context(), c); err != nil {
-				t.Fatal(err)
-			}
+			// The server may still be removing the old one's files.
+			eventually(t, func() error { _, err := js.CreateStream(t.Context(), c); return err })
 		}
 	}
 	tests := []struct {

@@ -48,3 +48,16 @@ func (r *recentIDs) add(id string, a eventlog.Appended, at time.Time) {
 	r.next = (r.next + 1) % len(r.ring)
 	r.entries[id] = recentID{a, at}
 }
+
+// drop forgets the answer to an id, where it names that sequence.
+func (r *recentIDs) drop(id string, seq eventlog.Seq) {
+	if e, ok := r.entries[id]; ok && e.appended.Seq == seq {
+		delete(r.entries, id)
+	}
+}
+
+// clear forgets all.
+func (r *recentIDs) clear() {
+	clear(r.entries)
+	clear(r.ring)
+}
