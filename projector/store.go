@@ -46,6 +46,10 @@ var (
 	ErrSettings = errors.New("unsuitable settings")
 	// ErrState: a stored state can't be read.
 	ErrState = errors.New("corrupt state")
+	// ErrLostView: the view's store lost what this tenure has committed, as it may
+	// after a power cut, a restore, a purge or a deletion. The tenure is over; the
+	// next one folds again from whatever checkpoint is stored then.
+	ErrLostView = errors.New("the view's store lost what was committed")
 	// ErrTooLarge: a value that the store can't hold.
 	ErrTooLarge = errors.New("value too large")
 )
@@ -93,6 +97,10 @@ type Checkpoint struct {
 	// that it has missed nothing.
 	Previous  string `json:"previous"`
 	Documents int    `json:"documents"`
+	// Takeover is the random id of the take-over that the commit belongs to. The
+	// store fills it in: epochs and commits come again where a store lost its
+	// tail, this does not.
+	Takeover string `json:"takeover,omitempty"`
 }
 
 // Tenure is one process's right to write one generation, until it is fenced,

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"rollcall/eventlog/wire"
 	"rollcall/projector"
 )
 
@@ -34,7 +35,7 @@ func (s *Store) level(ctx context.Context, from, to projector.Generation) (proje
 			s.config.Logger.Warn().Str("bucket", to.Bucket).Msg("nobody follows the generation that is in force now; its differences are told as it is")
 			return cp, nil
 		}
-		if err := wait(ctx, 10*time.Millisecond); err != nil {
+		if err := wire.Pause(ctx, 10*time.Millisecond); err != nil {
 			return cp, err
 		}
 	}
@@ -96,14 +97,14 @@ func (c *comparison) key(key string) (hash uint64, ok bool) {
 }
 
 // each scans the documents of the generation that was in force.
-func (c *comparison) each(ctx context.Context, o scanOptions, do func(key string, hash uint64, m *stored) error) error {
+func (c *comparison) each(ctx context.Context, o scanOptions, do func(key string, hash uint64, m *wire.Message) error) error {
 	bucket := c.p.Before.Bucket
 	root := documentSubject(bucket, "")
-	for m, err := range c.store.scan(ctx, StreamOf(bucket), []string{root + ">"}, o) {
+	for m, err := range c.store.scan(ctx, bucket, []string{root + ">"}, o) {
 		if err != nil {
 			return fmt.Errorf("read %s: %w", bucket, err)
 		}
-		key := strings.TrimPrefix(m.subject, root)
+		key := strings.TrimPrefix(m.Subject, root)
 		if hash, ok := c.key(key); ok {
 			if err := do(key, hash, &m); err != nil {
 				return err
@@ -115,14 +116,14 @@ func (c *comparison) each(ctx context.Context, o scanOptions, do func(key string
 
 // before reads what subscribers were told.
 func (c *comparison) before(ctx context.Context) error {
-	return c.each(ctx, scanOptions{}, func(_ string, key uint64, m *stored) error {
+	return c.each(ctx, scanOptions{}, func(_ string, key uint64, m *wire.Message) error {
 		// What was committed since the alias moved was told to nobody, and the
 		// commit before it perhaps not: its writer asks afterwards whether its
 		// generation is in force.
-		untold := m.sequence > c.p.Revision || strings.HasPrefix(m.header.Get(headerBatchID), c.p.Commit+":")
+		untold := m.Sequence > c.p.Revision || strings.HasPrefix(m.Header.Get(wire.HeaderBatchID), c.p.Commit+":")
 		switch {
-		case !deleted(m.header):
-			c.old[key] = maphash.Bytes(c.seed, m.data)
+		case !deleted(m.Header):
+			c.old[key] = maphash.Bytes(c.seed, m.Data)
 			if untold {
 				c.old[key]++
 			}
@@ -162,7 +163,7 @@ func (c *comparison) after(ctx context.Context) error {
 // gone tells that keys are deleted. Their names are read again, since few
 // rebuilds have any.
 func (c *comparison) gone(ctx context.Context) error {
-	return c.each(ctx, scanOptions{keysOnly: true}, func(key string, hash uint64, _ *stored) error {
+	return c.each(ctx, scanOptions{keysOnly: true}, func(key string, hash uint64, _ *wire.Message) error {
 		if _, left := c.old[hash]; !left {
 			return nil
 		}

@@ -41,6 +41,12 @@ func (s *Store) bucketConfig(bucket string, subjects ...string) jetstream.Stream
 	}
 }
 
+// control makes the control bucket where it is missing.
+func (s *Store) control(ctx context.Context) error {
+	_, err := s.ensure(ctx, s.bucketConfig(Control))
+	return err
+}
+
 // ensure makes the bucket's stream, or checks the one that is there.
 func (s *Store) ensure(ctx context.Context, want jetstream.StreamConfig) (jetstream.Stream, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)

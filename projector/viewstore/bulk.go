@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"rollcall/projector"
 )
@@ -33,12 +34,14 @@ var errGap = errors.New("messages are missing between two answers")
 
 // bulk stores messages one by one and returns when all are stored. Atomic
 // batches are staged on disk by the server, which makes them half as fast;
-// nobody reads the generation yet, and the checkpoint comes last, so the fence
-// on each message is all that is needed.
+// nobody reads the generation yet, and the checkpoint comes last, so what is
+// needed is that they are stored in order, up to where it breaks off: documents
+// stand before the state that knows of them. The first two messages have the two
+// fences, and each expects to follow the one before it, so that one
+// that is lost with its connection, or refused, takes all behind it along, and so
+// does a message of somebody else.
 //
-// One answer stands for all messages before it: they come over one connection,
-// so they are stored in order, and since nobody else writes the stream, the
-// sequence in an answer says whether one of them is missing.
+// One answer stands for all messages before it.
 func (t *tenure) bulk(ctx context.Context, messages []*nats.Msg) error {
 	if len(messages) == 0 {
 		return nil
@@ -66,15 +69,19 @@ func (t *tenure) bulk(ctx context.Context, messages []*nats.Msg) error {
 			return checkAnswer(m, len(inbox)+1, &first)
 		}
 	}
-	checkpoint := checkpointSubject(t.bucket)
-	shared := &nats.Msg{Header: make(nats.Header, 2)}
-	fence(shared, checkpoint, t.revision)
 	due, since, bytes := 0, 0, 0
 	for i, m := range messages {
 		if m.Header == nil {
-			m.Header = shared.Header
-		} else {
-			fence(m, checkpoint, t.revision)
+			m.Header = make(nats.Header, 3)
+		}
+		switch i {
+		case 0:
+			t.fence(messages[:1])
+		case 1:
+			fence(m, checkpointSubject(t.bucket), t.revision)
+		}
+		if i > 0 {
+			m.Header[jetstream.ExpectedLastSeqHeader] = []string{strconv.FormatUint(first+uint64(i)-1, 10)}
 		}
 		since++
 		bytes += len(m.Data) + messageOverhead

@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
 	"rollcall/eventlog"
+	"rollcall/eventlog/wire"
 	"rollcall/projector"
 )
 
@@ -90,7 +92,7 @@ func (t *tenure) Commit(ctx context.Context, c *projector.Commit) error {
 	t.attempts++
 	// An answer that is lost with its connection never comes: then the
 	// checkpoint says what happened, without waiting for a timeout.
-	ctx, stop := untilDisconnected(ctx, t.store.js.Conn())
+	ctx, stop := wire.UntilDisconnected(ctx, t.store.js.Conn())
 	defer stop()
 	if c.Bulk {
 		var rest []*nats.Msg
@@ -99,32 +101,70 @@ func (t *tenure) Commit(ctx context.Context, c *projector.Commit) error {
 		}
 		checkpoint := len(rest) - 1
 		if err := t.bulk(ctx, rest[:checkpoint]); err != nil {
+			t.refused = isConflict(err)
 			return asCommitError(err, t.bucket)
 		}
 		batches = [][]*nats.Msg{rest[checkpoint:]}
 	}
-	checkpoint := checkpointSubject(t.bucket)
+	if batches, err = t.marked(batches); err != nil {
+		return err
+	}
 	for i, batch := range batches {
 		final := i == len(batches)-1
-		// The last batch writes the checkpoint, which is its last message; the
-		// ones before only look at it.
-		if final {
-			fence(batch[len(batch)-1], checkpoint, t.revision)
-		} else {
-			fence(batch[0], checkpoint, t.revision)
-		}
+		t.fence(batch)
 		sequence, err := publish(ctx, t.store.js.Conn(), batchID(c.Checkpoint.Commit, t.attempts, i), batch)
 		if err != nil {
+			t.refused = isConflict(err)
 			return asCommitError(err, t.bucket)
 		}
 		if final {
-			t.advance(sequence)
-			t.previous = c.Checkpoint.Commit
+			t.settled(c.Checkpoint.Commit, sequence)
 		}
 		told.batch(i, sequence)
 	}
 	t.announce(ctx, told)
 	return nil
+}
+
+// fence makes a batch depend on this tenure's last checkpoint and on the marker of
+// its take-over. The revision of a checkpoint alone may come again: in a stream
+// that lost its tail, or was made again, while this process stood still. A message
+// has room for one of the two: a lone one takes the marker, since what is lost is
+// folded again over it, and what somebody else wrote is not.
+func (t *tenure) fence(batch []*nats.Msg) {
+	checkpoint, last := checkpointSubject(t.bucket), len(batch)-1
+	if last > 0 || batch[0].Subject != checkpoint {
+		fence(batch[0], takeoverSubject(t.bucket, t.takeover), t.marker)
+	}
+	if last > 0 || batch[0].Subject == checkpoint {
+		fence(batch[last], checkpoint, t.revision)
+	}
+}
+
+// settled takes the revision of a commit's checkpoint.
+func (t *tenure) settled(commit string, revision uint64) {
+	if t.remarks {
+		t.marker = revision - 1 // it stands right before the checkpoint
+	}
+	t.remarks, t.previous = false, commit
+	t.advance(revision)
+}
+
+// marked adds the marker to a commit of the checkpoint alone, which has no room
+// for the second fence, where this process may have stood still. Else such a
+// commit is published without a batch, which costs a fiftieth, by the fence on the
+// checkpoint alone: within the life of a lease no other take-over can have made a
+// new stream come to the same revision.
+func (t *tenure) marked(batches [][]*nats.Msg) ([][]*nats.Msg, error) {
+	if len(batches) != 1 || len(batches[0]) != 1 || time.Since(t.storedAt) < t.store.config.LeaseTTL {
+		return batches, nil
+	}
+	own, err := encode(takeoverSubject(t.bucket, t.takeover), t.mark)
+	if err != nil {
+		return nil, err
+	}
+	t.remarks = true
+	return [][]*nats.Msg{{own, batches[0][0]}}, nil
 }
 
 // replaceParts adds deletes for the parts that entities shall not have any more.
@@ -207,7 +247,7 @@ func (t *tenure) message(subject string, data []byte, bulk bool) (*nats.Msg, err
 		return nil, fmt.Errorf("%w: %s has %d bytes, the server takes %d", projector.ErrTooLarge, subject, len(data), limit)
 	}
 	m := &nats.Msg{Subject: subject, Data: data}
-	if data == nil || !bulk { // in bulk, one header does for all
+	if data == nil || !bulk { // in bulk they get theirs when they are published
 		m.Header = make(nats.Header, 4)
 	}
 	if data == nil {
@@ -275,7 +315,7 @@ func (t *tenure) packParked(p *packer, c *projector.Commit) error {
 // encodeCheckpoint fills in what a follower needs to see that it missed nothing.
 func (t *tenure) encodeCheckpoint(c *projector.Commit) ([]byte, error) {
 	cp := c.Checkpoint
-	cp.Previous = t.previous
+	cp.Previous, cp.Takeover = t.previous, t.takeover
 	for _, e := range c.Entities {
 		cp.Documents += len(e.Documents)
 	}

@@ -17,18 +17,18 @@ func (t *tenure) Entities(ctx context.Context, part string) iter.Seq2[projector.
 		root := stateRoot(t.bucket) + "e."
 		filters := []string{root + "*." + part, root + "*." + bundlePart, root + "*." + idPart}
 		apart := make(map[string]*projector.EntityPart) // by token
-		for m, err := range t.store.scan(ctx, StreamOf(t.bucket), filters, scanOptions{}) {
+		for m, err := range t.store.scan(ctx, t.bucket, filters, scanOptions{}) {
 			if err != nil {
 				yield(projector.EntityPart{}, fmt.Errorf("read entities of %s: %w", t.bucket, err))
 				return
 			}
-			token, name, _ := strings.Cut(strings.TrimPrefix(m.subject, root), ".")
-			if deleted(m.header) {
+			token, name, _ := strings.Cut(strings.TrimPrefix(m.Subject, root), ".")
+			if deleted(m.Header) {
 				continue
 			}
-			parts := []projector.Part{{Name: name, Value: m.data}}
+			parts := []projector.Part{{Name: name, Value: m.Data}}
 			if name == bundlePart {
-				if parts, err = unpack(m.data); err != nil {
+				if parts, err = unpack(m.Data); err != nil {
 					continue // found when it is needed
 				}
 			}

@@ -33,7 +33,7 @@ func (n named) Name() string { return n.name }
 type faultCell struct {
 	operation string
 	step      string // what is written
-	subject   string // where; %s is the view
+	subject   string // where it begins; %s is the view, and behind * is how it ends
 	nth       int    // at which write of it
 	moment    eventlogtest.Moment
 }
@@ -50,7 +50,7 @@ func (c faultCell) String() string {
 func faultCells() (all []faultCell) {
 	const registry, alias = "$KV.rollcall.generation.%s.", "$KV.rollcall.alias.%s"
 	const create, remove = "$JS.API.STREAM.CREATE.KV_%s_g", "$JS.API.STREAM.DELETE.KV_%s_g"
-	const lease, checkpoint, consumer = "$KV.rollcall.lease.%s_g", "rollcall.state.%s_g", "$JS.API.CONSUMER.CREATE.KV_%s_g"
+	const lease, checkpoint, consumer = "$KV.rollcall.lease.%s_g", "rollcall.state.%s_g*.checkpoint", "$JS.API.CONSUMER.CREATE.KV_%s_g"
 	for operation, steps := range map[string][]faultCell{
 		"first start": {
 			{step: "bucket", subject: create, nth: 1}, {step: "alias", subject: alias, nth: 1}, {step: "registry (live)", subject: registry, nth: 1},
@@ -164,10 +164,10 @@ func runFaultCells(t *testing.T, more bool, take func(faultCell) bool) {
 		ran++
 		r := &cellRun{faultBed: bed, faultCell: c, more: more, fold: named{sessionsFold(), fmt.Sprintf("v%d", i)}}
 		r.failed = func(format string, args ...any) { t.Errorf("%s: %s", c, fmt.Sprintf(format, args...)) }
-		subject := strings.ReplaceAll(c.subject, "%s", r.fold.Name())
+		subject, suffix, _ := strings.Cut(strings.ReplaceAll(c.subject, "%s", r.fold.Name()), "*")
 		count := 0
 		wire := &eventlogtest.Wire{Plan: func(s string) eventlogtest.Moment {
-			if !strings.HasPrefix(s, subject) || c.moment == eventlogtest.Never {
+			if !strings.HasPrefix(s, subject) || !strings.HasSuffix(s, suffix) || c.moment == eventlogtest.Never {
 				return eventlogtest.Never
 			}
 			if count++; count != c.nth {

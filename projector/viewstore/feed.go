@@ -2,120 +2,119 @@ package viewstore
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"rollcall/eventlog/wire"
+	"rollcall/projector"
 )
 
 const (
-	// heartbeat is how often the server says that a quiet consumer still
-	// exists: two that stay away make the consumer anew.
-	heartbeat = time.Second
-	// feedBuffer is how many messages wait for a slow reader.
+	// feedBuffer is how many changes wait for a slow reader.
 	feedBuffer = 256
 	// goneAfter is how long a stream may be missing, as while a server starts.
 	goneAfter = 5 * time.Second
-	// feedRetry is the wait between tries to make a consumer.
-	feedRetry = 100 * time.Millisecond
+	// description is what operators see of a reader's consumers.
+	description = "Rollcall: a reader of a view"
 )
 
-// feed is what a stream holds behind a sequence, then what comes.
+// feed is what a bucket holds behind a position, then what comes: documents and
+// checkpoints, of one past. It runs in a goroutine of its own.
 type feed struct {
-	messages chan stored
-	failed   chan error
-	stop     func()
+	reader  *Reader
+	bucket  string
+	past    past
+	changes chan Change
+	failed  chan error // gets why it ended, unless it was stopped
+	stop    func()
 }
 
-// feed starts a reader of its own on a stream. Each consumer that breaks, with
-// the connection or the server, is followed by one that starts behind the last
-// message delivered.
-func (r *Reader) feed(ctx context.Context, stream string, after uint64, filters ...string) *feed {
+// feed starts behind a position, which it proves, or with the first message.
+func (r *Reader) feed(ctx context.Context, bucket string, from Position) *feed {
 	ctx, cancel := context.WithCancel(ctx)
-	f := &feed{messages: make(chan stored, feedBuffer), failed: make(chan error, 1)}
+	f := &feed{
+		reader: r, bucket: bucket, changes: make(chan Change, feedBuffer), failed: make(chan error, 1),
+		past: past{reader: r, bucket: bucket, takeover: from.Takeover, seen: from.StoredAt},
+	}
 	done := make(chan struct{})
 	f.stop = func() { cancel(); <-done }
+	w := f.wire(from.Revision)
 	go func() {
 		defer close(done)
-		var missing time.Time
-		for ctx.Err() == nil {
-			err := f.consume(ctx, r.js, stream, &after, filters)
-			if !errors.Is(err, jetstream.ErrStreamNotFound) {
-				missing = time.Time{}
-			} else if missing.IsZero() {
-				missing = time.Now()
-			} else if time.Since(missing) > goneAfter {
-				f.failed <- fmt.Errorf("%w: stream %s is gone", ErrNoView, stream)
-				return
-			}
-			if wait(ctx, feedRetry) != nil {
-				return
-			}
+		err := w.Read(ctx)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			err = fmt.Errorf("%w: stream %s is gone", ErrNoView, StreamOf(bucket))
+		}
+		if ctx.Err() == nil {
+			f.failed <- err
 		}
 	}()
 	return f
 }
 
-// consume reads through one consumer until it breaks.
-func (f *feed) consume(ctx context.Context, js jetstream.JetStream, stream string, after *uint64, filters []string) error {
-	setup, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	consumer, err := js.CreateConsumer(setup, stream, jetstream.ConsumerConfig{
-		FilterSubjects: filters, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: *after + 1,
-		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: consumerIdle,
-	})
-	if err != nil {
-		return fmt.Errorf("make consumer on %s: %w", stream, err)
+// wire makes the reader of the stream.
+func (f *feed) wire(after uint64) *wire.Reader {
+	w := &wire.Reader{
+		JS: f.reader.js, Stream: StreamOf(f.bucket), Description: description,
+		Filters: []string{documentSubject(f.bucket, ">"), checkpointSubject(f.bucket)},
+		Follow:  true, Missing: f.reader.goneAfter, After: after, Take: f.take,
 	}
-	defer func() {
-		c, cancel := context.WithTimeout(context.WithoutCancel(ctx), heartbeat)
-		defer cancel()
-		_ = js.DeleteConsumer(c, stream, consumer.CachedInfo().Name) // else it goes away when it is idle
-	}()
-	messages, err := consumer.Messages(jetstream.PullMaxMessages(scanBuffer), jetstream.PullHeartbeat(heartbeat))
-	if err != nil {
-		return fmt.Errorf("read %s: %w", stream, err)
+	w.Begin = func(ctx context.Context, _ wire.Consumer) error { return end(f.past.begin(ctx, w.After)) }
+	w.Failed = func(error) { f.past.ended() }
+	return w
+}
+
+// end ends a read where another try can't help.
+func end(err error) error {
+	if errors.Is(err, errOtherPast) || errors.Is(err, projector.ErrState) {
+		return wire.End(err)
 	}
-	defer messages.Stop()
-	ctx, stop := untilDisconnected(ctx, js.Conn())
-	defer stop()
-	for delivery := uint64(1); ; delivery++ {
-		m, err := messages.Next(jetstream.NextContext(ctx))
-		if err != nil {
-			return fmt.Errorf("read %s: %w", stream, err)
-		}
-		meta, err := m.Metadata()
-		if err != nil {
-			return fmt.Errorf("read %s: %w", stream, err)
-		}
-		if meta.Sequence.Consumer != delivery {
-			return fmt.Errorf("read %s: delivery %d came as %d", stream, delivery, meta.Sequence.Consumer)
-		}
-		select {
-		case f.messages <- stored{m.Subject(), meta.Sequence.Stream, meta.Timestamp, m.Headers(), m.Data()}:
-			*after = meta.Sequence.Stream
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	return err
+}
+
+// take passes on a message that continues the past.
+func (f *feed) take(ctx context.Context, m *wire.Message) error {
+	c, err := f.change(m)
+	if err == nil && c.Kind == Commit {
+		err = f.past.commit(ctx, c.Checkpoint.Takeover, c.Revision)
+	}
+	if err != nil {
+		return end(err)
+	}
+	select {
+	case f.changes <- c:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
-// untilDisconnected ends the context it returns when the connection breaks: the
-// server's consumer outlives that, and goes on behind messages that were lost.
-func untilDisconnected(ctx context.Context, nc *nats.Conn) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(ctx)
-	changed := nc.StatusChanged(nats.RECONNECTING, nats.CLOSED)
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		select {
-		case <-changed:
-			cancel()
-		case <-ctx.Done():
-		}
-		nc.RemoveStatusListener(changed)
-	}()
-	return ctx, func() { cancel(); <-ended }
+func (f *feed) change(m *wire.Message) (Change, error) {
+	c := Change{Revision: m.Sequence, StoredAt: m.Time, commit: commitOf(m.Header)}
+	key, ok := strings.CutPrefix(m.Subject, documentSubject(f.bucket, ""))
+	switch {
+	case !ok:
+		c.Kind = Commit
+		cp, err := readCheckpoint(f.bucket, m)
+		c.Checkpoint = cp
+		return c, err
+	case deleted(m.Header):
+		c.Kind, c.Key = Delete, key
+	default:
+		c.Kind, c.Key, c.Value = Put, key, m.Data
+	}
+	return c, nil
+}
+
+// readCheckpoint reads a bucket's checkpoint.
+func readCheckpoint(bucket string, m *wire.Message) (cp projector.Checkpoint, err error) {
+	if err := json.Unmarshal(m.Data, &cp); err != nil {
+		return cp, fmt.Errorf("%w: checkpoint of %s: %w", projector.ErrState, bucket, err)
+	}
+	return cp, nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"rollcall/eventlog/wire"
 	"rollcall/projector"
 )
 
@@ -63,25 +64,33 @@ type Change struct {
 	StoredAt time.Time
 	// Checkpoint is set of a Commit.
 	Checkpoint projector.Checkpoint
+
+	commit string // that a document is of
 }
 
 // Position is where a reader stands. A reader that keeps what it was given
-// stores the position of the last Commit with it.
+// stores the position of the last Commit with it, all four fields.
 type Position struct {
 	Bucket   string    `json:"bucket"`
 	Revision uint64    `json:"revision"`
 	StoredAt time.Time `json:"storedAt"`
+	// Takeover is the checkpoint's. It proves that the bucket still holds what was
+	// read; a position without it can't be resumed.
+	Takeover string `json:"takeover"`
 }
 
-// Position is where a reader that has taken c stands.
-func (c Change) Position() Position { return Position{c.Bucket, c.Revision, c.StoredAt} }
+// Position is where a reader that has taken a Commit stands.
+func (c Change) Position() Position {
+	return Position{c.Bucket, c.Revision, c.StoredAt, c.Checkpoint.Takeover}
+}
 
 // Follow yields a view as it is, then its changes, in the order in which they
 // were committed, until ctx ends: it survives lost connections and restarts of
 // the server without a gap. From the zero Position, or one that can't be
 // resumed (another generation is in force, the reader was away for longer than
-// delete markers live), it begins with a Reset. An error ends it; the reader
-// may call again with the position of its last Commit.
+// delete markers live, the bucket lost what was read or was made again), it begins
+// with a Reset; one comes later too when the past turns out to be another one. An
+// error ends it; the reader may call again with the position of its last Commit.
 func (r *Reader) Follow(ctx context.Context, view string, from Position) iter.Seq2[Change, error] {
 	return func(yield func(Change, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
@@ -132,59 +141,78 @@ func (f *follower) run(ctx context.Context, from Position) (moved bool, err erro
 	if err != nil {
 		return false, err
 	}
-	if !resumable(from, bucket, stream.CachedInfo()) {
+	if from.Bucket != bucket || from.Takeover == "" {
 		from = Position{}
-		if !f.send(Change{Kind: Reset}) {
+	}
+	for {
+		if from.Revision == 0 && !f.send(Change{Kind: Reset}) {
 			return false, nil
 		}
+		moved, err := f.read(ctx, stream, from)
+		if !errors.Is(err, errOtherPast) {
+			return moved, err
+		}
+		from = Position{}
 	}
-	feed := f.reader.feed(ctx, StreamOf(bucket), from.Revision, documentSubject(bucket, ">"), checkpointSubject(bucket))
+}
+
+// read follows one past.
+func (f *follower) read(ctx context.Context, stream jetstream.Stream, from Position) (moved bool, err error) {
+	feed := f.reader.feed(ctx, f.alias.Bucket, from)
 	defer feed.stop()
-	root := documentSubject(bucket, "")
-	gaps := gaps{stream: stream}
-	var partial *Change // the last commit, where it was not whole yet
+	whole := assembly{gaps: gaps{stream: stream}}
 	for {
 		select {
 		case <-ctx.Done():
 			return false, nil
 		case alias := <-f.aliases.moves:
 			f.aliases.current = alias
-			if alias.Bucket != bucket {
+			if alias.Bucket != f.alias.Bucket {
 				return true, nil
 			}
 		case err := <-feed.failed:
-			return false, fmt.Errorf("follow %s: %w", bucket, err)
-		case m := <-feed.messages:
-			c, err := f.change(m, root)
+			return false, fmt.Errorf("follow %s: %w", f.alias.Bucket, err)
+		case c := <-feed.changes:
+			changes, err := whole.take(ctx, c)
 			if err != nil {
 				return false, err
 			}
-			if c.Kind == Commit {
-				whole, err := gaps.commit(ctx, c)
-				if err != nil {
-					return false, err
-				}
-				if partial = nil; !whole {
-					partial = &c
-					continue
-				}
-			} else {
-				gaps.document(c.Key, m.header)
-			}
-			if !f.send(c) {
-				return false, nil
-			}
-			// What somebody wrote past the projector ends no commit, and nothing of
-			// ours may follow it for long: the last commit is whole with it.
-			if partial != nil && c.Kind != Commit && commitOf(m.header) == "" && c.Revision >= gaps.until {
-				whole := *partial
-				whole.Revision, whole.StoredAt, partial = c.Revision, c.StoredAt, nil
-				if !f.send(whole) {
+			for _, c := range changes {
+				if !f.send(c) {
 					return false, nil
 				}
 			}
 		}
 	}
+}
+
+// assembly holds a commit back until the view is whole with it.
+type assembly struct {
+	gaps    gaps
+	partial *Change   // the last commit, where it was not whole yet
+	out     [2]Change // what take returns
+}
+
+// take returns what a change makes known: itself, and the commit that it
+// completes.
+func (a *assembly) take(ctx context.Context, c Change) ([]Change, error) {
+	if c.Kind == Commit {
+		whole, err := a.gaps.commit(ctx, c)
+		if a.partial = nil; err != nil || !whole {
+			a.partial = &c
+			return nil, err
+		}
+		return append(a.out[:0], c), nil
+	}
+	a.gaps.document(c)
+	// What somebody wrote past the projector ends no commit, and nothing of
+	// ours may follow it for long: the last commit is whole with it.
+	if a.partial != nil && c.commit == "" && c.Revision >= a.gaps.until {
+		whole := *a.partial
+		whole.Revision, whole.StoredAt, a.partial = c.Revision, c.StoredAt, nil
+		return append(a.out[:0], c, whole), nil
+	}
+	return append(a.out[:0], c), nil
 }
 
 // gaps finds out which commits a follower has seen in part only. A bucket keeps
@@ -202,12 +230,11 @@ type gaps struct {
 }
 
 // document takes note of a document's commit.
-func (g *gaps) document(key string, h nats.Header) {
-	commit := commitOf(h)
-	if commit != g.batch || g.keys == nil {
-		g.batch, g.keys = commit, make(map[string]struct{})
+func (g *gaps) document(c Change) {
+	if c.commit != g.batch || g.keys == nil {
+		g.batch, g.keys = c.commit, make(map[string]struct{})
 	}
-	g.keys[key] = struct{}{}
+	g.keys[c.Key] = struct{}{}
 }
 
 // commit reports whether the view is whole at c.
@@ -242,7 +269,7 @@ func (g *gaps) end(ctx context.Context) (uint64, error) {
 		case errors.Is(err, jetstream.ErrStreamNotFound):
 			return 0, fmt.Errorf("follow view: %w", err)
 		}
-		if err := wait(ctx, standbyPoll); err != nil {
+		if err := wire.Pause(ctx, standbyPoll); err != nil {
 			return 0, err
 		}
 	}
@@ -250,45 +277,14 @@ func (g *gaps) end(ctx context.Context) (uint64, error) {
 
 // commitOf reads a document's commit off its batch id; see batchID.
 func commitOf(h nats.Header) string {
-	commit, _, _ := strings.Cut(h.Get(headerBatchID), ":")
+	commit, _, _ := strings.Cut(h.Get(wire.HeaderBatchID), ":")
 	return commit
-}
-
-// resumable reports whether nothing can be missing behind a position.
-func resumable(from Position, bucket string, info *jetstream.StreamInfo) bool {
-	switch {
-	case from.Bucket != bucket || from.Revision == 0 || from.Revision > info.State.LastSeq:
-		return false
-	case info.Created.After(from.StoredAt):
-		return false // another stream of the same name
-	case from.Revision == info.State.LastSeq:
-		return true
-	}
-	// The server's clock, twice: what it stored last, and what the reader saw last.
-	return info.State.LastTime.Sub(from.StoredAt) < followTTL && info.TimeStamp.Sub(from.StoredAt) < followTTL
 }
 
 func (f *follower) send(c Change) bool {
 	c.View, c.Bucket, c.Generation, c.Version = f.view, f.alias.Bucket, f.alias.Generation, f.alias.Version
 	f.ended = !f.yield(c, nil)
 	return !f.ended
-}
-
-func (f *follower) change(m stored, root string) (Change, error) {
-	c := Change{Revision: m.sequence, StoredAt: m.time}
-	key, ok := strings.CutPrefix(m.subject, root)
-	switch {
-	case !ok:
-		c.Kind = Commit
-		if err := json.Unmarshal(m.data, &c.Checkpoint); err != nil {
-			return c, fmt.Errorf("%w: checkpoint of %s: %w", projector.ErrState, f.alias.Bucket, err)
-		}
-	case deleted(m.header):
-		c.Kind, c.Key = Delete, key
-	default:
-		c.Kind, c.Key, c.Value = Put, key, m.data
-	}
-	return c, nil
 }
 
 // aliasWatch tells when a view's alias moves.
@@ -298,7 +294,9 @@ type aliasWatch struct {
 	stop    func()
 }
 
-// watchAlias waits until the view exists.
+// watchAlias waits until the view exists. From then on the control bucket may go
+// away and come back: each consumer begins with the alias as it is, and the
+// generation that is followed stays until another one is named.
 func (r *Reader) watchAlias(ctx context.Context, view string) (*aliasWatch, error) {
 	if err := validView(view); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoView, err)
@@ -307,29 +305,29 @@ func (r *Reader) watchAlias(ctx context.Context, view string) (*aliasWatch, erro
 	if err != nil {
 		return nil, err
 	}
-	f := r.feed(ctx, StreamOf(Control), current.revision, documentSubject(Control, aliasPrefix+view))
+	ctx, cancel := context.WithCancel(ctx)
 	w := &aliasWatch{current: current, moves: make(chan Alias)}
-	inner, cancel := context.WithCancel(ctx)
+	reader := &wire.Reader{
+		JS: r.js, Stream: StreamOf(Control), Description: description, Latest: true, Follow: true,
+		Filters: []string{documentSubject(Control, aliasPrefix+view)},
+		Take: func(ctx context.Context, m *wire.Message) error {
+			alias := Alias{revision: m.Sequence}
+			if json.Unmarshal(m.Data, &alias) != nil || alias.Bucket == "" {
+				return nil // deleted, or not ours: what was in force stays
+			}
+			select {
+			case w.moves <- alias:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		},
+	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for {
-			select {
-			case <-inner.Done():
-				return
-			case m := <-f.messages:
-				alias := Alias{revision: m.sequence}
-				if json.Unmarshal(m.data, &alias) != nil {
-					continue
-				}
-				select {
-				case w.moves <- alias:
-				case <-inner.Done():
-					return
-				}
-			}
-		}
+		_ = reader.Read(ctx) // until stop: it waits for all else
 	}()
-	w.stop = func() { cancel(); <-done; f.stop() }
+	w.stop = func() { cancel(); <-done }
 	return w, nil
 }

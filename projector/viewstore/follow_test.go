@@ -23,6 +23,11 @@ type follower struct {
 
 func follow(t *testing.T, s *viewstore.Store, from viewstore.Position) *follower {
 	t.Helper()
+	return followReader(t, s.Reader, from)
+}
+
+func followReader(t *testing.T, s *viewstore.Reader, from viewstore.Position) *follower {
+	t.Helper()
 	next, stop := iter.Pull2(s.Follow(testContext(t), "toy", from))
 	t.Cleanup(stop)
 	return &follower{t: t, next: next, view: map[string]string{}}

@@ -10,10 +10,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/nats-io/nuid"
 
+	"rollcall/eventlog/wire"
 	"rollcall/projector"
 )
 
@@ -71,15 +70,15 @@ func (r *Reader) entries(ctx context.Context, view string) (all []projector.Gene
 	}
 	prefix := documentSubject(Control, generationPrefix+view+".")
 	for _, m := range messages {
-		if n, err := strconv.Atoi(strings.TrimPrefix(m.subject, prefix)); err == nil {
+		if n, err := strconv.Atoi(strings.TrimPrefix(m.Subject, prefix)); err == nil {
 			highest = max(highest, n)
 		}
-		if deleted(m.header) {
+		if deleted(m.Header) {
 			continue
 		}
-		g := projector.Generation{Revision: m.sequence}
-		if err := json.Unmarshal(m.data, &g); err != nil {
-			return nil, 0, fmt.Errorf("%w: %s: %w", projector.ErrState, m.subject, err)
+		g := projector.Generation{Revision: m.Sequence}
+		if err := json.Unmarshal(m.Data, &g); err != nil {
+			return nil, 0, fmt.Errorf("%w: %s: %w", projector.ErrState, m.Subject, err)
 		}
 		all = append(all, g)
 	}
@@ -272,7 +271,7 @@ func (s *Store) moment(ctx context.Context, force, next string) (projector.Check
 		if to.Sequence >= cp.Sequence && (fresh || now.Sub(since) > momentIdle) || now.Sub(began) > promotePatience {
 			return cp, revision, nil
 		}
-		if err := wait(ctx, momentPoll); err != nil {
+		if err := wire.Pause(ctx, momentPoll); err != nil {
 			return cp, revision, err
 		}
 	}
@@ -319,53 +318,4 @@ func (s *Store) deleteBucket(ctx context.Context, bucket string) error {
 		return fmt.Errorf("delete stream %s: %w", StreamOf(bucket), err)
 	}
 	return nil
-}
-
-// Carry implements projector.Registry.
-func (s *Store) Carry(ctx context.Context, from, to projector.Generation) (int, error) {
-	states := "e.*." + projector.MarkPart
-	if from.Version == to.Version {
-		states = "e.>"
-	}
-	roots := []struct{ from, to, filter string }{
-		{documentSubject(from.Bucket, ""), documentSubject(to.Bucket, ""), ">"},
-		{stateRoot(from.Bucket), stateRoot(to.Bucket), states},
-	}
-	copied := 0
-	var batch []*nats.Msg
-	bytes := 0
-	flush := func() error {
-		if len(batch) == 0 {
-			return nil
-		}
-		c, cancel := context.WithTimeout(ctx, s.config.Timeout)
-		defer cancel()
-		if _, err := publish(c, s.js.Conn(), nuid.Next(), batch); err != nil {
-			return asCommitError(err, to.Bucket)
-		}
-		batch, bytes = nil, 0
-		return nil
-	}
-	for _, root := range roots {
-		for m, err := range s.scan(ctx, StreamOf(from.Bucket), []string{root.from + root.filter}, scanOptions{}) {
-			if err != nil {
-				return copied, fmt.Errorf("carry %s: %w", from.Bucket, err)
-			}
-			if len(batch) == batchMessages || bytes+len(m.data) > batchBytes {
-				if err := flush(); err != nil {
-					return copied, err
-				}
-			}
-			m2 := nats.NewMsg(root.to + strings.TrimPrefix(m.subject, root.from))
-			if deleted(m.header) {
-				marker(m2) // a carry that was broken off may have copied what is gone since
-			} else {
-				m2.Data = m.data
-				copied++
-			}
-			batch = append(batch, m2)
-			bytes += len(m.data)
-		}
-	}
-	return copied, flush()
 }

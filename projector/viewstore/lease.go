@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nuid"
 
+	"rollcall/eventlog/wire"
 	"rollcall/projector"
 )
 
@@ -69,16 +70,15 @@ func (s *Store) takeLease(ctx context.Context, bucket string, c projector.Claim)
 			if !isConflict(err) {
 				return nil, fmt.Errorf("take lease of %s: %w", bucket, err)
 			}
-			continue
-		}
-		if !told && c.Standby != nil {
+			// Somebody else was faster, or the replica that answered lags.
+		} else if !told && c.Standby != nil {
 			c.Standby(record.Holder)
 			told = true
 		}
 		if c.Patience > 0 && now.Sub(began) > c.Patience {
 			return nil, fmt.Errorf("%w: %s holds the lease of %s", projector.ErrBusy, record.Holder, bucket)
 		}
-		if err := wait(ctx, standbyPoll); err != nil {
+		if err := wire.Pause(ctx, standbyPoll); err != nil {
 			return nil, err
 		}
 	}
@@ -99,11 +99,11 @@ func (l *lease) read(ctx context.Context) (leaseRecord, uint64, error) {
 		return leaseRecord{}, 0, nil
 	}
 	var r leaseRecord
-	if err := json.Unmarshal(m.data, &r); err != nil {
-		return leaseRecord{}, m.sequence, nil // an unreadable lease is a free one
+	if err := json.Unmarshal(m.Data, &r); err != nil {
+		return leaseRecord{}, m.Sequence, nil // an unreadable lease is a free one
 	}
-	r.storedAt = m.time
-	return r, m.sequence, nil
+	r.storedAt = m.Time
+	return r, m.Sequence, nil
 }
 
 func (l *lease) write(ctx context.Context, holder string, revision uint64) error {
@@ -126,7 +126,7 @@ func (l *lease) current() uint64 {
 // renew writes the lease again and again. A write whose outcome is unknown
 // shows as a conflict the next time; then the lease says who holds it.
 func (l *lease) renew(ctx context.Context) {
-	for wait(ctx, l.store.config.LeaseTTL/3) == nil {
+	for wire.Pause(ctx, l.store.config.LeaseTTL/3) == nil {
 		err := l.write(ctx, l.holder, l.current())
 		if err == nil || !isConflict(err) {
 			continue
@@ -167,16 +167,4 @@ func (l *lease) release(ctx context.Context) error {
 		return fmt.Errorf("release lease of %s: %w", l.bucket, err)
 	}
 	return nil
-}
-
-// wait pauses for d, or until ctx ends and returns its error.
-func wait(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }

@@ -38,6 +38,8 @@ func stateRoot(bucket string) string { return "rollcall.state." + bucket + "." }
 
 func checkpointSubject(bucket string) string { return stateRoot(bucket) + "checkpoint" }
 
+func takeoverSubject(bucket, id string) string { return stateRoot(bucket) + "takeover." + id }
+
 func parkedSubject(bucket string, seq eventlog.Seq) string {
 	return stateRoot(bucket) + "parked." + strconv.FormatUint(uint64(seq), 10)
 }

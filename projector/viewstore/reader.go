@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"rollcall/eventlog/wire"
 	"rollcall/projector"
 )
 
@@ -19,10 +20,14 @@ import (
 // nothing, and may be used from several goroutines.
 type Reader struct {
 	js jetstream.JetStream
+	// Tests change these.
+	followTTL, goneAfter time.Duration
 }
 
 // NewReader returns a Reader on a connection's JetStream.
-func NewReader(js jetstream.JetStream) *Reader { return &Reader{js: js} }
+func NewReader(js jetstream.JetStream) *Reader {
+	return &Reader{js: js, followTTL: followTTL, goneAfter: goneAfter}
+}
 
 // Alias says which generation of a view is in force.
 type Alias struct {
@@ -65,11 +70,11 @@ func (r *Reader) Alias(ctx context.Context, view string) (Alias, error) {
 	if m == nil {
 		return Alias{}, fmt.Errorf("%w: no projector has run yet for %s", ErrNoView, view)
 	}
-	if deleted(m.header) {
-		return Alias{revision: m.sequence}, fmt.Errorf("%w: the alias of %s was deleted; a projector makes it again", ErrNoView, view)
+	if deleted(m.Header) {
+		return Alias{revision: m.Sequence}, fmt.Errorf("%w: the alias of %s was deleted; a projector makes it again", ErrNoView, view)
 	}
-	alias := Alias{revision: m.sequence}
-	if err := json.Unmarshal(m.data, &alias); err != nil {
+	alias := Alias{revision: m.Sequence}
+	if err := json.Unmarshal(m.Data, &alias); err != nil {
 		return Alias{}, fmt.Errorf("%w: alias of view %s: %w", projector.ErrState, view, err)
 	}
 	return alias, nil
@@ -119,10 +124,10 @@ func (r *Reader) GetFrom(ctx context.Context, alias Alias, key string) (Entry, e
 	if err != nil {
 		return Entry{}, fmt.Errorf("get %s from %s: %w", key, alias.Bucket, err)
 	}
-	if m == nil || deleted(m.header) {
+	if m == nil || deleted(m.Header) {
 		return Entry{}, fmt.Errorf("%w: %s in %s", ErrNotFound, key, alias.Bucket)
 	}
-	return Entry{key, m.data, m.sequence, m.time, alias.Bucket, alias.Generation}, nil
+	return Entry{key, m.Data, m.Sequence, m.Time, alias.Bucket, alias.Generation}, nil
 }
 
 // All yields the documents of the generation in force whose keys begin with
@@ -173,16 +178,16 @@ func (r *Reader) allFrom(ctx context.Context, alias Alias, prefix string, keysOn
 		if dot := strings.LastIndexByte(prefix, '.'); dot > 0 && projector.ValidKey(prefix[:dot]) {
 			filter += prefix[:dot+1]
 		}
-		for m, err := range r.scan(ctx, StreamOf(alias.Bucket), []string{filter + ">"}, scanOptions{keysOnly: keysOnly}) {
+		for m, err := range r.scan(ctx, alias.Bucket, []string{filter + ">"}, scanOptions{keysOnly: keysOnly}) {
 			if err != nil {
 				yield(Entry{}, fmt.Errorf("read %s: %w", alias.Bucket, err))
 				return
 			}
-			key := strings.TrimPrefix(m.subject, root)
-			if deleted(m.header) || !strings.HasPrefix(key, prefix) {
+			key := strings.TrimPrefix(m.Subject, root)
+			if deleted(m.Header) || !strings.HasPrefix(key, prefix) {
 				continue
 			}
-			if !yield(Entry{key, m.data, m.sequence, m.time, alias.Bucket, alias.Generation}, nil) {
+			if !yield(Entry{key, m.Data, m.Sequence, m.Time, alias.Bucket, alias.Generation}, nil) {
 				return
 			}
 		}
@@ -194,71 +199,32 @@ type scanOptions struct {
 	keysOnly bool
 }
 
-const (
-	// scanBuffer is how many messages are asked for at a time.
-	scanBuffer = 2000
-	// scanPatience is how long a scan waits before it asks whether there is more.
-	scanPatience = 2 * time.Second
-	// consumerIdle is when the server forgets a consumer that nobody reads.
-	consumerIdle = 30 * time.Second
-)
-
-// scan yields the messages that a stream holds now, in its order, and ends when
-// it has met the stream's end. It must not end at what was the end when it
-// began: a subject that was written since stands behind that, and nowhere else.
-func (r *Reader) scan(ctx context.Context, stream string, filters []string, o scanOptions) iter.Seq2[stored, error] {
-	return func(yield func(stored, error) bool) {
-		if _, err := r.stream(ctx, stream); err != nil {
-			yield(stored{}, err)
-			return
-		}
-		consumer, err := r.js.OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{
-			FilterSubjects: filters, DeliverPolicy: jetstream.DeliverAllPolicy,
-			HeadersOnly: o.keysOnly, InactiveThreshold: consumerIdle,
-		})
-		if err != nil {
-			yield(stored{}, fmt.Errorf("make consumer on %s: %w", stream, err))
-			return
-		}
-		info := consumer.CachedInfo()
-		if info != nil && info.NumPending == 0 {
-			return
-		}
-		messages, err := consumer.Messages(jetstream.PullMaxMessages(scanBuffer), jetstream.PullHeartbeat(heartbeat))
-		if err != nil {
-			yield(stored{}, fmt.Errorf("read %s: %w", stream, err))
-			return
-		}
-		defer messages.Stop()
-		for {
-			m, err := messages.Next(jetstream.NextMaxWait(scanPatience))
-			if err != nil {
-				if ctx.Err() != nil {
-					yield(stored{}, ctx.Err())
-					return
+// scan yields the messages that a bucket's stream holds now, in its order, and
+// ends when it has met the stream's end. A scan that breaks goes on where the
+// stream still holds what was read, and else ends with an error.
+func (r *Reader) scan(ctx context.Context, bucket string, filters []string, o scanOptions) iter.Seq2[wire.Message, error] {
+	return func(yield func(wire.Message, error) bool) {
+		left := false
+		past := past{reader: r, bucket: bucket}
+		w := &wire.Reader{
+			JS: r.js, Stream: StreamOf(bucket), Description: description, Filters: filters, HeadersOnly: o.keysOnly,
+			Missing: -1, Away: requestTimeout,
+			Take: func(_ context.Context, m *wire.Message) error {
+				if left = !yield(*m, nil); left {
+					return wire.ErrStop
 				}
-				// What was pending may have been overwritten or have expired.
-				if errors.Is(err, nats.ErrTimeout) {
-					if info, ierr := consumer.Info(ctx); ierr == nil && info.NumPending > 0 {
-						continue
-					} else if ierr == nil {
-						return
-					}
-				}
-				yield(stored{}, fmt.Errorf("read %s: %w", stream, err))
-				return
-			}
-			meta, err := m.Metadata()
-			if err != nil {
-				yield(stored{}, fmt.Errorf("read %s: %w", stream, err))
-				return
-			}
-			if !yield(stored{m.Subject(), meta.Sequence.Stream, meta.Timestamp, m.Headers(), m.Data()}, nil) {
-				return
-			}
-			if meta.NumPending == 0 {
-				return
-			}
+				return nil
+			},
+			Failed: func(error) { past.ended() },
+		}
+		w.Begin = func(ctx context.Context, _ wire.Consumer) error { return end(past.begin(ctx, w.After)) }
+		err := w.Read(ctx)
+		switch {
+		case err == nil || left:
+		case errors.Is(err, jetstream.ErrStreamNotFound):
+			yield(wire.Message{}, fmt.Errorf("%w: stream %s is gone", ErrNoView, StreamOf(bucket)))
+		default:
+			yield(wire.Message{}, err)
 		}
 	}
 }

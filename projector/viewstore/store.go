@@ -70,7 +70,7 @@ func Open(ctx context.Context, js jetstream.JetStream, config Config) (*Store, e
 	s := &Store{Reader: NewReader(js), config: config, opened: time.Now()}
 	ctx, cancel := context.WithTimeout(ctx, config.Timeout)
 	defer cancel()
-	if _, err := s.ensure(ctx, s.bucketConfig(Control)); err != nil {
+	if err := s.control(ctx); err != nil {
 		if errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) ||
 			errors.Is(err, nats.ErrNoResponders) {
 			return nil, fmt.Errorf("%w: the NATS server runs without JetStream; start it with -js", projector.ErrSettings)
@@ -129,7 +129,7 @@ func (s *Store) Acquire(ctx context.Context, c projector.Claim) (*projector.Open
 	if err != nil {
 		return nil, err
 	}
-	t := &tenure{store: s, stream: stream, view: c.View, bucket: bucket, generation: generation, lease: lease}
+	t := &tenure{store: s, stream: stream, view: c.View, version: c.Version, bucket: bucket, generation: generation, lease: lease}
 	opened, err := t.open(ctx)
 	if err != nil {
 		release, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.Timeout)
@@ -137,51 +137,4 @@ func (s *Store) Acquire(ctx context.Context, c projector.Claim) (*projector.Open
 		return nil, errors.Join(err, lease.release(release))
 	}
 	return opened, nil
-}
-
-// firstAlias returns the view's alias, and makes it where the view has none:
-// with generation 1 or, where somebody deleted it, with the generation that the
-// registry says was in force.
-func (s *Store) firstAlias(ctx context.Context, c projector.Claim) (Alias, error) {
-	alias, err := s.Alias(ctx, c.View)
-	if !errors.Is(err, ErrNoView) {
-		return alias, err
-	}
-	// A delete marker is the subject's last message, which the write must expect;
-	// and its sequence is above every epoch that there was.
-	marker := alias.revision
-	alias = Alias{Bucket: Bucket(c.View, 1), Generation: 1, Version: c.Version, Epoch: marker + 1}
-	if marker > 0 {
-		if err := s.recallAlias(ctx, c.View, &alias); err != nil {
-			return Alias{}, err
-		}
-	}
-	if _, err := s.ensure(ctx, s.bucketConfig(alias.Bucket, stateRoot(alias.Bucket)+">")); err != nil {
-		return Alias{}, err
-	}
-	_, err = s.putControl(ctx, documentSubject(Control, aliasPrefix+c.View), alias, marker)
-	if isConflict(err) {
-		return s.Alias(ctx, c.View)
-	}
-	if err != nil {
-		return Alias{}, fmt.Errorf("write alias of view %s: %w", c.View, err)
-	}
-	return s.Alias(ctx, c.View)
-}
-
-// recallAlias sets the generation that was in force before the alias was deleted.
-func (s *Store) recallAlias(ctx context.Context, view string, alias *Alias) error {
-	all, _, err := s.entries(ctx, view)
-	if err != nil {
-		return err
-	}
-	var last time.Time
-	for _, g := range all {
-		if g.State == projector.StateLive && !g.ChangedAt.Before(last) {
-			last = g.ChangedAt
-			alias.Bucket, alias.Generation, alias.Version = g.Bucket, g.Number, g.Version
-		}
-	}
-	s.config.Logger.Warn().Str("view", view).Str("bucket", alias.Bucket).Msg("the view's alias was deleted, and is made again")
-	return nil
 }

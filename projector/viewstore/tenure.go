@@ -8,27 +8,38 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
 	"rollcall/eventlog"
+	"rollcall/eventlog/wire"
 	"rollcall/projector"
 )
 
 // tenure implements projector.Tenure on one bucket.
 type tenure struct {
-	store        *Store
-	stream       jetstream.Stream
-	view, bucket string
-	generation   int
-	lease        *lease
+	store         *Store
+	stream        jetstream.Stream
+	view, version string
+	bucket        string
+	generation    int
+	lease         *lease
 
-	// epoch and revision are the fence: the checkpoint's as this process knows
-	// it. open and Commit write them, and neither runs beside the other.
+	// The fence: the take-over's id with the revision of its marker, and the
+	// checkpoint's revision as this process knows it. open and Commit write them,
+	// and neither runs beside the other.
 	epoch    uint64
+	takeover string
+	mark     takeover
+	marker   uint64
 	revision uint64
-	previous string // the commit that revision is of
+	storedAt time.Time // when revision was stored, by our clock
+	remarks  bool      // the commit under way writes the marker too
+	refused  bool      // by a fence
+	previous string    // the commit that revision is of
 	attempts int
 	// loaded is the revision for Load, which runs beside Commit.
 	loaded atomic.Uint64
@@ -47,11 +58,9 @@ func (t *tenure) open(ctx context.Context) (*projector.Opened, error) {
 		Tenure: t, Bucket: t.bucket, Generation: t.generation, Checkpoint: cp,
 		Lost: t.lease.lost, Release: t.lease.release,
 	}
-	info, err := t.stream.Info(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("read state of stream %s: %w", StreamOf(t.bucket), err)
+	if o.Empty, err = t.empty(ctx); err != nil {
+		return nil, err
 	}
-	o.Empty = info.State.Msgs == 1 // the checkpoint alone
 	if cp.Parked > 0 {
 		if o.Parked, err = t.store.parked(ctx, t.bucket); err != nil {
 			return nil, err
@@ -60,29 +69,23 @@ func (t *tenure) open(ctx context.Context) (*projector.Opened, error) {
 	return o, nil
 }
 
-// takeOver writes the checkpoint anew, with the next epoch.
-func (t *tenure) takeOver(ctx context.Context) (projector.Checkpoint, error) {
-	for {
-		cp, revision, err := t.store.checkpoint(ctx, t.bucket)
-		if err != nil {
-			return cp, err
-		}
-		cp.Epoch++
-		cp.Previous, cp.Documents = cp.Commit, 0
-		cp.Commit = fmt.Sprintf("%d-0.0", cp.Epoch)
-		next, err := t.store.put(ctx, checkpointSubject(t.bucket), cp, revision)
-		if err == nil {
-			t.epoch, t.previous = cp.Epoch, cp.Commit
-			t.advance(next)
-			return cp, nil
-		}
-		if !isConflict(err) {
-			return cp, fmt.Errorf("raise epoch of %s: %w", t.bucket, err)
-		}
-		if err := wait(ctx, standbyPoll); err != nil {
-			return cp, err
-		}
+// empty reports whether the generation holds its checkpoint and the markers of
+// take-overs alone.
+func (t *tenure) empty(ctx context.Context) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, t.store.config.Timeout)
+	defer cancel()
+	info, err := t.stream.Info(ctx)
+	if err != nil {
+		return false, fmt.Errorf("read state of stream %s: %w", StreamOf(t.bucket), err)
 	}
+	own, err := t.store.lastMessages(ctx, StreamOf(t.bucket), []string{checkpointSubject(t.bucket), takeoverSubject(t.bucket, "*")})
+	if errors.Is(err, errTooMany) {
+		return false, nil // which is safe
+	}
+	if err != nil {
+		return false, fmt.Errorf("read take-overs of %s: %w", t.bucket, err)
+	}
+	return info.State.Msgs == uint64(len(own)), nil
 }
 
 // checkpoint reads a bucket's checkpoint and its revision; zero where it has none.
@@ -96,33 +99,82 @@ func (r *Reader) checkpoint(ctx context.Context, bucket string) (cp projector.Ch
 	if m == nil {
 		return cp, 0, nil
 	}
-	if err := json.Unmarshal(m.data, &cp); err != nil {
-		return cp, 0, fmt.Errorf("%w: checkpoint of %s: %w", projector.ErrState, bucket, err)
-	}
-	return cp, m.sequence, nil
+	cp, err = readCheckpoint(bucket, m)
+	return cp, m.Sequence, err
 }
 
 // errStale: a replica answered that has not seen our last commit yet.
 var errStale = errors.New("replica is behind")
 
-// Checkpoint implements projector.Tenure.
+// Checkpoint implements projector.Tenure. What it returns is this take-over's, or
+// of a later epoch; else it is ErrLostView.
 func (t *tenure) Checkpoint(ctx context.Context) (projector.Checkpoint, error) {
 	cp, revision, err := t.store.checkpoint(ctx, t.bucket)
+	if errors.Is(err, nats.ErrNoResponders) || err == nil && !t.ours(cp, revision) {
+		cp, revision, err = t.judge(ctx)
+	}
 	if err != nil {
 		return cp, err
 	}
-	if revision < t.revision {
-		return cp, fmt.Errorf("read checkpoint of %s: %w", t.bucket, errStale)
+	if cp.Takeover == t.takeover && (t.refused || t.remarks) {
+		if err := t.readMarker(ctx); err != nil {
+			return cp, err
+		}
 	}
-	if cp.Epoch == t.epoch && revision > t.revision {
-		t.advance(revision)
+	if cp.Takeover == t.takeover && revision > t.revision {
 		t.previous = cp.Commit
+		t.advance(revision)
 		if a := t.untold; a != nil && a.commit == cp.Commit {
 			a.stored(revision)
 			t.announce(ctx, a)
 		}
 	}
 	return cp, nil
+}
+
+// readMarker looks, after a commit that was refused or whose outcome is not known,
+// for the marker that the next one is fenced by.
+func (t *tenure) readMarker(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, t.store.config.Timeout)
+	defer cancel()
+	m, err := wire.LeaderLast(ctx, t.store.js, StreamOf(t.bucket), takeoverSubject(t.bucket, t.takeover))
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound), err == nil && m.Sequence != t.marker && !t.remarks:
+		return fmt.Errorf("%w: the marker of this take-over is not in %s any more", projector.ErrLostView, t.bucket)
+	case err != nil:
+		return fmt.Errorf("read take-over of %s: %w", t.bucket, err)
+	}
+	t.marker, t.remarks, t.refused = m.Sequence, false, false
+	return nil
+}
+
+// ours reports whether a checkpoint is at least as new as this tenure's last.
+func (t *tenure) ours(cp projector.Checkpoint, revision uint64) bool {
+	return cp.Takeover == t.takeover && revision >= t.loaded.Load()
+}
+
+// judge asks the stream's leader for the checkpoint, where an answer shows less
+// than this tenure has stored: a replica that lags is no reason to give up what
+// was committed, and a leader that has not got it is a certain one.
+func (t *tenure) judge(ctx context.Context) (cp projector.Checkpoint, revision uint64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, t.store.config.Timeout)
+	defer cancel()
+	m, err := wire.LeaderLast(ctx, t.store.js, StreamOf(t.bucket), checkpointSubject(t.bucket))
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound), errors.Is(err, jetstream.ErrMsgNotFound):
+		return cp, 0, fmt.Errorf("%w: %s: %w", projector.ErrLostView, t.bucket, err)
+	case err != nil:
+		return cp, 0, fmt.Errorf("read checkpoint of %s: %w", t.bucket, err)
+	}
+	cp, err = readCheckpoint(t.bucket, m)
+	switch {
+	case err != nil:
+		return cp, 0, err
+	case t.ours(cp, m.Sequence), cp.Takeover != t.takeover && cp.Epoch > t.epoch:
+		return cp, m.Sequence, nil
+	}
+	return cp, 0, fmt.Errorf("%w: %s is at revision %d of epoch %d, this tenure stored %d of epoch %d",
+		projector.ErrLostView, t.bucket, m.Sequence, cp.Epoch, t.loaded.Load(), t.epoch)
 }
 
 const (
@@ -184,41 +236,49 @@ func (t *tenure) stored(ctx context.Context, entities []string, out [][]projecto
 	case errors.Is(err, errTooMany):
 		all, err = t.loadBig(ctx, subjects)
 	}
+	if errors.Is(err, nats.ErrNoResponders) {
+		if _, _, lost := t.judge(ctx); lost != nil {
+			err = lost
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("load state from %s: %w", t.bucket, err)
 	}
 	fresh := false
 	for _, m := range all {
-		if m.subject == checkpointSubject(t.bucket) {
-			fresh = m.sequence >= known
+		if m.Subject == checkpointSubject(t.bucket) {
+			fresh = m.Sequence >= known
 			continue
 		}
-		if deleted(m.header) {
+		if deleted(m.Header) {
 			continue
 		}
-		dot := strings.LastIndexByte(m.subject, '.') + 1
-		i, ok := places[m.subject[:dot]]
+		dot := strings.LastIndexByte(m.Subject, '.') + 1
+		i, ok := places[m.Subject[:dot]]
 		if !ok {
 			continue
 		}
-		out[i] = append(out[i], projector.Part{Name: m.subject[dot:], Value: m.data})
+		out[i] = append(out[i], projector.Part{Name: m.Subject[dot:], Value: m.Data})
 	}
-	if !fresh {
-		return fmt.Errorf("load state from %s: %w", t.bucket, errStale)
+	if fresh {
+		return nil
 	}
-	return nil
+	if _, _, err := t.judge(ctx); err != nil {
+		return fmt.Errorf("load state from %s: %w", t.bucket, err)
+	}
+	return fmt.Errorf("load state from %s: %w", t.bucket, errStale)
 }
 
 // advance takes a new revision of the checkpoint.
 func (t *tenure) advance(revision uint64) {
-	t.revision = revision
+	t.revision, t.storedAt = revision, time.Now()
 	t.loaded.Store(revision)
 }
 
 // loadBig reads an entity of more parts than one request may return.
-func (t *tenure) loadBig(ctx context.Context, subjects []string) ([]stored, error) {
-	var all []stored
-	for m, err := range t.store.scan(ctx, StreamOf(t.bucket), subjects, scanOptions{}) {
+func (t *tenure) loadBig(ctx context.Context, subjects []string) ([]wire.Message, error) {
+	var all []wire.Message
+	for m, err := range t.store.scan(ctx, t.bucket, subjects, scanOptions{}) {
 		if err != nil {
 			return nil, err
 		}
@@ -230,16 +290,16 @@ func (t *tenure) loadBig(ctx context.Context, subjects []string) ([]stored, erro
 // parked reads the parked records of a bucket, in the order of their sequences.
 func (r *Reader) parked(ctx context.Context, bucket string) ([]projector.Parked, error) {
 	var all []projector.Parked
-	for m, err := range r.scan(ctx, StreamOf(bucket), []string{stateRoot(bucket) + "parked.*"}, scanOptions{}) {
+	for m, err := range r.scan(ctx, bucket, []string{stateRoot(bucket) + "parked.*"}, scanOptions{}) {
 		if err != nil {
 			return nil, fmt.Errorf("read parked records of %s: %w", bucket, err)
 		}
-		if deleted(m.header) {
+		if deleted(m.Header) {
 			continue
 		}
 		var p projector.Parked
-		if err := json.Unmarshal(m.data, &p); err != nil {
-			return nil, fmt.Errorf("%w: %s: %w", projector.ErrState, m.subject, err)
+		if err := json.Unmarshal(m.Data, &p); err != nil {
+			return nil, fmt.Errorf("%w: %s: %w", projector.ErrState, m.Subject, err)
 		}
 		all = append(all, p)
 	}

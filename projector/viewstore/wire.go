@@ -11,17 +11,17 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
+
+	"rollcall/eventlog/wire"
 )
 
-// Headers of the server's batch protocol (NATS ADR-50) and of ours.
+// Headers of KV buckets, of direct gets and of ours.
 const (
-	headerBatchID       = "Nats-Batch-Id"
-	headerBatchSequence = "Nats-Batch-Sequence"
-	headerBatchCommit   = "Nats-Batch-Commit"
-	headerOperation     = "KV-Operation"
-	headerNumPending    = "Nats-Num-Pending"
-	headerRevision      = "Rollcall-Revision"
-	headerSequence      = "Rollcall-Sequence"
+	headerOperation  = "KV-Operation"
+	headerNumPending = "Nats-Num-Pending"
+	headerRevision   = "Rollcall-Revision"
+	headerSequence   = "Rollcall-Sequence"
 
 	operationDelete = "DEL"
 	operationPurge  = "PURGE"
@@ -41,10 +41,10 @@ func publish(ctx context.Context, nc *nats.Conn, id string, messages []*nats.Msg
 	last := messages[len(messages)-1]
 	if len(messages) > 1 {
 		for i, m := range messages {
-			m.Header[headerBatchID] = []string{id}
-			m.Header[headerBatchSequence] = []string{strconv.Itoa(i + 1)}
+			m.Header[wire.HeaderBatchID] = []string{id}
+			m.Header[wire.HeaderBatchSequence] = []string{strconv.Itoa(i + 1)}
 		}
-		last.Header[headerBatchCommit] = []string{"1"}
+		last.Header[wire.HeaderBatchCommit] = []string{"1"}
 		for _, m := range messages[:len(messages)-1] {
 			if err := nc.PublishMsg(m); err != nil {
 				return 0, fmt.Errorf("publish batch: %w", err)
@@ -86,15 +86,6 @@ func deleted(h nats.Header) bool {
 	return op == operationDelete || op == operationPurge || h.Get(jetstream.MarkerReasonHeader) != ""
 }
 
-// stored is one message of a stream.
-type stored struct {
-	subject  string
-	sequence uint64
-	time     time.Time
-	header   nats.Header
-	data     []byte
-}
-
 // errTooMany: more subjects match than one request may return.
 var errTooMany = errors.New("too many results for one request")
 
@@ -104,7 +95,7 @@ const maxAnswers = 1100
 
 // lastMessages returns the last message of every subject that matches, from one
 // moment: no commit shows in part. Subjects without a message are left out.
-func (r *Reader) lastMessages(ctx context.Context, stream string, subjects []string) ([]stored, error) {
+func (r *Reader) lastMessages(ctx context.Context, stream string, subjects []string) ([]wire.Message, error) {
 	request, err := json.Marshal(struct {
 		Last []string `json:"multi_last"`
 	}{subjects})
@@ -120,10 +111,10 @@ func (r *Reader) lastMessages(ctx context.Context, stream string, subjects []str
 		return nil, fmt.Errorf("subscribe for answers: %w", err)
 	}
 	defer func() { _ = sub.Unsubscribe() }()
-	if err := nc.PublishRequest(r.api("DIRECT.GET."+stream), inbox, request); err != nil {
+	if err := nc.PublishRequest(wire.API(r.js, "DIRECT.GET."+stream), inbox, request); err != nil {
 		return nil, fmt.Errorf("ask %s: %w", stream, err)
 	}
-	var all []stored
+	var all []wire.Message
 	for {
 		var m *nats.Msg
 		select {
@@ -155,32 +146,20 @@ func (r *Reader) lastMessages(ctx context.Context, stream string, subjects []str
 	}
 }
 
-func parseDirect(m *nats.Msg) (stored, error) {
+func parseDirect(m *nats.Msg) (wire.Message, error) {
 	sequence, err := strconv.ParseUint(m.Header.Get(jetstream.SequenceHeader), 10, 64)
 	if err != nil {
-		return stored{}, fmt.Errorf("read sequence of an answer: %w", err)
+		return wire.Message{}, fmt.Errorf("read sequence of an answer: %w", err)
 	}
 	at, err := time.Parse(time.RFC3339Nano, m.Header.Get(jetstream.TimeStampHeaer))
 	if err != nil {
-		return stored{}, fmt.Errorf("read time of an answer: %w", err)
+		return wire.Message{}, fmt.Errorf("read time of an answer: %w", err)
 	}
-	return stored{m.Header.Get(jetstream.SubjectHeader), sequence, at, m.Header, m.Data}, nil
-}
-
-// api is the subject of a JetStream request, in the account's domain.
-func (r *Reader) api(request string) string {
-	o := r.js.Options()
-	switch {
-	case o.APIPrefix != "":
-		return o.APIPrefix + "." + request
-	case o.Domain != "":
-		return "$JS." + o.Domain + ".API." + request
-	}
-	return "$JS.API." + request
+	return wire.Message{Subject: m.Header.Get(jetstream.SubjectHeader), Sequence: sequence, Time: at, Header: m.Header, Data: m.Data}, nil
 }
 
 // last returns the last message of one subject; nil where there is none.
-func (r *Reader) last(ctx context.Context, stream, subject string) (*stored, error) {
+func (r *Reader) last(ctx context.Context, stream, subject string) (*wire.Message, error) {
 	all, err := r.lastMessages(ctx, stream, []string{subject})
 	if err != nil || len(all) == 0 {
 		return nil, err
@@ -190,14 +169,12 @@ func (r *Reader) last(ctx context.Context, stream, subject string) (*stored, err
 
 // put stores v as JSON where the subject's last message is revision.
 func (s *Store) put(ctx context.Context, subject string, v any, revision uint64) (uint64, error) {
-	data, err := json.Marshal(v)
+	m, err := encode(subject, v)
 	if err != nil {
 		return 0, err
 	}
-	m := nats.NewMsg(subject)
-	m.Data = data
 	fence(m, subject, revision)
-	return s.publishOne(ctx, m)
+	return s.publishAll(ctx, []*nats.Msg{m})
 }
 
 // putControl is put in the control bucket, with an outcome that is known
@@ -205,9 +182,9 @@ func (s *Store) put(ctx context.Context, subject string, v any, revision uint64)
 // means the same.
 func (s *Store) putControl(ctx context.Context, subject string, v any, revision uint64) (uint64, error) {
 	next, err := s.put(ctx, subject, v, revision)
-	return s.settle(ctx, subject, next, err, func(m *stored) bool {
+	return s.settle(ctx, subject, next, err, func(m *wire.Message) bool {
 		data, err := json.Marshal(v)
-		return err == nil && m.sequence > revision && bytes.Equal(m.data, data)
+		return err == nil && m.Sequence > revision && bytes.Equal(m.Data, data)
 	})
 }
 
@@ -215,15 +192,15 @@ func (s *Store) putControl(ctx context.Context, subject string, v any, revision 
 func (s *Store) removeControl(ctx context.Context, subject string) error {
 	m := nats.NewMsg(subject)
 	marker(m)
-	next, err := s.publishOne(ctx, m)
-	_, err = s.settle(ctx, subject, next, err, func(m *stored) bool { return deleted(m.header) })
+	next, err := s.publishAll(ctx, []*nats.Msg{m})
+	_, err = s.settle(ctx, subject, next, err, func(m *wire.Message) bool { return deleted(m.Header) })
 	return err
 }
 
 // settle looks, where the answer to a write was lost, whether it happened: an
 // operator who is told of a failure runs the command again, which would turn a
 // rollback back.
-func (s *Store) settle(ctx context.Context, subject string, next uint64, err error, happened func(*stored) bool) (uint64, error) {
+func (s *Store) settle(ctx context.Context, subject string, next uint64, err error, happened func(*wire.Message) bool) (uint64, error) {
 	if err == nil || refused(err) {
 		return next, err
 	}
@@ -236,19 +213,19 @@ func (s *Store) settle(ctx context.Context, subject string, next uint64, err err
 	if m == nil || !happened(m) {
 		return 0, err
 	}
-	return m.sequence, nil
+	return m.Sequence, nil
 }
 
-// publishOne stores a message and waits for the answer for as long as there can
-// be one.
-func (s *Store) publishOne(ctx context.Context, m *nats.Msg) (uint64, error) {
+// publishAll stores messages, in one batch, and waits for the answer for as long
+// as there can be one.
+func (s *Store) publishAll(ctx context.Context, messages []*nats.Msg) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
 	defer cancel()
-	connected, stop := untilDisconnected(ctx, s.js.Conn())
+	connected, stop := wire.UntilDisconnected(ctx, s.js.Conn())
 	defer stop()
-	next, err := publish(connected, s.js.Conn(), "", []*nats.Msg{m})
+	next, err := publish(connected, s.js.Conn(), nuid.Next(), messages)
 	if err != nil && connected.Err() != nil && ctx.Err() == nil {
-		return 0, fmt.Errorf("publish to %s: %w", m.Subject, nats.ErrDisconnected)
+		return 0, fmt.Errorf("publish to %s: %w", messages[0].Subject, nats.ErrDisconnected)
 	}
 	return next, err
 }

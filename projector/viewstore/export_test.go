@@ -1,0 +1,9 @@
+package viewstore
+
+import "time"
+
+// SetFollowTTL has a reader take delete markers to expire after d.
+func SetFollowTTL(r *Reader, d time.Duration) { r.followTTL = d }
+
+// SetGoneAfter has a reader wait for a missing stream for d.
+func SetGoneAfter(r *Reader, d time.Duration) { r.goneAfter = d }
