@@ -145,7 +145,7 @@ func (f *feed) gather(ctx context.Context, states map[string]viewState) error {
 // step takes up to feedRows changes of a view; more says that there are others.
 func (f *feed) step(ctx context.Context, view string) (more bool, err error) {
 	v := &values{}
-	err = f.api.replica.read(ctx, []string{view}, v, func(s *snapshot) error {
+	err = f.api.replica.read(ctx, []string{view}, v, func(ctx context.Context, s *snapshot) error {
 		st, at := s.states[view], f.at[view]
 		if at.bucket != st.Bucket || at.revision > st.Revision {
 			f.at[view] = place{bucket: st.Bucket}

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,8 +11,8 @@ import (
 )
 
 const (
-	// loadRows is how many rows a first load writes in one transaction.
-	loadRows = 4096
+	// defaultLoadRows is how many rows a load writes in one transaction.
+	defaultLoadRows = 4096
 	// pendingBytes bounds the changes held in memory until their commit ends. A
 	// copy that is further behind is loaded anew beside the old one.
 	pendingBytes = 64 << 20
@@ -22,6 +23,9 @@ const (
 
 // errTooFarBehind: what changed does not fit into memory as one commit.
 var errTooFarBehind = errors.New("too far behind")
+
+// errReload: the copy of a view was found to be wrong.
+var errReload = errors.New("is loaded again")
 
 // batch is what the writer applies in one transaction.
 type batch struct {
@@ -35,12 +39,12 @@ type batch struct {
 }
 
 // follow copies one view until ctx ends.
-func (r *Replica) follow(ctx context.Context, t *table) error {
-	states, _ := r.current()
+func (c *copier) follow(ctx context.Context, t *table) error {
+	states, _ := c.current()
 	from := states[t.view].position()
 	pause := retryFirst
 	for {
-		progress, err := r.followFrom(ctx, t, from)
+		progress, err := c.followFrom(ctx, t, from)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -48,38 +52,37 @@ func (r *Replica) follow(ctx context.Context, t *table) error {
 			pause = retryFirst
 		}
 		from = viewstore.Position{}
-		if !errors.Is(err, errTooFarBehind) {
+		if !errors.Is(err, errTooFarBehind) && !errors.Is(err, errReload) {
 			// What was queued before is applied: the writer is in order, and the
 			// position is only read once the queue is through.
-			if from, err = r.settled(ctx, t, err); err != nil && !errors.Is(err, viewstore.ErrNoView) {
-				r.config.Log.Warn().Err(err).Str(keyView, t.view).Msg("following a view broke off")
+			if from, err = c.settled(ctx, t, err); err != nil && !errors.Is(err, viewstore.ErrNoView) {
+				c.config.Log.Warn().Err(err).Str(keyView, t.view).Msg("following a view broke off")
 			}
 		}
-		select {
-		case <-time.After(pause):
-			pause = min(2*pause, retryLast)
-		case <-ctx.Done():
+		c.await(t.view, fmt.Sprintf("view %s: %v", t.view, err))
+		if wait(ctx, pause) != nil {
 			return ctx.Err()
 		}
+		pause = min(2*pause, retryLast)
 	}
 }
 
 // settled waits until the writer has taken everything sent so far, and returns
 // the position to resume from. It passes cause on.
-func (r *Replica) settled(ctx context.Context, t *table, cause error) (viewstore.Position, error) {
+func (c *copier) settled(ctx context.Context, t *table, cause error) (viewstore.Position, error) {
 	done := make(chan struct{})
-	if err := r.send(ctx, batch{table: t, commit: nil, changes: nil}, done); err != nil {
+	if err := c.send(ctx, batch{table: t, commit: nil, changes: nil}, done); err != nil {
 		return viewstore.Position{}, err
 	}
-	states, _ := r.current()
+	states, _ := c.current()
 	return states[t.view].position(), cause
 }
 
 // send queues a batch. With done it waits until it is applied.
-func (r *Replica) send(ctx context.Context, b batch, done chan struct{}) error {
+func (c *copier) send(ctx context.Context, b batch, done chan struct{}) error {
 	item := queued{batch: b, done: done}
 	select {
-	case r.queue <- item:
+	case c.queue <- item:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -94,27 +97,43 @@ func (r *Replica) send(ctx context.Context, b batch, done chan struct{}) error {
 	}
 }
 
-// followFrom copies one view from a position until following breaks off. It
-// reports whether a commit came through.
-func (r *Replica) followFrom(ctx context.Context, t *table, from viewstore.Position) (progress bool, err error) {
-	f := follower{replica: r, table: t, load: from == (viewstore.Position{}), start: true}
-	for c, err := range r.config.Views.Follow(ctx, t.view, from) {
-		if err != nil {
-			return f.progress, err
+// followFrom copies one view from a position until following breaks off, or the
+// view is to be loaded again. It reports whether a commit came through.
+func (c *copier) followFrom(ctx context.Context, t *table, from viewstore.Position) (progress bool, err error) {
+	f := follower{replica: c, table: t, load: from == (viewstore.Position{}), start: true}
+	following, cancel := context.WithCancel(ctx)
+	defer cancel()
+	reload, stop := make(chan struct{}), make(chan struct{})
+	go func() {
+		select {
+		case <-c.reloads[t.view]:
+			close(reload)
+			cancel()
+		case <-stop:
 		}
-		if err := f.take(ctx, c); err != nil {
-			return f.progress, err
+	}()
+	defer close(stop)
+	err = fmt.Errorf("follow view %s: ended", t.view)
+	for change, failed := range c.config.Views.Follow(following, t.view, from) {
+		if failed == nil {
+			failed = f.take(following, change)
+		}
+		if failed != nil {
+			err = failed
+			break
 		}
 	}
-	if ctx.Err() != nil {
-		return f.progress, ctx.Err()
+	select {
+	case <-reload:
+		return f.progress, errReload
+	default:
+		return f.progress, cmp.Or(ctx.Err(), err)
 	}
-	return f.progress, fmt.Errorf("follow view %s: ended", t.view)
 }
 
 // follower gathers the changes of a commit.
 type follower struct {
-	replica  *Replica
+	replica  *copier
 	table    *table
 	load     bool // into a table beside the one in force
 	start    bool // the table beside is still to be made
@@ -128,13 +147,16 @@ func (f *follower) take(ctx context.Context, c viewstore.Change) error {
 	case viewstore.Put, viewstore.Delete:
 		f.pending = append(f.pending, c)
 		f.bytes += len(c.Value) + len(c.Key) + 128
-		if f.load && len(f.pending) >= loadRows {
+		if f.load && len(f.pending) >= f.replica.loadRows {
 			return f.flush(ctx, nil)
 		}
 		if !f.load && f.bytes > pendingBytes {
 			return errTooFarBehind
 		}
 	case viewstore.Commit:
+		if !f.progress {
+			f.replica.await(f.table.view, "")
+		}
 		f.progress = true
 		if err := f.flush(ctx, &c); err != nil {
 			return err

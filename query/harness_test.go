@@ -99,17 +99,31 @@ func newWorld(t testing.TB, change ...func(*query.Config)) *world {
 
 func openReplica(t testing.TB, dir string, views query.Views) *query.Replica {
 	t.Helper()
-	r, err := query.OpenReplica(t.Context(), query.ReplicaConfig{Dir: dir, Views: views, Log: zerolog.New(zerolog.NewTestWriter(t))})
+	r, _ := runReplica(t, query.ReplicaConfig{Dir: dir, Views: views}, nil)
+	return r
+}
+
+// runReplica opens a replica and runs it until stop, or the test's end. prepare,
+// where it is not nil, is called before it runs.
+func runReplica(t testing.TB, c query.ReplicaConfig, prepare func(r *query.Replica)) (r *query.Replica, stop func()) {
+	t.Helper()
+	c.Log = zerolog.New(zerolog.NewTestWriter(t))
+	r, err := query.OpenReplica(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	if prepare != nil {
+		prepare(r)
+	}
+	end := background(t, "replica", r.Run)
+	stop = sync.OnceFunc(func() {
+		end()
 		if err := r.Close(); err != nil {
 			t.Errorf("Close() = %v; want nil", err)
 		}
 	})
-	background(t, "replica", r.Run)
-	return r
+	t.Cleanup(stop)
+	return r, stop
 }
 
 // background runs f until the test ends, and waits for it.

@@ -9,6 +9,7 @@ const (
 	keySequence   = "sequence"
 	keyRows       = "rows"
 	keyElapsedMS  = "elapsed_ms"
+	keyDiffering  = "differing_keys"
 	keyRoute      = "route"
 	keyStatus     = "status"
 	keyKey        = "key"

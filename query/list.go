@@ -15,7 +15,10 @@ type order struct {
 
 // listing is a list over the replica.
 type listing struct {
-	from  string // the view's table as s, and what is joined to it
+	from string // the view's table as s, and what is joined to it
+	// rows are the tables in from by alias, the view's as s first: the rows that
+	// an answer is made of are read whole, and held against their sums.
+	rows  []aliased
 	where []string
 	args  []any
 	// id is unique within the list, and breaks ties, ascending.
@@ -25,6 +28,23 @@ type listing struct {
 	fallback string
 	// extra are more expressions to read for each item, as texts.
 	extra []string
+}
+
+// aliased is a table in a query.
+type aliased struct {
+	alias string
+	table *table
+}
+
+// listing is a list over a view's table alone.
+func (s *snapshot) listing(view string) *listing {
+	return &listing{from: s.table(view) + " s", rows: []aliased{{"s", s.tables[view]}}}
+}
+
+// join adds a table to a list.
+func (l *listing) join(s *snapshot, view, alias, on string) {
+	l.from += " JOIN " + s.table(view) + " " + alias + " ON " + on
+	l.rows = append(l.rows, aliased{alias, s.tables[view]})
 }
 
 func (l *listing) filter(condition string, args ...any) {
@@ -148,9 +168,14 @@ func (q *reader) run(ctx context.Context, condition string, args []any) error {
 	// The rows are chosen first, by row id alone: documents and computed
 	// fields are read for those of the page only.
 	var b strings.Builder
-	fmt.Fprintf(&b, "SELECT %s, k.v, s.doc", q.id)
+	fmt.Fprintf(&b, "SELECT %s, k.v", q.id)
 	for _, e := range q.extra {
 		b.WriteString(", " + e)
+	}
+	whole := make([]*wholeRow, len(q.rows))
+	for i, r := range q.rows {
+		whole[i] = newWholeRow(r.table)
+		b.WriteString(", " + r.table.allColumns(r.alias))
 	}
 	fmt.Fprintf(&b, " FROM (SELECT s.id AS rid, %s AS v FROM %s", q.by.expr, q.from)
 	for i, w := range where {
@@ -161,21 +186,30 @@ func (q *reader) run(ctx context.Context, condition string, args []any) error {
 		b.WriteString(", " + q.id)
 	}
 	fmt.Fprintf(&b, " LIMIT %d) k CROSS JOIN %s WHERE s.id = k.rid ORDER BY k.v%s, %s", q.want-len(q.items), q.from, direction, q.id)
-	return q.snapshot.each(ctx, q.scan, b.String(), append(append([]any(nil), q.args...), args...)...)
+	return q.snapshot.each(ctx, func(rows *sql.Rows) error { return q.scan(rows, whole) }, b.String(), append(append([]any(nil), q.args...), args...)...)
 }
 
-func (q *reader) scan(rows *sql.Rows) error {
+func (q *reader) scan(rows *sql.Rows, whole []*wholeRow) error {
 	it := item{extra: make([]string, len(q.extra))}
-	dest := []any{&it.id, &it.num, &it.doc}
+	dest := []any{&it.id, &it.num}
 	if q.by.text {
 		dest[1] = &it.text
 	}
 	for i := range it.extra {
 		dest = append(dest, &it.extra[i])
 	}
+	for _, w := range whole {
+		dest = w.into(dest)
+	}
 	if err := rows.Scan(dest...); err != nil {
 		return err
 	}
+	for _, w := range whole {
+		if err := w.check(); err != nil {
+			return err
+		}
+	}
+	it.doc = whole[0].doc()
 	q.items = append(q.items, it)
 	return nil
 }

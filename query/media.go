@@ -7,7 +7,9 @@ import (
 )
 
 func (a *API) recordings(s *snapshot) *listing {
-	return &listing{from: s.table(viewRecordings) + " s", id: "s.recordingId", orders: ordersOf(recordingFields()), fallback: "-startedAt"}
+	l := s.listing(viewRecordings)
+	l.id, l.orders, l.fallback = "s.recordingId", ordersOf(recordingFields()), "-startedAt"
+	return l
 }
 
 func (a *API) listRecordings(ctx context.Context, c *call) (*answer, error) {
@@ -32,7 +34,9 @@ func (a *API) recording(ctx context.Context, c *call) (*answer, error) {
 }
 
 func (a *API) livestreams(s *snapshot) *listing {
-	return &listing{from: s.table(viewLivestreams) + " s", id: "s.streamId", orders: ordersOf(livestreamFields()), fallback: "streamId"}
+	l := s.listing(viewLivestreams)
+	l.id, l.orders, l.fallback = "s.streamId", ordersOf(livestreamFields()), "streamId"
+	return l
 }
 
 func (a *API) listLivestreams(ctx context.Context, c *call) (*answer, error) {
@@ -51,7 +55,7 @@ func (a *API) livestream(ctx context.Context, c *call) (*answer, error) {
 
 // listView answers a list whose documents are as they are stored.
 func (a *API) listView(ctx context.Context, c *call, from func(*snapshot) *listing, filter func(*listing)) (ans *answer, err error) {
-	err = a.replica.read(ctx, c.route.views, c.values, func(s *snapshot) error {
+	err = a.replica.read(ctx, c.route.views, c.values, func(ctx context.Context, s *snapshot) error {
 		l := from(s)
 		filter(l)
 		p, err := l.page(ctx, s, c.values, c.key)
@@ -66,7 +70,7 @@ func (a *API) listView(ctx context.Context, c *call, from func(*snapshot) *listi
 
 // one answers a single document as it is stored.
 func (a *API) one(ctx context.Context, c *call, from func(*snapshot) *listing, param, what string) (ans *answer, err error) {
-	err = a.replica.read(ctx, c.route.views, c.values, func(s *snapshot) error {
+	err = a.replica.read(ctx, c.route.views, c.values, func(ctx context.Context, s *snapshot) error {
 		l := from(s)
 		l.filter(l.id+" = ?", c.text[param])
 		q := reader{listing: l, by: order{expr: l.id, text: true}, snapshot: s, want: 1}

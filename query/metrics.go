@@ -48,3 +48,25 @@ func (c replicaCollector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(c.sequence, prometheus.GaugeValue, float64(seq), view)
 	}
 }
+
+// replicaCounts count what was wrong with the copy of the views.
+type replicaCounts struct {
+	remade *prometheus.CounterVec
+	rows   *prometheus.CounterVec
+	audits *prometheus.CounterVec
+}
+
+func newReplicaCounts(reg prometheus.Registerer) *replicaCounts {
+	c := &replicaCounts{
+		remade: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "rollcall_query_replica_remade_total",
+			Help: "How often the copy of the views was wiped and loaded again: open (it could not be opened), damage (found while it was used)."}, []string{"reason"}),
+		rows: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "rollcall_query_replica_damaged_rows_total",
+			Help: "Rows whose sum was wrong when they were read; their view is loaded again."}, []string{"view"}),
+		audits: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "rollcall_query_replica_audits_total",
+			Help: "Comparisons of the copy with the view, by result: equal, different (it is loaded again), failed."}, []string{"view", "result"}),
+	}
+	if reg != nil {
+		reg.MustRegister(c.remade, c.rows, c.audits)
+	}
+	return c
+}

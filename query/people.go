@@ -17,12 +17,11 @@ const ratioScale = 1_000_000_000_000
 
 // participants joins each participant with the session, for the ratio.
 func (a *API) participants(s *snapshot) *listing {
-	l := &listing{
-		from: s.table(viewAttendance) + " s JOIN " + s.table(viewSessions) + " m ON m.sessionId = s.sessionId",
-		// A person has one document in a session.
-		id: "s.participantId", orders: ordersOf(participantFields()), fallback: "participantId",
-		extra: []string{"m.durationSeconds", "s.attendedSeconds"},
-	}
+	l := s.listing(viewAttendance)
+	l.join(s, viewSessions, "m", "m.sessionId = s.sessionId")
+	// A person has one document in a session.
+	l.id, l.orders, l.fallback = "s.participantId", ordersOf(participantFields()), "participantId"
+	l.extra = []string{"m.durationSeconds", "s.attendedSeconds"}
 	l.orders["attendanceRatio"] = order{expr: fmt.Sprintf(
 		"CASE WHEN m.durationSeconds > 0 THEN CAST(MIN(1.0, 1.0 * s.attendedSeconds / m.durationSeconds) * %d AS INTEGER) ELSE -1 END", ratioScale)}
 	return l
@@ -32,7 +31,7 @@ func (a *API) listParticipants(ctx context.Context, c *call) (ans *answer, err e
 	if c.asOf != nil {
 		return a.participantsAsOf(ctx, c)
 	}
-	err = a.replica.read(ctx, c.route.views, c.values, func(s *snapshot) error {
+	err = a.replica.read(ctx, c.route.views, c.values, func(ctx context.Context, s *snapshot) error {
 		if err := a.knownSession(ctx, s, c.text["sessionId"]); err != nil {
 			return err
 		}
@@ -55,7 +54,7 @@ func (a *API) listParticipants(ctx context.Context, c *call) (ans *answer, err e
 // personSessions lists the sessions that a person was in: the person's
 // participant documents, each with a short form of its session.
 func (a *API) personSessions(ctx context.Context, c *call) (ans *answer, err error) {
-	err = a.replica.read(ctx, c.route.views, c.values, func(s *snapshot) error {
+	err = a.replica.read(ctx, c.route.views, c.values, func(ctx context.Context, s *snapshot) error {
 		l := a.participants(s)
 		l.id = "s.sessionId"
 		l.extra = append(l.extra, "m.doc")

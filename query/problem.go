@@ -47,6 +47,7 @@ func notFound(format string, args ...any) *problem {
 // internal error, whose text is not shown.
 func problemOf(err error) *problem {
 	var p *problem
+	var row *damagedRow
 	switch {
 	case errors.As(err, &p):
 		return p
@@ -54,6 +55,14 @@ func problemOf(err error) *problem {
 		return newProblem(http.StatusGatewayTimeout, "%v", err)
 	case errors.Is(err, errNotLoaded), errors.Is(err, eventlog.ErrNoLog), errors.Is(err, eventlog.ErrUnavailable):
 		p := newProblem(http.StatusServiceUnavailable, "%v", err)
+		p.retryAfter = 1
+		return p
+	case errors.As(err, &row), errors.Is(err, errRemade):
+		text := errRemade.Error()
+		if row != nil {
+			text = row.Error()
+		}
+		p := newProblem(http.StatusServiceUnavailable, "%s", text)
 		p.retryAfter = 1
 		return p
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):

@@ -7,26 +7,21 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
-	_ "modernc.org/sqlite" // the driver "sqlite"
-
 	"rollcall/eventlog"
 	"rollcall/projector/viewstore"
 )
 
 const (
-	// schemaVersion is written into the file; a file with another one is wiped.
-	schemaVersion = 2
-	// readers bounds the connections that read at once. SQLite's readers don't
-	// block each other in WAL mode; more than the cores can use only wait.
-	readers = 8
-	// fileName is the replica's file in Config.Dir.
-	fileName = "replica.db"
+	// reopenFirst and reopenLast bound the pause before a file that was damaged,
+	// or can't be opened, is made again.
+	reopenFirst = 100 * time.Millisecond
+	reopenLast  = 10 * time.Second
 )
 
 // ReplicaConfig says where the replica is and what it copies.
@@ -36,7 +31,12 @@ type ReplicaConfig struct {
 	Dir string
 	// Views is what to follow; required.
 	Views Views
-	Log   zerolog.Logger
+	// AuditEvery is how often the copy is held against the views: an hour where
+	// it is 0, never where it is negative.
+	AuditEvery time.Duration
+	// Registerer takes the metrics; nil: none.
+	Registerer prometheus.Registerer
+	Log        zerolog.Logger
 }
 
 func (c ReplicaConfig) validate() error {
@@ -53,14 +53,26 @@ type Replica struct {
 	dir    string
 	temp   bool
 	unlock func()
-	write  *sql.DB
-	reads  *sql.DB
 	tables []*table
-	queue  chan queued
+	counts *replicaCounts
+	// reloads asks for a view's table to be filled again, by view.
+	reloads map[string]chan struct{}
+	// loadRows is how many rows a load writes in one batch, gather how many batches
+	// go into one transaction, and fullPause the wait before one that met a full
+	// disk is tried again.
+	loadRows  int
+	gather    int
+	fullPause time.Duration
+	// before is for tests; see writeConn.
+	before func(conn *sql.Conn, statement string) error
 
 	mu      sync.Mutex
+	file    *file // nil: there is none that can be used
 	states  map[string]viewState
 	changed chan struct{} // closed and replaced by each commit
+	waiting map[string]string
+	// reloading holds the views whose tables are to be filled again.
+	reloading map[string]bool
 }
 
 // viewState is how far the copy of one view is. It is stored in the table
@@ -80,6 +92,8 @@ type viewState struct {
 	LoadedRevision uint64
 	// Forgotten is the revision up to which deletes are no longer remembered.
 	Forgotten uint64
+	// Loading is the number of the table that is being filled beside; 0: none.
+	Loading int
 }
 
 func (s viewState) loaded() bool { return s.Table > 0 }
@@ -92,13 +106,18 @@ func (s viewState) position() viewstore.Position {
 	return viewstore.Position{Bucket: s.Bucket, Revision: s.Revision, StoredAt: s.StoredAt}
 }
 
-// OpenReplica opens the file, or makes it where it is missing, unreadable or of
-// another schema version. The caller runs Run, and calls Close after it.
+// OpenReplica takes the directory and opens the file, or makes it where it is
+// missing, damaged or of another schema version. The caller runs Run, and calls
+// Close after it. Where the file can't be made now, Run goes on trying.
 func OpenReplica(ctx context.Context, c ReplicaConfig) (*Replica, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
-	r := &Replica{config: c, dir: c.Dir, tables: viewTables(), queue: make(chan queued, 64), changed: make(chan struct{})}
+	r := &Replica{config: c, dir: c.Dir, tables: viewTables(), counts: newReplicaCounts(c.Registerer), reloads: map[string]chan struct{}{},
+		loadRows: defaultLoadRows, gather: defaultGather, fullPause: fullPause, states: map[string]viewState{}, changed: make(chan struct{}), waiting: map[string]string{}, reloading: map[string]bool{}}
+	for _, t := range r.tables {
+		r.reloads[t.view] = make(chan struct{}, 1)
+	}
 	if r.dir == "" {
 		dir, err := os.MkdirTemp("", "rollcall-query-")
 		if err != nil {
@@ -115,101 +134,81 @@ func OpenReplica(ctx context.Context, c ReplicaConfig) (*Replica, error) {
 	}
 	r.unlock = unlock
 	if err := r.open(ctx); err != nil {
-		r.config.Log.Warn().Err(err).Str(keyDir, r.dir).Msg("replica can't be used, starting with an empty one")
-		if err := errors.Join(r.closeDB(), r.wipe()); err != nil {
-			return nil, errors.Join(err, r.Close())
-		}
-		if err := r.open(ctx); err != nil {
-			return nil, errors.Join(err, r.Close())
-		}
+		r.config.Log.Error().Err(err).Str(keyDir, r.dir).Msg("replica can't be made, trying again")
+		r.await(waitFile, err.Error())
 	}
 	return r, nil
 }
 
-// open opens the file as it is; an error means that it must be wiped.
-func (r *Replica) open(ctx context.Context) error {
-	file := filepath.Join(r.dir, fileName)
-	const common = "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)&_pragma=temp_store(MEMORY)"
-	var err error
-	if r.write, err = sql.Open("sqlite", "file:"+file+common+"&_pragma=cache_size(-65536)&_txlock=immediate"); err != nil {
-		return fmt.Errorf("open replica: %w", err)
-	}
-	r.write.SetMaxOpenConns(1)
-	if err := r.prepare(ctx); err != nil {
-		return err
-	}
-	if r.reads, err = sql.Open("sqlite", "file:"+file+common+"&_pragma=cache_size(-16384)&_pragma=query_only(1)"); err != nil {
-		return fmt.Errorf("open replica: %w", err)
-	}
-	r.reads.SetMaxOpenConns(readers)
-	r.reads.SetMaxIdleConns(readers)
-	return nil
-}
-
-// prepare checks the schema version, drops what a half load left, and reads how
-// far each view is.
-func (r *Replica) prepare(ctx context.Context) error {
-	var version int
-	if err := r.write.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
-		return fmt.Errorf("read replica's schema version: %w", err)
-	}
-	if version != 0 && version != schemaVersion {
-		return fmt.Errorf("replica has schema version %d; want %d", version, schemaVersion)
-	}
-	tx, err := r.write.BeginTx(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("prepare replica: %w", err)
-	}
-	defer tx.Rollback()
-	if _, err := tx.ExecContext(ctx, viewsDDL); err != nil {
-		return fmt.Errorf("prepare replica: %w", err)
-	}
-	states, err := readStates(ctx, tx)
-	if err != nil {
-		return err
-	}
-	if err := dropOrphans(ctx, tx, states); err != nil {
-		return err
-	}
-	if _, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", schemaVersion)); err != nil {
-		return fmt.Errorf("prepare replica: %w", err)
-	}
-	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("prepare replica: %w", err)
-	}
-	r.states = states
-	return nil
-}
-
-// wipe removes the files of the database.
-func (r *Replica) wipe() error {
-	var errs []error
-	for _, suffix := range []string{"", "-wal", "-shm"} {
-		if err := os.Remove(filepath.Join(r.dir, fileName) + suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
-			errs = append(errs, fmt.Errorf("wipe replica: %w", err))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// Run follows the views until ctx ends. It returns nil then, and an error where
-// the replica can't be written.
+// Run follows the views until ctx ends. A file that is damaged, or can't be
+// written, is wiped and loaded again: it is a cache, and what it is for must not
+// end what runs beside it. Waiting says what it waits for.
 func (r *Replica) Run(ctx context.Context) error {
+	pause := reopenFirst
+	for ctx.Err() == nil {
+		f := r.opened()
+		if f == nil {
+			if err := r.remake(ctx); err != nil {
+				r.await(waitFile, err.Error())
+				r.config.Log.Error().Err(err).Str(keyDir, r.dir).Msg("replica can't be made, trying again")
+				if wait(ctx, pause) != nil {
+					return nil
+				}
+				pause = min(2*pause, reopenLast)
+			}
+			continue
+		}
+		begin := time.Now()
+		err := r.runFile(ctx, f)
+		if ctx.Err() != nil {
+			return nil
+		}
+		r.discard(f, err)
+		if time.Since(begin) > reopenLast {
+			pause = reopenFirst
+		}
+		if wait(ctx, pause) != nil {
+			return nil
+		}
+		pause = min(2*pause, reopenLast)
+	}
+	return nil
+}
+
+// runFile copies the views into f until ctx ends, or f turns out to be damaged.
+func (r *Replica) runFile(ctx context.Context, f *file) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return r.writer(ctx) })
+	c := &copier{Replica: r, file: f, queue: make(chan queued, 64)}
+	g.Go(func() error { return c.writer(ctx) })
+	g.Go(func() error { return c.audits(ctx) })
 	for _, t := range r.tables {
-		g.Go(func() error { return r.follow(ctx, t) })
+		g.Go(func() error { return c.follow(ctx, t) })
 	}
-	err := g.Wait()
-	if errors.Is(err, context.Canceled) {
-		return nil
-	}
-	return err
+	g.Go(func() error {
+		select {
+		case err := <-f.damaged:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+	return g.Wait()
+}
+
+// copier copies the views into one file.
+type copier struct {
+	*Replica
+	file  *file
+	queue chan queued
 }
 
 // Close closes the database. Run must have returned.
 func (r *Replica) Close() error {
-	err := r.closeDB()
+	r.mu.Lock()
+	f := r.file
+	r.file = nil
+	r.mu.Unlock()
+	err := f.close()
 	if r.unlock != nil {
 		r.unlock()
 	}
@@ -219,26 +218,21 @@ func (r *Replica) Close() error {
 	return err
 }
 
-func (r *Replica) closeDB() error {
-	var errs []error
-	for _, db := range []*sql.DB{r.reads, r.write} {
-		if db != nil {
-			errs = append(errs, db.Close())
-		}
-	}
-	r.reads, r.write = nil, nil
-	return errors.Join(errs...)
-}
-
-// publish makes states that were committed known to those who wait.
-func (r *Replica) publish(states []viewState) {
+// publish makes states that were committed known to those who wait. It returns
+// those before.
+func (r *Replica) publish(states []viewState) (before map[string]viewState) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	before = maps.Clone(r.states)
 	for _, s := range states {
+		if s.Table != r.states[s.View].Table {
+			delete(r.reloading, s.View)
+		}
 		r.states[s.View] = s
 	}
 	close(r.changed)
 	r.changed = make(chan struct{})
+	return before
 }
 
 // current returns how far each view is, and a channel that is closed when that

@@ -2,7 +2,6 @@ package query
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"strings"
 
@@ -29,7 +28,8 @@ func (a *API) stale(table string, c *call) string {
 // sessions is the list that all questions about sessions start from.
 func (a *API) sessions(s *snapshot, c *call) *listing {
 	table := s.table(viewSessions)
-	l := &listing{from: table + " s", id: "s.sessionId", orders: ordersOf(sessionFields()), fallback: "-startedAt"}
+	l := s.listing(viewSessions)
+	l.id, l.orders, l.fallback = "s.sessionId", ordersOf(sessionFields()), "-startedAt"
 	l.orders["supersededBy"] = order{expr: superseded(table), text: true}
 	l.orders["stale"] = order{expr: a.stale(table, c)}
 	l.orders["organizerId"] = order{expr: "s.organizerId", text: true}
@@ -43,7 +43,7 @@ func (a *API) listSessions(ctx context.Context, c *call) (ans *answer, err error
 	if c.text["participantId"] != "" {
 		views = append(views, viewAttendance)
 	}
-	err = a.replica.read(ctx, views, c.values, func(s *snapshot) error {
+	err = a.replica.read(ctx, views, c.values, func(ctx context.Context, s *snapshot) error {
 		l := a.sessions(s, c)
 		a.filterSessions(s, c, l)
 		p, err := l.page(ctx, s, c.values, c.key)
@@ -117,7 +117,7 @@ func (a *API) session(ctx context.Context, c *call) (ans *answer, err error) {
 	if c.asOf != nil {
 		return a.sessionAsOf(ctx, c)
 	}
-	err = a.replica.read(ctx, c.route.views, c.values, func(s *snapshot) error {
+	err = a.replica.read(ctx, c.route.views, c.values, func(ctx context.Context, s *snapshot) error {
 		it, err := a.oneSession(ctx, s, c)
 		if err != nil {
 			return err
@@ -152,29 +152,21 @@ func (a *API) addAsked(ctx context.Context, s *snapshot, items []item) error {
 	for i, it := range items {
 		ids[i] = it.id
 	}
-	in := "(?" + strings.Repeat(", ?", len(ids)-1) + ")"
+	in := "WHERE t.sessionId IN (?" + strings.Repeat(", ?", len(ids)-1) + ")"
 	recordings := make(map[string][]byte, len(items))
-	err := s.each(ctx, func(rows *sql.Rows) error {
-		var session, id, status string
-		if err := rows.Scan(&session, &id, &status); err != nil {
-			return err
-		}
-		recordings[session] = appendRef(recordings[session], id, status)
+	err := s.whole(ctx, viewRecordings, func(row *wholeRow) error {
+		session := row.text("sessionId")
+		recordings[session] = appendRef(recordings[session], row.text("recordingId"), row.text("status"))
 		return nil
-	}, "SELECT sessionId, recordingId, status FROM "+s.table(viewRecordings)+" WHERE sessionId IN "+in+" ORDER BY recordingId", ids...)
+	}, in+" ORDER BY t.recordingId", ids...)
 	if err != nil {
 		return err
 	}
 	artifacts := make(map[string][]byte, len(items))
-	err = s.each(ctx, func(rows *sql.Rows) error {
-		var session string
-		var doc []byte
-		if err := rows.Scan(&session, &doc); err != nil {
-			return err
-		}
-		artifacts[session] = doc
+	err = s.whole(ctx, viewArtifacts, func(row *wholeRow) error {
+		artifacts[row.text("sessionId")] = row.doc()
 		return nil
-	}, "SELECT sessionId, doc FROM "+s.table(viewArtifacts)+" WHERE sessionId IN "+in, ids...)
+	}, in, ids...)
 	if err != nil {
 		return err
 	}

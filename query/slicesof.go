@@ -23,7 +23,7 @@ func (a *API) slicesOf(ctx context.Context, c *call, head eventlog.Head) (list [
 	id := c.text["sessionId"]
 	var doc []byte
 	var upTo eventlog.Seq
-	err = a.replica.read(ctx, []string{viewSessions}, c.values, func(s *snapshot) error {
+	err = a.replica.read(ctx, []string{viewSessions}, c.values, func(ctx context.Context, s *snapshot) error {
 		l := a.sessions(s, c)
 		l.filter("s.sessionId = ?", id)
 		l.extra = []string{"s.meetingId"}

@@ -17,11 +17,21 @@ type snapshot struct {
 
 // read calls f with a snapshot in which all of views are loaded and hold the
 // record min; it waits for that as long as d.
-func (r *Replica) read(ctx context.Context, views []string, v *values, f func(s *snapshot) error) error {
+func (r *Replica) read(ctx context.Context, views []string, v *values, f func(ctx context.Context, s *snapshot) error) error {
 	if err := r.wait(ctx, views, v.minSequence(), v.wait()); err != nil {
 		return err
 	}
-	tx, err := r.reads.BeginTx(ctx, nil)
+	file := r.opened()
+	inner, leave, ok := file.enter(ctx)
+	if !ok {
+		return errRemade
+	}
+	defer leave()
+	return r.found(file, r.readFrom(inner, file, views, v, f))
+}
+
+func (r *Replica) readFrom(ctx context.Context, file *file, views []string, v *values, f func(ctx context.Context, s *snapshot) error) error {
+	tx, err := file.reads.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("begin to read: %w", err)
 	}
@@ -30,7 +40,8 @@ func (r *Replica) read(ctx context.Context, views []string, v *values, f func(s 
 	if err != nil {
 		return err
 	}
-	// The file can't be behind what wait saw: states are published after their commit.
+	// The file can't be behind what wait saw, unless it was made again: states are
+	// published after their commit.
 	if err := reached(states, views, v.minSequence()); err != nil {
 		return err
 	}
@@ -38,7 +49,7 @@ func (r *Replica) read(ctx context.Context, views []string, v *values, f func(s 
 	for _, t := range r.tables {
 		s.tables[t.view] = t
 	}
-	return f(s)
+	return f(ctx, s)
 }
 
 // table is the name of the table that holds a view's rows.
@@ -69,4 +80,16 @@ func (s *snapshot) each(ctx context.Context, scan func(rows *sql.Rows) error, qu
 		return fmt.Errorf("query replica: %w", err)
 	}
 	return nil
+}
+
+// whole runs a query for whole rows of a view, in SQL after FROM, and calls
+// visit for each of them once it is held against its sum.
+func (s *snapshot) whole(ctx context.Context, view string, visit func(row *wholeRow) error, rest string, args ...any) error {
+	row := newWholeRow(s.tables[view])
+	return s.each(ctx, func(rows *sql.Rows) error {
+		if err := row.scan(rows); err != nil {
+			return err
+		}
+		return visit(row)
+	}, "SELECT "+row.table.allColumns("t")+" FROM "+s.table(view)+" t "+rest, args...)
 }

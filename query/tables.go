@@ -17,7 +17,7 @@ import (
 const viewsDDL = `CREATE TABLE IF NOT EXISTS views (
 	view TEXT PRIMARY KEY, number INTEGER NOT NULL, bucket TEXT NOT NULL, generation INTEGER NOT NULL, version TEXT NOT NULL,
 	revision INTEGER NOT NULL, storedAt INTEGER NOT NULL, sequence INTEGER NOT NULL, parked INTEGER NOT NULL,
-	loaded INTEGER NOT NULL, loadedRevision INTEGER NOT NULL, forgotten INTEGER NOT NULL
+	loaded INTEGER NOT NULL, loadedRevision INTEGER NOT NULL, forgotten INTEGER NOT NULL, loading INTEGER NOT NULL, sum INTEGER NOT NULL
 ) WITHOUT ROWID`
 
 // table says how a view is kept: a row a document, with the document's scalar
@@ -76,7 +76,7 @@ func (t *table) name(number int) string { return fmt.Sprintf("%s_%d", t.view, nu
 func (t *table) create(number int) []string {
 	name := t.name(number)
 	var b strings.Builder
-	fmt.Fprintf(&b, "CREATE TABLE %s (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, rev INTEGER NOT NULL, seq INTEGER NOT NULL", name)
+	fmt.Fprintf(&b, "CREATE TABLE %s (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, rev INTEGER NOT NULL, seq INTEGER NOT NULL, sum INTEGER NOT NULL", name)
 	for _, c := range t.columns {
 		typ := "INTEGER"
 		if c.kind == kindText {
@@ -120,12 +120,13 @@ const (
 	colKey = iota
 	colRev
 	colSeq
+	colSum   // of all the others; see sumOf
 	colFirst // of the extracted columns; search, if there is one, and doc come last
 )
 
 // names are the columns in the order of a row.
 func (t *table) names() []string {
-	names := []string{"key", "rev", "seq"}
+	names := []string{"key", "rev", "seq", "sum"}
 	for _, c := range t.columns {
 		names = append(names, c.name)
 	}
@@ -148,8 +149,8 @@ func (t *table) row(c viewstore.Change, seq int64) ([]any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("document %s of view %s: %w", c.Key, t.view, err)
 	}
-	row := make([]any, 0, colFirst+len(t.columns)+2)
-	row = append(row, c.Key, int64(c.Revision), seq)
+	row := make([]any, 0, colFirst+len(t.columns)+2) // search, doc
+	row = append(row, c.Key, int64(c.Revision), seq, int64(0))
 	for _, col := range t.columns {
 		if col.from != nil {
 			row = append(row, col.from(found))
@@ -164,15 +165,27 @@ func (t *table) row(c viewstore.Change, seq int64) ([]any, error) {
 		}
 		row = append(row, searchText(strings.Join(parts, "\n")))
 	}
-	return append(row, c.Value), nil
+	row = append(row, c.Value)
+	row[colSum] = sumOfRow(row)
+	return row, nil
 }
 
 // searchText is the form in which texts are compared by q: letter case does not
 // count. LIKE ends a text at a NUL, so there is none.
 func searchText(s string) string { return strings.ToLower(strings.ReplaceAll(s, "\x00", "\uFFFD")) }
 
+// stateColumns are the columns of the table views, in the order of viewState.row.
+const stateColumns = "view, number, bucket, generation, version, revision, storedAt, sequence, parked, loaded, loadedRevision, forgotten, loading, sum"
+
+// row is a state as it is stored; its sum comes last.
+func (s viewState) row() []any {
+	row := []any{s.View, int64(s.Table), s.Bucket, int64(s.Generation), s.Version, int64(s.Revision), s.StoredAt.UnixNano(), int64(s.Sequence), int64(s.Parked),
+		int64(s.Loaded), int64(s.LoadedRevision), int64(s.Forgotten), int64(s.Loading)}
+	return append(row, sumOf(row))
+}
+
 func readStates(ctx context.Context, tx *sql.Tx) (map[string]viewState, error) {
-	rows, err := tx.QueryContext(ctx, `SELECT view, number, bucket, generation, version, revision, storedAt, sequence, parked, loaded, loadedRevision, forgotten FROM views`)
+	rows, err := tx.QueryContext(ctx, "SELECT "+stateColumns+" FROM views")
 	if err != nil {
 		return nil, fmt.Errorf("read replica's positions: %w", err)
 	}
@@ -180,12 +193,15 @@ func readStates(ctx context.Context, tx *sql.Tx) (map[string]viewState, error) {
 	states := make(map[string]viewState, 8)
 	for rows.Next() {
 		var s viewState
-		var storedAt int64
+		var storedAt, sum int64
 		if err := rows.Scan(&s.View, &s.Table, &s.Bucket, &s.Generation, &s.Version, &s.Revision, &storedAt, &s.Sequence, &s.Parked,
-			&s.Loaded, &s.LoadedRevision, &s.Forgotten); err != nil {
-			return nil, fmt.Errorf("read replica's positions: %w", err)
+			&s.Loaded, &s.LoadedRevision, &s.Forgotten, &s.Loading, &sum); err != nil {
+			return nil, fmt.Errorf("read replica's positions: %w: %w", errSum, err)
 		}
 		s.StoredAt = time.Unix(0, storedAt)
+		if row := s.row(); row[len(row)-1] != sum {
+			return nil, fmt.Errorf("read replica's positions: %w", errSum)
+		}
 		states[s.View] = s
 	}
 	if err := rows.Err(); err != nil {
@@ -194,10 +210,14 @@ func readStates(ctx context.Context, tx *sql.Tx) (map[string]viewState, error) {
 	return states, nil
 }
 
-func storeState(ctx context.Context, conn *sql.Conn, s viewState) error {
-	_, err := conn.ExecContext(ctx, `INSERT OR REPLACE INTO views (view, number, bucket, generation, version, revision, storedAt, sequence, parked, loaded, loadedRevision, forgotten)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, s.View, s.Table, s.Bucket, s.Generation, s.Version, int64(s.Revision), s.StoredAt.UnixNano(), int64(s.Sequence), s.Parked,
-		int64(s.Loaded), int64(s.LoadedRevision), int64(s.Forgotten))
+// execer is a connection or a transaction.
+type execer interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+}
+
+func storeState(ctx context.Context, to execer, s viewState) error {
+	row := s.row()
+	_, err := to.ExecContext(ctx, "INSERT OR REPLACE INTO views ("+stateColumns+") VALUES (?"+strings.Repeat(", ?", len(row)-1)+")", row...)
 	if err != nil {
 		return fmt.Errorf("store replica's position: %w", err)
 	}
@@ -205,8 +225,15 @@ func storeState(ctx context.Context, conn *sql.Conn, s viewState) error {
 }
 
 // dropOrphans removes tables that no view has in force: loads that broke off.
-func dropOrphans(ctx context.Context, tx *sql.Tx, states map[string]viewState) error {
-	for _, t := range viewTables() {
+func dropOrphans(ctx context.Context, tx *sql.Tx, tables []*table, states map[string]viewState) error {
+	for _, t := range tables {
+		if s := states[t.view]; s.Loading > 0 {
+			s.Loading = 0
+			if err := storeState(ctx, tx, s); err != nil {
+				return err
+			}
+			states[t.view] = s
+		}
 		numbers, err := t.numbers(ctx, tx)
 		if err != nil {
 			return err

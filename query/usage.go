@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"iter"
 	"time"
 
@@ -66,7 +67,7 @@ func (a *API) usage(ctx context.Context, c *call) (ans *answer, err error) {
 			q.ByOrganizer = q.ByOrganizer || g == "organizer"
 		}
 	}
-	err = a.replica.read(ctx, c.route.views, c.values, func(s *snapshot) error {
+	err = a.replica.read(ctx, c.route.views, c.values, func(ctx context.Context, s *snapshot) error {
 		if err := a.usageDays(ctx, s, c, &q); err != nil {
 			return err
 		}
@@ -127,38 +128,29 @@ func usageRows(ctx context.Context, s *snapshot, q projections.UsageQuery) ([]pr
 	to := int64(eventlog.TimeOf(time.Date(q.To.Year, q.To.Month, q.To.Day, 0, 0, 0, 0, time.UTC).Add(margin)))
 	var failed error
 	recorded := "startedAt > 0 AND stoppedAt > startedAt AND startedAt < ?2 AND stoppedAt > ?1"
-	sessions := documents[projections.UsageSession](ctx, s, &failed,
-		"SELECT doc FROM "+s.table(viewUsage)+" WHERE (begins < ?2 AND ends >= ?1) OR sessionId IN (SELECT sessionId FROM "+
-			s.table(viewRecordings)+" WHERE "+recorded+")", from, to)
-	recordings := documents[projections.Recording](ctx, s, &failed, "SELECT doc FROM "+s.table(viewRecordings)+" WHERE "+recorded, from, to)
+	sessions := documents[projections.UsageSession](ctx, s, &failed, viewUsage,
+		"WHERE (begins < ?2 AND ends >= ?1) OR sessionId IN (SELECT sessionId FROM "+s.table(viewRecordings)+" WHERE "+recorded+")", from, to)
+	recordings := documents[projections.Recording](ctx, s, &failed, viewRecordings, "WHERE "+recorded, from, to)
 	rows := projections.UsageRows(q, sessions, recordings)
 	return rows, cmp.Or(failed, ctx.Err())
 }
 
-// documents yields parsed documents; an error ends it and is left in failed.
-func documents[D projections.Document](ctx context.Context, s *snapshot, failed *error, query string, args ...any) iter.Seq[D] {
+// errEnough ends a query whose rest nobody wants.
+var errEnough = errors.New("enough")
+
+// documents yields a view's parsed documents; an error ends it and is left in
+// failed.
+func documents[D projections.Document](ctx context.Context, s *snapshot, failed *error, view, where string, args ...any) iter.Seq[D] {
 	return func(yield func(D) bool) {
-		rows, err := s.tx.QueryContext(ctx, query, args...)
-		if err != nil {
-			*failed = err
-			return
+		err := s.whole(ctx, view, func(row *wholeRow) error {
+			d, err := projections.Parse[D](row.doc())
+			if err == nil && !yield(d) {
+				err = errEnough
+			}
+			return err
+		}, where, args...)
+		if !errors.Is(err, errEnough) {
+			*failed = cmp.Or(*failed, err)
 		}
-		defer rows.Close()
-		for rows.Next() {
-			var doc []byte
-			if err := rows.Scan(&doc); err != nil {
-				*failed = err
-				return
-			}
-			d, err := projections.Parse[D](doc)
-			if err != nil {
-				*failed = err
-				return
-			}
-			if !yield(d) {
-				return
-			}
-		}
-		*failed = cmp.Or(*failed, rows.Err())
 	}
 }

@@ -5,18 +5,16 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
-
-	"modernc.org/sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
 
 	"rollcall/projector/viewstore"
 )
 
 const (
-	// gather is how many batches one transaction takes when they queue up.
-	gather = 64
+	// defaultGather is how many batches one transaction takes when they queue up.
+	defaultGather = 64
 	// goneKeep is how many revisions back deletes are remembered for the change
 	// feed; a reader that was away longer is told to start again.
 	goneKeep = 500_000
@@ -29,46 +27,36 @@ type queued struct {
 }
 
 // writer applies batches, several in one transaction when they queue up. It is
-// the only goroutine that writes.
-func (r *Replica) writer(ctx context.Context) error {
+// the only goroutine that writes. Its error says that the file is of no use.
+func (c *copier) writer(ctx context.Context) error {
 	// The connection's statements are prepared once. A context that can end
 	// would cost a goroutine for each of them; transactions are short.
 	plain := context.WithoutCancel(ctx)
-	conn, err := r.write.Conn(plain)
+	conn, err := c.file.write.Conn(plain)
 	if err != nil {
 		return fmt.Errorf("write replica: %w", err)
 	}
-	w := &rowWriter{replica: r, conn: conn, loading: map[string]int{}, statements: map[string]*sql.Stmt{}}
+	w := &rowWriter{replica: c.Replica, conn: writeConn{conn, c.before}, statements: map[string]*sql.Stmt{}}
 	defer w.close()
 	for {
 		var items []queued
 		select {
-		case q := <-r.queue:
+		case q := <-c.queue:
 			items = append(items, q)
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	more:
-		for len(items) < gather {
+		for len(items) < c.gather {
 			select {
-			case q := <-r.queue:
+			case q := <-c.queue:
 				items = append(items, q)
 			default:
 				break more
 			}
 		}
-		err := w.apply(plain, items)
-		for full(err) && wait(ctx, fullPause) == nil {
-			// The transaction came to nothing, so that it can be tried again when
-			// there is space: answers get old meanwhile, and ingest goes on.
-			w.forget()
-			err = w.apply(plain, items)
-		}
-		if err != nil {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			return fmt.Errorf("write replica: %w: if it stays, stop, delete %s and start again", err, r.dir)
+		if err := w.insist(ctx, plain, items); err != nil {
+			return fmt.Errorf("write replica: %w", err)
 		}
 		for _, q := range items {
 			if q.done != nil {
@@ -81,10 +69,23 @@ func (r *Replica) writer(ctx context.Context) error {
 // fullPause is the wait before a write to a full disk is tried again.
 const fullPause = time.Second
 
-// full reports whether err says that the disk is full.
-func full(err error) bool {
-	var e *sqlite.Error
-	return errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_FULL
+// insist applies items, and tries again while the disk is full: the transaction
+// came to nothing, answers get old meanwhile, and everything else goes on.
+func (w *rowWriter) insist(ctx, plain context.Context, items []queued) error {
+	for first := true; ; first = false {
+		err := w.apply(plain, items)
+		if !full(err) {
+			w.replica.await(waitDisk, "")
+			return err
+		}
+		if first {
+			w.replica.config.Log.Error().Err(err).Str(keyDir, w.replica.dir).Msg("the copy of the views can't be written: make space on its disk")
+		}
+		w.replica.await(waitDisk, fmt.Sprintf("the copy of the views gets old: %v", err))
+		if wait(ctx, w.replica.fullPause) != nil {
+			return ctx.Err()
+		}
+	}
 }
 
 // wait pauses for d, or until ctx ends.
@@ -101,11 +102,34 @@ func wait(ctx context.Context, d time.Duration) error {
 
 // rowWriter is the writer's own state.
 type rowWriter struct {
-	replica    *Replica
-	conn       *sql.Conn
-	loading    map[string]int // number of the table being filled beside, by view
-	next       int            // last table number given
+	replica *Replica
+	conn    writeConn
+	// statements are prepared ones. Nothing else is kept from one transaction to
+	// the next: what one that failed had come to is void.
 	statements map[string]*sql.Stmt
+}
+
+// writeConn is the writer's connection.
+type writeConn struct {
+	*sql.Conn
+	// before, where a test sets it, is called before each statement, which does
+	// not run where it returns an error.
+	before func(conn *sql.Conn, statement string) error
+}
+
+func (c writeConn) check(statement string) error {
+	if c.before == nil {
+		return nil
+	}
+	return c.before(c.Conn, statement)
+}
+
+// ExecContext runs a statement.
+func (c writeConn) ExecContext(ctx context.Context, statement string, args ...any) (sql.Result, error) {
+	if err := c.check(statement); err != nil {
+		return nil, err
+	}
+	return c.Conn.ExecContext(ctx, statement, args...)
 }
 
 // close gives the connection back; what that reports was reported by a write.
@@ -138,6 +162,9 @@ func (w *rowWriter) statement(ctx context.Context, query string) (*sql.Stmt, err
 // exec runs a prepared statement.
 func (w *rowWriter) exec(ctx context.Context, query string, args ...any) error {
 	s, err := w.statement(ctx, query) //nolint:sqlclosecheck // kept; forget closes it
+	if err == nil {
+		err = w.conn.check(query)
+	}
 	if err != nil {
 		return err
 	}
@@ -147,6 +174,7 @@ func (w *rowWriter) exec(ctx context.Context, query string, args ...any) error {
 
 // apply applies items in one transaction, then makes the new states known.
 func (w *rowWriter) apply(ctx context.Context, items []queued) error {
+	begin := time.Now()
 	if _, err := w.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
@@ -155,38 +183,43 @@ func (w *rowWriter) apply(ctx context.Context, items []queued) error {
 		_, err = w.conn.ExecContext(ctx, "COMMIT")
 	}
 	if err != nil {
-		_, rollback := w.conn.ExecContext(ctx, "ROLLBACK")
-		return errors.Join(err, rollback)
+		w.forget()
+		// It fails where SQLite has rolled back by itself.
+		_, _ = w.conn.ExecContext(ctx, "ROLLBACK")
+		return err
 	}
-	if len(changed) > 0 {
-		w.replica.publish(changed)
+	before := w.replica.publish(changed)
+	for _, s := range changed {
+		if s.Table != before[s.View].Table {
+			w.replica.config.Log.Info().Str(keyView, s.View).Str(keyBucket, s.Bucket).Int(keyGeneration, s.Generation).
+				Uint64(keySequence, uint64(s.Sequence)).Int64(keyElapsedMS, time.Since(begin).Milliseconds()).Msg("view loaded")
+		}
 	}
 	return nil
 }
 
 func (w *rowWriter) applyAll(ctx context.Context, items []queued) (changed []viewState, err error) {
-	states, _ := w.replica.current()
-	dirty := map[string]bool{}
+	before, _ := w.replica.current()
+	states := maps.Clone(before)
 	for _, q := range items {
 		if !q.start && q.commit == nil && len(q.changes) == 0 {
 			continue
 		}
-		s, ok := states[q.table.view]
-		if !ok {
-			s = viewState{View: q.table.view}
-		}
+		s := states[q.table.view]
+		s.View = q.table.view
 		if err := w.applyBatch(ctx, q.batch, &s); err != nil {
 			return nil, err
 		}
-		if q.commit != nil {
-			states[s.View], dirty[s.View] = s, true
-		}
+		states[s.View] = s
 	}
-	for view := range dirty {
-		if err := storeState(ctx, w.conn, states[view]); err != nil {
+	for view, s := range states {
+		if s == before[view] {
+			continue
+		}
+		if err := storeState(ctx, w.conn, s); err != nil {
 			return nil, err
 		}
-		changed = append(changed, states[view])
+		changed = append(changed, s)
 	}
 	return changed, nil
 }
@@ -194,10 +227,12 @@ func (w *rowWriter) applyAll(ctx context.Context, items []queued) (changed []vie
 func (w *rowWriter) applyBatch(ctx context.Context, b batch, s *viewState) error {
 	number := s.Table
 	if b.load {
-		var err error
-		if number, err = w.loadTable(ctx, b, s); err != nil {
-			return err
+		if b.start {
+			if err := w.startLoad(ctx, b.table, s); err != nil {
+				return err
+			}
 		}
+		number = s.Loading
 	}
 	if number == 0 {
 		return nil // changes of a load that was given up
@@ -216,7 +251,7 @@ func (w *rowWriter) applyBatch(ctx context.Context, b batch, s *viewState) error
 	s.Revision, s.StoredAt = c.Revision, c.StoredAt
 	s.Sequence, s.Parked = c.Checkpoint.Sequence, c.Checkpoint.Parked
 	if b.load {
-		return w.switchTo(ctx, t, number, s)
+		return w.switchTo(ctx, t, s)
 	}
 	if s.Revision > s.Forgotten+2*goneKeep {
 		s.Forgotten = s.Revision - goneKeep
@@ -225,28 +260,23 @@ func (w *rowWriter) applyBatch(ctx context.Context, b batch, s *viewState) error
 	return nil
 }
 
-// loadTable returns the number of the table beside, made anew at a load's start.
-func (w *rowWriter) loadTable(ctx context.Context, b batch, s *viewState) (int, error) {
-	view := b.table.view
-	if !b.start {
-		return w.loading[view], nil
-	}
-	if old := w.loading[view]; old > 0 {
-		if err := execAll(ctx, w.conn, b.table.drop(old)); err != nil {
-			return 0, err
+// startLoad makes an empty table beside the one in force.
+func (w *rowWriter) startLoad(ctx context.Context, t *table, s *viewState) error {
+	if s.Loading > 0 {
+		w.forget() // statements on it
+		if err := execAll(ctx, w.conn, t.drop(s.Loading)); err != nil {
+			return err
 		}
 	}
-	w.next = max(w.next, s.Table) + 1
-	w.loading[view] = w.next
-	return w.next, execAll(ctx, w.conn, b.table.create(w.next))
+	s.Loading = max(s.Loading, s.Table) + 1
+	return execAll(ctx, w.conn, t.create(s.Loading))
 }
 
 // switchTo puts the table that was filled beside in force, and drops the old
 // one. Readers that have begun keep seeing the old one to their end.
-func (w *rowWriter) switchTo(ctx context.Context, t *table, number int, s *viewState) error {
-	begin := time.Now()
+func (w *rowWriter) switchTo(ctx context.Context, t *table, s *viewState) error {
 	w.forget() // statements on the old table
-	if err := execAll(ctx, w.conn, t.finish(number)); err != nil {
+	if err := execAll(ctx, w.conn, t.finish(s.Loading)); err != nil {
 		return err
 	}
 	if s.Table > 0 {
@@ -254,11 +284,8 @@ func (w *rowWriter) switchTo(ctx context.Context, t *table, number int, s *viewS
 			return err
 		}
 	}
-	s.Table = number
+	s.Table, s.Loading = s.Loading, 0
 	s.Loaded, s.LoadedRevision, s.Forgotten = s.Sequence, s.Revision, s.Revision
-	delete(w.loading, t.view)
-	w.replica.config.Log.Info().Str(keyView, t.view).Str(keyBucket, s.Bucket).Int(keyGeneration, s.Generation).
-		Uint64(keySequence, uint64(s.Sequence)).Int64(keyElapsedMS, time.Since(begin).Milliseconds()).Msg("view loaded")
 	return nil
 }
 
@@ -307,7 +334,7 @@ func (w *rowWriter) put(ctx context.Context, t *table, name string, row []any) e
 	if err != nil {
 		return err
 	}
-	set, args := []string{"rev = ?", "seq = ?", "doc = ?"}, []any{row[colRev], row[colSeq], row[len(row)-1]}
+	set, args := []string{"rev = ?", "seq = ?", "sum = ?", "doc = ?"}, []any{row[colRev], row[colSeq], row[colSum], row[len(row)-1]}
 	for i := colFirst; i < len(names)-1; i++ {
 		if before := old[i-colFirst+1]; before != row[i] {
 			set, args = append(set, names[i]+" = ?"), append(args, row[i])
@@ -323,7 +350,7 @@ func (w *rowWriter) remove(ctx context.Context, name string, c viewstore.Change,
 	return w.exec(ctx, "INSERT OR REPLACE INTO "+name+"_gone (key, rev, seq) VALUES (?, ?, ?)", c.Key, int64(c.Revision), seq)
 }
 
-func execAll(ctx context.Context, conn *sql.Conn, statements []string) error {
+func execAll(ctx context.Context, conn execer, statements []string) error {
 	for _, s := range statements {
 		if _, err := conn.ExecContext(ctx, s); err != nil {
 			return fmt.Errorf("%w: %s", err, s)
