@@ -75,6 +75,8 @@ type API struct {
 	now     func() time.Time
 	// wholeLog: up to so many records a session's are looked for in all slices.
 	wholeLog eventlog.Seq
+	// feedAhead is defaultFeedAhead.
+	feedAhead time.Duration
 }
 
 // New makes an API.
@@ -92,7 +94,7 @@ func New(c Config) (*API, error) {
 		c.Pipeline = NewPipeline(c.Now)
 	}
 	a := &API{config: c, replica: c.Replica, log: newTurns(c.Log), now: c.Now, folds: map[string]eventlog.Fold{},
-		byPath: map[string]*route{}, wholeLog: wholeLog}
+		byPath: map[string]*route{}, wholeLog: wholeLog, feedAhead: defaultFeedAhead}
 	for _, f := range c.Folds {
 		a.folds[f.Name()] = f
 	}

@@ -21,12 +21,18 @@ const (
 	feedTimeout = 10 * time.Second
 	// feedRows is how many changes are read from the replica at once.
 	feedRows = 500
+	// defaultFeedAhead is how long a replica may take to come up to where a client
+	// was at another one; after that the client begins again.
+	defaultFeedAhead = 10 * time.Second
 )
 
 // place is where a feed is in a view.
 type place struct {
 	bucket   string
 	revision uint64
+	// table is the replica's table that the revision was read from, so that a view
+	// that was loaded again in the same bucket shows; 0: it came from an id.
+	table int
 }
 
 // feed is one client of the change feed: where it is in each view. It reads
@@ -36,6 +42,8 @@ type feed struct {
 	api   *API
 	views []string
 	at    map[string]place
+	// ahead says since when the client is ahead of this replica, by view.
+	ahead map[string]time.Time
 	w     http.ResponseWriter
 	rc    *http.ResponseController
 	buf   []byte
@@ -52,7 +60,7 @@ func (a *API) changes(w http.ResponseWriter, req *http.Request, c *call) error {
 	if err := a.replica.wait(req.Context(), views, c.minSequence(), c.wait()); err != nil {
 		return err
 	}
-	f := &feed{api: a, views: views, at: map[string]place{}, w: w, rc: http.NewResponseController(w)}
+	f := &feed{api: a, views: views, at: map[string]place{}, ahead: map[string]time.Time{}, w: w, rc: http.NewResponseController(w)}
 	states, _ := a.replica.current()
 	if last := req.Header.Get("Last-Event-ID"); last != "" {
 		if err := f.resume(last); err != nil {
@@ -60,7 +68,7 @@ func (a *API) changes(w http.ResponseWriter, req *http.Request, c *call) error {
 		}
 	} else {
 		for _, v := range views {
-			f.at[v] = place{bucket: states[v].Bucket, revision: states[v].Revision}
+			f.at[v] = placeOf(states[v])
 		}
 	}
 	h := w.Header()
@@ -73,8 +81,7 @@ func (a *API) changes(w http.ResponseWriter, req *http.Request, c *call) error {
 	}
 	a.metrics.feeds.Inc()
 	defer a.metrics.feeds.Dec()
-	f.buf = append(f.buf, "retry: 1000\n"...)
-	f.buf = append(f.buf, f.id()...)
+	f.begin(states)
 	f.run(req.Context(), c.closing)
 	return nil
 }
@@ -126,7 +133,7 @@ func (f *feed) send() error {
 // gather reads and sends the changes behind the feed's positions.
 func (f *feed) gather(ctx context.Context, states map[string]viewState) error {
 	for _, view := range f.views {
-		for s := states[view]; s.loaded() && f.at[view] != (place{bucket: s.Bucket, revision: s.Revision}); {
+		for s := states[view]; s.loaded() && f.at[view] != placeOf(s); {
 			more, err := f.step(ctx, view)
 			if err != nil {
 				return err
@@ -146,14 +153,11 @@ func (f *feed) gather(ctx context.Context, states map[string]viewState) error {
 func (f *feed) step(ctx context.Context, view string) (more bool, err error) {
 	v := &values{}
 	err = f.api.replica.read(ctx, []string{view}, v, func(ctx context.Context, s *snapshot) error {
-		st, at := s.states[view], f.at[view]
-		if at.bucket != st.Bucket || at.revision > st.Revision {
-			f.at[view] = place{bucket: st.Bucket}
-			f.reset(view, st.Sequence)
-			at = f.at[view]
-		} else if at.revision < st.Forgotten && at.revision > 0 {
-			f.reset(view, st.Sequence)
+		st := s.states[view]
+		if f.waits(view, st) {
+			return nil
 		}
+		at := f.at[view]
 		name, n := s.table(view), 0
 		err := s.each(ctx, func(rows *sql.Rows) error {
 			var key string
@@ -165,24 +169,65 @@ func (f *feed) step(ctx context.Context, view string) (more bool, err error) {
 				seq = int64(st.Loaded)
 			}
 			n++
-			f.at[view] = place{bucket: st.Bucket, revision: uint64(rev)}
+			f.at[view] = place{bucket: st.Bucket, revision: uint64(rev), table: st.Table}
 			f.change(view, key, eventlog.Seq(seq))
 			return nil
 		}, "SELECT key, rev, seq FROM "+name+" WHERE rev > ?1 UNION ALL SELECT key, rev, seq FROM "+name+"_gone WHERE rev > ?1 ORDER BY rev LIMIT ?2",
 			int64(at.revision), feedRows)
 		more = n == feedRows
 		if err == nil && !more {
-			f.at[view] = place{bucket: st.Bucket, revision: st.Revision}
+			f.at[view] = placeOf(st)
 		}
 		return err
 	})
 	return more, err
 }
 
+func placeOf(s viewState) place { return place{bucket: s.Bucket, revision: s.Revision, table: s.Table} }
+
+// waits reports whether the client is ahead of this replica in a view, as one is
+// that comes from another process: the replica comes up within moments. Where it
+// does not, or can't tell what changed since the client's place, the client
+// begins again.
+func (f *feed) waits(view string, st viewState) bool {
+	at := f.at[view]
+	known := at.bucket == st.Bucket && (at.table == st.Table || at.table == 0)
+	if known && at.revision > st.Revision {
+		since, ok := f.ahead[view]
+		if !ok {
+			since = time.Now()
+			f.ahead[view] = since
+		}
+		if time.Since(since) < f.api.feedAhead {
+			return true
+		}
+		known = false
+	}
+	delete(f.ahead, view)
+	if !known || at.revision < st.Forgotten && at.revision > 0 {
+		f.at[view] = place{bucket: st.Bucket, table: st.Table}
+		f.reset(view, st.Sequence)
+	}
+	return false
+}
+
+// begin is the feed's first event. It carries data: clients that leave out a
+// block without any would not keep its id.
+func (f *feed) begin(states map[string]viewState) {
+	var seq eventlog.Seq
+	for i, v := range f.views {
+		if s := states[v].Sequence; i == 0 || s < seq {
+			seq = s
+		}
+	}
+	f.buf = append(f.buf, "retry: 1000\nevent: start\n"...)
+	f.buf = append(f.buf, f.id()...)
+	f.buf = fmt.Appendf(f.buf, "data: {\"sequence\":%d}\n\n", seq)
+}
+
 func (f *feed) change(view, key string, seq eventlog.Seq) {
 	f.buf = append(f.buf, "event: change\n"...)
 	f.buf = append(f.buf, f.id()...)
-	f.buf = f.buf[:len(f.buf)-1] // the blank line comes after the data
 	f.buf = append(f.buf, `data: {"view":`...)
 	f.buf = append(f.buf, quote(view)...)
 	f.buf = append(f.buf, `,"key":`...)
@@ -193,7 +238,7 @@ func (f *feed) change(view, key string, seq eventlog.Seq) {
 // reset tells the client that what it holds of a view may hold keys that are
 // gone: another generation is in force, or it was away for long.
 func (f *feed) reset(view string, seq eventlog.Seq) {
-	f.buf = fmt.Appendf(f.buf, "event: reset\ndata: {\"view\":%q,\"sequence\":%d}\n\n", view, seq)
+	f.buf = fmt.Appendf(f.buf, "event: reset\ndata: {\"view\":%s,\"sequence\":%d}\n\n", quote(view), seq)
 }
 
 // id is the feed's place as an event id, good at every query process: revisions
@@ -205,7 +250,7 @@ func (f *feed) id() []byte {
 			parts = append(parts, at.bucket+":"+strconv.FormatUint(at.revision, 10))
 		}
 	}
-	return []byte("id: " + strings.Join(parts, ",") + "\n\n")
+	return []byte("id: " + strings.Join(parts, ",") + "\n")
 }
 
 // resume reads an id. Views that it does not name start from their beginning.

@@ -9,6 +9,9 @@ import (
 // for one session.
 func (a *API) ReadSlices() { a.wholeLog = 0 }
 
+// FeedAhead sets how long a feed waits for its replica.
+func (a *API) FeedAhead(d time.Duration) { a.feedAhead = d }
+
 // Bounds of the reads of the log.
 const (
 	LogReads = logReads

@@ -116,9 +116,8 @@ func TestChanges(t *testing.T) {
 	if s.status != 200 {
 		t.Fatalf("GET /v1/changes = %d; want 200", s.status)
 	}
-	first := s.next()
-	if first.id == "" || first.data != "" {
-		t.Errorf("first event = %+v; want an id alone", first)
+	if first := s.next(); first.id == "" || first.event != "start" || !strings.HasPrefix(first.data, `{"sequence":`) {
+		t.Errorf("first event = %+v; want a start with an id and data", first)
 	}
 	w.post(started("s2", "m1", "T", 10))
 	at, _ := s.until("sessions live.s2")

@@ -159,18 +159,11 @@ func (n *node) start(ctx context.Context) error {
 // written.
 func (n *node) listen() (err error) {
 	open := func(flag, address string, most int, secure *tls.Config) (net.Listener, error) {
-		l, err := net.Listen("tcp", address)
-		if err != nil {
-			return nil, listenError(flag, address, err)
+		l, err := listenTLS(flag, address, most, secure)
+		if err == nil {
+			n.closers = append(n.closers, func() error { l.Close(); return nil }) // closed already where it served
 		}
-		n.closers = append(n.closers, func() error { l.Close(); return nil }) // closed already where it served
-		if most > 0 {
-			l = bound(l, most)
-		}
-		if secure != nil {
-			l = tls.NewListener(l, secure)
-		}
-		return l, nil
+		return l, err
 	}
 	if n.listeners.admin, err = open("--admin-addr", n.AdminAddr, n.connections.admin, n.secure.admin); err != nil {
 		return err
@@ -184,6 +177,22 @@ func (n *node) listen() (err error) {
 		n.listeners.api, err = open("--api-addr", n.APIAddr, n.connections.api, n.secure.api)
 	}
 	return err
+}
+
+// listenTLS opens a port for up to most connections at once; 0 is no bound.
+// secure is nil for plain ones.
+func listenTLS(flag, address string, most int, secure *tls.Config) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, listenError(flag, address, err)
+	}
+	if most > 0 {
+		l = bound(l, most)
+	}
+	if secure != nil {
+		l = tls.NewListener(l, secure)
+	}
+	return l, nil
 }
 
 // openNATS starts the embedded server, or finds out that the other one is there.

@@ -55,7 +55,7 @@ func (n *node) startQuery(ctx context.Context) error {
 		dir = filepath.Join(n.DataDir, "replica")
 	}
 	views := viewstore.NewReader(js)
-	replica, err := query.OpenReplica(ctx, query.ReplicaConfig{Dir: dir, Views: views, Log: n.logger.With().Str(keyPart, "query").Logger()})
+	replica, err := query.OpenReplica(ctx, query.ReplicaConfig{Dir: dir, Views: views, Registerer: n.registry, Log: n.logger.With().Str(keyPart, "query").Logger()})
 	if err != nil {
 		return fmt.Errorf("open read replica: %w", err)
 	}
@@ -68,17 +68,22 @@ func (n *node) startQuery(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	side := &readSide{node: n, failed: map[string]string{}}
 	n.health.add(check{"query", func(ctx context.Context) (string, error) {
 		note, err := checkReplica(ctx, replica, views)
-		if err != nil && n.doIngest { // see startRoles: nothing here may refuse webhooks
-			return oneLine(err), nil
+		if err != nil && !n.doIngest { // see startRoles: nothing here may refuse webhooks
+			return "", err
 		}
-		return note, err
+		waits := replica.Waiting()
+		if err != nil {
+			waits = append(waits, err.Error())
+		}
+		return side.notes(append(waits, note)...), nil
 	}})
-	n.serve(stageQuery, replica.Run)
-	n.serve(stageQuery, func(ctx context.Context) error { return pipeline.Run(ctx, nc) })
-	n.serve(stageQuery, func(ctx context.Context) error { return api.Serve(ctx, n.listeners.api) })
-	n.serve(stageQuery, func(ctx context.Context) error { return api.RunService(ctx, nc) })
+	side.serve("replica", replica.Run)
+	side.serve("pipeline", func(ctx context.Context) error { return pipeline.Run(ctx, nc) })
+	side.serve("api", side.api(api.Serve))
+	side.serve("service", func(ctx context.Context) error { return api.RunService(ctx, nc) })
 	return nil
 }
 

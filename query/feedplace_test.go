@@ -1,0 +1,162 @@
+package query_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"rollcall/projector/viewstore"
+)
+
+// late are views of which a reader gets nothing behind a revision until release.
+type late struct {
+	*script
+	mu      sync.Mutex
+	revised chan struct{}
+	last    uint64
+}
+
+func (l *late) release(revision uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.last = revision
+	close(l.revised)
+	l.revised = make(chan struct{})
+}
+
+func (l *late) hold(ctx context.Context, revision uint64) {
+	for ctx.Err() == nil {
+		l.mu.Lock()
+		open, revised := revision <= l.last, l.revised
+		l.mu.Unlock()
+		if open {
+			return
+		}
+		select {
+		case <-revised:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// Follow implements query.Views.
+func (l *late) Follow(ctx context.Context, view string, from viewstore.Position) iter.Seq2[viewstore.Change, error] {
+	return func(yield func(viewstore.Change, error) bool) {
+		for c, err := range l.script.Follow(ctx, view, from) {
+			if view == "sessions" {
+				l.hold(ctx, c.Revision)
+			}
+			if ctx.Err() != nil || !yield(c, err) {
+				return
+			}
+		}
+	}
+}
+
+// TestFeedOfAReplicaBehind: a client that comes from another process, whose
+// replica was a commit further, waits for this one; it is told nothing twice.
+func TestFeedOfAReplicaBehind(t *testing.T) {
+	s := newScript()
+	session := func(id string) map[string][]byte {
+		return map[string][]byte{"live." + id: sessionDoc(id, "m", id, "LIVE", 0)}
+	}
+	s.commit("sessions", session("a"))
+	ahead := scripted(t, s)
+	held := &late{script: s, revised: make(chan struct{}), last: 2}
+	behind := &world{t: t, clock: &clock{now: epoch}, replica: openReplica(t, t.TempDir(), held)}
+	behind.serve()
+	behind.items("/v1/sessions")
+	from := ahead.watch(t, "/v1/changes?views=sessions", "")
+	from.next()
+	ahead.last = s.commit("sessions", session("b"))
+	ahead.items("/v1/sessions")
+	at, _ := from.until("sessions live.b")
+	ahead.last = s.commit("attendance", nil)
+	ahead.items("/v1/sessions")
+
+	to := behind.watch(t, "/v1/changes?views=sessions", at.id)
+	if e := to.next(); e.event != "start" || e.id != at.id {
+		t.Fatalf("first event = %+v; want a start with the id that the client came with, %s", e, at.id)
+	}
+	held.release(1 << 40)
+	s.commit("sessions", session("c"))
+	if e := to.next(); e.event != "change" || !strings.Contains(e.data, "live.c") {
+		t.Errorf("first event after the replica came up = %+v; want the change of live.c", e)
+	}
+}
+
+// TestFeedOfALostTail: a client at a revision that the view no longer reaches
+// begins anew, after a while.
+func TestFeedOfALostTail(t *testing.T) {
+	s := newScript()
+	w := scripted(t, s)
+	w.last = s.commit("sessions", map[string][]byte{"live.a": sessionDoc("a", "m", "t", "LIVE", 0)})
+	w.items("/v1/sessions")
+	w.api.FeedAhead(time.Millisecond)
+	feed := w.watch(t, "/v1/changes?views=sessions", "sessions_g1:99999999")
+	feed.next()
+	background(t, "commits", func(ctx context.Context) error {
+		for ctx.Err() == nil {
+			s.commit("attendance", nil)
+		}
+		return nil
+	})
+	if e := feed.next(); e.event != "reset" {
+		t.Fatalf("event = %+v; want a reset", e)
+	}
+	feed.until("sessions live.a")
+}
+
+// brokenWriter is an answer whose client is gone after some writes, though
+// nothing ends the request.
+type brokenWriter struct {
+	httptest.ResponseRecorder
+	left int
+}
+
+func (w *brokenWriter) Write(b []byte) (int, error) {
+	if w.left--; w.left < 0 {
+		return 0, errors.New("the client is gone")
+	}
+	return w.ResponseRecorder.Write(b)
+}
+
+func (w *brokenWriter) SetWriteDeadline(time.Time) error { return nil }
+
+// TestFeedEndsWithItsClient: a feed whose writes fail ends, whichever of them it is.
+func TestFeedEndsWithItsClient(t *testing.T) {
+	s := newScript()
+	w := scripted(t, s)
+	docs := map[string][]byte{}
+	for i := range 1600 {
+		id := fmt.Sprintf("s%04d", i)
+		docs["live."+id] = sessionDoc(id, "m", id, "LIVE", 0)
+	}
+	w.last = s.commit("sessions", docs)
+	w.items("/v1/sessions")
+	for left := range 4 {
+		req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost/v1/changes?views=sessions", nil)
+		req.Header.Set("Last-Event-ID", "sessions_g1:0")
+		answer := &brokenWriter{ResponseRecorder: httptest.ResponseRecorder{Body: nil}, left: left}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			w.api.Handler().ServeHTTP(answer, req)
+		}()
+		select {
+		case <-done:
+		case <-time.After(10 * time.Second):
+			t.Fatalf("the feed went on after write %d had failed", left)
+		}
+		if answer.left < -1 {
+			t.Errorf("after write %d had failed the feed wrote %d times more", left, -1-answer.left)
+		}
+	}
+}
