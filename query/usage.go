@@ -15,8 +15,9 @@ import (
 	"rollcall/projections"
 )
 
-// maxUsageDays bounds the days of one question, since each costs a step.
-const maxUsageDays = 40_000
+// maxUsageDays bounds the days of one question, since each costs a step of about
+// a microsecond. It reaches from any year of a real record to 2262.
+const maxUsageDays = 100_000
 
 // usageView keeps the usage view: what each session adds to usage rows. The
 // time that it covers decides whether a question reads it.
@@ -90,7 +91,9 @@ func (a *API) usage(ctx context.Context, c *call) (ans *answer, err error) {
 }
 
 // usageDays sets the days of a question: those asked for, or all that something
-// happened on.
+// happened on. One stray time, such as a recording that stops in the year 9999,
+// must not hide the others: where there are too many days, those that nobody
+// asked for end tomorrow, and begin as early as there is room for.
 func (a *API) usageDays(ctx context.Context, s *snapshot, c *call, q *projections.UsageQuery) error {
 	var first, last eventlog.Time
 	err := s.each(ctx, func(rows *sql.Rows) error { return rows.Scan(&first, &last) },
@@ -99,18 +102,22 @@ func (a *API) usageDays(ctx context.Context, s *snapshot, c *call, q *projection
 	if err != nil {
 		return err
 	}
-	var ok bool
-	if q.From, ok = projections.ParseDate(c.text["from"]); !ok {
+	var from, to bool
+	if q.From, from = projections.ParseDate(c.text["from"]); !from {
 		q.From = dayOf(first, c.zone)
 	}
-	if q.To, ok = projections.ParseDate(c.text["to"]); !ok {
+	if q.To, to = projections.ParseDate(c.text["to"]); !to {
 		q.To = dayOf(last, c.zone).Next()
 	}
-	if days := q.From.Days(q.To); days > maxUsageDays {
-		if c.text["from"] != "" && c.text["to"] != "" {
-			return badRequest("from %s to %s are %d days; ask for at most %d", q.From, q.To, days, maxUsageDays)
-		}
+	tooMany := func() bool { return q.From.Days(q.To) > maxUsageDays }
+	if tomorrow := dayOf(eventlog.TimeOf(c.now.Add(24*time.Hour)), c.zone); !to && tooMany() && q.From.Before(tomorrow) {
+		q.To = tomorrow.Next()
+	}
+	if !from && tooMany() {
 		q.From = dayOf(eventlog.TimeOf(time.Date(q.To.Year, q.To.Month, q.To.Day-maxUsageDays, 0, 0, 0, 0, time.UTC)), time.UTC)
+	}
+	if tooMany() {
+		return badRequest("from %s to %s are more than %d days; ask for fewer, with from and to", q.From, q.To, maxUsageDays)
 	}
 	return nil
 }
