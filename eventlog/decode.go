@@ -19,7 +19,7 @@ func DecodeTo(ev *Event, r *Record) {
 	x := parsers.Get().(*parser)
 	defer x.release()
 	var p payload
-	if !x.parse(r.Body, &p) {
+	if !x.parse(r.Content(), &p) {
 		ev.Type = Unreadable
 		return
 	}

@@ -218,3 +218,34 @@ func BenchmarkDecode(b *testing.B) {
 		Decode(r)
 	}
 }
+
+// TestEveryPrefix: a body that ends anywhere, in a string, a number or an object,
+// is no JSON, and reading it ends.
+func TestEveryPrefix(t *testing.T) {
+	files, err := filepath.Glob("testdata/samples/*/*.json")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no samples: %v", err)
+	}
+	bodies := []string{`{"event":"x","a":{"b":[1,{"c":null},"d"],"e":true},"f":false,"g":12 }`, `{"a":[[],{},"",0],"b":{"c":{}}}`}
+	for _, name := range files {
+		body, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bodies = append(bodies, strings.TrimSpace(string(body)))
+	}
+	for _, body := range bodies {
+		for n := range len(body) {
+			r := Record{Body: []byte(body[:n])}
+			if got := Decode(&r).Type; got != Unreadable {
+				t.Errorf("Decode(%q) = %v; want %v", r.Body, got, Unreadable)
+			}
+			if got := Identify(r.Body).Type; got != Unreadable {
+				t.Errorf("Identify(%q) = %v; want %v", r.Body, got, Unreadable)
+			}
+		}
+		if got := Decode(&Record{Body: []byte(body)}).Type; got == Unreadable {
+			t.Errorf("Decode(%q) = %v; want a type", body, got)
+		}
+	}
+}

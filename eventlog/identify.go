@@ -26,8 +26,10 @@ type Identity struct {
 	DuplicateNames, InvalidUTF8 bool
 }
 
-// Identify reads type and ids out of a body. It never fails.
+// Identify reads type and ids out of a body, given as what Content returns. It
+// never fails.
 func Identify(body []byte) Identity {
+	body = Content(body, "")
 	x := parsers.Get().(*parser)
 	defer x.release()
 	var p payload

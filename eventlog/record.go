@@ -35,6 +35,9 @@ type Record struct {
 	// Type is [Identity.Name]: the event type as sent, or other.unknown or
 	// other.unreadable.
 	Type string
+	// Encoding is the delivery's Content-Encoding, "" where none was sent.
+	Encoding string
+	// Body is the raw body, as it was sent and signed; Content is what it says.
 	Body []byte
 }
 

@@ -35,7 +35,7 @@ func (a *API) sessionEvents(ctx context.Context, c *call) (*answer, error) {
 	}
 	id := c.text["sessionId"]
 	return a.eventPage(ctx, c, head, slices, func(r *eventlog.Record) bool {
-		if !mentions(r.Body, id) {
+		if !mentions(r.Content(), id) {
 			return false
 		}
 		ev := eventlog.Decode(r)
@@ -275,11 +275,11 @@ func eventJSON(r *eventlog.Record) []byte {
 	b = append(b, `,"receivedAt":`...)
 	b = r.ReceivedAt.AppendJSON(b)
 	b = append(b, `,"body":`...)
-	if body, ok := maskBody(r.Body); ok {
+	if body, ok := MaskedBody(r); ok {
 		b = append(b, body...)
 	} else {
 		b = append(b, `null,"bodyBase64":"`...)
-		b = base64.StdEncoding.AppendEncode(b, maskText(r.Body))
+		b = base64.StdEncoding.AppendEncode(b, body)
 		b = append(b, '"')
 	}
 	return append(b, '}')

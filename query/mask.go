@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"rollcall/eventlog"
 )
 
 const (
@@ -49,6 +51,16 @@ func Masked(body []byte) ([]byte, bool) {
 		return masked, true
 	}
 	return maskText(body), false
+}
+
+// MaskedBody is Masked of what a record's body says. Of a compressed body that says
+// no JSON it shows nothing: a secret in it can't be seen.
+func MaskedBody(r *eventlog.Record) (body []byte, isJSON bool) {
+	body, isJSON = Masked(r.Content())
+	if !isJSON && r.Encoding != "" {
+		return nil, false
+	}
+	return body, isJSON
 }
 
 // maskBody copies a JSON text with the value of every member named streamKey

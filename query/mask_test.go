@@ -2,8 +2,10 @@ package query_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"testing"
 
+	"rollcall/eventlog"
 	"rollcall/query"
 )
 
@@ -37,6 +39,33 @@ func TestMasked(t *testing.T) {
 		got, isJSON := query.Masked([]byte(c.body))
 		if string(got) != c.want || isJSON != c.isJSON || bytes.Contains(got, []byte("s3cret")) {
 			t.Errorf("Masked(%s) = %s, %v; want %s, %v", c.body, got, isJSON, c.want, c.isJSON)
+		}
+	}
+}
+
+// TestMaskedBody: what is compressed is read, and nothing is shown of what can't be.
+func TestMaskedBody(t *testing.T) {
+	var zipped bytes.Buffer
+	w := gzip.NewWriter(&zipped)
+	if _, err := w.Write([]byte(`{"streamKey":"s3cret","a":1}`)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		r      eventlog.Record
+		want   string
+		isJSON bool
+	}{
+		{eventlog.Record{Body: []byte("\xef\xbb\xbf{\"streamKey\":\"s3cret\"}")}, `{"streamKey":"***"}`, true},
+		{eventlog.Record{Body: zipped.Bytes(), Encoding: "gzip"}, `{"streamKey":"***","a":1}`, true},
+		{eventlog.Record{Body: zipped.Bytes(), Encoding: "br"}, "", false},
+		{eventlog.Record{Body: zipped.Bytes()[:zipped.Len()-9], Encoding: "gzip"}, "", false},
+		{eventlog.Record{Body: []byte("plain")}, "plain", false},
+	} {
+		if got, isJSON := query.MaskedBody(&c.r); string(got) != c.want || isJSON != c.isJSON {
+			t.Errorf("MaskedBody(%q, %q) = %s, %v; want %s, %v", c.r.Body, c.r.Encoding, got, isJSON, c.want, c.isJSON)
 		}
 	}
 }

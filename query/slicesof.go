@@ -66,7 +66,7 @@ func (a *API) givesSession(ctx context.Context, some eventlog.ReadOptions, id st
 		if err != nil {
 			return false, fmt.Errorf("read log: %w", err)
 		}
-		if !mentions(r.Body, id) {
+		if !mentions(r.Content(), id) {
 			continue
 		}
 		ev := eventlog.Decode(&r)

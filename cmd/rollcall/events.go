@@ -87,7 +87,7 @@ type listed struct {
 func listedOf(r *eventlog.Record) listed {
 	l := listed{Sequence: r.Seq, EventID: r.EventID, Source: r.Source, Type: r.Type, ReceivedAt: r.ReceivedAt,
 		DeliveryID: r.DeliveryID, Body: jsontext.Value("null")}
-	body, isJSON := query.Masked(r.Body)
+	body, isJSON := query.MaskedBody(r)
 	if isJSON {
 		l.Body = body
 	} else {

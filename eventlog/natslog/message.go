@@ -25,7 +25,8 @@ const (
 	HeaderDelivery    = "Rollcall-Delivery"
 	HeaderWebhook     = "Rollcall-Webhook"
 	HeaderSignature   = "Rollcall-Signature"
-	HeaderKey         = "Rollcall-Key" // fingerprint of the verifying key
+	HeaderKey         = "Rollcall-Key"      // fingerprint of the verifying key
+	HeaderEncoding    = "Rollcall-Encoding" // the body's Content-Encoding
 
 	specVersion = "1.0"
 	// maxHeaderValue cuts what a sender chose freely (the event type).
@@ -35,7 +36,7 @@ const (
 // message returns the record as it is published. msgID is "" where the record
 // repeats nothing.
 func message(r *eventlog.Record, msgID string) *nats.Msg {
-	h := make(nats.Header, 10)
+	h := make(nats.Header, 11)
 	set := func(name, value string) {
 		if value != "" {
 			h[name] = []string{escape(value)}
@@ -50,10 +51,11 @@ func message(r *eventlog.Record, msgID string) *nats.Msg {
 	set(HeaderWebhook, r.WebhookID)
 	set(HeaderSignature, r.Signature)
 	set(HeaderKey, r.KeyFingerprint)
+	set(HeaderEncoding, r.Encoding)
 	if msgID != "" {
 		h[jetstream.MsgIDHeader] = []string{msgID}
 	}
-	return &nats.Msg{Subject: eventlog.Identify(r.Body).Subject(), Header: h, Data: r.Body}
+	return &nats.Msg{Subject: eventlog.Identify(r.Content()).Subject(), Header: h, Data: r.Body}
 }
 
 // Message returns a record as Append publishes it, for those who publish it in
@@ -88,6 +90,7 @@ func record(seq uint64, stored time.Time, h nats.Header, body []byte) eventlog.R
 		Signature:      get(HeaderSignature),
 		KeyFingerprint: get(HeaderKey),
 		Type:           get(HeaderType),
+		Encoding:       get(HeaderEncoding),
 		Body:           body,
 	}
 	at, ok := eventlog.ParseTime(get(HeaderTime))

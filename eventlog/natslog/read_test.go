@@ -310,7 +310,7 @@ func TestImportKeepsRecords(t *testing.T) {
 		r := rec(n % 1200) // repeats too: in the log they are records like others
 		r.EventID, r.DeliveryID = fmt.Sprint(n), ""
 		if n%3 == 0 {
-			r.DeliveryID, r.Body = "u", append(r.Body, '\xff', byte(n))
+			r.DeliveryID, r.Body, r.Encoding = "u", append(r.Body, '\xff', byte(n)), "gzip"
 		}
 		if _, err := from.Append(t.Context(), r); err != nil {
 			t.Fatal(err)

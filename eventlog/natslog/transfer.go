@@ -132,6 +132,7 @@ type line struct {
 	Signature      string        `json:"signature,omitzero"`
 	KeyFingerprint string        `json:"keyFingerprint,omitzero"`
 	Type           string        `json:"type,omitzero"`
+	Encoding       string        `json:"encoding,omitzero"`
 	// Body is the raw body as text where it is UTF-8, else BodyBase64 has it.
 	Body       *string `json:"body,omitzero"`
 	BodyBase64 string  `json:"bodyBase64,omitzero"`
@@ -142,7 +143,7 @@ func AppendNDJSON(b []byte, r *eventlog.Record) ([]byte, error) {
 	l := line{
 		Sequence: r.Seq, EventID: r.EventID, ReceivedAt: r.ReceivedAt, Source: r.Source,
 		DeliveryID: r.DeliveryID, WebhookID: r.WebhookID, Signature: r.Signature,
-		KeyFingerprint: r.KeyFingerprint, Type: r.Type,
+		KeyFingerprint: r.KeyFingerprint, Type: r.Type, Encoding: r.Encoding,
 	}
 	if utf8.Valid(r.Body) {
 		body := string(r.Body)
@@ -186,7 +187,7 @@ func (l *line) record(err error) (eventlog.Record, error) {
 	r := eventlog.Record{
 		EventID: l.EventID, ReceivedAt: l.ReceivedAt, Source: l.Source,
 		DeliveryID: l.DeliveryID, WebhookID: l.WebhookID, Signature: l.Signature,
-		KeyFingerprint: l.KeyFingerprint, Type: l.Type,
+		KeyFingerprint: l.KeyFingerprint, Type: l.Type, Encoding: l.Encoding,
 	}
 	switch {
 	case r.EventID == "" || r.ReceivedAt.IsZero():
