@@ -34,20 +34,20 @@ type Auditor struct {
 func NewAuditor(documents ...[]byte) (*Auditor, error) {
 	a := new(Auditor)
 	for i, d := range documents {
-		// An RSA key is PEM, or JSON with PEM in it; a line of standard is neither.
-		if bytes.Contains(d, []byte("-----BEGIN")) || bytes.HasPrefix(bytes.TrimSpace(d), []byte("{")) {
-			keys, err := parseRSAKeys(d)
+		keys, err := parseRSAKeys(d)
+		// Where it is no RSA key a line of standard is neither PEM nor JSON.
+		if err == nil || bytes.Contains(d, []byte("-----BEGIN")) || bytes.HasPrefix(bytes.TrimSpace(d), []byte("{")) {
 			if err != nil {
 				return nil, fmt.Errorf("key %d: %w", i+1, err)
 			}
 			a.rsa = append(a.rsa, keys...)
 			continue
 		}
-		keys, err := parseStandardKeys(d)
+		secrets, err := parseStandardKeys(d)
 		if err != nil {
 			return nil, fmt.Errorf("key %d: %w", i+1, err)
 		}
-		a.standard = append(a.standard, keys...)
+		a.standard = append(a.standard, secrets...)
 	}
 	return a, nil
 }

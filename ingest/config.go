@@ -30,11 +30,14 @@ const (
 	DefaultMaxBody     = 256 << 10
 	DefaultTimeout     = 2500 * time.Millisecond
 	DefaultMaxInFlight = 4096
-	DefaultKeyInterval = time.Hour
-	DefaultKeyThrottle = time.Minute
-	DefaultKeyTimeout  = 5 * time.Second
-	DefaultKeyOverlap  = time.Hour
-	DefaultTolerance   = 5 * time.Minute
+	// DefaultMaxBodyMemory is Config.MaxBodyMemory's, DefaultSameBody SameBody's.
+	DefaultMaxBodyMemory = 128 << 20
+	DefaultSameBody      = 1000
+	DefaultKeyInterval   = time.Hour
+	DefaultKeyThrottle   = time.Minute
+	DefaultKeyTimeout    = 5 * time.Second
+	DefaultKeyOverlap    = time.Hour
+	DefaultTolerance     = 5 * time.Minute
 	// DefaultRefusalDelay is Config.RefusalDelay's.
 	DefaultRefusalDelay = 500 * time.Millisecond
 )
@@ -70,11 +73,16 @@ type Source struct {
 	Key string
 	// WebhookIDs, if any, are the values of dyte-webhook-id or rtk-webhook-id
 	// that are accepted. OrganizationIDs, if any, must contain one of the
-	// organization ids that a body names; a body that names none (a livestream,
-	// a chat dump) is accepted, so use WebhookIDs where such types matter. A valid
-	// signature proves the provider, not the tenant.
-	WebhookIDs      []string
-	OrganizationIDs []string
+	// organization ids that a body names; a body that names none (a livestream)
+	// is accepted, unless RequireOrganization is set. A valid signature proves the
+	// provider, not the tenant, and does not cover the webhook id.
+	WebhookIDs          []string
+	OrganizationIDs     []string
+	RequireOrganization bool
+	// PathToken is a secret that the path must end in, /webhooks/NAME/TOKEN;
+	// PathTokenFile has one a line, and is read again when it changes. At most one
+	// of them is set.
+	PathToken, PathTokenFile string
 	// Rate bounds the verified deliveries a second, 0 is no limit; Burst is how
 	// many may come at once, 0 is one second's worth.
 	Rate  float64
@@ -134,6 +142,14 @@ func (s Source) Validate() error {
 	default:
 		return fail("unknown scheme %q: schemes are rsa, standard and none", s.Scheme)
 	}
+	switch {
+	case s.RequireOrganization && len(s.OrganizationIDs) == 0:
+		return fail("requireOrganization needs organizationIds: name the organizations")
+	case s.PathToken != "" && s.PathTokenFile != "":
+		return fail("pathToken and pathTokenFile: give one of them")
+	case s.PathToken != "" && !pathTokenForm.MatchString(s.PathToken):
+		return fail("bad pathToken: %s", pathTokenHelp)
+	}
 	if s.Rate < 0 || s.Burst < 0 || s.Tolerance < 0 {
 		return fail("rate, burst and tolerance must not be negative")
 	}
@@ -148,6 +164,12 @@ type Config struct {
 
 	// MaxBody is the size cap in bytes (DefaultMaxBody).
 	MaxBody int64
+	// MaxBodyMemory bounds, in bytes, what bodies under way hold over all
+	// connections, the first 8 KiB of each left out (DefaultMaxBodyMemory).
+	MaxBodyMemory int64
+	// SameBody is how often one signed body is let in under different delivery ids,
+	// at once; after that once in ten seconds (DefaultSameBody). Negative: no limit.
+	SameBody int
 	// Timeout is how long a provider waits at most, body included (2.5 s: they
 	// give up after 3).
 	Timeout time.Duration
@@ -203,9 +225,12 @@ func (c Config) validate() error {
 		}
 		names[s.Name] = true
 	}
-	if c.MaxBody < 0 || c.Timeout < 0 || c.MaxInFlight < 0 || c.MaxVerifications < 0 ||
+	if c.MaxBody < 0 || c.MaxBodyMemory < 0 || c.Timeout < 0 || c.MaxInFlight < 0 || c.MaxVerifications < 0 ||
 		c.KeyInterval < 0 || c.KeyThrottle < 0 || c.KeyTimeout < 0 || c.KeyOverlap < 0 {
 		return errors.New("limits must not be negative")
+	}
+	if c.MaxBodyMemory > 0 && c.MaxBodyMemory < max(c.MaxBody, DefaultMaxBody) {
+		return errors.New("the memory for bodies must hold the largest one")
 	}
 	return nil
 }
@@ -226,6 +251,12 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MaxBody == 0 {
 		c.MaxBody = DefaultMaxBody
+	}
+	if c.MaxBodyMemory == 0 {
+		c.MaxBodyMemory = max(DefaultMaxBodyMemory, 8*c.MaxBody)
+	}
+	if c.SameBody == 0 {
+		c.SameBody = DefaultSameBody
 	}
 	if c.MaxInFlight == 0 {
 		c.MaxInFlight = DefaultMaxInFlight

@@ -14,7 +14,11 @@
 // 503: after a rotation a flood of forgeries would otherwise lose what is
 // honest. Every error is a problem document (RFC 9457); each 503 has Retry-After.
 //
-// A verified body is stored whatever is in it. Nothing of a body that was not
+// A path is read with a tolerance for what providers' forms do to it: a redirect
+// or a 404 would lose the delivery. A source may want a secret at its end.
+//
+// A verified body is stored whatever is in it, as it was sent: with a byte order
+// mark or compressed. What it says is read by eventlog.Content. Nothing of a body that was not
 // verified is kept, logged or counted but its size.
 //
 // # Identity
@@ -60,5 +64,13 @@
 //
 // A Handler serves any number of requests. Signatures are verified by a bounded
 // number at a time; appends that wait are bounded too, and answered 503 above
-// it. Memory is at most connections × body cap, for as long as the read timeout.
+// it. A body's memory grows with what arrives; beyond the first 8 KiB of each all of
+// them share Config.MaxBodyMemory, and one more is answered 503.
+//
+// # Replays
+//
+// The signature covers the body alone, so that whoever saw a delivery can send it
+// again. A repeat takes no token of its source's rate; one signed body under many
+// delivery ids is let in Config.SameBody times at once, then once in ten seconds.
+// What that needs to remember is bounded, and lost at a restart.
 package ingest

@@ -2,14 +2,10 @@ package ingest
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"math"
 	"net/http"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -20,7 +16,7 @@ import (
 )
 
 const (
-	pathPrefix     = "/webhooks/"
+	pathRoot       = "webhooks"
 	unknownSource  = "unknown" // the metrics' label of requests to no source
 	headerSequence = "Rollcall-Sequence"
 
@@ -51,6 +47,8 @@ type Handler struct {
 	metrics  *metrics
 	nobody   sourceMetrics // of requests to no source
 	inFlight slots
+	bodies   budget
+	limits   *limits
 	refused  zerolog.Logger
 	forged   *rate.Limiter // of prompt answers to bad signatures
 	runs     []func(context.Context)
@@ -60,7 +58,8 @@ type Handler struct {
 type source struct {
 	config   Source
 	verifier verifier
-	limiter  *rate.Limiter // nil: no limit
+	tokens   *fileKeys[pathToken] // nil: the path has none
+	limiter  *rate.Limiter        // nil: no limit
 	metrics  sourceMetrics
 }
 
@@ -82,9 +81,11 @@ func New(c Config) (*Handler, error) {
 		metrics:  m,
 		nobody:   m.source(unknownSource),
 		inFlight: make(slots, c.MaxInFlight),
+		limits:   newLimits(c.SameBody),
 		forged:   rate.NewLimiter(promptRefusals, promptRefusals),
 		refused:  c.Logger.Sample(&zerolog.BurstSampler{Burst: refusalLogBurst, Period: refusalLogPeriod}),
 	}
+	h.bodies.left.Store(c.MaxBodyMemory)
 	slot := make(slots, c.MaxVerifications)
 	for _, s := range c.Sources {
 		src := &source{config: s, metrics: m.source(s.Name)}
@@ -99,6 +100,9 @@ func New(c Config) (*Handler, error) {
 		src.verifier, run, err = newVerifier(c, s, slot, onRefresh)
 		if err != nil {
 			return nil, fmt.Errorf("configure ingest: source %q: %w", s.Name, err)
+		}
+		if src.tokens, err = newPathTokens(s, c.Now); err != nil {
+			return nil, fmt.Errorf("configure ingest: source %q: path token: %w", s.Name, err)
 		}
 		if run != nil {
 			h.runs = append(h.runs, run)
@@ -170,16 +174,20 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), h.config.Timeout)
 	defer cancel()
-	rec, id, refused := h.accept(ctx, w, r, src, started)
+	held := &share{of: &h.bodies}
+	defer held.release()
+	rec, id, refused := h.accept(ctx, w, r, src, started, held)
 	var a eventlog.Appended
 	if refused == nil {
 		a, refused = h.store(ctx, src, rec)
 	}
 	if refused != nil {
+		held.release()
 		h.holdBack(r.Context(), refused)
 		h.refuse(w, src.metrics, refused)
 		return
 	}
+	h.limits.stored(rec, started)
 	src.metrics.stored(id, a, len(rec.Body))
 	h.config.Logger.Debug().Str(logSource, src.config.Name).Str(logType, id.Type.String()).Str(logEventID, a.EventID).
 		Uint64(logSequence, uint64(a.Seq)).Int(logBody, len(rec.Body)).
@@ -203,23 +211,10 @@ func (h *Handler) holdBack(ctx context.Context, r *refusal) {
 	}
 }
 
-// source finds whom a request is for.
-func (h *Handler) source(r *http.Request) (*source, *refusal) {
-	name, ok := strings.CutPrefix(r.URL.Path, pathPrefix)
-	src := h.sources[name]
-	switch {
-	case !ok || src == nil:
-		return nil, &refusal{status: http.StatusNotFound, reason: "unknown-source", detail: "there is no such source; deliveries go to " + pathPrefix + "{source}"}
-	case r.Method != http.MethodPost:
-		return nil, &refusal{status: http.StatusMethodNotAllowed, reason: "method", detail: "deliveries are posted"}
-	}
-	return src, nil
-}
-
 // accept reads and verifies a delivery, and makes the record of it.
-func (h *Handler) accept(ctx context.Context, w http.ResponseWriter, r *http.Request, src *source, started time.Time) (*eventlog.Record, eventlog.Identity, *refusal) {
+func (h *Handler) accept(ctx context.Context, w http.ResponseWriter, r *http.Request, src *source, started time.Time, held *share) (*eventlog.Record, eventlog.Identity, *refusal) {
 	var id eventlog.Identity
-	body, refused := h.read(w, r)
+	body, refused := h.read(w, r, held)
 	if refused != nil {
 		return nil, id, refused
 	}
@@ -229,12 +224,26 @@ func (h *Handler) accept(ctx context.Context, w http.ResponseWriter, r *http.Req
 	if refused != nil {
 		return nil, id, refused
 	}
-	id = eventlog.Identify(body)
+	encoding := encodingOf(r.Header)
+	id = eventlog.Identify(eventlog.Content(body, encoding))
 	webhook := webhookID(r.Header)
 	if refused := src.allowed(webhook, id.OrganizationIDs); refused != nil {
 		return nil, id, refused
 	}
-	if refused := src.throttle(); refused != nil {
+	rec := &eventlog.Record{
+		Source:         src.config.Name,
+		DeliveryID:     p.id,
+		WebhookID:      webhook,
+		Signature:      p.signature,
+		KeyFingerprint: p.fingerprint,
+		Type:           id.Name,
+		Encoding:       encoding,
+		Body:           body,
+	}
+	if rec.DeliveryID == "" {
+		rec.DeliveryID = deliveryID(r.Header)
+	}
+	if refused := h.throttle(src, rec, started); refused != nil {
 		return nil, id, refused
 	}
 	// Taken as late as possible, so that it is close to the record's place in
@@ -244,51 +253,22 @@ func (h *Handler) accept(ctx context.Context, w http.ResponseWriter, r *http.Req
 	if err != nil {
 		return nil, id, &refusal{status: http.StatusServiceUnavailable, reason: "no-event-id", detail: "no event id could be made", retryAfter: busyRetry}
 	}
-	rec := &eventlog.Record{
-		EventID:        eventID,
-		ReceivedAt:     eventlog.TimeOf(received),
-		Source:         src.config.Name,
-		DeliveryID:     p.id,
-		WebhookID:      webhook,
-		Signature:      p.signature,
-		KeyFingerprint: p.fingerprint,
-		Type:           id.Name,
-		Body:           body,
-	}
-	if rec.DeliveryID == "" {
-		rec.DeliveryID = deliveryID(r.Header)
-	}
+	rec.EventID, rec.ReceivedAt = eventID, eventlog.TimeOf(received)
 	return rec, id, nil
 }
 
-// read takes the raw body, as long as the provider waits.
-func (h *Handler) read(w http.ResponseWriter, r *http.Request) ([]byte, *refusal) {
-	tooLarge := &refusal{
-		status: http.StatusRequestEntityTooLarge, reason: "too-large",
-		detail: "a body has at most " + strconv.FormatInt(h.config.MaxBody, 10) + " bytes",
+// throttle holds a source to its rate, and a signed body to the number of times
+// that it may come. A repeat, which the log does not store again, is free.
+func (h *Handler) throttle(src *source, rec *eventlog.Record, now time.Time) *refusal {
+	if h.limits.repeated(rec, now) {
+		return nil
 	}
-	if r.ContentLength > h.config.MaxBody {
-		return nil, tooLarge
+	if !src.config.Unsigned() { // there a body proves nothing
+		if refused := h.limits.body(rec, now); refused != nil {
+			return refused
+		}
 	}
-	// Not every ResponseWriter can set a deadline; the server has one of its own.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(h.config.Timeout))
-	limited := http.MaxBytesReader(w, r.Body, h.config.MaxBody)
-	var body []byte
-	var err error
-	if r.ContentLength >= 0 {
-		body = make([]byte, r.ContentLength)
-		_, err = io.ReadFull(limited, body)
-	} else {
-		body, err = io.ReadAll(limited)
-	}
-	var over *http.MaxBytesError
-	switch {
-	case errors.As(err, &over):
-		return nil, tooLarge
-	case err != nil:
-		return nil, &refusal{status: http.StatusServiceUnavailable, reason: "body-incomplete", detail: "the body did not come whole", retryAfter: busyRetry}
-	}
-	return body, nil
+	return src.throttle()
 }
 
 // throttle takes a token of the source's rate.

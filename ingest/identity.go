@@ -70,6 +70,9 @@ func (s *source) allowed(webhook string, organizations []string) *refusal {
 	if len(s.config.WebhookIDs) > 0 && !slices.Contains(s.config.WebhookIDs, webhook) {
 		return refused
 	}
+	if s.config.RequireOrganization && len(organizations) == 0 {
+		return refused
+	}
 	if len(s.config.OrganizationIDs) > 0 && len(organizations) > 0 &&
 		!slices.ContainsFunc(organizations, func(id string) bool { return slices.Contains(s.config.OrganizationIDs, id) }) {
 		return refused

@@ -74,6 +74,9 @@ func newFileKeys[K key](path string, parse func([]byte) ([]K, error), now func()
 // load reads the file if it is not the one read last. k.mu is held, or k is new.
 func (k *fileKeys[K]) load() error {
 	k.checked = k.now()
+	if k.path == "" { // given in the configuration
+		return nil
+	}
 	info, err := os.Stat(k.path)
 	if err != nil {
 		return fmt.Errorf("read key: %w", err)

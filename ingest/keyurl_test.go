@@ -269,6 +269,31 @@ func TestKeysAreKeptOnDisk(t *testing.T) {
 	})
 }
 
+// TestKeysOfAnotherURL: what was fetched from one URL is not trusted for another,
+// or a source that was pointed elsewhere would go on with the old provider's key.
+func TestKeysOfAnotherURL(t *testing.T) {
+	a, dir := testKeys()[0], t.TempDir()
+	bubble(t, func(t *testing.T) {
+		expectStored(t, startRotation(t, &endpoint{document: keyDocument(t, a)}, ingest.Config{KeyDir: dir}).post(t, a))
+	})
+	path := filepath.Join(dir, "prod.json")
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := bytes.Replace(b, []byte("keys.example"), []byte("keys2.example"), 1)
+	if bytes.Equal(other, b) {
+		t.Fatalf("cache = %s; want the URL in it", b)
+	}
+	if err := os.WriteFile(path, other, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	bubble(t, func(t *testing.T) {
+		r := startRotation(t, &endpoint{err: errors.New("down")}, ingest.Config{KeyDir: dir})
+		expectProblem(t, r.post(t, a), 503, "no-key")
+	})
+}
+
 // TestManyWaitForOneFetch has a flood wait for the key at once.
 func TestManyWaitForOneFetch(t *testing.T) {
 	a, b := testKeys()[0], testKeys()[1]

@@ -21,7 +21,7 @@ import (
 const (
 	DefaultReadHeaderTimeout = 2 * time.Second
 	DefaultReadTimeout       = 3 * time.Second
-	DefaultIdleTimeout       = 60 * time.Second
+	DefaultIdleTimeout       = 75 * time.Second // above the 60 s of common load balancers
 	DefaultMaxHeaderBytes    = 16 << 10
 	DefaultMaxConnections    = 20_000
 	DefaultDrain             = 25 * time.Second
@@ -135,6 +135,7 @@ type limitedListener struct {
 	plain    bool
 	rejected prometheus.Counter
 	timedOut prometheus.Counter
+	garbled  *prometheus.CounterVec
 }
 
 func newLimitedListener(l net.Listener, limit int, plain bool) *limitedListener {
@@ -146,6 +147,9 @@ func newLimitedListener(l net.Listener, limit int, plain bool) *limitedListener 
 		timedOut: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: "rollcall", Subsystem: "ingest", Name: "connections_timed_out_total", Help: "Connections closed because a request's headers did not come in time.",
 		}),
+		garbled: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "rollcall", Subsystem: "ingest", Name: "requests_garbled_total", Help: "Requests refused before anything looked at them: no HTTP, headers too large.",
+		}, []string{"code"}),
 	}
 }
 
@@ -153,7 +157,7 @@ func (l *limitedListener) register(r prometheus.Registerer) error {
 	open := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Namespace: "rollcall", Subsystem: "ingest", Name: "connections_open", Help: "Open connections.",
 	}, func() float64 { return float64(len(l.slots)) })
-	return errors.Join(r.Register(l.rejected), r.Register(l.timedOut), r.Register(open))
+	return errors.Join(r.Register(l.rejected), r.Register(l.timedOut), r.Register(l.garbled), r.Register(open))
 }
 
 // Accept returns the next connection within the limit.
@@ -165,7 +169,7 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 		}
 		select {
 		case l.slots <- struct{}{}:
-			return &limitedConn{Conn: conn, release: sync.OnceFunc(func() { <-l.slots })}, nil
+			return &limitedConn{Conn: conn, of: l, release: sync.OnceFunc(func() { <-l.slots })}, nil
 		default:
 			l.reject(conn)
 		}
@@ -208,10 +212,13 @@ func sayFull(conn net.Conn) {
 
 type limitedConn struct {
 	net.Conn
+	of      *limitedListener
 	release func()
 	// waiting is since when, in nanoseconds, a request's headers are due; 0: none
 	// are.
 	waiting atomic.Int64
+	// asked: a handler has the request, or had it; not between two requests.
+	asked atomic.Bool
 }
 
 // connKey is the context key of a request's connection.
@@ -235,6 +242,7 @@ func (l *limitedListener) asked(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c, _ := r.Context().Value(connKey{}).(*limitedConn); c != nil {
 			c.waiting.Store(0)
+			c.asked.Store(true)
 		}
 		next.ServeHTTP(w, r)
 	})
@@ -253,6 +261,7 @@ func (l *limitedListener) state(limit time.Duration) func(net.Conn, http.ConnSta
 			c.waiting.Store(time.Now().UnixNano())
 		case http.StateIdle:
 			c.waiting.Store(0)
+			c.asked.Store(false)
 		case http.StateClosed:
 			if since := c.waiting.Load(); since != 0 && time.Since(time.Unix(0, since)) >= limit-limit/10 {
 				l.timedOut.Inc()

@@ -81,6 +81,65 @@ func TestTricklingRequests(t *testing.T) {
 	}
 }
 
+// TestGarbledRequests: what net/http refuses of itself is a problem document, and
+// is counted.
+func TestGarbledRequests(t *testing.T) {
+	registry := prometheus.NewPedanticRegistry()
+	address, _ := serve(t, openHandler(t, &memory{}), ingest.ServerConfig{Metrics: registry})
+	const head = "POST /webhooks/open HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n"
+	for name, test := range map[string]struct {
+		request string
+		status  int
+		reason  string
+	}{
+		"no HTTP":                    {"hello\r\n\r\n", 400, "bad-request"},
+		"no host":                    {"POST /webhooks/open HTTP/1.1\r\n\r\n", 400, "bad-request"},
+		"two lengths":                {head + "Content-Length: 3\r\n\r\n{}", 400, "bad-request"},
+		"huge header":                {head + "X: " + strings.Repeat("x", 64<<10) + "\r\n\r\n{}", 431, "headers-too-large"},
+		"unknown expectation":        {head + "Expect: miracles\r\n\r\n{}", 417, "expectation"},
+		"unknown transfer encoding":  {"POST /webhooks/open HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n", 501, "transfer-encoding"},
+		"unknown version":            {"POST /webhooks/open HTTP/3.7\r\nHost: x\r\n\r\n", 505, "http-version"},
+		"garbled behind a good one":  {head + "\r\n{}hello\r\n\r\n", 400, "bad-request"},
+		"a refusal of the handler's": {"GET /webhooks/open HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 405, "method"},
+	} {
+		answer := raw(t, address, test.request)
+		if i := strings.LastIndex(answer, "HTTP/1."); i > 0 {
+			answer = answer[i:]
+		}
+		res, err := http.ReadResponse(bufio.NewReader(strings.NewReader(answer)), nil)
+		if err != nil {
+			t.Errorf("%s: answer = %q: %v", name, answer, err)
+			continue
+		}
+		body, err := io.ReadAll(res.Body)
+		if err != nil || res.StatusCode != test.status || res.Header.Get("Content-Type") != "application/problem+json" || !strings.Contains(string(body), "problem:"+test.reason+`"`) {
+			t.Errorf("%s: answer = %q, %v; want %d and a problem document, %s", name, answer, err, test.status, test.reason)
+		}
+	}
+	for code, want := range map[string]float64{"400": 4, "417": 1, "431": 1, "501": 1, "505": 1} {
+		if got := labelled(t, registry, "rollcall_ingest_requests_garbled_total", code); got != want {
+			t.Errorf("requests_garbled_total of %s = %v; want %v", code, got, want)
+		}
+	}
+}
+
+// labelled is the value of a counter for its one label's value.
+func labelled(t testing.TB, g prometheus.Gatherer, name, value string) float64 {
+	t.Helper()
+	families, err := g.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == name && m.GetLabel()[0].GetValue() == value {
+				return m.GetCounter().GetValue()
+			}
+		}
+	}
+	return 0
+}
+
 // counterOf is the value of a counter without labels.
 func counterOf(t testing.TB, g prometheus.Gatherer, name string) float64 {
 	t.Helper()

@@ -117,7 +117,7 @@ type standardVerifier struct {
 func (v *standardVerifier) status() KeyStatus { return v.ring.status() }
 
 func (v *standardVerifier) verify(ctx context.Context, d *delivery) (proof, *refusal) {
-	id, timestamp, list := d.header.Get("Webhook-Id"), d.header.Get("Webhook-Timestamp"), d.header.Get("Webhook-Signature")
+	id, timestamp, list := d.header.Get("Webhook-Id"), d.header.Get("Webhook-Timestamp"), strings.Join(d.header.Values("Webhook-Signature"), " ")
 	if id == "" || timestamp == "" || list == "" {
 		return proof{}, refuseAbsent("webhook-id, webhook-timestamp or webhook-signature")
 	}

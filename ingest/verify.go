@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -65,21 +66,32 @@ func refuseUnconfirmed(retry time.Duration) *refusal {
 type noVerifier struct{}
 
 func (noVerifier) verify(_ context.Context, d *delivery) (proof, *refusal) {
-	return proof{signature: rsaSignature(d.header)}, nil
+	return proof{signature: firstOf(rsaSignatures(d.header))}, nil
 }
 
 func (noVerifier) status() KeyStatus { return KeyStatus{} }
 
-// rsaSignature is the signature header of either generation; "" if it is
-// absent, or longer than any signature.
-func rsaSignature(h http.Header) string {
-	for _, name := range []string{"Dyte-Signature", "Rtk-Signature"} {
-		if s := h.Get(name); s != "" && len(s) <= maxSignature {
-			return s
+// rsaSignatures are the signature headers of either generation, each once, those
+// left out that are longer than any signature. A sender in between may have added
+// one of its own: each is tried.
+func rsaSignatures(h http.Header) (list []string) {
+	for _, s := range slices.Concat(h.Values("Dyte-Signature"), h.Values("Rtk-Signature")) {
+		if s != "" && len(s) <= maxSignature && len(list) < maxRSASignatures && !slices.Contains(list, s) {
+			list = append(list, s)
 		}
 	}
-	return ""
+	return list
 }
+
+func firstOf(list []string) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return list[0]
+}
+
+// maxRSASignatures bounds the work that one delivery can ask for.
+const maxRSASignatures = 4
 
 // maxSignature bounds a signature header. RSA with 8192 bits has 1368 characters
 // in base64; a list of Standard Webhooks signatures a few hundred.
@@ -95,26 +107,19 @@ type rsaVerifier struct {
 func (v *rsaVerifier) status() KeyStatus { return v.ring.status() }
 
 func (v *rsaVerifier) verify(ctx context.Context, d *delivery) (proof, *refusal) {
-	text := rsaSignature(d.header)
-	if text == "" {
+	texts := rsaSignatures(d.header)
+	if len(texts) == 0 {
 		return proof{}, refuseAbsent("dyte-signature or rtk-signature")
 	}
 	keys := v.ring.keys()
-	signature, decodable := decodeBase64(text)
 	sum := sha256.Sum256(d.body)
-	if decodable {
-		name, refused := v.try(ctx, keys, sum[:], signature, nil)
-		if refused != nil || name != "" {
-			return proof{signature: text, fingerprint: name}, refused
-		}
+	if p, refused := v.try(ctx, keys, sum[:], texts, nil); refused != nil || p.fingerprint != "" {
+		return p, refused
 	}
 	retry, err := v.ring.confirm(ctx, d.arrival)
 	fresh := v.ring.keys()
-	if decodable {
-		name, refused := v.try(ctx, fresh, sum[:], signature, keys)
-		if refused != nil || name != "" {
-			return proof{signature: text, fingerprint: name}, refused
-		}
+	if p, refused := v.try(ctx, fresh, sum[:], texts, keys); refused != nil || p.fingerprint != "" {
+		return p, refused
 	}
 	switch {
 	case len(fresh) == 0:
@@ -128,9 +133,24 @@ func (v *rsaVerifier) verify(ctx context.Context, d *delivery) (proof, *refusal)
 	return proof{}, refuseWrong()
 }
 
-// try checks a signature against those of keys that are not in tried, and
-// returns the fingerprint of the one that fits, or "".
-func (v *rsaVerifier) try(ctx context.Context, keys []rsaKey, sum, signature []byte, tried []rsaKey) (string, *refusal) {
+// try checks each signature against those of keys that are not in tried; without
+// a fingerprint in the proof none fits.
+func (v *rsaVerifier) try(ctx context.Context, keys []rsaKey, sum []byte, texts []string, tried []rsaKey) (proof, *refusal) {
+	for _, text := range texts {
+		signature, ok := decodeBase64(text)
+		if !ok {
+			continue
+		}
+		name, refused := v.tryOne(ctx, keys, sum, signature, tried)
+		if refused != nil || name != "" {
+			return proof{signature: text, fingerprint: name}, refused
+		}
+	}
+	return proof{}, nil
+}
+
+// tryOne returns the fingerprint of the key that a signature fits, or "".
+func (v *rsaVerifier) tryOne(ctx context.Context, keys []rsaKey, sum, signature []byte, tried []rsaKey) (string, *refusal) {
 	for _, k := range keys {
 		if contains(tried, k) || len(signature) != k.public.Size() {
 			continue

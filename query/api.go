@@ -34,6 +34,9 @@ type Config struct {
 	Pipeline *Pipeline
 	// StaleAfter is how long without an event makes a LIVE session stale: 24 h.
 	StaleAfter time.Duration
+	// IdleTimeout is how long a connection stays open between two requests; 0 is
+	// 75 s, above the 60 s of common load balancers.
+	IdleTimeout time.Duration
 	// Tokens are the bearer tokens that are let in; none: everybody is.
 	Tokens []string
 	// Hosts are names that the API may be addressed by, beside localhost and

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -25,7 +26,7 @@ const (
 	// Limits of the server: a request is a line and a few headers.
 	readHeaderTimeout = 5 * time.Second
 	readTimeout       = 10 * time.Second
-	idleTimeout       = 60 * time.Second
+	idleTimeout       = 75 * time.Second
 	// A parameter of maxParam has room, and ids in a path are escaped.
 	maxHeaderBytes = 512 << 10
 	// writeMargin is what is left to send an answer once it is made.
@@ -85,7 +86,7 @@ func (a *API) Serve(ctx context.Context, l net.Listener) error {
 		Handler:           a.handler(closing),
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
-		IdleTimeout:       idleTimeout,
+		IdleTimeout:       cmp.Or(a.config.IdleTimeout, idleTimeout),
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          stdlog.New(complaints{a.config.Logger}, "", 0),
 	}

@@ -115,7 +115,7 @@ func adminServer(h *health, registry *prometheus.Registry, log zerolog.Logger) *
 func httpServer(h http.Handler, log zerolog.Logger) *http.Server {
 	return &http.Server{
 		Handler: h, ReadHeaderTimeout: 2 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
-		IdleTimeout: 60 * time.Second, MaxHeaderBytes: 16 << 10, ErrorLog: stdLog(log),
+		IdleTimeout: 75 * time.Second, MaxHeaderBytes: 16 << 10, ErrorLog: stdLog(log),
 	}
 }
 

@@ -173,6 +173,12 @@ func (c *fileConfig) source(item any) (s ingest.Source, err error) {
 			s.WebhookIDs, err = texts(value)
 		case "organizationIds":
 			s.OrganizationIDs, err = texts(value)
+		case "requireOrganization":
+			s.RequireOrganization, err = truth(value)
+		case "pathToken":
+			s.PathToken = fmt.Sprint(value)
+		case "pathTokenFile":
+			s.PathTokenFile = fmt.Sprint(value)
 		case "rate":
 			s.Rate, err = number(value)
 		case "burst":
@@ -182,7 +188,7 @@ func (c *fileConfig) source(item any) (s ingest.Source, err error) {
 		case "tolerance":
 			s.Tolerance, err = time.ParseDuration(fmt.Sprint(value))
 		default:
-			err = errors.New("unknown member")
+			err = errors.New("unknown member; docs/OPERATIONS.md lists those of a source")
 		}
 		if err != nil {
 			return s, fmt.Errorf("%s: %w", key, err)
@@ -201,6 +207,14 @@ func texts(v any) ([]string, error) {
 		out[i] = fmt.Sprint(item)
 	}
 	return out, nil
+}
+
+func truth(v any) (bool, error) {
+	b, ok := v.(bool)
+	if !ok {
+		return false, errors.New("want true or false")
+	}
+	return b, nil
 }
 
 func number(v any) (float64, error) {

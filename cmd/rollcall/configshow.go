@@ -79,6 +79,15 @@ func sourceText(s ingest.Source) string {
 			text += " " + list.name + "=" + strings.Join(list.values, ",")
 		}
 	}
+	if s.RequireOrganization {
+		text += " requireOrganization"
+	}
+	if s.PathToken != "" {
+		text += " pathToken=redacted"
+	}
+	if s.PathTokenFile != "" {
+		text += " pathTokenFile=" + s.PathTokenFile
+	}
 	if s.Rate > 0 {
 		text += fmt.Sprintf(" rate=%v", s.Rate)
 	}

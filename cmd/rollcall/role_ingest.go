@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -14,14 +15,16 @@ import (
 // ingestFlags are the limits of the ingester.
 type ingestFlags struct {
 	MaxBody          string        `help:"Largest body that is taken." default:"256KiB" placeholder:"SIZE"`
+	MaxBodyMemory    string        `help:"Memory for the bodies under way, the first 8 KiB of each left out; a body above it gets 503." default:"128MiB" placeholder:"SIZE"`
 	IngestTimeout    time.Duration `help:"Longest that a delivery waits for its answer; providers give up after 3s." default:"2500ms" placeholder:"DURATION"`
 	MaxInFlight      int           `help:"Deliveries between body and answer; above it the answer is 503." default:"4096" placeholder:"N"`
 	MaxVerifications int           `help:"Signatures checked at a time; 0 is two a CPU." default:"0" placeholder:"N"`
 	RefusalDelay     time.Duration `help:"How long answers to bad signatures are held back once more than 100 a second come; negative: never." default:"500ms" placeholder:"DURATION"`
-	SourceRate       float64       `help:"Verified deliveries a second of each source that the config file gives no rate; above it the answer is 503. 0 is no limit." default:"0" placeholder:"N"`
+	SourceRate       float64       `help:"Verified deliveries a second of each source that the config file gives no rate; above it the answer is 503. Repeats are not counted. 0 is no limit." default:"5000" placeholder:"N"`
+	SameBody         int           `help:"How often one signed body is taken under different delivery ids, at once; after that once in ten seconds, and else the answer is 503. 0 is no limit." default:"1000" placeholder:"N"`
 	MaxConnections   int           `help:"Connections of the webhook listener; one more is told 503. 0 is what the limit of open files (ulimit -n) allows, at most 20,000." default:"0" placeholder:"N"`
 	HeaderTimeout    time.Duration `help:"Longest that a connection of the webhook listener takes to send a request's headers, after which it is closed." default:"2s" placeholder:"DURATION"`
-	IdleTimeout      time.Duration `help:"How long a connection of the webhook listener stays open between two requests." default:"60s" placeholder:"DURATION"`
+	IdleTimeout      time.Duration `help:"How long a connection of the webhook listener stays open between two requests; keep it above that of a load balancer in front, mostly 60s." default:"75s" placeholder:"DURATION"`
 	TLSCert          string        `name:"tls-cert" help:"Certificate (PEM) of the webhook listener; without it, plain HTTP." type:"path" placeholder:"FILE"`
 	TLSKey           string        `name:"tls-key" help:"Private key (PEM) of --tls-cert." type:"path" placeholder:"FILE"`
 	KeyInterval      time.Duration `help:"How often a key is fetched from its URL." default:"1h" placeholder:"DURATION"`
@@ -83,8 +86,17 @@ func (n *node) ingestHandler() (http.Handler, error) {
 	if most := n.conns[0].MaxPayload() - recordHeaders; maxBody > most {
 		return nil, usagef("--max-body %s: the NATS server takes records of at most %d bytes (max_payload, less %d for headers); want less", n.MaxBody, most, recordHeaders)
 	}
+	memory, err := parseBytes("max-body-memory", cmp.Or(n.MaxBodyMemory, "0"))
+	if err != nil {
+		return nil, err
+	}
+	sameBody := n.SameBody
+	if sameBody == 0 {
+		sameBody = -1 // as the flag says it: no limit
+	}
+	n.warnOfTenants()
 	h, err := ingest.New(ingest.Config{
-		Log: n.log, Sources: n.sources, MaxBody: maxBody, Timeout: n.IngestTimeout, MaxInFlight: n.MaxInFlight,
+		Log: n.log, Sources: n.sources, MaxBody: maxBody, MaxBodyMemory: memory, SameBody: sameBody, Timeout: n.IngestTimeout, MaxInFlight: n.MaxInFlight,
 		MaxVerifications: n.MaxVerifications, RefusalDelay: n.RefusalDelay, KeyDir: filepath.Join(n.DataDir, "keys"), KeyInterval: n.KeyInterval,
 		Logger: n.logger.With().Str(keyPart, "ingest").Logger(), Metrics: n.registry,
 	})
@@ -100,6 +112,16 @@ func (n *node) ingestHandler() (http.Handler, error) {
 		return err
 	})
 	return h, nil
+}
+
+// warnOfTenants names sources that take any tenant's events: the provider signs
+// for all its customers with one key.
+func (n *node) warnOfTenants() {
+	for _, s := range n.sources {
+		if s.Scheme == ingest.SchemeRSA && len(s.OrganizationIDs) == 0 && s.PathToken == "" && s.PathTokenFile == "" {
+			n.logger.Warn().Str("source", s.Name).Msg("a signature proves the provider, not the tenant: give the source organizationIds, or a pathToken, or events of the provider's other customers are taken too")
+		}
+	}
 }
 
 // noSource answers where no source is configured.

@@ -62,7 +62,7 @@ func (n *node) startQuery(ctx context.Context) error {
 	n.closers = append(n.closers, replica.Close)
 	pipeline := query.NewPipeline(nil)
 	api, err := query.New(query.Config{
-		Replica: replica, Pipeline: pipeline, Log: n.log, Folds: allFolds(), StaleAfter: n.StaleAfter, Tokens: tokens, Version: buildVersion().Version,
+		Replica: replica, Pipeline: pipeline, Log: n.log, Folds: allFolds(), StaleAfter: n.StaleAfter, IdleTimeout: n.APIIdleTimeout, Tokens: tokens, Version: buildVersion().Version,
 		Registerer: n.registry, Logger: n.logger.With().Str(keyPart, "query").Logger(),
 	})
 	if err != nil {

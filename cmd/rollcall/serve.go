@@ -58,6 +58,7 @@ type serveCmd struct {
 	ReplicaDir         string        `help:"Directory of the query target's SQLite cache; by default within --data-dir, or a temporary one with --nats-url. It can be deleted at any time." type:"path" placeholder:"DIR"`
 	APIMaxConnections  int           `name:"api-max-connections" help:"Connections of the read API; one more is closed. 0 is what the limit of open files (ulimit -n) allows, at most 4,096." default:"0" placeholder:"N"`
 	NATSMaxConnections int           `name:"nats-max-connections" help:"Connections of clients without credentials, and of the role reader, to the embedded server; one more is refused. 0 is what the limit of open files (ulimit -n) allows, at most 4,096." default:"0" placeholder:"N"`
+	APIIdleTimeout     time.Duration `name:"api-idle-timeout" help:"How long a connection of the read API stays open between two requests; keep it above that of a load balancer in front, mostly 60s." default:"75s" placeholder:"DURATION"`
 	StopTimeout        time.Duration `help:"Bound of a graceful stop." default:"25s" placeholder:"DURATION"`
 
 	ingestFlags
@@ -129,8 +130,9 @@ func (c *serveCmd) config(a *app) (nodeConfig, error) {
 	if err := cfg.readCertificates(); err != nil {
 		return cfg, err
 	}
-	if c.HeaderTimeout < 0 || c.IdleTimeout < 0 || c.IngestTimeout < 0 || c.MaxConnections < 0 || c.APIMaxConnections < 0 || c.NATSMaxConnections < 0 || c.MaxInFlight < 0 || c.MaxVerifications < 0 || c.SourceRate < 0 {
-		return cfg, usagef("a limit is negative: --source-rate, --header-timeout, --idle-timeout, --ingest-timeout, --max-connections, --api-max-connections, --nats-max-connections, --max-in-flight and --max-verifications take what is above 0, or 0 for the default")
+	if c.HeaderTimeout < 0 || c.IdleTimeout < 0 || c.APIIdleTimeout < 0 || c.IngestTimeout < 0 || c.MaxConnections < 0 || c.APIMaxConnections < 0 || c.NATSMaxConnections < 0 ||
+		c.MaxInFlight < 0 || c.MaxVerifications < 0 || c.SourceRate < 0 || c.SameBody < 0 {
+		return cfg, usagef("a limit is negative: --source-rate, --same-body, --header-timeout, --idle-timeout, --api-idle-timeout, --ingest-timeout, --max-connections, --max-in-flight and --max-verifications take what is above 0, or 0 for the default")
 	}
 	if err := cfg.setConnections(descriptors()); err != nil {
 		return cfg, err

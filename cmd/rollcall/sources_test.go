@@ -1,0 +1,45 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestSourcesOfTheFile: what a source may say in the config file is heard, and
+// what it may not say stops the program: a filter that is misspelt would be off.
+func TestSourcesOfTheFile(t *testing.T) {
+	const secret = "hunter22hunter22"
+	for members, want := range map[string]struct {
+		code int
+		says string
+	}{
+		`webhookIds: [w1, w2]`:                                {exitDone, "webhookIds=w1,w2"},
+		`organizationIds: [o1], requireOrganization: true`:    {exitDone, "organizationIds=o1 requireOrganization"},
+		`pathToken: ` + secret:                                {exitDone, "pathToken=redacted"},
+		`pathTokenFile: token.txt`:                            {exitDone, "pathTokenFile=token.txt"},
+		`rate: 5, burst: 7`:                                   {exitDone, "rate=5 burst=7"},
+		`webhookIDs: [w1]`:                                    {exitUsage, "source 1: webhookIDs: unknown member"},
+		`webhook-ids: [w1]`:                                   {exitUsage, "source 1: webhook-ids: unknown member"},
+		`organisationIds: [o1]`:                               {exitUsage, "source 1: organisationIds: unknown member"},
+		`webhookIds: w1`:                                      {exitUsage, "webhookIds: want a list of texts"},
+		`requireOrganization: "true", organizationIds: [o1]`:  {exitUsage, "requireOrganization: want true or false"},
+		`requireOrganization: true`:                           {exitUsage, "requireOrganization needs organizationIds"},
+		`pathToken: short`:                                    {exitUsage, "bad pathToken"},
+		`pathToken: ` + secret + `, pathTokenFile: token.txt`: {exitUsage, "give one of them"},
+		`rate: many`:                                          {exitUsage, "rate: want a number"},
+	} {
+		file := filepath.Join(t.TempDir(), "rollcall.yaml")
+		if err := os.WriteFile(file, []byte("sources:\n  - {name: prod, scheme: none, "+members+"}\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		code, stdout, stderr := inProcess(t, nil, "config", "show", "--config", file)
+		if code != want.code || !strings.Contains(stdout+stderr, want.says) {
+			t.Errorf("config show of a source with %s = %d\n%s%s; want %d and %q", members, code, stdout, stderr, want.code, want.says)
+		}
+		if strings.Contains(stdout+stderr, secret) {
+			t.Errorf("config show of a source with %s prints the token", members)
+		}
+	}
+}
