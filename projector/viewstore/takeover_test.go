@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -501,4 +502,104 @@ func (g *gate) set(shut bool) {
 		_ = c.Close()
 	}
 	g.conns = nil
+}
+
+// A message in bulk is lost on the way, as with a connection that breaks while
+// others go on over the next one. Nothing behind it is stored: the state of an
+// entity without its documents would change nothing when it is folded again.
+func TestBulkStoresNothingBehindAGap(t *testing.T) {
+	node := eventlogtest.Server(t)
+	wire := &eventlogtest.Wire{Plan: func(subject string) eventlogtest.Moment {
+		if subject == "$KV.toy_g1.k3" {
+			return eventlogtest.Lost
+		}
+		return eventlogtest.Never
+	}}
+	js, err := jetstream.New(node.ConnectTCP(t, nats.SetCustomDialer(wire)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := acquire(t, open(t, js, viewstore.Config{Exclusive: true}), projector.Claim{})
+	c := write(o, 1)
+	c.Bulk, c.Entities = true, nil
+	for i := range 9 {
+		c.Entities = append(c.Entities, projector.EntityWrite{
+			Entity: fmt.Sprintf("e%d", i), Documents: []projector.Put{{Key: fmt.Sprintf("k%d", i), Value: []byte("1")}},
+			Parts: []projector.Part{{Name: "core", Value: []byte("1")}},
+		})
+	}
+	if err := o.Commit(testContext(t), c); err == nil {
+		t.Error("Commit() = nil; want an error, since a message was lost")
+	}
+	parts, err := o.Load(testContext(t), []string{"e2", "e3", "e4"})
+	if err != nil || len(parts[0]) != 1 || len(parts[1])+len(parts[2]) != 0 {
+		t.Errorf("Load() = %v, %v; want the state of e2 alone", parts, err)
+	}
+	if cp, err := o.Tenure.Checkpoint(testContext(t)); err != nil || cp.Sequence != 0 {
+		t.Errorf("Checkpoint() = %+v, %v; want the one before", cp, err)
+	}
+}
+
+// Records are committed while a generation is carried, at each of the moments at
+// which a carry asks for something. What was carried is one moment of the view:
+// of no entity the state is newer than the documents.
+func TestCarryUnderTraffic(t *testing.T) {
+	for moment := 1; ; moment++ {
+		node := eventlogtest.Server(t)
+		js := node.JetStream(t)
+		s := open(t, js, viewstore.Config{Exclusive: true})
+		all, err := s.Ensure(testContext(t), "toy", "v1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := acquire(t, s, projector.Claim{})
+		next, err := s.Stage(testContext(t), "toy", "v1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		set := func(seq eventlog.Seq, from, to string) {
+			c := write(o, seq, from+".s", "-", to+".s", fmt.Sprint(seq))
+			c.Entities[0].Parts = []projector.Part{{Name: "core", Value: fmt.Append(nil, seq)}}
+			if err := o.Commit(testContext(t), c); err != nil {
+				t.Errorf("Commit() = %v", err)
+			}
+		}
+		set(1, "ended", "live")
+		asked := 0
+		wire := &eventlogtest.Wire{Plan: func(subject string) eventlogtest.Moment {
+			if strings.Contains(subject, ".KV_toy_g1") {
+				if asked++; asked == moment {
+					set(2, "live", "ended")
+				}
+			}
+			return eventlogtest.Never
+		}}
+		faulty, err := jetstream.New(node.ConnectTCP(t, nats.SetCustomDialer(wire)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := open(t, faulty, viewstore.Config{Exclusive: true, Holder: "carrier"}).Carry(testContext(t), all[0], next); err != nil {
+			t.Fatalf("Carry() = %v", err)
+		}
+		if asked < moment {
+			t.Logf("%d moments", moment-1)
+			return
+		}
+		got := map[string]string{}
+		for e, err := range s.AllFrom(testContext(t), viewstore.Alias{Bucket: next.Bucket}, "") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			got[e.Key] = string(e.Value)
+		}
+		carried := acquire(t, s, projector.Claim{Generation: next.Number, Steal: true})
+		parts, err := carried.Load(testContext(t), []string{"e"})
+		if err != nil || len(parts[0]) != 1 {
+			t.Fatalf("Load() = %v, %v; want a part", parts, err)
+		}
+		state := string(parts[0][0].Value)
+		if want := map[string]map[string]string{"1": {"live.s": "1"}, "2": {"ended.s": "2"}}[state]; !maps.Equal(got, want) {
+			t.Errorf("committed at moment %d, the state is of record %s and the documents are %v; want %v", moment, state, got, want)
+		}
+	}
 }

@@ -1,0 +1,291 @@
+package viewstore_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"rollcall/eventlog"
+	"rollcall/eventlog/eventlogtest"
+	"rollcall/eventlog/natslog"
+	"rollcall/projections"
+	"rollcall/projector"
+	"rollcall/projector/viewstore"
+)
+
+// recording is all that was written into one generation, in order, with what is
+// overwritten since.
+type recording struct {
+	bucket string
+	sub    *nats.Subscription
+	all    []*nats.Msg
+}
+
+// record has a bucket's stream repeat what it stores.
+func record(t *testing.T, js jetstream.JetStream, bucket string) *recording {
+	t.Helper()
+	sub, err := js.Conn().SubscribeSync("recorded." + bucket + ".>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := sub.SetPendingLimits(-1, -1); err != nil {
+		t.Fatal(err)
+	}
+	stream, err := js.Stream(testContext(t), viewstore.StreamOf(bucket))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := stream.CachedInfo().Config
+	c.RePublish = &jetstream.RePublish{Source: ">", Destination: "recorded." + bucket + ".>"}
+	if _, err := js.UpdateStream(testContext(t), c); err != nil {
+		t.Fatal(err)
+	}
+	return &recording{bucket: bucket, sub: sub}
+}
+
+// end takes what was written up to now.
+func (r *recording) end(t *testing.T, js jetstream.JetStream) {
+	t.Helper()
+	stream, err := js.Stream(testContext(t), viewstore.StreamOf(r.bucket))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := uint64(len(r.all)); n < stream.CachedInfo().State.LastSeq; n++ {
+		m, err := r.sub.NextMsgWithContext(testContext(t))
+		if err != nil {
+			t.Fatalf("message %d of %d: %v", n, stream.CachedInfo().State.LastSeq, err)
+		}
+		r.all = append(r.all, m)
+	}
+}
+
+// replay writes the first n messages into a bucket of another view.
+func (r *recording) replay(ctx context.Context, js jetstream.JetStream, bucket string, n int) error {
+	var last jetstream.PubAckFuture
+	for i, m := range r.all[:n] {
+		subject := strings.Replace(strings.TrimPrefix(m.Subject, "recorded."+r.bucket+"."), r.bucket, bucket, 1)
+		next := nats.NewMsg(subject)
+		next.Data = m.Data
+		for _, name := range []string{"KV-Operation", jetstream.MsgTTLHeader} {
+			if v := m.Header.Get(name); v != "" {
+				next.Header.Set(name, v)
+			}
+		}
+		f, err := js.PublishMsgAsync(next)
+		if err != nil {
+			return fmt.Errorf("message %d: %w", i, err)
+		}
+		last = f
+	}
+	if last == nil {
+		return nil
+	}
+	select {
+	case <-last.Ok():
+		return nil
+	case err := <-last.Err():
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// prefixBed is where recordings are made and played again.
+type prefixBed struct {
+	js    jetstream.JetStream
+	log   *natslog.Log
+	store *viewstore.Store
+	last  eventlog.Seq // of the log
+}
+
+func newPrefixBed(t *testing.T) *prefixBed {
+	t.Helper()
+	js := eventlogtest.Connect(t)
+	return &prefixBed{js: js, log: fill(t, js, nil), store: open(t, js, viewstore.Config{Exclusive: true})}
+}
+
+func (b *prefixBed) append(t *testing.T, r eventlog.Record) {
+	t.Helper()
+	a, err := b.log.Append(testContext(t), &r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.last = max(b.last, a.Seq) // of a repeat it is that of the first
+}
+
+// project folds the log into a view up to its end.
+func (b *prefixBed) project(ctx context.Context, c projector.Config) error {
+	c.Source, c.Store = b.log, b.store
+	p, err := projector.New(c)
+	if err != nil {
+		return err
+	}
+	inner, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- p.Run(inner) }()
+	for {
+		if s := p.Status(); s.State == projector.StateLive && s.Sequence >= b.last {
+			cancel()
+			return <-done
+		}
+		select {
+		case err := <-done:
+			return fmt.Errorf("projector ended before the end of the log: %w", err)
+		case <-ctx.Done():
+			return ctx.Err()
+		default:
+			if !tick(ctx, 2*time.Millisecond) {
+				return ctx.Err()
+			}
+		}
+	}
+}
+
+// documents are what a view holds.
+func (b *prefixBed) documents(ctx context.Context, view string) (map[string]string, error) {
+	got := map[string]string{}
+	for e, err := range b.store.All(ctx, view, "") {
+		if err != nil {
+			return nil, err
+		}
+		got[e.Key] = string(e.Value)
+	}
+	return got, nil
+}
+
+// prefixesAtOnce are played side by side: most of each is waiting.
+const prefixesAtOnce = 8
+
+// every plays each stride-th prefix of a recording into a view of its own, goes
+// on from there, and compares what the view then holds with the law.
+func (b *prefixBed) every(t *testing.T, r *recording, fold eventlog.Fold, stride int, goOn func(ctx context.Context, view eventlog.Fold) error, want map[string]string) {
+	t.Helper()
+	r.end(t, b.js)
+	var wg sync.WaitGroup
+	room := make(chan struct{}, prefixesAtOnce)
+	ran := 0
+	for n := 0; n <= len(r.all); n += stride {
+		ran++
+		wg.Go(func() {
+			room <- struct{}{}
+			defer func() { <-room }()
+			view := named{fold, fmt.Sprintf("%s-%d", fold.Name(), n)}
+			got, err := b.play(testContext(t), r, view, n, goOn)
+			if err != nil {
+				t.Errorf("after %d of %d messages: %v", n, len(r.all), err)
+				return
+			}
+			if !maps.Equal(got, want) {
+				t.Errorf("after %d of %d messages, the last on %s: %s", n, len(r.all), subjectOf(r, n), difference(got, want))
+			}
+		})
+	}
+	wg.Wait()
+	t.Logf("%d prefixes of %d messages", ran, len(r.all))
+}
+
+func subjectOf(r *recording, n int) string {
+	if n == 0 {
+		return "nothing"
+	}
+	return r.all[n-1].Subject
+}
+
+func (b *prefixBed) play(ctx context.Context, r *recording, view eventlog.Fold, n int, goOn func(context.Context, eventlog.Fold) error) (map[string]string, error) {
+	if _, err := b.store.Ensure(ctx, view.Name(), view.Version()); err != nil {
+		return nil, err
+	}
+	bucket := viewstore.Bucket(view.Name(), 1)
+	defer func() { _ = b.js.DeleteStream(ctx, viewstore.StreamOf(bucket)) }()
+	if err := r.replay(ctx, b.js, bucket, n); err != nil {
+		return nil, err
+	}
+	if err := goOn(ctx, view); err != nil {
+		return nil, err
+	}
+	return b.documents(ctx, view.Name())
+}
+
+// difference names some keys of which a view holds something else.
+func difference(got, want map[string]string) string {
+	var out []string
+	for k := range want {
+		if got[k] != want[k] && len(out) < 3 {
+			out = append(out, fmt.Sprintf("%s = %.200s; want %.200s", k, got[k], want[k]))
+		}
+	}
+	for k := range got {
+		if _, ok := want[k]; !ok && len(out) < 5 {
+			out = append(out, k+" is there; want no such key")
+		}
+	}
+	return strings.Join(out, "; ")
+}
+
+// TestFoldsOnFromAnyPrefix: a process that writes a view may die between any two
+// messages, whatever it is about. The next one folds on from there, and the view
+// is what the records say. TestChaosAnyPrefix takes every prefix.
+func TestFoldsOnFromAnyPrefix(t *testing.T) { anyPrefix(t, 15) }
+
+// anyPrefix takes about so many prefixes of each sequence of writes; 0: all.
+func anyPrefix(t *testing.T, some int) {
+	all := records(31, 4)
+	b := newPrefixBed(t)
+	stride := func(r *recording) int {
+		r.end(t, b.js)
+		if some == 0 {
+			return 1
+		}
+		return max(1, len(r.all)/some)
+	}
+	commits, bulk := map[string]*recording{}, map[string]*recording{}
+	var stops []func() error
+	for _, fold := range projections.All() {
+		if _, err := b.store.Ensure(testContext(t), fold.Name(), fold.Version()); err != nil {
+			t.Fatal(err)
+		}
+		commits[fold.Name()] = record(t, b.js, viewstore.Bucket(fold.Name(), 1))
+		_, stop := run(t, projector.Config{Projection: fold, Source: b.log, Store: b.store, Window: time.Millisecond, BatchEntities: 2, CacheBytes: 1})
+		stops = append(stops, stop)
+	}
+	// One by one, so that there are many commits.
+	for i := range all {
+		b.append(t, all[i])
+		reached(t, b.store, "attendance", b.last)
+	}
+	for i, fold := range projections.All() {
+		reached(t, b.store, fold.Name(), b.last)
+		if err := stops[i](); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.store.Stage(testContext(t), fold.Name(), fold.Version()); err != nil {
+			t.Fatal(err)
+		}
+		bulk[fold.Name()] = record(t, b.js, viewstore.Bucket(fold.Name(), 2))
+		_, err := projector.Rebuild(testContext(t), projector.RebuildConfig{
+			Projection: fold, Source: b.log, Registry: b.store, ColdAfter: 3, CacheBytes: 1, MaxPerSecond: 10 * len(all),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, fold := range projections.All() {
+		want := plain(fold, all)
+		goOn := func(ctx context.Context, v eventlog.Fold) error {
+			return b.project(ctx, projector.Config{Projection: v})
+		}
+		for how, r := range map[string]*recording{"commits": commits[fold.Name()], "bulk": bulk[fold.Name()]} {
+			t.Run(fold.Name()+"/"+how, func(t *testing.T) {
+				b.every(t, r, named{fold, fold.Name() + "-" + how}, stride(r), goOn, want)
+			})
+		}
+	}
+}
