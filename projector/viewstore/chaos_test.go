@@ -8,3 +8,6 @@ import "testing"
 func TestChaosOperationFaults(t *testing.T) {
 	runFaultCells(t, true, func(faultCell) bool { return true })
 }
+
+// TestChaosAnyPrefix is TestFoldsOnFromAnyPrefix with every prefix.
+func TestChaosAnyPrefix(t *testing.T) { anyPrefix(t, 0) }

@@ -217,12 +217,17 @@ func batchID(commit string, attempt, batch int) string {
 func (t *tenure) pack(c *projector.Commit) ([][]*nats.Msg, *announcement, error) {
 	var p packer
 	told := &announcement{commit: c.Checkpoint.Commit, sequence: c.Checkpoint.Sequence}
+	// What is parked goes before the entities that lack it, and what is not any
+	// more behind those that have it again: a record that is in no view stays known.
+	if err := t.packParked(&p, c); err != nil {
+		return nil, nil, err
+	}
 	for _, e := range c.Entities {
 		if err := t.packEntity(&p, &e, c.Bulk); err != nil {
 			return nil, nil, err
 		}
 	}
-	if err := t.packParked(&p, c); err != nil {
+	if err := t.packUnparked(&p, c); err != nil {
 		return nil, nil, err
 	}
 	data, err := t.encodeCheckpoint(c)
@@ -289,7 +294,7 @@ func (t *tenure) packEntity(p *packer, e *projector.EntityWrite, bulk bool) erro
 	return nil
 }
 
-// packParked adds the records that are parked now, and those that are no longer.
+// packParked adds the records that are parked now.
 func (t *tenure) packParked(p *packer, c *projector.Commit) error {
 	for _, r := range c.Park {
 		data, err := json.Marshal(r)
@@ -302,6 +307,11 @@ func (t *tenure) packParked(p *packer, c *projector.Commit) error {
 		}
 		p.together([]*nats.Msg{m})
 	}
+	return nil
+}
+
+// packUnparked removes the records that are not parked any more.
+func (t *tenure) packUnparked(p *packer, c *projector.Commit) error {
 	for _, seq := range c.Unpark {
 		m, err := t.message(parkedSubject(t.bucket, seq), nil, c.Bulk)
 		if err != nil {

@@ -164,32 +164,64 @@ func (b *prefixBed) documents(ctx context.Context, view string) (map[string]stri
 // prefixesAtOnce are played side by side: most of each is waiting.
 const prefixesAtOnce = 8
 
-// every plays each stride-th prefix of a recording into a view of its own, goes
-// on from there, and compares what the view then holds with the law.
-func (b *prefixBed) every(t *testing.T, r *recording, fold eventlog.Fold, stride int, goOn func(ctx context.Context, view eventlog.Fold) error, want map[string]string) {
+// prefixes are those of a recording that are played.
+type prefixes struct {
+	fold             eventlog.Fold
+	from, to, stride int // messages; to 0: all
+	// plays, where set, plays the whole recording so many times, and leaves it to
+	// what goes on to break something else off.
+	plays int
+}
+
+// every plays prefixes of a recording, each into a view of its own, goes on from
+// there, and compares what the view then holds with what it must.
+func (b *prefixBed) every(t *testing.T, r *recording, p prefixes, goOn func(ctx context.Context, view eventlog.Fold) error, want map[string]string) {
 	t.Helper()
 	r.end(t, b.js)
+	if p.to == 0 {
+		p.to = len(r.all)
+	}
+	if p.plays > 0 {
+		p.from, p.to, p.stride = 0, p.plays, 1
+	}
 	var wg sync.WaitGroup
 	room := make(chan struct{}, prefixesAtOnce)
 	ran := 0
-	for n := 0; n <= len(r.all); n += stride {
+	for n := p.from; n <= p.to; n += p.stride {
 		ran++
 		wg.Go(func() {
 			room <- struct{}{}
 			defer func() { <-room }()
-			view := named{fold, fmt.Sprintf("%s-%d", fold.Name(), n)}
-			got, err := b.play(testContext(t), r, view, n, goOn)
+			length := n
+			if p.plays > 0 {
+				length = len(r.all)
+			}
+			got, err := b.play(testContext(t), r, prefixView{p.fold, n}, length, goOn)
 			if err != nil {
-				t.Errorf("after %d of %d messages: %v", n, len(r.all), err)
+				t.Errorf("prefix %d of %d: %v", n, p.to, err)
 				return
 			}
 			if !maps.Equal(got, want) {
-				t.Errorf("after %d of %d messages, the last on %s: %s", n, len(r.all), subjectOf(r, n), difference(got, want))
+				t.Errorf("prefix %d of %d, the last message on %s: %s", n, p.to, subjectOf(r, length), difference(got, want))
 			}
 		})
 	}
 	wg.Wait()
 	t.Logf("%d prefixes of %d messages", ran, len(r.all))
+}
+
+// prefixView is a fold under a name that says which prefix it goes on from.
+type prefixView struct {
+	eventlog.Fold
+	n int
+}
+
+// Name implements eventlog.Fold.
+func (v prefixView) Name() string { return fmt.Sprintf("%s-%d", v.Fold.Name(), v.n) }
+
+func prefixOf(v eventlog.Fold) int {
+	p, _ := v.(prefixView)
+	return p.n
 }
 
 func subjectOf(r *recording, n int) string {
@@ -237,15 +269,24 @@ func TestFoldsOnFromAnyPrefix(t *testing.T) { anyPrefix(t, 15) }
 
 // anyPrefix takes about so many prefixes of each sequence of writes; 0: all.
 func anyPrefix(t *testing.T, some int) {
-	all := records(31, 4)
-	b := newPrefixBed(t)
-	stride := func(r *recording) int {
+	stride := func(b *prefixBed, r *recording) int {
 		r.end(t, b.js)
 		if some == 0 {
 			return 1
 		}
 		return max(1, len(r.all)/some)
 	}
+	for name, f := range map[string]func(*testing.T, func(*prefixBed, *recording) int){
+		"commits": prefixesOfCommits, "surgery": prefixesOfSurgery, "drops": prefixesOfDrops, "carry": prefixesOfCarry,
+	} {
+		t.Run(name, func(t *testing.T) { f(t, stride) })
+	}
+}
+
+// prefixesOfCommits follows the log, and folds it in bulk.
+func prefixesOfCommits(t *testing.T, stride func(*prefixBed, *recording) int) {
+	all := records(31, 4)
+	b := newPrefixBed(t)
 	commits, bulk := map[string]*recording{}, map[string]*recording{}
 	var stops []func() error
 	for _, fold := range projections.All() {
@@ -284,7 +325,7 @@ func anyPrefix(t *testing.T, some int) {
 		}
 		for how, r := range map[string]*recording{"commits": commits[fold.Name()], "bulk": bulk[fold.Name()]} {
 			t.Run(fold.Name()+"/"+how, func(t *testing.T) {
-				b.every(t, r, named{fold, fold.Name() + "-" + how}, stride(r), goOn, want)
+				b.every(t, r, prefixes{fold: named{fold, fold.Name() + "-" + how}, stride: stride(b, r)}, goOn, want)
 			})
 		}
 	}

@@ -61,10 +61,9 @@ func (t *tenure) open(ctx context.Context) (*projector.Opened, error) {
 	if o.Empty, err = t.empty(ctx); err != nil {
 		return nil, err
 	}
-	if cp.Parked > 0 {
-		if o.Parked, err = t.store.parked(ctx, t.bucket); err != nil {
-			return nil, err
-		}
+	// Not by cp's count alone: a commit that broke off may have parked some.
+	if o.Parked, err = t.store.parked(ctx, t.bucket); err != nil {
+		return nil, err
 	}
 	return o, nil
 }
