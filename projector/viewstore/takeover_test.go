@@ -603,3 +603,34 @@ func TestCarryUnderTraffic(t *testing.T) {
 		}
 	}
 }
+
+// A lease that was written since it was read, as a replica that lags makes it
+// look for a while, is looked at again after a pause.
+func TestLeaseConflictWaits(t *testing.T) {
+	node := eventlogtest.Server(t)
+	healthy := node.JetStream(t)
+	open(t, healthy, viewstore.Config{})
+	var writes []time.Time
+	wire := &eventlogtest.Wire{Plan: func(subject string) eventlogtest.Moment {
+		if subject == "$KV.rollcall.lease.toy_g1" && len(writes) < 3 {
+			writes = append(writes, time.Now())
+			if _, err := healthy.Publish(t.Context(), subject, []byte(`{"holder":""}`)); err != nil {
+				t.Error(err)
+			}
+		}
+		return eventlogtest.Never
+	}}
+	js, err := jetstream.New(node.ConnectTCP(t, nats.SetCustomDialer(wire)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	acquire(t, open(t, js, viewstore.Config{}), projector.Claim{})
+	for i := 1; i < len(writes); i++ {
+		if pause := writes[i].Sub(writes[i-1]); pause < 100*time.Millisecond {
+			t.Errorf("write %d of the lease came %v after a conflict; want a pause", i+1, pause)
+		}
+	}
+	if len(writes) < 3 {
+		t.Errorf("%d writes of the lease; want more than the conflicts", len(writes))
+	}
+}
