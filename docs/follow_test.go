@@ -4,7 +4,12 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -56,9 +61,95 @@ func TestFollowExample(t *testing.T) {
 	want(t, lines, `{"key":"live.new","document":{}}`, `{"commit":3}`)
 }
 
+// TestFollowExampleProvesItsPast: the example goes on across a restart, and begins
+// again where the view's stream lost what it has read: its tail, or all of it.
+func TestFollowExampleProvesItsPast(t *testing.T) {
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		t.Skip("python3 is not installed")
+	}
+	const streams = "jetstream/$G/streams/KV_sessions_g1"
+	for how, lose := range map[string]func(t *testing.T, node *eventlogtest.Node, saved string){
+		"restart": func(t *testing.T, node *eventlogtest.Node, _ string) { node.Restart(t) },
+		"lost tail": func(t *testing.T, node *eventlogtest.Node, saved string) {
+			node.Stop(t)
+			if err := errors.Join(os.RemoveAll(filepath.Join(node.Dir(), streams)), os.CopyFS(filepath.Join(node.Dir(), streams), os.DirFS(saved))); err != nil {
+				t.Fatal(err)
+			}
+			node.Start(t)
+		},
+		"made again": func(t *testing.T, node *eventlogtest.Node, _ string) {
+			if err := node.JetStream(t).DeleteStream(t.Context(), "KV_sessions_g1"); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"purged": func(t *testing.T, node *eventlogtest.Node, _ string) {
+			stream, err := node.JetStream(t).Stream(t.Context(), "KV_sessions_g1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := stream.Purge(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			node := eventlogtest.Server(t)
+			opened := func() *viewstore.Store {
+				store, err := viewstore.Open(t.Context(), node.JetStream(t), viewstore.Config{Exclusive: true})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return store
+			}
+			commit(t, acquire(t, opened(), 0), 1, projector.Put{Key: "live.a", Value: []byte(`{"n":1}`)})
+			saved := t.TempDir()
+			node.Stop(t)
+			if err := os.CopyFS(saved, os.DirFS(filepath.Join(node.Dir(), streams))); err != nil {
+				t.Fatal(err)
+			}
+			node.Start(t)
+			first := acquire(t, opened(), 0)
+			commit(t, first, 2, projector.Put{Key: "live.b", Value: []byte(`{"n":1}`)})
+			commit(t, first, 3, projector.Put{Key: "live.c", Value: []byte(`{"n":1}`)})
+			lines := run(t, python, "examples/follow.py", strings.TrimPrefix(node.URL(), "nats://"), "sessions")
+			want(t, lines, `{"reset":"sessions_g1"}`, `{"key":"live.a"}`, `{"key":"live.b"}`, `{"key":"live.c"}`, `{"commit":3}`)
+
+			lose(t, node, saved)
+			// In fewer commits than before, so that their revisions were read as others.
+			again := acquire(t, opened(), 0)
+			commit(t, again, 3, projector.Put{Key: "live.b", Value: []byte(`{"n":2}`)}, projector.Put{Key: "live.c", Value: []byte(`{"n":2}`)})
+			for n := range uint64(5) {
+				commit(t, again, 4+n, projector.Put{Key: "live.d", Value: fmt.Appendf(nil, `{"n":%d}`, n)})
+			}
+			held, reset := map[string]string{}, false
+			for {
+				line := next(t, lines)
+				if line["reset"] != nil {
+					held, reset = map[string]string{}, true
+				}
+				if line["key"] != nil {
+					held[string(line["key"])] = compact(line["document"])
+				}
+				if string(line["commit"]) == "8" {
+					break
+				}
+			}
+			all := map[string]string{`"live.b"`: `{"n":2}`, `"live.c"`: `{"n":2}`, `"live.d"`: `{"n":4}`}
+			if again.Checkpoint.Sequence == 1 { // what the restored stream holds
+				all[`"live.a"`] = `{"n":1}`
+			}
+			if !maps.Equal(held, all) || reset != (how != "restart") {
+				t.Errorf("the client holds %v, reset %v; want %v, %v", held, reset, all, how != "restart")
+			}
+		})
+	}
+}
+
 func acquire(t *testing.T, store *viewstore.Store, generation int) *projector.Opened {
 	t.Helper()
-	opened, err := store.Acquire(t.Context(), projector.Claim{View: "sessions", Version: "test", Generation: generation})
+	opened, err := store.Acquire(t.Context(), projector.Claim{View: "sessions", Version: "test", Generation: generation, Steal: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,23 +214,30 @@ func run(t *testing.T, name string, args ...string) <-chan string {
 func want(t *testing.T, lines <-chan string, all ...string) {
 	t.Helper()
 	for _, text := range all {
-		line, ok := <-lines
-		if !ok {
-			t.Fatalf("the client ended; want a line %s", text)
-		}
-		var got, want map[string]json.RawMessage
-		if err := json.Unmarshal([]byte(line), &got); err != nil {
-			t.Fatalf("the client printed %q: %v", line, err)
-		}
+		got := next(t, lines)
+		var want map[string]json.RawMessage
 		if err := json.Unmarshal([]byte(text), &want); err != nil {
 			t.Fatal(err)
 		}
 		for name, value := range want {
 			if compact(got[name]) != compact(value) {
-				t.Fatalf("the client printed %s; want %s", line, text)
+				t.Fatalf("the client printed %s; want %s", got, text)
 			}
 		}
 	}
+}
+
+// next is the client's next line.
+func next(t *testing.T, lines <-chan string) (line map[string]json.RawMessage) {
+	t.Helper()
+	text, ok := <-lines
+	if !ok {
+		t.Fatal("the client ended; want another line")
+	}
+	if err := json.Unmarshal([]byte(text), &line); err != nil {
+		t.Fatalf("the client printed %q: %v", text, err)
+	}
+	return line
 }
 
 func compact(value json.RawMessage) string { return strings.ReplaceAll(string(value), " ", "") }

@@ -6,6 +6,7 @@
 //	rollcall.state.<bucket>.e.<entity>.<part>  what a fold keeps besides them
 //	rollcall.state.<bucket>.parked.<sequence>  records that were left out
 //	rollcall.state.<bucket>.checkpoint         how far all of this is
+//	rollcall.state.<bucket>.takeover.<id>      who wrote it, up to where
 //
 // The bucket "rollcall" holds alias.<view>, which generation is in force, and
 // lease.<bucket>, who writes it.
@@ -14,10 +15,20 @@
 //
 // [Store] implements projector.Store. A commit is one atomic batch whose last
 // message is the checkpoint, which expects the revision of the checkpoint
-// before: a stale writer's whole batch is refused. A commit beyond the server's
-// limit of 1,000 messages is several batches, each with that fence, the
-// checkpoint in the last. After a commit of the generation in force each changed
+// before; another one expects the marker of this process's take-over. A stale
+// writer's whole batch is refused, also by a stream that lost its tail or was made
+// again. A commit beyond the server's limit of 1,000 messages is several batches,
+// each with those fences, the checkpoint in the last. After a commit of the generation in force each changed
 // key is published once on rollcall.views.<view>.<key>.
+//
+// # Order
+//
+// A process may die between any two messages. What stands in the stream then is
+// folded on from its checkpoint, and the fold meets records again that it has met
+// already. So documents are stored before the state that knows of them, parked
+// records before the entities that lack them, and settled ones are removed last.
+// Bulk writing keeps that order, each message expecting the one before it, and a
+// carry copies all subjects in the order in which they were written.
 //
 // # Reading
 //
@@ -25,5 +36,7 @@
 // from the generation in force. [Reader.Follow] yields a view and then its
 // changes: a message on the checkpoint's subject ends each commit, and what lies
 // between two of them belongs together. Deleted keys leave a marker for
-// [MarkerTTL], so a follower that was away for longer begins anew.
+// [MarkerTTL], so a follower that was away for longer begins again. So does one
+// that can't prove, by the marker of the take-over that it knows, that the stream
+// holds what it has read: see past and ADR 0021. All reading is by wire.Reader.
 package viewstore
