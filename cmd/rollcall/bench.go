@@ -8,6 +8,9 @@ type benchCmd struct {
 	Server  benchServerCmd  `cmd:"" hidden:""`
 }
 
+// benchLeft is what an interrupted measurement in a directory of its own leaves.
+const benchLeft = "nothing was measured to its end, and the directory of the measurement was removed"
+
 // Help is an example of its commands.
 func (benchCmd) Help() string {
 	return "Examples:\n  rollcall bench ingest --duration 30s\n  rollcall bench rebuild --events 1000000"

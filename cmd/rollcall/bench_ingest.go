@@ -92,7 +92,7 @@ func (c *benchIngestCmd) Run(a *app) (err error) {
 	b := &bench{ctx: ctx, dir: dir}
 	defer func() {
 		cancel()
-		err = errors.Join(err, b.close(), os.RemoveAll(dir))
+		err = a.left(errors.Join(err, b.close(), os.RemoveAll(dir)), benchLeft)
 	}()
 	if err := b.start(); err != nil {
 		return err

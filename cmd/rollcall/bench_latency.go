@@ -60,7 +60,7 @@ func (c *benchLatencyCmd) Run(a *app) (err error) {
 	if err != nil {
 		return fmt.Errorf("make directory: %w; check --dir", err)
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	defer func() { err = a.left(errors.Join(err, os.RemoveAll(dir)), benchLeft) }()
 	b := &latencyBench{dir: dir, http: http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: benchWorkers}}}
 	stop, err := b.start(a)
 	if err != nil {

@@ -69,11 +69,15 @@ func (c *benchRebuildCmd) Run(a *app) (err error) {
 		return usagef("--views: no such view; see `rollcall views list`")
 	}
 	dir := c.Dir
-	if dir == "" {
+	if dir != "" {
+		defer func() {
+			err = a.left(err, "nothing was measured to its end; the log in %s stays for the next run", dir)
+		}()
+	} else {
 		if dir, err = os.MkdirTemp("", "rollcall-bench-"); err != nil {
 			return fmt.Errorf("make directory: %w", err)
 		}
-		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+		defer func() { err = a.left(errors.Join(err, os.RemoveAll(dir)), benchLeft) }()
 	}
 	nc, server, stop, err := startBenchServer(a.ctx, dir)
 	if err != nil {

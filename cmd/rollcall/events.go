@@ -113,14 +113,12 @@ func (c *recordFlags) list(a *app, follow bool) error {
 	if err := errors.Join(c.header(out), out.Flush()); err != nil {
 		return err
 	}
-	n := 0
-	for r, err := range log.Read(a.ctx, eventlog.ReadOptions{After: eventlog.Seq(c.After), Follow: follow}) {
+	n, at := 0, eventlog.Seq(c.After)
+	for r, err := range log.Read(a.ctx, eventlog.ReadOptions{After: at, Follow: follow}) {
 		if err != nil {
-			if a.ctx.Err() != nil {
-				return nil // a follower is stopped, not failed
-			}
-			return err
+			return a.left(errors.Join(err, out.Flush()), "the records up to %d were printed; --after %[1]d goes on behind them", at)
 		}
+		at = r.Seq
 		ev := eventlog.Decode(&r)
 		if !c.wants(&r, &ev) {
 			continue

@@ -98,6 +98,9 @@ func (n *node) run(ctx context.Context) error {
 		case err = <-n.failed:
 		}
 	}
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		err = nil // told to stop while it started
+	}
 	return errors.Join(err, n.stop())
 }
 
@@ -211,6 +214,9 @@ func (n *node) openNATS(ctx context.Context) error {
 		return err
 	}
 	n.embedded = e
+	if err := checkImported(n.DataDir); err != nil {
+		return err
+	}
 	if e.url() != "" {
 		if remove, err := writeLocalLogin(e.url(), e.local); err == nil {
 			n.closers = append(n.closers, remove)

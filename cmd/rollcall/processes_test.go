@@ -47,8 +47,14 @@ func (l *lockedBuffer) String() string {
 // start starts a program of TestMain and ends it with the test.
 func start(t *testing.T, name, program string, args ...string) *process {
 	t.Helper()
+	return startReading(t, nil, name, program, args...)
+}
+
+// startReading is start with a stdin.
+func startReading(t *testing.T, stdin io.Reader, name, program string, args ...string) *process {
+	t.Helper()
 	p := &process{name: name, cmd: exec.Command(program, args...), log: &lockedBuffer{}, ended: make(chan struct{})}
-	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
+	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = stdin, p.log, p.log
 	p.cmd.Env = append(os.Environ(), "NO_COLOR=1", "XDG_CACHE_HOME="+t.TempDir())
 	if err := p.cmd.Start(); err != nil {
 		t.Fatalf("start %s: %v", name, err)

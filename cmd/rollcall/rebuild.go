@@ -40,7 +40,7 @@ func (f operatorFlags) withStore(a *app, fn func(js jetstream.JetStream, store *
 	if err != nil {
 		return needRights(err, nc)
 	}
-	return needRights(fn(js, store), nc)
+	return a.left(needRights(fn(js, store), nc), "whether it was done is not known; `rollcall status` shows what there is, and it can be called again")
 }
 
 // rebuildCache is the default of --cache-bytes.
@@ -119,8 +119,21 @@ func (c *rebuildCmd) Run(a *app) error {
 				return show.done(i, fold.Name(), done)
 			})
 		}
-		return group.Wait()
+		return a.left(group.Wait(), "%s", leftRebuilds(c.View, told.list()))
 	})
+}
+
+// leftRebuilds says what rebuilds that were interrupted leave.
+func leftRebuilds(views []string, under []query.Rebuild) string {
+	all := strings.Join(views, " ")
+	if len(under) == 0 {
+		return "nothing was begun; `rollcall rebuild " + all + "` begins"
+	}
+	var buckets []string
+	for _, r := range under {
+		buckets = append(buckets, r.Bucket)
+	}
+	return fmt.Sprintf("%s stay as they are, beside what readers see; `rollcall rebuild %s` goes on, `rollcall abort VIEW` removes one", strings.Join(buckets, ", "), all)
 }
 
 // reporter shows progress: bars, or lines of JSON.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -34,16 +33,23 @@ type stopParsing int
 func run(ctx context.Context, args []string, env func(string) (string, bool), stdin io.Reader, stdout, stderr io.Writer) (code int) {
 	a := &app{ctx: ctx, args: args, env: env, stdin: stdin, stdout: stdout, stderr: stderr}
 	defer func() {
-		if stopped, ok := recover().(stopParsing); ok {
+		switch stopped := recover().(type) {
+		case nil:
+		case stopParsing:
 			code = int(stopped)
+		default:
+			panic(stopped) // a bug: not to be taken for "done"
 		}
 	}()
 	err := a.run()
-	if err != nil && !(errors.Is(err, context.Canceled) && ctx.Err() != nil) {
-		fmt.Fprintln(stderr, "rollcall: "+oneLine(err))
-		return exitCode(err)
+	if err == nil {
+		return exitDone
 	}
-	return exitDone
+	if code, ok := a.interrupted(err); ok {
+		return code
+	}
+	fmt.Fprintln(stderr, "rollcall: "+oneLine(err))
+	return exitCode(err)
 }
 
 func (a *app) run() error {

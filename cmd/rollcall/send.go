@@ -57,7 +57,7 @@ func (c *sendCmd) Run(a *app) error {
 	bodies := make([][]byte, len(c.Files))
 	for i, name := range c.Files { // all are read before the first is sent
 		if bodies[i], err = a.readBody(name); err != nil {
-			return err
+			return a.left(err, "nothing was sent")
 		}
 	}
 	g := &grid{columns: []string{"file", "sequence", "eventId", "duplicate"}}
@@ -67,7 +67,7 @@ func (c *sendCmd) Run(a *app) error {
 			if len(g.rows) > 0 {
 				_ = c.print(a.stdout, g) // what was stored is worth knowing
 			}
-			return fmt.Errorf("send %s: %w", name, hint(err, c.URL))
+			return a.left(fmt.Errorf("send %s: %w", name, hint(err, c.URL)), "%d of %d files were stored; whether %s was is not known: send it again with --uuid, or look at `rollcall events`", i, len(c.Files), name)
 		}
 		g.add(name, r.Sequence, r.EventID, r.Duplicate)
 	}
@@ -92,7 +92,7 @@ func (a *app) readBody(name string) ([]byte, error) {
 	if name != "-" {
 		return readFileRaw(name)
 	}
-	b, err := io.ReadAll(io.LimitReader(a.stdin, 16<<20))
+	b, err := io.ReadAll(io.LimitReader(a.input(), 16<<20))
 	if err != nil {
 		return nil, fmt.Errorf("read stdin: %w", err)
 	}

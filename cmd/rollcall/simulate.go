@@ -94,7 +94,7 @@ func (c *simulateCmd) Run(a *app) error {
 	if perr := c.print(a.stdout, g); perr != nil {
 		return perr
 	}
-	return err
+	return a.left(err, "%d deliveries were posted, and what was stored stays; the same --seed posts them again", total)
 }
 
 // post sends every delivery over a number of connections. A delivery that a

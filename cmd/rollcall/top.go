@@ -72,7 +72,7 @@ func (c *topCmd) Run(a *app) error {
 		}
 		before = now
 		if err := pause(a.ctx, c.Interval); err != nil {
-			return nil // Ctrl-C is how it ends
+			return err
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -57,7 +58,11 @@ func (f whichLog) open(a *app, otherwise whichLog) (js jetstream.JetStream, offl
 	if err != nil {
 		return nil, false, nil, errors.Join(err, e.stop())
 	}
-	return js, true, func() error { nc.Close(); return e.stop() }, nil
+	closeAll = func() error { nc.Close(); return e.stop() }
+	if err := checkImported(f.DataDir); err != nil && otherwise.DataDir == "" {
+		return nil, false, nil, errors.Join(err, closeAll())
+	}
+	return js, true, closeAll, nil
 }
 
 type eventsExportCmd struct {
@@ -95,31 +100,65 @@ func (c *eventsExportCmd) Run(a *app) (err error) {
 		n, err = c.toFile(a.ctx, log)
 	}
 	if err != nil {
-		return err
+		return a.left(err, "%s", c.left(n))
 	}
 	fmt.Fprintf(a.stderr, "%d records in %s\n", n, elapsed(began))
 	return nil
 }
 
+// left says what an export that was interrupted leaves.
+func (c *eventsExportCmd) left(n int) string {
+	if c.File == "-" {
+		return fmt.Sprintf("the output ends after %d records, within the log: it is no backup", n)
+	}
+	return "no " + c.File + " was written; call it again"
+}
+
+// partial is added to the name of an export that is not whole.
+const partial = ".partial"
+
 // toFile writes beside the file and renames: a file with that name is whole.
+// What a killed export leaves has a name that says so, and the next one writes
+// over it.
 func (c *eventsExportCmd) toFile(ctx context.Context, log *natslog.Log) (n int, err error) {
 	if _, err := os.Stat(c.File); err == nil && !c.Force {
 		return 0, fmt.Errorf("%s exists; --force writes over it", c.File)
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(c.File), ".export-*")
+	f, err := os.OpenFile(c.File+partial, os.O_WRONLY|os.O_CREATE, 0o600)
 	if err != nil {
 		return 0, fmt.Errorf("write export: %w", err)
 	}
+	defer func() { err = errors.Join(err, f.Close()) }() // with the lock
+	if err := errors.Join(lockFile(f), stillNamed(f)); err != nil {
+		return 0, fmt.Errorf("write export: another export writes %s now, or did: %w; call it again when that has ended", f.Name(), err)
+	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, os.Remove(tmp.Name()))
+			err = errors.Join(err, os.Remove(f.Name()))
 		}
 	}()
-	n, err = writeExport(ctx, log, tmp)
-	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
+	if err := errors.Join(f.Chmod(0o600), f.Truncate(0)); err != nil {
+		return 0, fmt.Errorf("write export: %w", err)
+	}
+	n, err = writeExport(ctx, log, f)
+	if err = errors.Join(err, f.Sync()); err != nil {
 		return n, err
 	}
-	return n, os.Rename(tmp.Name(), c.File)
+	return n, os.Rename(f.Name(), c.File)
+}
+
+// stillNamed refuses a file that another export has finished and renamed since it
+// was opened.
+func stillNamed(f *os.File) error {
+	opened, err1 := f.Stat()
+	named, err2 := os.Stat(f.Name())
+	if err := errors.Join(err1, err2); err != nil {
+		return err
+	}
+	if !os.SameFile(opened, named) {
+		return errors.New("it was renamed")
+	}
+	return nil
 }
 
 func writeExport(ctx context.Context, log *natslog.Log, w io.Writer) (n int, err error) {
@@ -175,36 +214,99 @@ func (c *eventsImportCmd) Run(a *app) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeAll()) }()
-	var config natslog.Config
-	if offline {
-		config.StoreDir = storeDir(cmp.Or(c.DataDir, defaultDir))
-	}
-	// A running server's log is taken as it is: its settings are those of whoever
-	// appends to it.
-	log, err := natslog.Attach(a.ctx, js)
-	if offline || errors.Is(err, eventlog.ErrNoLog) {
-		log, err = natslog.Open(a.ctx, js, config)
-	}
-	if err != nil {
-		return err
-	}
-	defer log.Close()
-	in := a.stdin
-	if c.File != "-" {
-		f, err := os.Open(c.File)
-		if err != nil {
-			return usagef("read export: %w", err)
-		}
-		defer f.Close()
-		in = f
-	}
 	began := time.Now()
-	n, err := log.Import(a.ctx, natslog.ReadNDJSON(in))
+	var n int
+	if offline {
+		n, err = c.intoDir(a, js, cmp.Or(c.DataDir, defaultDir))
+	} else {
+		n, err = c.intoServer(a, js)
+	}
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(a.stderr, "%d records in %s\n", n, elapsed(began))
 	return nil
+}
+
+// intoServer imports into a running server's log, as it is: its settings are
+// those of whoever appends to it. Others may append as well, so that half an
+// import can't be taken back.
+func (c *eventsImportCmd) intoServer(a *app, js jetstream.JetStream) (int, error) {
+	log, err := natslog.Attach(a.ctx, js)
+	if errors.Is(err, eventlog.ErrNoLog) {
+		log, err = natslog.Open(a.ctx, js, natslog.Config{})
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer log.Close()
+	n, err := c.fill(a, log)
+	if err == nil || errors.Is(err, eventlog.ErrNotEmpty) {
+		return n, err
+	}
+	err = fmt.Errorf("%w; the log holds the first %d records of %s now, and an import can't go on: to do it again, stop what appends, remove the stream (`nats stream rm %s`), and import", err, n, c.File, eventlog.Stream)
+	return n, a.left(err, "the log holds the first %d records of %s now, and an import can't go on: to do it again, stop what appends, remove the stream (`nats stream rm %s`), and import", n, c.File, eventlog.Stream)
+}
+
+// intoDir imports into the log of a data directory nobody runs on. It stores all
+// or nothing: what an import that was killed left is removed by the next one,
+// and until then the directory is refused to everybody else.
+func (c *eventsImportCmd) intoDir(a *app, js jetstream.JetStream, dir string) (int, error) {
+	if _, err := os.Stat(importMark(dir)); err == nil {
+		if err := js.DeleteStream(a.ctx, eventlog.Stream); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+			return 0, fmt.Errorf("remove what an import left: %w", err)
+		}
+	}
+	log, err := natslog.Open(a.ctx, js, natslog.Config{StoreDir: storeDir(dir)})
+	if err != nil {
+		return 0, err
+	}
+	defer log.Close()
+	if head, err := log.Head(a.ctx); err != nil || head.Last != 0 {
+		return 0, cmp.Or(err, fmt.Errorf("import: %w: it has given sequences up to %d; import into another --data-dir", eventlog.ErrNotEmpty, head.Last))
+	}
+	if err := os.WriteFile(importMark(dir), []byte(c.File+"\n"), 0o600); err != nil {
+		return 0, fmt.Errorf("import: %w", err)
+	}
+	n, err := c.fill(a, log)
+	if err != nil {
+		log.Close()
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(a.ctx), removeTimeout)
+		defer cancel()
+		if gone := js.DeleteStream(ctx, eventlog.Stream); gone != nil {
+			return 0, errors.Join(err, fmt.Errorf("remove what was imported: %w; call it again", gone))
+		}
+		err = fmt.Errorf("%w; nothing was kept", err)
+	}
+	return n, a.left(errors.Join(err, os.Remove(importMark(dir))), "nothing was kept in %s; call it again", dir)
+}
+
+// removeTimeout bounds the removal of half an import.
+const removeTimeout = 30 * time.Second
+
+// importMark stands in a data directory while an import into it is not done.
+func importMark(dir string) string { return filepath.Join(dir, "import-unfinished") }
+
+// checkImported refuses a data directory that holds half an import.
+func checkImported(dir string) error {
+	b, err := os.ReadFile(importMark(dir))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return fmt.Errorf("data directory %s holds half of an import of %s; run `rollcall events import FILE --data-dir DIR` again, which begins from the start", dir, strings.TrimSpace(string(b)))
+}
+
+// fill imports the file.
+func (c *eventsImportCmd) fill(a *app, log *natslog.Log) (int, error) {
+	if c.File == "-" {
+		return log.Import(a.ctx, natslog.ReadNDJSON(a.input()))
+	}
+	f, err := os.Open(c.File)
+	if err != nil {
+		return 0, usagef("read export: %w", err)
+	}
+	defer f.Close()
+	return log.Import(a.ctx, natslog.ReadNDJSON(f))
 }
 
 func checkExport(path string) error {

@@ -70,7 +70,7 @@ func (c *verifyCmd) Run(a *app) error {
 	var found lastAudits
 	defer tellAudits(nc, &found, a.log)
 	left := 0
-	for _, view := range views {
+	for i, view := range views {
 		fold, err := foldOf(view)
 		if err != nil {
 			return err
@@ -80,11 +80,11 @@ func (c *verifyCmd) Run(a *app) error {
 		}
 		v, err := projector.Verify(a.ctx, config)
 		if err != nil {
-			return fmt.Errorf("verify %s: %w", fold.Name(), viewError(err, fold.Name()))
+			return a.left(fmt.Errorf("verify %s: %w", fold.Name(), viewError(err, fold.Name())), "%s", c.left(views[:i]))
 		}
 		if c.Repair && len(v.Differences) > 0 {
 			if v, err = c.repair(a, js, log, config, v); err != nil {
-				return needRights(fmt.Errorf("repair %s: %w", fold.Name(), err), nc)
+				return a.left(needRights(fmt.Errorf("repair %s: %w", fold.Name(), err), nc), "%s", c.left(views[:i]))
 			}
 		}
 		left += len(v.Differences)
@@ -98,6 +98,18 @@ func (c *verifyCmd) Run(a *app) error {
 		return differencef("%d keys differ from what the log says; --repair folds them anew", left)
 	}
 	return nil
+}
+
+// left says what a verification that was interrupted leaves.
+func (c *verifyCmd) left(done []string) string {
+	said := "no view was judged"
+	if len(done) > 0 {
+		said = "only " + strings.Join(done, ", ") + " could be judged"
+	}
+	if c.Repair {
+		return said + ", and what was repaired stays; call it again"
+	}
+	return said + ", and nothing was changed; call it again"
 }
 
 // repair mends what differs and verifies once more.

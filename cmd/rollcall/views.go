@@ -274,11 +274,9 @@ func (c *viewsWatchCmd) Run(a *app) error {
 	return c.withReader(a.ctx, func(r *viewstore.Reader) error {
 		var held []viewstore.Change
 		loading := c.New
+		var at eventlog.Seq
 		for change, err := range r.Follow(a.ctx, c.View, viewstore.Position{}) {
-			if err != nil {
-				if a.ctx.Err() != nil {
-					return nil
-				}
+			if err != nil && a.ctx.Err() == nil {
 				return viewError(err, c.View)
 			}
 			switch change.Kind {
@@ -292,14 +290,14 @@ func (c *viewsWatchCmd) Run(a *app) error {
 						}
 					}
 				}
-				held, loading = held[:0], false
+				held, loading, at = held[:0], false, change.Checkpoint.Sequence
 			default:
 				if strings.HasPrefix(change.Key, c.Prefix) {
 					held = append(held, change)
 				}
 			}
 		}
-		return nil
+		return a.left(a.ctx.Err(), "the changes up to record %d were printed; call it again to see what the view holds", at)
 	})
 }
 
