@@ -44,12 +44,6 @@ func (h *health) started() {
 	h.starting = false
 }
 
-func (h *health) isStarting() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.starting
-}
-
 func (h *health) stop() {
 	h.mu.Lock()
 	defer h.mu.Unlock()

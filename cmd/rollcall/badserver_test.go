@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"rollcall/eventlog/eventlogtest"
@@ -59,32 +58,6 @@ func TestServersThatCanNotHoldTheLog(t *testing.T) {
 		if code != exitFailed || !strings.Contains(message, "MEETINGS") {
 			t.Errorf("serve = %d, %q; want %d and the stream's name", code, message, exitFailed)
 		}
-	})
-
-	t.Run("checkpoint of another log", func(t *testing.T) {
-		dir := t.TempDir()
-		url, server := plainNATS(t, dir, "0")
-		all := startServe(t, "all", "--data-dir", t.TempDir(), "--nats-url", url, "--source", "test=none")
-		cliCommand(t, "simulate", "--url", "http://"+all.at.Ingest+"/webhooks/test", "--sessions", "3")
-		cliCommand(t, "status", "--wait", "60s", "--nats-url", url)
-		all.stop()
-		nc, err := nats.Connect(url)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer nc.Close()
-		js, err := jetstream.New(nc)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := js.DeleteStream(t.Context(), "MEETINGS"); err != nil {
-			t.Fatal(err)
-		}
-		code, message := refused(t, append(serve, url)...)
-		if code != exitFailed || !strings.Contains(message, "rollcall ") || !strings.Contains(message, "incarnation") {
-			t.Errorf("serve on a log made anew = %d, %q; want %d and the command to run", code, message, exitFailed)
-		}
-		server.kill()
 	})
 }
 

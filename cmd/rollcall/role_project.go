@@ -4,67 +4,148 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
+	"sync"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"rollcall/eventlog"
 	"rollcall/projector"
 	"rollcall/projector/viewstore"
 )
 
-// startProject starts a projector for each view, and waits until each has begun
-// or stands by: what it refuses, it refuses by then.
+// viewRetry is between two looks at whether a view that failed can go on. A
+// failed projector is run again when its alias has moved, as after a rebuild,
+// and at the latest after viewRetryMost.
+const (
+	viewRetry     = time.Second
+	viewRetryMost = 30 * time.Second
+)
+
+// startProject starts a projector for each view, and waits until each has begun,
+// stands by or has failed. A view that fails is no reason to end: whoever takes
+// webhooks must go on taking them, and the other views are folded on.
 func (n *node) startProject(ctx context.Context) error {
 	_, js, err := n.connect(ctx, "project")
 	if err != nil {
 		return err
 	}
-	store, err := viewstore.Open(ctx, js, viewstore.Config{
-		Replicas: n.Replicas, Exclusive: n.embedded != nil && len(n.users) == 0, Logger: n.logger.With().Str(keyPart, "viewstore").Logger(),
-	})
-	if err != nil {
-		return err
-	}
-	source := projector.Share(n.log)
 	if n.audit, err = n.newAuditor(js); err != nil {
 		return err
 	}
-	var all []*projector.Projector
+	source := projector.Share(n.log)
 	for _, fold := range n.folds {
-		p, err := projector.New(projector.Config{
-			Projection: fold, Source: source, Store: store, CacheBytes: n.cacheBytes / int64(len(n.folds)), MaxAge: n.ViewMaxAge,
-			Logger: n.logger.With().Str(keyPart, "project").Logger(), Registerer: n.registry,
-		})
-		if err != nil {
-			return err
-		}
-		all = append(all, p)
-		w := &viewRole{node: n, fold: fold, projector: p, source: source, store: store}
+		w := &viewRole{node: n, fold: fold, source: source, reader: viewstore.NewReader(js)}
 		n.views = append(n.views, w)
 		n.health.add(check{"project " + fold.Name(), w.check})
-		n.serve(stageProject, w.run)
-		if n.AuditInterval > 0 {
-			n.serve(stageProject, func(ctx context.Context) error { n.audit.run(ctx, p, fold); return nil })
-		}
 	}
-	for _, p := range all {
-		if err := n.begun(ctx, p); err != nil {
+	if err := n.openViews(ctx, js); err != nil {
+		if !n.doIngest {
+			return err
+		}
+		n.logger.Error().Err(err).Msg("views can't be opened; the log goes on, and it is tried again")
+		n.serve(stageProject, func(ctx context.Context) error { n.openViewsLater(ctx, js, err); return nil })
+	}
+	for _, w := range n.views {
+		if err := w.begun(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// begun waits until a projector has begun, stands by or, where it will not
-// begin by itself, has failed.
-func (n *node) begun(ctx context.Context, p *projector.Projector) error {
+// openViews opens the store of the views and runs their projectors.
+func (n *node) openViews(ctx context.Context, js jetstream.JetStream) error {
+	store, err := viewstore.Open(ctx, js, viewstore.Config{
+		Replicas: n.Replicas, Exclusive: n.embedded != nil && len(n.users) == 0, Logger: n.logger.With().Str(keyPart, "viewstore").Logger(),
+	})
+	if err != nil {
+		return err
+	}
+	for _, w := range n.views {
+		p, err := projector.New(projector.Config{
+			Projection: w.fold, Source: w.source, Store: store, CacheBytes: n.cacheBytes / int64(len(n.folds)), MaxAge: n.ViewMaxAge,
+			Logger: n.logger.With().Str(keyPart, "project").Logger(), Registerer: n.registry,
+		})
+		if err != nil {
+			return err
+		}
+		w.set(p, nil)
+		n.serve(stageProject, func(ctx context.Context) error { w.run(ctx, p, store); return nil })
+		if n.AuditInterval > 0 {
+			n.serve(stageProject, func(ctx context.Context) error { n.audit.run(ctx, p, w.fold); return nil })
+		}
+	}
+	return nil
+}
+
+// openViewsLater tries openViews until it succeeds.
+func (n *node) openViewsLater(ctx context.Context, js jetstream.JetStream, err error) {
+	for wait := viewRetry; err != nil; wait = min(2*wait, viewRetryMost) {
+		for _, w := range n.views {
+			w.set(nil, err)
+		}
+		if pause(ctx, wait) != nil {
+			return
+		}
+		err = n.openViews(ctx, js)
+	}
+	n.logger.Info().Msg("views are open")
+}
+
+// viewRole projects one view.
+type viewRole struct {
+	node   *node
+	fold   eventlog.Fold
+	source projector.Source
+	reader *viewstore.Reader
+
+	mu        sync.Mutex
+	projector *projector.Projector // nil until the store was opened; guarded by mu
+	failure   error                // why it does not run now; guarded by mu
+	// rebuilding is how far a rebuild of its own is; nil: none is under way.
+	// Guarded by mu.
+	rebuilding *projector.Progress
+}
+
+func (w *viewRole) set(p *projector.Projector, failure error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if p != nil {
+		w.projector = p
+	}
+	w.failure = failure
+}
+
+func (w *viewRole) progress(p *projector.Progress) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.rebuilding = p
+}
+
+// status is the projector's, and what it is not about: a rebuild under way, and
+// why nothing is projected.
+func (w *viewRole) status() (s projector.Status, rebuilding *projector.Progress) {
+	w.mu.Lock()
+	p, failure, rebuilding := w.projector, w.failure, w.rebuilding
+	w.mu.Unlock()
+	if p != nil {
+		s = p.Status()
+	}
+	if failure != nil {
+		s.State, s.Error = projector.StateFailed, failure.Error()
+	}
+	return s, rebuilding
+}
+
+// begun waits until the projector has begun, stands by, or has failed.
+func (w *viewRole) begun(ctx context.Context) error {
 	for {
-		s := p.Status()
-		if s.State != projector.StateStarting && (s.State != projector.StateFailed || n.AutoRebuild) {
+		if s, _ := w.status(); s.State != "" && s.State != projector.StateStarting {
 			return nil
 		}
 		select {
-		case err := <-n.failed:
+		case err := <-w.node.failed:
 			return err
 		default:
 		}
@@ -74,79 +155,95 @@ func (n *node) begun(ctx context.Context, p *projector.Projector) error {
 	}
 }
 
-// viewRole projects one view.
-type viewRole struct {
-	node      *node
-	fold      eventlog.Fold
-	projector *projector.Projector
-	source    projector.Source
-	store     *viewstore.Store
-	// rebuilding is how far a rebuild of its own is; nil: none is under way.
-	rebuilding atomic.Pointer[projector.Progress]
+// run projects one view until ctx ends. What the projector can't go on with is
+// said, rebuilt with --auto-rebuild where that mends it, and tried again.
+func (w *viewRole) run(ctx context.Context, p *projector.Projector, store *viewstore.Store) {
+	log := w.node.logger.With().Str(keyPart, "project").Str(keyView, w.fold.Name()).Logger()
+	said := ""
+	for {
+		alias, _ := w.reader.Alias(ctx, w.fold.Name()) // none is as good to compare with
+		w.set(p, nil)
+		err := p.Run(ctx)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		w.set(p, err)
+		if err.Error() != said {
+			log.Error().Err(err).Msg("projection stopped; the other views and the log go on, and it is tried again")
+			said = err.Error()
+		}
+		if w.node.AutoRebuild && rebuildMends(err) {
+			if err := w.rebuild(ctx, store, errors.Is(err, eventlog.ErrTrimmed)); err != nil {
+				w.set(p, err)
+				log.Error().Err(err).Msg("view could not be rebuilt; it is tried again")
+			}
+		}
+		if w.await(ctx, alias) != nil {
+			return
+		}
+	}
 }
 
-// run runs one view. What it can't go on with ends a process that does nothing
-// else, or that has just started; a process that takes webhooks goes on taking
-// them, and says so.
-func (w *viewRole) run(ctx context.Context) error {
-	err := w.project(ctx)
-	if err == nil || ctx.Err() != nil {
+// rebuildMends reports whether a new generation is the cure.
+func rebuildMends(err error) bool {
+	for _, e := range []error{
+		projector.ErrVersion, projector.ErrState, projector.ErrSettings,
+		eventlog.ErrIncarnation, eventlog.ErrLostTail, eventlog.ErrTrimmed,
+	} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// rebuild makes the view again from the log. One that somebody else is making is
+// not an error.
+func (w *viewRole) rebuild(ctx context.Context, store *viewstore.Store, carry bool) error {
+	log := w.node.logger.With().Str(keyPart, "project").Str(keyView, w.fold.Name()).Logger()
+	log.Warn().Msg("rebuilding: the current view goes on serving as it is")
+	w.progress(&projector.Progress{State: projector.StateStaging})
+	defer w.progress(nil)
+	done, err := projector.Rebuild(ctx, projector.RebuildConfig{
+		Projection: w.fold, Source: w.source, Registry: store, Logger: log, Carry: carry,
+		Progress: func(p projector.Progress) { w.progress(&p) },
+	})
+	switch {
+	case err == nil:
+		log.Info().Str("bucket", done.After.Bucket).Int64(keyElapsed, done.Elapsed.Milliseconds()).AnErr("untold", done.Untold).Msg("rebuilt, and current")
+	case errors.Is(err, projector.ErrBusy), errors.Is(err, projector.ErrMoved), errors.Is(err, projector.ErrAborted):
+		log.Info().Err(err).Msg("somebody else rebuilds or removes the generation; looking again")
+	default:
 		return err
 	}
-	n := w.node
-	if !n.doIngest || n.health.isStarting() {
-		return err
-	}
-	n.logger.Error().Err(err).Str(keyView, w.fold.Name()).Msg("projection stopped; the others and the log go on")
 	return nil
 }
 
-// rebuildRetry is the pause before a rebuild that somebody else does is looked
-// at again.
-const rebuildRetry = 2 * time.Second
-
-// project follows the log. Where the view was made by another version of the
-// fold, and --auto-rebuild is given, it makes the view anew first.
-func (w *viewRole) project(ctx context.Context) error {
-	for {
-		err := w.projector.Run(ctx)
-		if !w.node.AutoRebuild || !errors.Is(err, projector.ErrVersion) {
-			return err
+// await waits until the alias is another one, or long enough.
+func (w *viewRole) await(ctx context.Context, was viewstore.Alias) error {
+	for began := time.Now(); time.Since(began) < viewRetryMost; {
+		if now, err := w.reader.Alias(ctx, w.fold.Name()); err == nil && now != was {
+			return nil
 		}
-		log := w.node.logger.With().Str(keyPart, "project").Str(keyView, w.fold.Name()).Logger()
-		log.Warn().Err(err).Msg("rebuilding: the view in force goes on serving as it is")
-		w.rebuilding.Store(&projector.Progress{State: projector.StateStaging})
-		done, err := projector.Rebuild(ctx, projector.RebuildConfig{
-			Projection: w.fold, Source: w.source, Registry: w.store, Logger: log,
-			Progress: func(p projector.Progress) { w.rebuilding.Store(&p) },
-		})
-		w.rebuilding.Store(nil)
-		switch {
-		case err == nil:
-			log.Info().Str("bucket", done.After.Bucket).Int64(keyElapsed, done.Elapsed.Milliseconds()).AnErr("untold", done.Untold).Msg("rebuilt, and in force")
-		case errors.Is(err, projector.ErrBusy), errors.Is(err, projector.ErrMoved), errors.Is(err, projector.ErrAborted):
-			log.Info().Err(err).Msg("somebody else rebuilds or removes the generation; looking again")
-			if err := pause(ctx, rebuildRetry); err != nil {
-				return nil
-			}
-		default:
+		if err := pause(ctx, viewRetry); err != nil {
 			return err
 		}
 	}
+	return nil
 }
 
-// check is a note where other roles run in the process: a projection that
-// stands must not refuse webhooks.
+// check is a note where the process takes webhooks: a view that failed must not
+// refuse them.
 func (w *viewRole) check(context.Context) (string, error) {
-	if p := w.rebuilding.Load(); p != nil {
-		return fmt.Sprintf("rebuilding, %s, %.0f %%", p.State, 100*p.Share), nil
+	s, rebuilding := w.status()
+	if rebuilding != nil {
+		return fmt.Sprintf("rebuilding, %s, %.0f %%", rebuilding.State, 100*rebuilding.Share), nil
 	}
-	s := w.projector.Status()
 	if s.State == projector.StateFailed {
 		if !w.node.doIngest {
 			return "", errors.New(s.Error)
 		}
-		return "failed: " + s.Error, nil
+		return "failed: " + oneLine(errors.New(s.Error)), nil
 	}
 	return fmt.Sprintf("%s, sequence %d of %d, lag %d", s.State, s.Sequence, s.HeadSequence, s.Lag), nil
 }

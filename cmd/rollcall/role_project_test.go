@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"os"
@@ -144,14 +143,18 @@ func TestAutoRebuild(t *testing.T) {
 	}
 
 	refusing := testNode(t, dir)
-	err := runNode(t, refusing)()
-	if !errors.Is(err, projector.ErrVersion) || !strings.Contains(err.Error(), "rollcall rebuild sessions") || !strings.Contains(err.Error(), "--auto-rebuild") {
-		t.Errorf("run() of a newer fold = %v; want %v and what to run", err, projector.ErrVersion)
+	stop = runNode(t, refusing)
+	postStarted(t, refusing, "b") // a view is no reason to refuse webhooks
+	if said := readyNote(t, refusing, "sessions"); !strings.Contains(said, "failed: ") || !strings.Contains(said, projector.ErrVersion.Error()) ||
+		!strings.Contains(said, "rollcall rebuild sessions") || !strings.Contains(said, "--auto-rebuild") {
+		t.Errorf("/readyz of a newer fold says %q of sessions; want %v and what to run", said, projector.ErrVersion)
+	}
+	if err := stop(); err != nil {
+		t.Fatalf("run() = %v; want no error", err)
 	}
 
 	telling := testNode(t, dir, "--auto-rebuild")
 	stop = runNode(t, telling)
-	postStarted(t, telling, "b")
 	for _, key := range []string{"live.a", "live.b"} {
 		e := document(t, telling, key)
 		for ctx := t.Context(); e.Generation != 2; e = document(t, telling, key) { // generation 1 serves until then
@@ -167,9 +170,21 @@ func TestAutoRebuild(t *testing.T) {
 	// Back to the old program: its generation is retired, and it says so.
 	back := testNode(t, dir)
 	back.folds[0] = versioned{back.folds[0], "0-before"}
-	if err := runNode(t, back)(); !errors.Is(err, projector.ErrVersion) {
-		t.Errorf("run() of the older fold = %v; want %v", err, projector.ErrVersion)
+	runNode(t, back)
+	if said := readyNote(t, back, "sessions"); !strings.Contains(said, projector.ErrVersion.Error()) {
+		t.Errorf("/readyz of the older fold says %q of sessions; want %v", said, projector.ErrVersion)
 	}
+}
+
+// readyNote is what /readyz?verbose says of a view.
+func readyNote(t *testing.T, n *node, view string) string {
+	t.Helper()
+	for line := range strings.Lines(string(bodyOf(t, "http://"+n.addresses().Admin+"/readyz?verbose"))) {
+		if _, note, ok := strings.Cut(line, "project "+view+": "); ok {
+			return strings.TrimSpace(note)
+		}
+	}
+	return ""
 }
 
 // bodyOf is the body of the answer to a GET.

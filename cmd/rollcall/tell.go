@@ -129,8 +129,9 @@ func (n *node) fillStatus(s *query.Status) {
 		s.Ingest = ingestCounts(n.registry)
 	}
 	for _, w := range n.views {
-		s.Projections = append(s.Projections, query.ProjectionRun{Name: w.fold.Name(), State: string(w.projector.Status().State)})
-		if p := w.rebuilding.Load(); p != nil {
+		status, p := w.status()
+		s.Projections = append(s.Projections, query.ProjectionRun{Name: w.fold.Name(), State: string(status.State)})
+		if p != nil {
 			s.Rebuilds = append(s.Rebuilds, rebuildOf(w.fold.Name(), *p))
 		}
 	}
