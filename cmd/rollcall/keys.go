@@ -108,7 +108,11 @@ func writeNew(path string, flags int, mode os.FileMode, b []byte) error {
 		return fmt.Errorf("write key: %w", err)
 	}
 	_, err = f.Write(b)
-	return errors.Join(err, f.Close())
+	// A file that was there keeps its mode.
+	if err = errors.Join(err, f.Chmod(mode), f.Close()); err != nil {
+		return fmt.Errorf("write key: %w", err)
+	}
+	return nil
 }
 
 // keygenCmd is `rollcall keygen`.

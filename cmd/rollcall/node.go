@@ -39,6 +39,8 @@ type nodeConfig struct {
 	sources                      []ingest.Source
 	users                        []natsUser
 	maxBytes, cacheBytes         int64
+	maxBody, maxBodyMemory       int64
+	tokens                       []string                                 // of the read API; none: everybody is let in
 	secure                       struct{ ingest, api, admin *tls.Config } // nil: plain HTTP
 	connections                  connections
 }
@@ -58,6 +60,8 @@ type node struct {
 	audit     *auditor
 	listeners struct{ ingest, api, admin net.Listener }
 	closers   []func() error
+
+	loaded func(context.Context) bool // whether readers get answers; nil: there are none
 
 	failed chan error
 	ready  chan struct{} // closed when the process is ready, where not nil
@@ -284,11 +288,11 @@ func (n *node) openLog(ctx context.Context) error {
 	}
 	for waited := false; ; waited = true {
 		n.log, err = natslog.Attach(ctx, js)
-		if !errors.Is(err, eventlog.ErrNoLog) {
+		if !errors.Is(err, eventlog.ErrNoLog) && (!errors.Is(err, eventlog.ErrUnavailable) || errors.Is(err, natslog.ErrServer)) {
 			return err
 		}
 		if !waited {
-			n.logger.Warn().Msg("there is no log yet: waiting for a process with --target=ingest")
+			n.logger.Warn().Err(err).Msg("there is no log yet: waiting for a process with --target=ingest")
 		}
 		select {
 		case err := <-n.failed:
@@ -333,10 +337,16 @@ func (n *node) addresses() addresses {
 	return addresses{of(n.listeners.ingest), of(n.listeners.api), of(n.listeners.admin), n.natsURL()}
 }
 
+// loadPatience is how long a process that is ready otherwise waits for its views
+// to be loaded before it says so.
+const loadPatience = 2 * time.Second
+
 // announce waits until the process is ready and says so.
 func (n *node) announce(ctx context.Context) error {
-	for {
-		if _, ready := n.health.report(ctx); ready {
+	for began := time.Now(); ; {
+		// Readers are a moment behind: where they are soon served, "ready" says that
+		// they are.
+		if _, ready := n.health.report(ctx); ready && (n.loaded == nil || n.loaded(ctx) || time.Since(began) > loadPatience) {
 			break
 		}
 		select {

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"net/http"
-	"path/filepath"
 	"time"
 
 	"rollcall/ingest"
@@ -78,28 +76,13 @@ func serverTLS(flag, cert, key string) (*tls.Config, error) {
 }
 
 func (n *node) ingestHandler() (http.Handler, error) {
-	maxBody, err := parseBytes("max-body", n.MaxBody)
-	if err != nil {
+	if err := n.fitsPayload(n.conns[0].MaxPayload()); err != nil {
 		return nil, err
-	}
-	// A body that is taken must fit into the log, or the provider tries for ever.
-	if most := n.conns[0].MaxPayload() - recordHeaders; maxBody > most {
-		return nil, usagef("--max-body %s: the NATS server takes records of at most %d bytes (max_payload, less %d for headers); want less", n.MaxBody, most, recordHeaders)
-	}
-	memory, err := parseBytes("max-body-memory", cmp.Or(n.MaxBodyMemory, "0"))
-	if err != nil {
-		return nil, err
-	}
-	sameBody := n.SameBody
-	if sameBody == 0 {
-		sameBody = -1 // as the flag says it: no limit
 	}
 	n.warnOfTenants()
-	h, err := ingest.New(ingest.Config{
-		Log: n.log, Sources: n.sources, MaxBody: maxBody, MaxBodyMemory: memory, SameBody: sameBody, Timeout: n.IngestTimeout, MaxInFlight: n.MaxInFlight,
-		MaxVerifications: n.MaxVerifications, RefusalDelay: n.RefusalDelay, KeyDir: filepath.Join(n.DataDir, "keys"), KeyInterval: n.KeyInterval,
-		Logger: n.logger.With().Str(keyPart, "ingest").Logger(), Metrics: n.registry,
-	})
+	c := n.ingestConfig()
+	c.Log, c.Logger, c.Metrics = n.log, n.logger.With().Str(keyPart, "ingest").Logger(), n.registry
+	h, err := ingest.New(c)
 	if err != nil {
 		return nil, &codedError{exitUsage, err}
 	}

@@ -46,10 +46,6 @@ func (n *node) startQuery(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	tokens, err := n.apiTokens()
-	if err != nil {
-		return err
-	}
 	dir := n.ReplicaDir
 	if dir == "" && n.embedded != nil {
 		dir = filepath.Join(n.DataDir, "replica")
@@ -62,7 +58,7 @@ func (n *node) startQuery(ctx context.Context) error {
 	n.closers = append(n.closers, replica.Close)
 	pipeline := query.NewPipeline(nil)
 	api, err := query.New(query.Config{
-		Replica: replica, Pipeline: pipeline, Log: n.log, Folds: allFolds(), StaleAfter: n.StaleAfter, IdleTimeout: n.APIIdleTimeout, Tokens: tokens, Version: buildVersion().Version,
+		Replica: replica, Pipeline: pipeline, Log: n.log, Folds: allFolds(), StaleAfter: n.StaleAfter, IdleTimeout: n.APIIdleTimeout, Tokens: n.tokens, Hosts: n.APIHost, Version: buildVersion().Version,
 		Registerer: n.registry, Logger: n.logger.With().Str(keyPart, "query").Logger(),
 	})
 	if err != nil {
@@ -80,6 +76,7 @@ func (n *node) startQuery(ctx context.Context) error {
 		}
 		return side.notes(append(waits, note)...), nil
 	}})
+	n.loaded = func(ctx context.Context) bool { _, err := checkReplica(ctx, replica, views); return err == nil }
 	side.serve("replica", replica.Run)
 	side.serve("pipeline", func(ctx context.Context) error { return pipeline.Run(ctx, nc) })
 	side.serve("api", side.api(api.Serve))
@@ -104,18 +101,4 @@ func checkReplica(ctx context.Context, replica *query.Replica, views *viewstore.
 		}
 	}
 	return fmt.Sprintf("%d views; nobody has made the others", len(exist)), nil
-}
-
-// apiTokens are the tokens that the read API asks for. An address that others
-// reach needs some.
-func (n *node) apiTokens() (tokens []string, err error) {
-	if n.APITokenFile != "" {
-		if tokens, err = query.ReadTokens(n.APITokenFile); err != nil {
-			return nil, usagef("--api-token-file: %w", err)
-		}
-	}
-	if err := query.CheckAddr(n.APIAddr, tokens, n.Insecure); err != nil {
-		return nil, usagef("--api-addr: %w", err)
-	}
-	return tokens, nil
 }

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/alecthomas/kong"
 	"github.com/mattn/go-isatty"
@@ -80,6 +82,11 @@ func (a *app) run() error {
 	return a.parsed.Run(a)
 }
 
+// given reports whether a flag stands on the command line.
+func (a *app) given(flag string) bool {
+	return slices.ContainsFunc(a.args, func(arg string) bool { return arg == "--"+flag || strings.HasPrefix(arg, "--"+flag+"=") })
+}
+
 func newParser(grammar *cli, a *app) (*kong.Kong, error) {
 	return kong.New(grammar,
 		kong.Name("rollcall"),
@@ -118,7 +125,15 @@ func (f logFlags) logger(w io.Writer) (zerolog.Logger, error) {
 	if f.LogFormat == "console" || f.LogFormat == "auto" && isTerminal(w) {
 		out = zerolog.ConsoleWriter{Out: w, TimeFormat: "15:04:05.000", NoColor: noColor(w)}
 	}
-	return zerolog.New(zerolog.SyncWriter(out)).Level(level).With().Timestamp().Logger(), nil
+	return zerolog.New(zerolog.SyncWriter(out)).Level(level).Hook(stamp{}), nil
+}
+
+// stamp puts the time into each line, in UTC with milliseconds.
+type stamp struct{}
+
+// Run implements zerolog.Hook.
+func (stamp) Run(e *zerolog.Event, _ zerolog.Level, _ string) {
+	e.Str(zerolog.TimestampFieldName, time.Now().UTC().Format("2006-01-02T15:04:05.000Z"))
 }
 
 // isTerminal reports whether w is a terminal that takes control sequences.

@@ -46,7 +46,7 @@ type serveCmd struct {
 	DuplicateWindow    time.Duration `help:"How long a repeat of a delivery is recognised at ingest; 0 keeps what is set, 10m for a new log. It costs 170 bytes of server memory a delivery." default:"0" placeholder:"DURATION"`
 	CacheBytes         string        `help:"Memory for the entities that each projector holds." default:"64MiB" placeholder:"SIZE"`
 	ViewMaxAge         time.Duration `help:"Drop sessions from the views folded here this long after they ended, and recordings after they were done; 0 keeps them for ever. The log keeps what it has." default:"0" placeholder:"DURATION"`
-	AutoRebuild        bool          `help:"Rebuild a view that another version of its fold made; without it, such a view stops the program with a word on what to run."`
+	AutoRebuild        bool          `help:"Rebuild a view that another version of its fold made; and one that can not go on, as after the log was lost or restored. Without it such a view says what to run, and serves as it is."`
 	AuditInterval      time.Duration `help:"How often the views folded here are verified in the background; 0 is never. Each audit reads the whole log, at 20,000 records a second at most." default:"0" placeholder:"DURATION"`
 	AuditSample        float64       `help:"Share of the entities that an audit looks at, above 0 and up to 1; each time others." default:"0.1" placeholder:"SHARE"`
 	StaleAfter         time.Duration `help:"How long without an event makes a LIVE session stale." default:"24h" placeholder:"DURATION"`
@@ -55,6 +55,7 @@ type serveCmd struct {
 	AdminCert          string        `name:"admin-tls-cert" help:"Certificate (PEM) of --admin-addr; without it, plain HTTP." type:"path" placeholder:"FILE"`
 	AdminKey           string        `name:"admin-tls-key" help:"Private key (PEM) of --admin-tls-cert." type:"path" placeholder:"FILE"`
 	APITokenFile       string        `name:"api-token-file" help:"File with the bearer tokens of the read API, one a line; needed where --api-addr is not loopback." type:"path" placeholder:"FILE"`
+	APIHost            []string      `name:"api-host" help:"Name that the read API may be addressed by, beside localhost and addresses; repeatable. Only needed without --api-token-file." placeholder:"NAME"`
 	ReplicaDir         string        `help:"Directory of the query target's SQLite cache; by default within --data-dir, or a temporary one with --nats-url. It can be deleted at any time." type:"path" placeholder:"DIR"`
 	APIMaxConnections  int           `name:"api-max-connections" help:"Connections of the read API; one more is closed. 0 is what the limit of open files (ulimit -n) allows, at most 4,096." default:"0" placeholder:"N"`
 	NATSMaxConnections int           `name:"nats-max-connections" help:"Connections of clients without credentials, and of the role reader, to the embedded server; one more is refused. 0 is what the limit of open files (ulimit -n) allows, at most 4,096." default:"0" placeholder:"N"`
@@ -80,6 +81,9 @@ func (c *serveCmd) Run(a *app) error {
 	cfg, err := c.config(a)
 	if err != nil {
 		return err
+	}
+	if _, set := a.env(envName("nats-url")); set && c.NATSURL != "" && !a.given("nats-url") {
+		a.log.Warn().Str("nats_url", redactURL(c.NATSURL)).Msg(envName("nats-url") + " is set: that server is used, and none is embedded; unset it, or give --nats-url= to embed one in --data-dir")
 	}
 	return newNode(cfg, a.log).run(a.ctx)
 }
@@ -137,7 +141,10 @@ func (c *serveCmd) config(a *app) (nodeConfig, error) {
 	if err := cfg.setConnections(descriptors()); err != nil {
 		return cfg, err
 	}
-	return cfg, errors.Join(cfg.checkSources(), cfg.checkNATSListen())
+	if err := errors.Join(cfg.checkSources(), cfg.checkNATSListen()); err != nil {
+		return cfg, err
+	}
+	return cfg, cfg.checkSettings()
 }
 
 // readCertificates reads what the HTTP listeners speak TLS with.

@@ -63,6 +63,9 @@ func (c *topCmd) Run(a *app) error {
 		if now.status, _, err = ask.ask(a, log, nc, viewstore.NewReader(js)); err != nil {
 			return err
 		}
+		if n == 1 {
+			hear(ctx, pipeline)
+		}
 		now.pipeline, now.meetings = pipeline.State(), liveMeetings(a.ctx, nc)
 		if err := c.draw(a.stdout, now, before, n == 1); err != nil {
 			return err
@@ -73,6 +76,16 @@ func (c *topCmd) Run(a *app) error {
 		before = now
 		if err := pause(a.ctx, c.Interval); err != nil {
 			return err
+		}
+	}
+}
+
+// hear waits for what the processes say every second, once: without a word by
+// then there is none, or it may not be heard.
+func hear(ctx context.Context, p *query.Pipeline) {
+	for began := time.Now(); len(p.State().Processes) == 0 && time.Since(began) < tellInterval*5/4; {
+		if pause(ctx, 20*time.Millisecond) != nil {
+			return
 		}
 	}
 }

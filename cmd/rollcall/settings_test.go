@@ -1,0 +1,288 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/rs/zerolog"
+
+	"rollcall/eventlog/eventlogtest"
+)
+
+// TestBadSettingsTouchNothing: whatever is wrong with a flag or a file that it
+// names is refused before a directory is made or a port is taken.
+func TestBadSettingsTouchNothing(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "missing")
+	nonsense := writeFile(t, "nonsense", []byte("nonsense"))
+	for _, c := range [][]string{
+		{"--max-body", "nonsense"},
+		{"--max-body=-1"},
+		{"--max-body", "2MiB"},
+		{"--max-bytes", "nonsense"},
+		{"--cache-bytes", "nonsense"},
+		{"--api-token-file", missing},
+		{"--api-token-file", nonsense},
+		{"--api-addr", "0.0.0.0:0"},
+		{"--api-host", "http://x"},
+		{"--api-host", "127.0.0.1"},
+		{"--source", "x=rsa:" + missing},
+		{"--source", "x=rsa:" + nonsense},
+		{"--source", "x=standard:" + missing},
+		{"--nats-tls-cert", missing, "--nats-tls-key", missing},
+		{"--nats-listen", "nowhere"},
+		{"--nats-users", missing},
+		{"--stale-after=-1s"},
+		{"--nats-url", "nats://127.0.0.1:1", "--nats-creds", missing},
+	} {
+		dir := filepath.Join(t.TempDir(), "data")
+		args := append([]string{"serve", "--data-dir", dir, "--ingest-addr", "127.0.0.1:0", "--api-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0", "--nats-listen="}, c...)
+		code, _, stderr := inProcess(t, nil, args...)
+		if code != exitUsage || strings.Count(stderr, "\n") != 1 {
+			t.Errorf("serve %s = %d, %q; want %d and one line", strings.Join(c, " "), code, stderr, exitUsage)
+		}
+		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("serve %s leaves a data directory; want it refused before", strings.Join(c, " "))
+		}
+	}
+}
+
+// TestAPIHost: the name that the refusal of an unknown one advises to add is let
+// in once it is.
+func TestAPIHost(t *testing.T) {
+	status := func(n *node, host string) int {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+n.addresses().API+"/v1/projections", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = host
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		return res.StatusCode
+	}
+	n := testNode(t, t.TempDir(), "--api-host", "Rollcall.example", "--api-host", "other.example")
+	runNode(t, n)
+	for host, want := range map[string]int{"rollcall.example": 200, "other.example:81": 200, "evil.example": http.StatusMisdirectedRequest} {
+		if got := status(n, host); got != want {
+			t.Errorf("GET with Host %s = %d; want %d", host, got, want)
+		}
+	}
+}
+
+// TestTokenFileIsNeverIgnored: a token file that can't be read must not leave
+// the API open.
+func TestTokenFileIsNeverIgnored(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(t.TempDir(), "tokens")
+	for _, text := range []string{"", "short\n"} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if code, _, stderr := inProcess(t, nil, "serve", "--data-dir", dir, "--api-addr", "127.0.0.1:0", "--ingest-addr", "127.0.0.1:0",
+			"--admin-addr", "127.0.0.1:0", "--nats-listen=", "--api-token-file", file); code != exitUsage {
+			t.Errorf("serve with the token file %q = %d, %s; want %d", text, code, stderr, exitUsage)
+		}
+	}
+	if err := os.WriteFile(file, []byte("0123456789abcdef0123\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n := testNode(t, dir, "--api-token-file", file)
+	runNode(t, n)
+	res, err := http.Get("http://" + n.addresses().API + "/v1/projections")
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusUnauthorized {
+		t.Errorf("GET without a token = %d; want %d", res.StatusCode, http.StatusUnauthorized)
+	}
+}
+
+// TestKeysAreWrittenForTheirOwner: a private key is readable by its owner alone,
+// whatever was there, and a key that could not be written is an error.
+func TestKeysAreWrittenForTheirOwner(t *testing.T) {
+	dir := t.TempDir()
+	private := filepath.Join(dir, "private.pem")
+	if err := os.WriteFile(private, []byte("old"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := inProcess(t, nil, "keygen", "--force", dir); code != exitDone {
+		t.Fatalf("keygen --force = %d, %s", code, stderr)
+	}
+	for name, want := range map[string]fs.FileMode{"private.pem": 0o600, "public.pem": 0o644} {
+		info, err := os.Stat(filepath.Join(dir, name))
+		if err != nil || info.Mode().Perm() != want {
+			t.Errorf("mode of %s = %v, %v; want %v", name, info.Mode().Perm(), err, want)
+		}
+	}
+	if err := writeNew("/dev/full", os.O_WRONLY, 0o600, []byte("key")); err == nil {
+		t.Errorf("write of a key to a full device = nil; want an error")
+	}
+}
+
+// TestStoreProbe: a disk that takes nothing is not taken for one that does.
+func TestStoreProbe(t *testing.T) {
+	if err := probeStore(t.TempDir()); err != nil {
+		t.Errorf("probe of a directory = %v; want nil", err)
+	}
+	if err := probeStore(filepath.Join(t.TempDir(), "missing")); err == nil {
+		t.Errorf("probe of a directory that is not there = nil; want an error")
+	}
+	n := testNode(t, filepath.Join(t.TempDir(), "missing"))
+	n.embedded = &embedded{}
+	n.embedded.stuck.Store(true)
+	w := &storeWatch{node: n}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- w.run(ctx) }()
+	for {
+		if _, err := w.check(ctx); errors.Is(err, fs.ErrNotExist) {
+			break // not started again: nothing can be written yet
+		}
+		if err := pause(ctx, storeInterval/10); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("run() on a disk that takes nothing = %v; want it to wait", err)
+	}
+}
+
+// TestEnvironmentThatStopsEmbeddingIsSaid: ROLLCALL_NATS_URL is set for the
+// commands as a rule.
+func TestEnvironmentThatStopsEmbeddingIsSaid(t *testing.T) {
+	const url = "nats://127.0.0.1:1"
+	serve := []string{"serve", "--ingest-addr", "127.0.0.1:0", "--api-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0", "--data-dir", t.TempDir()}
+	code, _, stderr := inProcess(t, map[string]string{"ROLLCALL_NATS_URL": url}, serve...)
+	if code != exitUnreachable || !strings.Contains(stderr, "ROLLCALL_NATS_URL is set") || !strings.Contains(stderr, url) {
+		t.Errorf("serve with ROLLCALL_NATS_URL = %d, %s; want a line that says so", code, stderr)
+	}
+	if _, _, stderr = inProcess(t, nil, append(serve, "--nats-url", url)...); strings.Contains(stderr, "ROLLCALL_NATS_URL") {
+		t.Errorf("serve with --nats-url says %s; want no word on the environment", stderr)
+	}
+}
+
+// TestLogTimes: lines within one second can be put in order.
+func TestLogTimes(t *testing.T) {
+	var out bytes.Buffer
+	for _, format := range []string{"json", "console"} {
+		log, err := logFlags{"info", format}.logger(&out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		log.Info().Msg("x")
+	}
+	if ok := regexp.MustCompile(`(?s)"time":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z".*\n\S*\d\d:\d\d:\d\d\.\d{3}`).Match(out.Bytes()); !ok {
+		t.Errorf("log lines %q; want times with milliseconds", out.String())
+	}
+}
+
+// TestQueryWaitsForTheLog: a log that does not answer yet is waited for, as one
+// that is not there yet.
+func TestQueryWaitsForTheLog(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits out a request")
+	}
+	t.Parallel()
+	server := eventlogtest.Server(t)
+	all := testNode(t, t.TempDir(), "--nats-url", server.URL())
+	runNode(t, all)
+	var swallowed atomic.Int64
+	if _, err := server.Connect(t).SubscribeSync("$JS.APX.>"); err != nil { // somebody who never answers
+		t.Fatal(err)
+	}
+	between := startBetween(t, server.URL(), func(b []byte) []byte {
+		if bytes.Contains(b, []byte("STREAM.INFO.MEETINGS")) && swallowed.Add(1) == 1 {
+			return bytes.Replace(b, []byte("$JS.API.STREAM.INFO.MEETINGS"), []byte("$JS.APX.STREAM.INFO.MEETINGS"), 1)
+		}
+		return b
+	}, nil)
+	n := testNode(t, t.TempDir(), "--target", "query", "--nats-url", between)
+	var log lockedBuffer
+	n.logger = zerolog.New(&log)
+	if err := runNode(t, n)(); err != nil || swallowed.Load() < 2 {
+		t.Errorf("run() of a query process whose first request gets no answer = %v after %d requests; want it to wait\n%s", err, swallowed.Load(), log.String())
+	}
+}
+
+// startBetween is a TCP proxy that may change, or swallow, what a client (up)
+// and the server (down) send. It returns its URL.
+func startBetween(t *testing.T, upstream string, up, down func([]byte) []byte) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	pump := func(from, to net.Conn, change func([]byte) []byte) {
+		defer from.Close()
+		defer to.Close()
+		for b := make([]byte, 64<<10); ; {
+			n, err := from.Read(b)
+			if err != nil {
+				return
+			}
+			part := b[:n]
+			if change != nil {
+				part = change(part)
+			}
+			if _, err := to.Write(part); err != nil {
+				return
+			}
+		}
+	}
+	go func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial("tcp", strings.TrimPrefix(upstream, "nats://"))
+			if err != nil {
+				client.Close()
+				continue
+			}
+			context.AfterFunc(ctx, func() { client.Close(); server.Close() })
+			go pump(client, server, up)
+			go pump(server, client, down)
+		}
+	}()
+	t.Cleanup(func() { l.Close(); stop() })
+	return "nats://" + l.Addr().String()
+}
+
+// TestTopHearsTheProcesses: one picture has what the processes say every second.
+func TestTopHearsTheProcesses(t *testing.T) {
+	n := testNode(t, t.TempDir(), "--nats-listen", "127.0.0.1:0")
+	runNode(t, n)
+	code, stdout, stderr := inProcess(t, nil, "top", "--count", "1", "--nats-url", n.addresses().NATS)
+	if code != exitDone || strings.Contains(stdout, "no ingester is heard of") || !strings.Contains(stdout, "a second 0.0 stored") {
+		t.Errorf("top --count 1 beside an ingester = %d, %s %s; want its rates", code, stdout, stderr)
+	}
+}
+
+// TestReadyComesAfterTheViews: where there is little to load, "ready" says that
+// readers are served.
+func TestReadyComesAfterTheViews(t *testing.T) {
+	n := testNode(t, t.TempDir())
+	var log lockedBuffer
+	n.logger = zerolog.New(&log)
+	runNode(t, n)
+	ready, loaded := strings.Index(log.String(), `"ready"`), strings.LastIndex(log.String(), "view loaded")
+	if ready < 0 || loaded > ready || strings.Count(log.String(), "view loaded") != len(viewNames()) {
+		t.Errorf("the log at the start is\n%s\nwant %d views loaded, then ready", log.String(), len(viewNames()))
+	}
+}
