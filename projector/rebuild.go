@@ -71,8 +71,9 @@ type Progress struct {
 // Rebuilt is a finished rebuild.
 type Rebuilt struct {
 	Promotion
-	// Records is how many were folded, Changed how many keys the plain
-	// subjects were told of, Carried how many values were copied.
+	// Records is how many were folded, Changed how many keys have another document
+	// than before, or none, or one for the first time, Carried how many values were
+	// copied.
 	Records uint64
 	Changed int
 	Carried int

@@ -57,7 +57,8 @@ type Registry interface {
 	// Drop removes a generation that is not in force, with its bucket.
 	Drop(ctx context.Context, view string, number int) error
 	// Announce publishes on the plain subjects in what the two generations of a
-	// promotion differ, and what the old one changed after it.
+	// promotion differ, and what the old one changed after it. changed counts the
+	// keys that differ.
 	Announce(ctx context.Context, p Promotion) (changed int, err error)
 	// Checkpoint says how far a bucket is; zero where nothing was committed.
 	Checkpoint(ctx context.Context, bucket string) (Checkpoint, error)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -145,20 +146,28 @@ type reporter struct {
 	writer progress.Writer
 	bars   []*progress.Tracker
 	ended  chan struct{}
+	said   map[int]said // by view, guarded by mu
 }
 
+// said is what was last printed of a view.
+type said struct {
+	state projector.State
+	at    time.Time
+}
+
+// lineInterval is the least time between two lines of progress in one state. A
+// generation that is held says so once.
+const lineInterval = time.Second
+
 func (c *rebuildCmd) reporter(a *app, folds []eventlog.Fold) *reporter {
-	r := &reporter{app: a, form: c.Output, json: c.Output == "json" || c.Output == "auto" && !isTerminal(a.stdout)}
+	r := &reporter{app: a, said: map[int]said{}, form: c.Output, json: c.Output == "json" || c.Output == "auto" && !isTerminal(a.stdout)}
 	if r.json {
 		r.form = "json"
 	}
 	if r.json || !isTerminal(a.stderr) {
 		return r
 	}
-	r.writer, r.ended = progress.NewWriter(), make(chan struct{})
-	r.writer.SetOutputWriter(a.stderr)
-	r.writer.SetUpdateFrequency(100 * time.Millisecond)
-	r.writer.SetAutoStop(false)
+	r.writer, r.ended = newProgress(a.stderr), make(chan struct{})
 	r.writer.SetNumTrackersExpected(len(folds))
 	for _, f := range folds {
 		t := &progress.Tracker{Message: f.Name(), Total: 1}
@@ -170,6 +179,18 @@ func (c *rebuildCmd) reporter(a *app, folds []eventlog.Fold) *reporter {
 		r.writer.Render()
 	}()
 	return r
+}
+
+// newProgress draws bars that fit a terminal of 80 columns.
+func newProgress(w io.Writer) progress.Writer {
+	p := progress.NewWriter()
+	p.SetOutputWriter(w)
+	p.SetUpdateFrequency(100 * time.Millisecond)
+	p.SetAutoStop(false)
+	p.SetMessageLength(40)
+	p.SetTrackerLength(16)
+	p.Style().Visibility.Value = false
+	return p
 }
 
 // rebuildLine is a line of JSON: progress, and at last the result.
@@ -193,12 +214,13 @@ func (r *reporter) progress(i int, view string, p projector.Progress) {
 	if r.writer != nil {
 		r.bars[i].UpdateTotal(int64(p.Head))
 		r.bars[i].SetValue(int64(p.Sequence))
-		r.bars[i].UpdateMessage(fmt.Sprintf("%s, generation %d, %s, %.0f/s", view, p.Generation.Number, p.State, p.PerSecond))
+		r.bars[i].UpdateMessage(fmt.Sprintf("%s_g%d %s %.0f/s", view, p.Generation.Number, p.State, p.PerSecond))
 		return
 	}
-	if !r.json {
+	if last := r.said[i]; !r.json || last.state == p.State && (p.State == projector.StateReady || time.Since(last.at) < lineInterval) {
 		return
 	}
+	r.said[i] = said{p.State, time.Now()}
 	line := rebuildLine{View: view, Generation: p.Generation.Number, Bucket: p.Generation.Bucket, State: p.State, Sequence: p.Sequence,
 		Head: p.Head, Share: round(p.Share), PerSecond: round(p.PerSecond), ElapsedSeconds: round(p.ElapsedSeconds)}
 	if p.ETASeconds >= 0 {

@@ -46,7 +46,7 @@ type serveCmd struct {
 	DuplicateWindow    time.Duration `help:"How long a repeat of a delivery is recognised at ingest; 0 keeps what is set, 10m for a new log. It costs 170 bytes of server memory a delivery." default:"0" placeholder:"DURATION"`
 	CacheBytes         string        `help:"Memory for the entities that each projector holds." default:"64MiB" placeholder:"SIZE"`
 	ViewMaxAge         time.Duration `help:"Drop sessions from the views folded here this long after they ended, and recordings after they were done; 0 keeps them for ever. The log keeps what it has." default:"0" placeholder:"DURATION"`
-	AutoRebuild        bool          `help:"Rebuild a view that another version of its fold made; and one that can not go on, as after the log was lost or restored. Without it such a view says what to run, and serves as it is."`
+	AutoRebuild        bool          `help:"Rebuild a view that another version of its fold made, or that can't go on, as after the log was restored from a backup. Without it such a view says what to run, and stays as it is."`
 	AuditInterval      time.Duration `help:"How often the views folded here are verified in the background; 0 is never. Each audit reads the whole log, at 20,000 records a second at most." default:"0" placeholder:"DURATION"`
 	AuditSample        float64       `help:"Share of the entities that an audit looks at, above 0 and up to 1; each time others." default:"0.1" placeholder:"SHARE"`
 	StaleAfter         time.Duration `help:"How long without an event makes a LIVE session stale." default:"24h" placeholder:"DURATION"`

@@ -13,10 +13,14 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/jedib0t/go-pretty/v6/progress"
+	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/rs/zerolog"
 
 	"rollcall/eventlog/eventlogtest"
+	"rollcall/projector"
 )
 
 // TestBadSettingsTouchNothing: whatever is wrong with a flag or a file that it
@@ -284,5 +288,45 @@ func TestReadyComesAfterTheViews(t *testing.T) {
 	ready, loaded := strings.Index(log.String(), `"ready"`), strings.LastIndex(log.String(), "view loaded")
 	if ready < 0 || loaded > ready || strings.Count(log.String(), "view loaded") != len(viewNames()) {
 		t.Errorf("the log at the start is\n%s\nwant %d views loaded, then ready", log.String(), len(viewNames()))
+	}
+}
+
+// TestBarsFitATerminal: a line of progress is not wider than 80 columns.
+func TestBarsFitATerminal(t *testing.T) {
+	var out lockedBuffer
+	p := newProgress(&out)
+	tracker := &progress.Tracker{Message: "livestreams_g12 catching-up 123456/s", Total: 1_000_000_000}
+	p.AppendTracker(tracker)
+	done := make(chan struct{})
+	go func() { defer close(done); p.Render() }()
+	tracker.SetValue(123_456_789)
+	for !strings.Contains(out.String(), "catching-up") {
+		if err := pause(t.Context(), 20*time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tracker.MarkAsDone()
+	p.Stop()
+	<-done
+	for line := range strings.Lines(out.String()) {
+		if n := text.StringWidthWithoutEscSequences(strings.TrimSpace(line)); n > 80 {
+			t.Errorf("a line of progress has %d columns; want at most 80: %q", n, line)
+		}
+	}
+}
+
+// TestHeldRebuildIsQuiet: without a terminal a rebuild says each state once, and
+// how far it is once a second.
+func TestHeldRebuildIsQuiet(t *testing.T) {
+	var out bytes.Buffer
+	r := (&rebuildCmd{Output: "json"}).reporter(&app{stdout: &out, stderr: &out}, nil)
+	for range 100 {
+		r.progress(0, "sessions", projector.Progress{State: projector.StateCatchingUp})
+	}
+	for range 100 {
+		r.progress(0, "sessions", projector.Progress{State: projector.StateReady})
+	}
+	if n := bytes.Count(out.Bytes(), []byte("\n")); n < 2 || n > 3 {
+		t.Errorf("200 words on a rebuild at once are %d lines; want one for each state:\n%s", n, out.String())
 	}
 }

@@ -178,10 +178,7 @@ func newBar(w io.Writer, total func() int) *bar {
 	if !isTerminal(w) {
 		return &bar{}
 	}
-	b := &bar{writer: progress.NewWriter(), tracker: &progress.Tracker{Message: "posting", Total: int64(total())}, done: make(chan struct{})}
-	b.writer.SetOutputWriter(w)
-	b.writer.SetUpdateFrequency(100 * time.Millisecond)
-	b.writer.SetAutoStop(false)
+	b := &bar{writer: newProgress(w), tracker: &progress.Tracker{Message: "posting", Total: int64(total())}, done: make(chan struct{})}
 	b.writer.AppendTracker(b.tracker)
 	go func() {
 		defer close(b.done)

@@ -41,6 +41,10 @@ func (s *Store) level(ctx context.Context, from, to projector.Generation) (proje
 	}
 }
 
+// deletedHash stands for a key that was deleted; no document has it but by a
+// chance of one in 2^64.
+const deletedHash = 0
+
 // comparison is one run of Announce.
 type comparison struct {
 	store    *Store
@@ -49,7 +53,9 @@ type comparison struct {
 	seed     maphash.Seed
 	// old holds, by the hash of a key, the hash of what the generation that was in
 	// force has for it, as far as the pass that is under way looks at the key.
-	old          map[uint64]uint64
+	old map[uint64]uint64
+	// untold are the keys whose last change subscribers may not have heard of.
+	untold       map[uint64]bool
 	pass, passes uint64
 	changed      int
 }
@@ -66,7 +72,7 @@ func (s *Store) Announce(ctx context.Context, p projector.Promotion) (int, error
 		return 0, err
 	}
 	c := &comparison{
-		store: s, p: p, sequence: sequenceHeader(cp.Sequence), seed: maphash.MakeSeed(), old: make(map[uint64]uint64),
+		store: s, p: p, sequence: sequenceHeader(cp.Sequence), seed: maphash.MakeSeed(), old: make(map[uint64]uint64), untold: make(map[uint64]bool),
 		passes: 1 + stream.CachedInfo().State.Msgs/uint64(s.config.AnnounceKeys),
 	}
 	for ; c.pass < c.passes; c.pass++ {
@@ -124,13 +130,13 @@ func (c *comparison) before(ctx context.Context) error {
 		switch {
 		case !deleted(m.Header):
 			c.old[key] = maphash.Bytes(c.seed, m.Data)
-			if untold {
-				c.old[key]++
-			}
 		case untold:
-			c.old[key] = 0 // told, as deleted or as what it is in the new one
+			c.old[key] = deletedHash // told, as deleted or as what it is in the new one
 		default:
 			delete(c.old, key)
+		}
+		if untold {
+			c.untold[key] = true
 		}
 		return nil
 	})
@@ -150,8 +156,12 @@ func (c *comparison) after(ctx context.Context) error {
 		}
 		hash, was := c.old[key]
 		delete(c.old, key)
-		if was && hash == maphash.Bytes(c.seed, e.Value) {
+		same := was && hash == maphash.Bytes(c.seed, e.Value)
+		if same && !c.untold[key] {
 			continue
+		}
+		if !same {
+			c.changed++
 		}
 		if err := c.tell(e.Key, bytes.Clone(e.Value), e.Revision); err != nil {
 			return err
@@ -164,16 +174,19 @@ func (c *comparison) after(ctx context.Context) error {
 // rebuilds have any.
 func (c *comparison) gone(ctx context.Context) error {
 	return c.each(ctx, scanOptions{keysOnly: true}, func(key string, hash uint64, _ *wire.Message) error {
-		if _, left := c.old[hash]; !left {
+		was, left := c.old[hash]
+		if !left {
 			return nil
 		}
 		delete(c.old, hash)
+		if was != deletedHash {
+			c.changed++
+		}
 		return c.tell(key, nil, 0)
 	})
 }
 
 func (c *comparison) tell(key string, value []byte, revision uint64) error {
-	c.changed++
 	to := c.p.After
 	m := &nats.Msg{Subject: PlainSubject(to.View, key), Data: value, Header: nats.Header{
 		headerRevision: revisionHeader(revision), headerSequence: c.sequence,
