@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net/http"
 	"net/url"
 	"strings"
@@ -158,6 +159,8 @@ type reply struct {
 	sequence    eventlog.Seq
 	next        string
 	retryAfter  int
+	// rest, where set, is the call whose other pages follow the body, from next on.
+	rest *call
 }
 
 // begin parses a request for a route.
@@ -176,6 +179,8 @@ func (a *API) begin(r *route, path map[string]string, query url.Values, csv bool
 		return nil, badRequest("asOf is not available here: this process was started without folds")
 	}
 	c := &call{values: v, route: r, now: a.now(), csv: csv && r.list}
+	_, limited := v.numbers["limit"]
+	v.all = c.csv && !limited
 	c.key = r.path
 	for _, p := range r.params {
 		switch s, ok := path[p.name]; {
@@ -204,6 +209,45 @@ func (a *API) do(ctx context.Context, r *route, path map[string]string, query ur
 	rep, err := ans.encode(c)
 	if err != nil {
 		return a.refuse(r, err)
+	}
+	return rep
+}
+
+// rest yields the pages that follow a reply's body.
+func (a *API) rest(ctx context.Context, rep *reply) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		for c, next := rep.rest, rep.next; c != nil && next != ""; {
+			c.text["cursor"] = next
+			page, cancel := context.WithTimeout(ctx, answerTimeout)
+			ans, err := c.route.answer(page, c)
+			cancel()
+			var b []byte
+			if err == nil {
+				next = ans.page.next
+				b, err = appendDocs(nil, c.route.fields, ans.page.docs())
+			}
+			if !yield(b, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// maxCollected bounds an answer that is sent as a whole.
+const maxCollected = 8 << 20
+
+// collect makes a reply whole, for one that is sent at once.
+func (a *API) collect(ctx context.Context, r *route, rep *reply) *reply {
+	for b, err := range a.rest(ctx, rep) {
+		if err != nil {
+			return a.refuse(r, err)
+		}
+		if rep.body = append(rep.body, b...); len(rep.body) > maxCollected {
+			return a.refuse(r, newProblem(http.StatusRequestEntityTooLarge, "the answer has more than %d bytes: ask for it by limit and cursor", maxCollected))
+		}
+	}
+	if rep.rest != nil {
+		rep.next, rep.rest = "", nil
 	}
 	return rep
 }

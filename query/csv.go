@@ -1,8 +1,11 @@
 package query
 
 import (
+	"regexp"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -49,35 +52,37 @@ func csvCells(fields []field, doc []byte) ([]string, error) {
 	return cells, nil
 }
 
-// appendCSV appends the whole file.
-func appendCSV(b []byte, fields []field, docs [][]byte) ([]byte, error) {
-	b = appendLine(b, csvHeader(fields))
+// appendDocs appends a line a document.
+func appendDocs(b []byte, fields []field, docs [][]byte) ([]byte, error) {
 	for _, doc := range docs {
 		cells, err := csvCells(fields, doc)
 		if err != nil {
 			return nil, err
 		}
-		b = appendLine(b, cells)
+		b = AppendCSV(b, cells)
 	}
 	return b, nil
 }
 
-func appendLine(b []byte, cells []string) []byte {
+// AppendCSV appends a line of CSV, its end included: the one encoder of the API
+// and the commands. A text that a spreadsheet would take for a formula, whole or
+// from a separator on, gets an apostrophe there.
+func AppendCSV(b []byte, cells []string) []byte {
 	for i, c := range cells {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = AppendCell(b, c)
+		// In the first cell a number too: where nothing is split at commas, the whole
+		// line is one cell, and begins with it.
+		if i == 0 || !plainNumber.MatchString(c) {
+			c = guardFormulas(c)
+		}
+		b = appendCell(b, c)
 	}
 	return append(b, "\r\n"...)
 }
 
-// AppendCell appends one CSV cell, quoted where it must be. A text that a
-// spreadsheet would take for a formula gets an apostrophe in front.
-func AppendCell(b []byte, s string) []byte {
-	if formula(s) {
-		s = "'" + s
-	}
+func appendCell(b []byte, s string) []byte {
 	if !strings.ContainsAny(s, "\",\r\n") {
 		return append(b, s...)
 	}
@@ -86,16 +91,40 @@ func AppendCell(b []byte, s string) []byte {
 	return append(b, '"')
 }
 
-// formula reports whether a spreadsheet may compute s. Spreadsheets skip white
-// space and control characters in front, and take full-width signs too.
-func formula(s string) bool {
-	if s != "" && strings.ContainsRune("\t\r\n\x00", rune(s[0])) {
-		return true
+// plainNumber is what a spreadsheet takes for a number, and computes nothing of.
+var plainNumber = regexp.MustCompile(`^-?[0-9]+(\.[0-9]+)?$`)
+
+// cuts are the characters at which a spreadsheet may end a cell, besides the
+// comma: where it splits at semicolons or tabs our quotes mean nothing to it.
+const cuts = ";\t\r\n"
+
+// guardFormulas puts an apostrophe in front of each part of s that a spreadsheet
+// may compute.
+func guardFormulas(s string) string {
+	var b strings.Builder
+	if s != "" && strings.ContainsRune("\t\r\n\x00", rune(s[0])) || formula(s, "") {
+		b.WriteByte('\'')
 	}
-	s = strings.TrimLeft(s, "\x00 \t\r\n\v\f\u00a0\u200b\u3000\ufeff")
-	if s == "" {
-		return false
+	for {
+		cut := strings.IndexAny(s, cuts)
+		if cut < 0 {
+			b.WriteString(s)
+			return b.String()
+		}
+		rest := strings.TrimLeft(s[cut:], cuts)
+		b.WriteString(s[:len(s)-len(rest)])
+		if s = rest; formula(s, `"`) {
+			b.WriteByte('\'')
+		}
 	}
-	first := []rune(s[:min(len(s), 4)])[0]
-	return strings.ContainsRune("=+-@＝＋－＠", first)
+}
+
+// formula reports whether a spreadsheet may compute a text. It skips what can't
+// be seen in front, and what is in skip, and takes full-width signs too.
+func formula(s, skip string) bool {
+	s = strings.TrimLeftFunc(s, func(r rune) bool {
+		return unicode.IsSpace(r) || !unicode.IsGraphic(r) || strings.ContainsRune(skip, r)
+	})
+	first, _ := utf8.DecodeRuneInString(s)
+	return strings.ContainsRune("=+-@＝＋－＠﹦﹢﹣﹫", first)
 }

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"rollcall/eventlog"
-	"rollcall/query"
 )
 
 // story posts a small history with something of everything, and returns the
@@ -275,17 +274,6 @@ func TestCSV(t *testing.T) {
 		rows, err := csv.NewReader(strings.NewReader(string(a.body))).ReadAll()
 		if err != nil || len(rows) < 2 {
 			t.Errorf("GET %s as CSV = %s, %v; want a header and rows", path, a.body, err)
-		}
-	}
-}
-
-func TestAppendCell(t *testing.T) {
-	for in, want := range map[string]string{
-		"": "", "plain": "plain", "=1+1": "'=1+1", "+1": "'+1", "-1": "'-1", "@x": "'@x", "\tx": "'\tx", "\rx": "\"'\rx\"",
-		" =x": "' =x", "＝x": "'＝x", "\x00=": "'\x00=", "a,b": `"a,b"`, `a"b`: `"a""b"`, "a\nb": "\"a\nb\"", "\u00a0=x": "'\u00a0=x", "12": "12",
-	} {
-		if got := string(query.AppendCell(nil, in)); got != want {
-			t.Errorf("AppendCell(%q) = %q; want %q", in, got, want)
 		}
 	}
 }

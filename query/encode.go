@@ -16,15 +16,16 @@ func (ans *answer) encode(c *call) (*reply, error) {
 		return rep, nil
 	}
 	rep.next = ans.page.next
-	docs := make([][]byte, len(ans.page.items))
-	for i, it := range ans.page.items {
-		docs[i] = it.doc
-	}
+	docs := ans.page.docs()
 	if c.csv {
 		var err error
 		rep.contentType = "text/csv; charset=utf-8; header=present"
-		if rep.body, err = appendCSV(nil, c.route.fields, docs); err != nil {
+		if rep.body, err = appendDocs(AppendCSV(nil, csvHeader(c.route.fields)), c.route.fields, docs); err != nil {
 			return nil, err
+		}
+		if c.all && rep.next != "" {
+			rep.rest = c
+			return rep, nil
 		}
 		rep.etag = `W/"` + digest(rep.body) + `"`
 		return rep, nil

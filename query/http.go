@@ -19,6 +19,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"rollcall/eventlog"
 	webpage "rollcall/query/page"
 )
 
@@ -139,7 +140,37 @@ func (a *API) handler(closing <-chan struct{}) http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, req *http.Request) {
 		write(w, req, a.refuse(&route{path: "/"}, notFound("no such path; see /openapi.json")))
 	})
-	return a.guard(mux)
+	return a.guard(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { mux.ServeHTTP(w, literalDots(req)) }))
+}
+
+// literalDots has "." and ".." below /v1/ mean the ids that they are: no path of
+// ours goes up.
+func literalDots(req *http.Request) *http.Request {
+	segments := strings.Split(req.URL.EscapedPath(), "/")
+	changed := false
+	for i, s := range segments {
+		if dots := s == "." || s == ".."; dots && len(segments) > 2 && segments[1] == "v1" {
+			segments[i], changed = strings.ReplaceAll(s, ".", "%2E"), true
+		}
+	}
+	if !changed {
+		return req
+	}
+	literal, u := *req, *req.URL
+	u.RawPath = strings.Join(segments, "/")
+	literal.URL = &u
+	return &literal
+}
+
+// pathID is the id that a path's segment stands for. A browser takes "." and ".."
+// out of a path, escaped or not, so these two have the form of a view's key too.
+func pathID(segment string) string {
+	for _, dots := range []string{".", ".."} {
+		if segment == eventlog.EscapeID(dots) {
+			return dots
+		}
+	}
+	return segment
 }
 
 // serve answers one request for a route.
@@ -153,7 +184,7 @@ func (a *API) serve(w http.ResponseWriter, req *http.Request, r *route, closing 
 	path := map[string]string{}
 	for _, p := range r.params {
 		if p.inPath {
-			path[p.name] = req.PathValue(p.name)
+			path[p.name] = pathID(req.PathValue(p.name))
 		}
 	}
 	query, err := url.ParseQuery(req.URL.RawQuery)
@@ -177,8 +208,38 @@ func (a *API) serve(w http.ResponseWriter, req *http.Request, r *route, closing 
 		// What does not go out within the deadline is a client that does not read.
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeMargin))
 	}
-	write(w, req, rep)
+	if rep.rest != nil {
+		a.stream(w, req, rep)
+	} else {
+		write(w, req, rep)
+	}
 	a.metrics.answered(r, rep.status, time.Since(begin))
+}
+
+// stream sends a list to its end. One that breaks off must not look whole: the
+// connection is cut, which a client sees.
+func (a *API) stream(w http.ResponseWriter, req *http.Request, rep *reply) {
+	h := w.Header()
+	h.Set("Content-Type", rep.contentType)
+	h.Set("Cache-Control", "private, no-cache")
+	h.Add("Vary", "Accept")
+	h.Set("Rollcall-Sequence", strconv.FormatUint(uint64(rep.sequence), 10))
+	if req.Method == http.MethodHead {
+		return
+	}
+	rc := http.NewResponseController(w)
+	_, err := w.Write(rep.body)
+	for b, failed := range a.rest(req.Context(), rep) {
+		if err = errors.Join(err, failed); err != nil {
+			break
+		}
+		_ = rc.SetWriteDeadline(time.Now().Add(writeMargin))
+		_, err = w.Write(b)
+	}
+	if err != nil {
+		a.config.Logger.Warn().Err(err).Msg("list broke off")
+		panic(http.ErrAbortHandler)
+	}
 }
 
 // write sends a reply, or 304 where the client has it.

@@ -67,6 +67,14 @@ type page struct {
 	next  string
 }
 
+func (p *page) docs() [][]byte {
+	docs := make([][]byte, len(p.items))
+	for i, it := range p.items {
+		docs[i] = it.doc
+	}
+	return docs
+}
+
 // ordersOf gives the orders that follow from the stored fields of a document.
 func ordersOf(fields []field) map[string]order {
 	orders := make(map[string]order, len(fields))

@@ -43,7 +43,7 @@ func pageOf(items []item, fields []field, fallback string, v *values, key string
 		items = items[from:]
 	}
 	limit := v.limit()
-	if len(items) <= limit {
+	if len(items) <= limit || v.all { // what was computed once is not computed for each page
 		return &page{items: items}, nil
 	}
 	last := items[limit-1]

@@ -1,7 +1,9 @@
 package query
 
 import (
+	"fmt"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,6 +22,8 @@ const (
 	// maxParam bounds a parameter's length. A document's texts are cut at 32 KiB,
 	// and a cursor, in base64, holds up to three of them.
 	maxParam = 192 << 10
+	// maxSearchLines bounds q: each line is a condition of its own.
+	maxSearchLines = 16
 )
 
 // paramKind is how a parameter's text is read.
@@ -62,6 +66,8 @@ type values struct {
 	lists     map[string][]string
 	zone      *time.Location
 	asOf      *asOf
+	// all: the answer goes on to the list's end, page after page.
+	all bool
 }
 
 // asOf is a point in the past: up to a received time, or up to a sequence.
@@ -80,15 +86,15 @@ func parse(params []param, path map[string]string, query url.Values) (*values, e
 		switch {
 		case i < 0:
 			return nil, badRequest("unknown parameter %q; this path takes %s", name, names(params))
-		case len(given) != 1:
+		case len(given) != 1 && params[i].kind != paramList:
 			return nil, badRequest("parameter %s is given %d times", name, len(given))
 		}
 	}
 	for _, p := range params {
 		s, ok := path[p.name], p.inPath
 		if !p.inPath {
-			if given := query[p.name]; len(given) == 1 {
-				s, ok = given[0], true
+			if given := query[p.name]; len(given) > 0 {
+				s, ok = strings.Join(given, ","), true // several of a list alone
 			}
 		}
 		if !ok {
@@ -120,9 +126,12 @@ func names(params []param) string {
 // set reads one parameter. It returns what was wanted where s is something else.
 func (v *values) set(p param, s string) (want string) {
 	switch p.kind {
-	case paramSearch, paramCursor:
+	case paramCursor:
 		v.text[p.name] = s
 		return ""
+	case paramSearch:
+		v.text[p.name] = s
+		return unless(strings.Count(s, "\n") < maxSearchLines, "a text of up to 16 lines")
 	case paramText, paramSort:
 		v.text[p.name] = s
 		return unless(s != "", "a text that is not empty")
@@ -130,10 +139,12 @@ func (v *values) set(p param, s string) (want string) {
 		v.text[p.name] = s
 		return unless(slices.Contains(p.enum, s), "one of "+strings.Join(p.enum, ", "))
 	case paramList:
-		v.lists[p.name] = strings.Split(s, ",")
-		for i, e := range v.lists[p.name] {
-			if !slices.Contains(p.enum, e) || slices.Contains(v.lists[p.name][:i], e) {
+		for e := range strings.SplitSeq(s, ",") {
+			if !slices.Contains(p.enum, e) {
 				return "some of " + strings.Join(p.enum, ",")
+			}
+			if !slices.Contains(v.lists[p.name], e) {
+				v.lists[p.name] = append(v.lists[p.name], e)
 			}
 		}
 		return ""
@@ -183,16 +194,30 @@ func (v *values) setDuration(p param, s string) string {
 }
 
 func (v *values) setZone(s string) string {
-	const want = "an IANA time zone, like Asia/Kolkata"
-	if s == "" || s == "Local" {
-		return want
-	}
-	zone, err := time.LoadLocation(s)
+	zone, err := ParseZone(s)
 	if err != nil {
-		return want
+		return wantZone
 	}
 	v.zone = zone
 	return ""
+}
+
+const wantZone = "an IANA time zone, like Asia/Kolkata"
+
+// zoneName is the form of IANA's names. What else lies in a system's directory
+// of zones, such as localtime, posixrules and right/…, is that host's matter.
+var zoneName = regexp.MustCompile(`^[A-Z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$`)
+
+// ParseZone returns the time zone that a name of IANA's means everywhere.
+func ParseZone(name string) (*time.Location, error) {
+	if !zoneName.MatchString(name) || name == "Local" || name == "Factory" || strings.HasPrefix(name, "SystemV/") {
+		return nil, fmt.Errorf("time zone %q: want %s", name, wantZone)
+	}
+	zone, err := time.LoadLocation(name)
+	if err != nil {
+		return nil, fmt.Errorf("time zone %q: %w; want %s", name, err, wantZone)
+	}
+	return zone, nil
 }
 
 func (v *values) setAsOf(s string) string {
@@ -216,6 +241,9 @@ func parseTime(s string) (eventlog.Time, bool) {
 
 // limit is how many items a page holds.
 func (v *values) limit() int {
+	if v.all {
+		return maxLimit
+	}
 	if n, ok := v.numbers["limit"]; ok {
 		return int(n)
 	}

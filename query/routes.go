@@ -14,7 +14,7 @@ func with(params ...param) []param { return append(params, shared()...) }
 // listWith appends those of every list too.
 func listWith(params ...param) []param {
 	return with(append(params,
-		param{name: "limit", kind: paramLimit, doc: "Items on a page: 100 unless given, at most 1000."},
+		param{name: "limit", kind: paramLimit, doc: "Items on a page: 100 unless given, at most 1000. CSV without it has all items."},
 		param{name: "cursor", kind: paramCursor, doc: "nextCursor of the page before, with the same parameters."},
 		param{name: "sort", kind: paramSort, doc: "A scalar field to sort by, with - in front for descending order."},
 		param{name: "format", kind: paramEnum, enum: []string{"json", "csv"}, doc: "The form of the answer, like the Accept header."},
@@ -34,7 +34,7 @@ func sessionFilters() []param {
 		textParam("participantId", "Sessions that this participant was in."),
 		{name: "from", kind: paramTime, doc: "Started at or after this time."},
 		{name: "to", kind: paramTime, doc: "Started before this time."},
-		{name: "q", kind: paramSearch, doc: "Text in the title or an id, whatever the letter case."},
+		{name: "q", kind: paramSearch, doc: "Text in the title or an id, whatever the letter case, accents and form of Unicode."},
 	}
 }
 
@@ -70,7 +70,7 @@ func (a *API) moreRoutes() []*route {
 	days := []param{
 		{name: "from", kind: paramDate, doc: "First day, in the time zone."},
 		{name: "to", kind: paramDate, doc: "The day behind the last one."},
-		{name: "groupBy", kind: paramList, enum: []string{"day", "organizer"}, doc: "What a row is for (default day,organizer)."},
+		{name: "groupBy", kind: paramList, enum: []string{"day", "organizer"}, doc: "What a row is for (default day,organizer); with commas or repeated."},
 		{name: "timezone", kind: paramZone, doc: "The IANA time zone in which days begin (default UTC)."},
 	}
 	return []*route{
@@ -107,7 +107,7 @@ func (a *API) moreRoutes() []*route {
 func eventParams(params ...param) []param {
 	return append(params, append([]param{
 		{name: "after", kind: paramSeq, doc: "Records behind this sequence."},
-		{name: "limit", kind: paramLimit, doc: "Items on a page: 100 unless given, at most 1000."},
+		{name: "limit", kind: paramLimit, doc: "Items on a page: 100 unless given, at most 1000. CSV without it has all items."},
 		{name: "cursor", kind: paramCursor, doc: "nextCursor of the page before, with the same parameters."},
 		{name: "sort", kind: paramSort, doc: "A scalar field to sort by, with - in front for descending order. Without it, and with sequence, it is the log's order, and cheap; any other order reads the whole log for each page."},
 		{name: "format", kind: paramEnum, enum: []string{"json", "csv"}, doc: "The form of the answer, like the Accept header."},

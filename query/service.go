@@ -82,7 +82,7 @@ func (s *service) handle(ctx context.Context, r *route, req micro.Request) {
 		return
 	}
 	if !s.mustWait(r, query) {
-		s.respond(req, s.api.do(ctx, r, path, query, false))
+		s.respond(req, s.api.collect(ctx, r, s.api.do(ctx, r, path, query, false)))
 		return
 	}
 	select {
@@ -93,7 +93,7 @@ func (s *service) handle(ctx context.Context, r *route, req micro.Request) {
 	}
 	s.waiting.Go(func() {
 		defer func() { <-s.slots }()
-		s.publish(req.Reply(), s.api.do(ctx, r, path, query, false))
+		s.publish(req.Reply(), s.api.collect(ctx, r, s.api.do(ctx, r, path, query, false)))
 	})
 }
 

@@ -95,8 +95,8 @@ func (a *API) filterSessions(s *snapshot, c *call, l *listing) {
 	}
 }
 
-// search limits the list to sessions whose title or ids contain q, whatever the
-// letter case. It goes through an index that holds these texts in the list's
+// search limits the list to sessions whose title or ids contain q; see
+// searchText. It goes through an index that holds these texts in the list's
 // order. FTS5 with trigrams was tried: it made the first load much slower and
 // helped for rare texts only; see docs/perf/query.txt.
 func (l *listing) search(q string) {

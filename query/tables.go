@@ -170,10 +170,6 @@ func (t *table) row(c viewstore.Change, seq int64) ([]any, error) {
 	return row, nil
 }
 
-// searchText is the form in which texts are compared by q: letter case does not
-// count. LIKE ends a text at a NUL, so there is none.
-func searchText(s string) string { return strings.ToLower(strings.ReplaceAll(s, "\x00", "\uFFFD")) }
-
 // stateColumns are the columns of the table views, in the order of viewState.row.
 const stateColumns = "view, number, bucket, generation, version, revision, storedAt, sequence, parked, loaded, loadedRevision, forgotten, loading, sum"
 

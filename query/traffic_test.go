@@ -131,14 +131,42 @@ func TestSearch(t *testing.T) {
 	for _, q := range []string{"weekly", "PLAN", "ing", "0%", "%", "_", "r_s", `\`, `k\s`, "ünï", "ÜNÏCÖ", "straße", "会議", "の計画", "議", `"`, `" or`, "and", "🙂", "m-1", "S0", "s01", "nothing", "x", "weeklyplanning", "y plan"} {
 		var want []string
 		for i, title := range titles {
-			text := strings.ToLower(title + "\n" + fmt.Sprintf("s%02d\nm-%d", i, i%3))
-			if strings.Contains(text, strings.ToLower(q)) {
+			fold := func(s string) string {
+				return strings.NewReplacer("ü", "u", "ï", "i", "ö", "o", "é", "e", "ß", "ss", "i\u0307", "i").Replace(strings.ToLower(s))
+			}
+			if strings.Contains(fold(title+"\n"+fmt.Sprintf("s%02d\nm-%d", i, i%3)), fold(q)) {
 				want = append(want, fmt.Sprintf("s%02d", i))
 			}
 		}
 		if got := w.items("/v1/sessions?sort=sessionId&q=" + url.QueryEscape(q)).column("sessionId"); got != strings.Join(want, ",") {
 			t.Errorf("search for %q = %s; want %s", q, got, strings.Join(want, ","))
 		}
+	}
+}
+
+// TestSearchFolds: letter case, accents and the form of Unicode don't count,
+// neither in q nor in a title.
+func TestSearchFolds(t *testing.T) {
+	for _, group := range [][]string{
+		{"café", "cafe\u0301", "CAFE\u0301", "cafe", "CAFÉ"}, {"ὈΔΥΣΣΕΎΣ", "Ὀδυσσεύς", "οδυσσευσ", "ΟΔΥΣΣΕΥΣ"}, {"Straße", "STRASSE", "strasse", "straẞe"},
+		{"Łódź", "lodz", "ŁÓDŹ"}, {"ﬁnance", "finance", "FINANCE", "ｆｉｎａｎｃｅ"}, {"Å", "Å", "å", "a\u030a"}, {"한국어", "한국어"}, {"İstanbul", "istanbul", "ISTANBUL", "ıstanbul"}, {"Йога", "и\u0306ога"},
+		{"が", "か\u3099"}, {"ⅷ", "VIII"}, {"Ærø", "aero"},
+	} {
+		s := newScript()
+		w := scripted(t, s)
+		docs := map[string][]byte{"live.other": sessionDoc("other", "m", "zzz", "LIVE", 0)}
+		for i, title := range group {
+			docs[fmt.Sprintf("live.%d", i)] = sessionDoc(fmt.Sprint("s", i), "m", "A "+title+" lesson", "LIVE", i)
+		}
+		w.last = s.commit("sessions", docs)
+		for _, q := range group {
+			if got := len(w.items("/v1/sessions?q=" + url.QueryEscape(q)).Items); got != len(group) {
+				t.Errorf("search for %q = %d sessions; want those of %q", q, got, group)
+			}
+		}
+	}
+	if a := newWorld(t).do("/v1/sessions?q=" + strings.Repeat("%0A", 1000)); a.status != 400 {
+		t.Errorf("search for a thousand lines = %d %s; want 400", a.status, a.body)
 	}
 }
 

@@ -19,6 +19,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"rollcall/query"
 )
 
 // TestMain lets the test binary stand in for the program, and for a plain
@@ -255,10 +257,17 @@ func TestNamesCannotWriteToTheTerminal(t *testing.T) {
 	}
 }
 
-func TestCSVGuardsFormulas(t *testing.T) {
-	for in, want := range map[string]string{"=1+1": "'=1+1", "+x": "'+x", "-1.5": "-1.5", "@a": "'@a", "\ta": "'\ta", "＝a": "'＝a", "a=b": "a=b", "": ""} {
-		if got := guardFormula(in); got != want {
-			t.Errorf("guardFormula(%q) = %q; want %q", in, got, want)
+// TestCSVIsTheAPIs: commands and API write the same bytes.
+func TestCSVIsTheAPIs(t *testing.T) {
+	for _, in := range []string{"=1+1", "-1.5", "x;=1+1;y", "Bob\t=1+1", "\u00a0=1", "\ufeff=1", "\v=1", "-2-3", "a,b", "a=b", ""} {
+		var got strings.Builder
+		g := grid{columns: []string{"name"}}
+		g.add(in)
+		if err := g.csv(&got); err != nil {
+			t.Fatal(err)
+		}
+		if want := string(query.AppendCSV(query.AppendCSV(nil, []string{"name"}), []string{in})); got.String() != want {
+			t.Errorf("CSV of %q = %q; want %q", in, got.String(), want)
 		}
 	}
 }

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
-	"encoding/csv"
 	"fmt"
 	"io"
 	"strconv"
@@ -15,6 +13,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
+
+	"rollcall/query"
 )
 
 // outputFlag chooses the form of data on stdout.
@@ -153,43 +153,25 @@ func printLine(w io.Writer, v any) error {
 	return err
 }
 
+// csv writes g by the encoder that the read API has.
 func (g *grid) csv(w io.Writer) error {
-	buffered := bufio.NewWriter(w)
-	out := csv.NewWriter(buffered)
+	var b []byte
 	if len(g.columns) > 0 {
-		if err := out.Write(g.columns); err != nil {
-			return err
-		}
+		b = query.AppendCSV(b, g.columns)
 	}
 	for _, cells := range g.rows {
 		row := make([]string, len(cells))
 		for i, cell := range cells {
-			row[i] = guardFormula(cellText(cell))
+			row[i] = cellText(cell)
 		}
-		if err := out.Write(row); err != nil {
-			return err
-		}
+		b = query.AppendCSV(b, row)
 	}
-	if out.Flush(); out.Error() != nil {
-		return out.Error()
-	}
-	return buffered.Flush()
+	_, err := w.Write(b)
+	return err
 }
 
 // csvRows writes rows without a header, for data that comes one by one.
 func (g *grid) csvRows(w io.Writer) error { return (&grid{rows: g.rows}).csv(w) }
-
-// guardFormula keeps a spreadsheet from running a cell that came from outside:
-// OWASP's list of first characters, and their full-width forms. Numbers stay.
-func guardFormula(s string) string {
-	if s == "" || strings.TrimLeft(s, "-0123456789.") == "" {
-		return s
-	}
-	if strings.ContainsRune("=+-@\t\r\n\x00＝＋－＠", []rune(s)[0]) {
-		return "'" + s
-	}
-	return s
-}
 
 // cellText is a cell for machines.
 func cellText(cell any) string {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -61,46 +62,95 @@ func (f apiConn) items(ctx context.Context, path string, query url.Values) (all 
 	}
 }
 
-func (f apiConn) ask(ctx context.Context, path string, v any) error {
+// segment is an id as one segment of a path: "." and ".." would go up.
+func segment(id string) string {
+	if id == "." || id == ".." {
+		return strings.ReplaceAll(id, ".", "%2E")
+	}
+	return url.PathEscape(id)
+}
+
+// open asks the API for a path. The caller closes the body.
+func (f apiConn) open(ctx context.Context, client *http.Client, path, form string) (io.ReadCloser, error) {
 	base := strings.TrimSuffix(f.APIURL, "/")
 	if !strings.HasPrefix(base, "http://") && !strings.HasPrefix(base, "https://") {
-		return usagef("--api-url %q: want http://HOST:PORT or https://HOST:PORT", redactURL(f.APIURL))
+		return nil, usagef("--api-url %q: want http://HOST:PORT or https://HOST:PORT", redactURL(f.APIURL))
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+path, nil)
 	if err != nil {
-		return usagef("--api-url %q: %w", f.APIURL, err)
+		return nil, usagef("--api-url %q: %w", f.APIURL, err)
 	}
-	req.Header.Set("Accept", "application/json")
+	req.Header.Set("Accept", form)
 	if f.TokenFile != "" {
 		token, err := readSmallFile("--token-file", f.TokenFile)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		line, _, _ := strings.Cut(strings.TrimSpace(string(token)), "\n")
 		req.Header.Set("Authorization", "Bearer "+line)
 	}
-	client := &http.Client{Timeout: 30 * time.Second}
 	resp, err := client.Do(req)
 	if err != nil {
-		return fmt.Errorf("no read API at %s: %w; start `rollcall serve`, or name it with --api-url", redactURL(base), err)
+		return nil, fmt.Errorf("no read API at %s: %w; start `rollcall serve`, or name it with --api-url", redactURL(base), err)
+	}
+	if resp.StatusCode == http.StatusOK {
+		return resp.Body, nil
 	}
 	defer resp.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(resp.Body, 256<<20))
+	b, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if err != nil {
+		return nil, fmt.Errorf("read answer of the API: %w", err)
+	}
+	switch resp.StatusCode {
+	case http.StatusNotFound:
+		return nil, notFoundf("%s", problem(b))
+	case http.StatusBadRequest:
+		return nil, usagef("%s", problem(b))
+	case http.StatusUnauthorized:
+		return nil, fmt.Errorf("the API wants a token: name its file with --token-file")
+	}
+	return nil, fmt.Errorf("the API answered %s: %s", resp.Status, problem(b))
+}
+
+// ask asks for a path, and reads the JSON of the answer into v.
+func (f apiConn) ask(ctx context.Context, path string, v any) error {
+	body, err := f.open(ctx, &http.Client{Timeout: 30 * time.Second}, path, "application/json")
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	b, err := io.ReadAll(io.LimitReader(body, 256<<20))
 	if err != nil {
 		return fmt.Errorf("read answer of the API: %w", err)
-	}
-	switch {
-	case resp.StatusCode == http.StatusNotFound:
-		return notFoundf("%s", problem(b))
-	case resp.StatusCode == http.StatusBadRequest:
-		return usagef("%s", problem(b))
-	case resp.StatusCode == http.StatusUnauthorized:
-		return fmt.Errorf("the API wants a token: name its file with --token-file")
-	case resp.StatusCode != http.StatusOK:
-		return fmt.Errorf("the API answered %s: %s", resp.Status, problem(b))
 	}
 	if err := json.Unmarshal(b, v); err != nil {
 		return fmt.Errorf("read answer of the API: %w", err)
+	}
+	return nil
+}
+
+// csv copies a list as the API writes it, to its end. Without header the first
+// line is left out.
+func (f apiConn) csv(ctx context.Context, w io.Writer, path string, query url.Values, header bool) error {
+	if len(query) > 0 {
+		path += "?" + query.Encode()
+	}
+	// A long list takes its time; an answer that does not begin is none.
+	client := &http.Client{Transport: &http.Transport{ResponseHeaderTimeout: 30 * time.Second, Proxy: http.ProxyFromEnvironment}}
+	defer client.CloseIdleConnections()
+	body, err := f.open(ctx, client, path, "text/csv")
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	from := bufio.NewReader(body)
+	if !header {
+		if _, err := from.ReadString('\n'); err != nil { // no name of a column has a line's end
+			return fmt.Errorf("read answer of the API: %w", err)
+		}
+	}
+	if _, err := io.Copy(w, from); err != nil {
+		return fmt.Errorf("copy the API's CSV: %w", err)
 	}
 	return nil
 }
@@ -191,16 +241,35 @@ func (c *reportAttendanceCmd) Run(a *app) error {
 			sessions = append(sessions, jsonText(it["sessionId"]))
 		}
 	}
+	if c.Output == outputCSV {
+		return c.attendanceCSV(a, sessions)
+	}
 	var rows []item
 	for _, id := range sessions {
-		people, err := c.items(a.ctx, "/v1/sessions/"+url.PathEscape(id)+"/participants", url.Values{})
+		people, err := c.items(a.ctx, "/v1/sessions/"+segment(id)+"/participants", url.Values{})
 		if err != nil {
 			return err
 		}
 		rows = append(rows, people...)
 	}
-	return c.show(a.stdout, rows, "sessionId", "participantId", "displayName", "firstJoinedAt", "lastLeftAt", "present", "connections",
-		"connectedSeconds", "attendedSeconds", "longestGapSeconds", "attendanceRatio")
+	return c.show(a.stdout, rows, attendanceColumns...)
+}
+
+// attendanceColumns are in the order of the API's CSV.
+var attendanceColumns = []string{"sessionId", "participantId", "displayName", "connections", "firstJoinedAt", "lastLeftAt", "present",
+	"connectedSeconds", "attendedSeconds", "longestGapSeconds", "attendanceRatio"}
+
+// attendanceCSV writes the sessions' participants under one header.
+func (c *reportAttendanceCmd) attendanceCSV(a *app, sessions []string) error {
+	if len(sessions) == 0 {
+		return c.show(a.stdout, nil, attendanceColumns...)
+	}
+	for i, id := range sessions {
+		if err := c.csv(a.ctx, a.stdout, "/v1/sessions/"+segment(id)+"/participants", nil, i == 0); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 type reportRecordingsCmd struct {
@@ -225,6 +294,9 @@ func (c *reportRecordingsCmd) Run(a *app) error {
 	set(q, "meetingId", c.Meeting)
 	set(q, "stuckFor", c.StuckFor)
 	set(q, "expiresWithin", c.ExpiresWithin)
+	if c.Output == outputCSV {
+		return c.csv(a.ctx, a.stdout, "/v1/recordings", q, true)
+	}
 	items, err := c.items(a.ctx, "/v1/recordings", q)
 	if err != nil {
 		return err
@@ -250,6 +322,9 @@ func (c *reportUsageCmd) Run(a *app) error {
 	q := c.query()
 	set(q, "groupBy", c.GroupBy)
 	set(q, "timezone", c.Timezone)
+	if c.Output == outputCSV {
+		return c.csv(a.ctx, a.stdout, "/v1/usage", q, true)
+	}
 	items, err := c.items(a.ctx, "/v1/usage", q)
 	if err != nil {
 		return err
@@ -273,6 +348,9 @@ func (c *reportLiveCmd) Run(a *app) error {
 	q := url.Values{}
 	if c.Stale {
 		q.Set("stale", "true")
+	}
+	if c.Output == outputCSV {
+		return c.csv(a.ctx, a.stdout, "/v1/meetings/live", q, true)
 	}
 	items, err := c.items(a.ctx, "/v1/meetings/live", q)
 	if err != nil {

@@ -12,11 +12,15 @@ import (
 
 	"rollcall/eventlog"
 	"rollcall/projections"
+	"rollcall/query"
 	"rollcall/query/chart"
 )
 
 // outputSVG is the form of a drawn report.
 const outputSVG = "svg"
+
+// outputCSV is the form of a report for programs: the API's own.
+const outputCSV = "csv"
 
 // drawFlags are those of a report that can also be drawn.
 type drawFlags struct {
@@ -43,14 +47,14 @@ func (reportSessionCmd) Help() string {
 
 // Run reports.
 func (c *reportSessionCmd) Run(a *app) error {
-	zone, err := time.LoadLocation(c.Timezone)
+	zone, err := query.ParseZone(c.Timezone)
 	if err != nil {
-		return usagef("--timezone %q: no such time zone, give an IANA name like Asia/Kolkata", c.Timezone)
+		return usagef("--timezone: %w", err)
 	}
 	q := url.Values{}
 	set(q, "asOf", c.AsOf)
 	var document jsontext.Value
-	path := "/v1/sessions/" + url.PathEscape(c.ID)
+	path := "/v1/sessions/" + segment(c.ID)
 	at := path
 	if len(q) > 0 {
 		at += "?" + q.Encode()

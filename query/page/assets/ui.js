@@ -134,11 +134,11 @@ export function select(value, options, onchange) {
 
 // csv is a link to a list as CSV; with a token, which a link can't send, a download.
 export function csv(path, params, name) {
-  const url = address(path, { limit: 1000, ...params, format: "csv" });
+  const url = address(path, { ...params, format: "csv" });
   const onclick = (e) => {
     if (!token.get()) return;
     e.preventDefault();
-    save(url, name).catch(() => {});
+    save(url, name).catch((err) => alert(`The CSV file could not be read to its end: ${err.message}`));
   };
   return h("a", { class: "button", href: url, download: name, onclick }, "CSV");
 }

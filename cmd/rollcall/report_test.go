@@ -1,0 +1,97 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/go-json-experiment/json"
+)
+
+// hostile are names and ids that a path, a URI, a file or a spreadsheet could
+// take for something else.
+var hostile = []string{".", "..", "a/b", "a%2Fb", "x;=1+1;y", "Bob\t=1+1", "\u00a0=1+1", "-2-3", "?q=1", "#", "会議", "%2E%2E", `"`, "s1"}
+
+// TestReportOfHostileIDs: every report works whatever ids and names are, and its
+// CSV is the API's, byte for byte.
+func TestReportOfHostileIDs(t *testing.T) {
+	n := testNode(t, t.TempDir())
+	runNode(t, n)
+	last := 0
+	for i, id := range hostile {
+		quoted, err := json.Marshal(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body := fmt.Sprintf(`{"event":"meeting.participantJoined","meeting":{"id":%s,"sessionId":%[1]s,"title":%[1]s,"organizedBy":{"id":%[1]s,"name":%[1]s}},
+			"participant":{"peerId":%[1]s,"customParticipantId":%[1]s,"userDisplayName":%[1]s,"joinedAt":"2026-03-02T09:00:%02[2]dZ"}}`, quoted, i)
+		res, err := http.Post("http://"+n.addresses().Ingest+"/webhooks/test", "application/json", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		last++
+	}
+	api := "http://" + n.addresses().API
+	get := func(path string, q url.Values) string {
+		t.Helper()
+		q.Set("minSequence", fmt.Sprint(last))
+		q.Set("wait", "30s")
+		q.Set("format", "csv")
+		res, err := http.Get(api + path + "?" + q.Encode())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		b, err := io.ReadAll(res.Body)
+		if err != nil || res.StatusCode != http.StatusOK {
+			t.Fatalf("GET %s = %d %s, %v; want 200", path, res.StatusCode, b, err)
+		}
+		return string(b)
+	}
+	report := func(args ...string) string {
+		t.Helper()
+		code, stdout, stderr := inProcess(t, nil, append(append([]string{"report"}, args...), "--api-url", api, "--output", "csv")...)
+		if code != 0 {
+			t.Fatalf("report %v = %d %s; want 0", args, code, stderr)
+		}
+		return stdout
+	}
+	for _, path := range []string{"/v1/recordings", "/v1/sessions/s1/participants"} { // every view has come
+		get(path, url.Values{})
+	}
+	for _, c := range []struct {
+		path   string
+		params url.Values
+		report []string
+	}{
+		{"/v1/meetings/live", url.Values{"stale": {"true"}}, []string{"live", "--stale"}},
+		{"/v1/usage", url.Values{"groupBy": {"organizer"}, "timezone": {"Asia/Kolkata"}}, []string{"usage", "--group-by", "organizer", "--timezone", "Asia/Kolkata"}},
+		{"/v1/recordings", url.Values{}, []string{"recordings"}},
+	} {
+		if want, got := get(c.path, c.params), report(c.report...); got != want {
+			t.Errorf("report %v = %q; want what GET %s answers, %q", c.report, got, c.path, want)
+		}
+	}
+	for _, id := range hostile {
+		want, got := get("/v1/sessions/"+segment(id)+"/participants", url.Values{}), report("attendance", "--session="+id)
+		if got != want || strings.Count(got, "\r\n") != 2 {
+			t.Errorf("report attendance --session %q = %q; want what the API answers, %q, a header and a row", id, got, want)
+		}
+	}
+	all := report("attendance")
+	if got := strings.Count(all, "\r\n"); got != 1+len(hostile) {
+		t.Errorf("report attendance = %d lines; want a header and %d", got, len(hostile))
+	}
+	for _, zone := range []string{"localtime", "posixrules", "right/UTC", "posix/UTC", "Factory", "Local", "leapseconds"} {
+		for _, args := range [][]string{{"usage"}, {"session", "s1"}} {
+			args = append([]string{"report", args[0]}, append(args[1:], "--api-url", api, "--timezone", zone)...)
+			if code, _, _ := inProcess(t, nil, args...); code != 2 {
+				t.Errorf("%v = %d; want 2", args, code)
+			}
+		}
+	}
+}
