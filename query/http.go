@@ -326,7 +326,7 @@ func (a *API) guard(next http.Handler) http.Handler {
 		h.Set("X-Frame-Options", "DENY")
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 		switch {
-		case len(sums) == 0 && !a.knownHost(req.Host):
+		case len(sums) == 0 && !KnownHost(req.Host, a.config.Hosts):
 			write(w, req, a.refuse(at, newProblem(http.StatusMisdirectedRequest,
 				"host %q is not known here: address the API by localhost or its IP, or add the name with --api-host", req.Host)))
 		case len(sums) > 0 && !open(req) && !allowed(req, sums):
@@ -361,13 +361,13 @@ func allowed(req *http.Request, sums [][sha256.Size]byte) bool {
 	return match == 1
 }
 
-// knownHost reports whether a Host header can't be the work of DNS rebinding: an
-// address, localhost, or a name that was configured.
-func (a *API) knownHost(host string) bool {
+// KnownHost reports whether a Host header can't be the work of DNS rebinding: an
+// address, localhost, or one of the names.
+func KnownHost(host string, names []string) bool {
 	name := host
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		name = h
 	}
 	name = strings.ToLower(strings.Trim(name, "[]"))
-	return name == "localhost" || net.ParseIP(name) != nil || slices.Contains(a.config.Hosts, name)
+	return name == "localhost" || net.ParseIP(name) != nil || slices.Contains(names, name)
 }

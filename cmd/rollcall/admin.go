@@ -15,6 +15,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/rs/zerolog"
+
+	"rollcall/query"
 )
 
 // check is one thing that readiness depends on. A note is told with ?verbose
@@ -96,13 +98,21 @@ func (h *health) readyz(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// adminServer serves health and metrics.
-func adminServer(h *health, registry *prometheus.Registry, log zerolog.Logger) *http.Server {
+// adminServer serves health and metrics. On loopback it knows localhost and
+// addresses as hosts, or a page could read it through a name that it makes point
+// here; elsewhere it is asked by whatever name monitoring has for it.
+func adminServer(h *health, registry *prometheus.Registry, local bool, log zerolog.Logger) *http.Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", h.readyz)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry}))
-	return httpServer(mux, log)
+	return httpServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if local && !query.KnownHost(r.Host, nil) {
+			http.Error(w, "this host is not known here: use localhost or the address", http.StatusMisdirectedRequest)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	}), log)
 }
 
 // httpServer has the limits that every listener of ours has.

@@ -91,11 +91,12 @@ func (c connections) MarshalZerologObject(e *zerolog.Event) {
 // closed at once: to let it wait would hold a descriptor all the same.
 type bounded struct {
 	net.Listener
-	slots chan struct{}
+	slots   chan struct{}
+	headers *headerBudget
 }
 
 func bound(l net.Listener, most int) net.Listener {
-	return &bounded{l, make(chan struct{}, most)}
+	return &bounded{l, make(chan struct{}, most), newHeaderBudget(headerMemory)}
 }
 
 // Accept returns the next connection within the limit.
@@ -107,7 +108,7 @@ func (b *bounded) Accept() (net.Conn, error) {
 		}
 		select {
 		case b.slots <- struct{}{}:
-			return &boundedConn{conn, sync.OnceFunc(func() { <-b.slots })}, nil
+			return &boundedConn{conn, sync.OnceFunc(func() { <-b.slots }), headerShare{of: b.headers}}, nil
 		default:
 			_ = conn.Close()
 		}
@@ -117,10 +118,14 @@ func (b *bounded) Accept() (net.Conn, error) {
 type boundedConn struct {
 	net.Conn
 	release func()
+	headers headerShare
 }
 
 // Close closes the connection and frees its place, once.
 func (c *boundedConn) Close() error {
 	defer c.release()
+	c.headers.mu.Lock()
+	c.headers.reset()
+	c.headers.mu.Unlock()
 	return c.Conn.Close()
 }

@@ -145,9 +145,10 @@ func (n *node) start(ctx context.Context) error {
 	if err := n.listen(); err != nil {
 		return err
 	}
+	n.warnOfReadableSecrets()
 	n.logger.Info().Object("connections", n.connections).Uint64("open_files", descriptors()).Msg("limits")
 	n.serve(stageAdmin, func(ctx context.Context) error {
-		return serveHTTP(ctx, adminServer(n.health, n.registry, n.logger), n.listeners.admin, time.Second)
+		return serveHTTP(ctx, adminServer(n.health, n.registry, loopback(n.AdminAddr), n.logger), n.listeners.admin, time.Second)
 	})
 	if err := n.openNATS(ctx); err != nil {
 		return err

@@ -1,0 +1,35 @@
+package main
+
+import (
+	"os"
+	"runtime"
+
+	"rollcall/ingest"
+)
+
+// othersRead is the mode bit of a file that everybody may read.
+const othersRead = 0o004
+
+// warnOfReadableSecrets names files with secrets that every user of this machine
+// can read. It is no error: where secrets are mounted into a container that is the
+// usual mode, and nobody else is there.
+func (n *node) warnOfReadableSecrets() {
+	files := map[string]string{
+		"--api-token-file": n.APITokenFile, "--nats-users": n.NATSUsers, "--tls-key": n.TLSKey, "--api-tls-key": n.APIKey, "--admin-tls-key": n.AdminKey, "--nats-tls-key": n.NATSKey,
+		"--nats-login-file": n.NATSLogin, "--nats-creds": n.NATSCreds, "--nats-nkey": n.NATSNKey,
+	}
+	for _, s := range n.sources {
+		files["pathTokenFile of source "+s.Name] = s.PathTokenFile
+		if s.Scheme == ingest.SchemeStandard {
+			files["key of source "+s.Name] = s.Key
+		}
+	}
+	for what, path := range files {
+		if path == "" || runtime.GOOS == "windows" {
+			continue
+		}
+		if info, err := os.Stat(path); err == nil && info.Mode()&othersRead != 0 {
+			n.logger.Warn().Str("file", path).Str("setting", what).Msg("every user of this machine can read this secret; chmod 600 it")
+		}
+	}
+}
