@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"crypto/sha256"
 	"net/http"
 	"sync"
 	"time"
@@ -91,9 +90,8 @@ func (l *limits) body(r *eventlog.Record, now time.Time) *refusal {
 	if l.sameBody <= 0 {
 		return nil
 	}
-	var key [16]byte
-	sum := sha256.Sum256(append([]byte(r.Source+"\x00"), r.Body...))
-	copy(key[:], sum[:])
+	sum := eventlog.RepeatSum(r.Source, "", r.Body)
+	key := [16]byte(sum[:16])
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	done, _ := l.bodies.get(key)
