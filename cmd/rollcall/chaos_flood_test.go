@@ -51,12 +51,12 @@ func TestChaosFloods(t *testing.T) {
 		flood func(ctx context.Context, address string) (held io.Closer, err error)
 		sent  *atomic.Int64
 	}{
-		{"nothing", func(context.Context, string) (io.Closer, error) { return connections(nil), nil }, nil},
+		{"nothing", func(context.Context, string) (io.Closer, error) { return heldOpen(nil), nil }, nil},
 		{fmt.Sprintf("%d idle connections", *floodIdle), func(_ context.Context, a string) (io.Closer, error) { return hold(a, *floodIdle, "") }, nil},
 		{fmt.Sprintf("%d requests that never end (slowloris)", *floodConns), slowloris, nil},
 		{fmt.Sprintf("forged signatures on %d connections", *floodConns), forged.flood, &forged.sent},
 		{fmt.Sprintf("no signature on %d connections", *floodConns), unsigned.flood, &unsigned.sent},
-		{"nothing", func(context.Context, string) (io.Closer, error) { return connections(nil), nil }, nil},
+		{"nothing", func(context.Context, string) (io.Closer, error) { return heldOpen(nil), nil }, nil},
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
 		held, err := f.flood(ctx, p.at.Ingest)
@@ -81,10 +81,10 @@ func TestChaosFloods(t *testing.T) {
 
 const floodHead = "beside honest deliveries                         p50 ms   p99 ms   max ms   floods/s"
 
-// connections are held open until they are closed.
-type connections []net.Conn
+// heldOpen are connections that stay open until they are closed.
+type heldOpen []net.Conn
 
-func (c connections) Close() error {
+func (c heldOpen) Close() error {
 	for _, conn := range c {
 		conn.Close()
 	}
@@ -92,7 +92,7 @@ func (c connections) Close() error {
 }
 
 func hold(address string, n int, text string) (io.Closer, error) {
-	var all connections
+	var all heldOpen
 	for range n {
 		conn, err := net.Dial("tcp", address)
 		if err != nil {
