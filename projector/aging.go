@@ -3,6 +3,7 @@ package projector
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -234,6 +235,8 @@ func (t *term) sweep(ctx context.Context, wg *sync.WaitGroup) {
 // findDue sends the keys of entities that are stored and were over before the
 // horizon. It reads all of the store, and holds nothing.
 func (t *term) findDue(ctx context.Context, horizon eventlog.Time, due chan<- []string) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	var chunk []string
 	send := func() bool {
 		select {
@@ -244,10 +247,13 @@ func (t *term) findDue(ctx context.Context, horizon eventlog.Time, due chan<- []
 			return true
 		}
 	}
+	stalled := time.AfterFunc(sweepTimeout, cancel)
+	defer stalled.Stop()
 	for e, err := range t.Entities(ctx, AgingPart) {
 		if err != nil {
 			return err
 		}
+		stalled.Reset(sweepTimeout)
 		ages := true
 		var over eventlog.Time
 		if err := guard(func() {
@@ -282,6 +288,7 @@ func (t *term) dueKeys() <-chan []string {
 // drop takes what a sweep found, or its end.
 func (t *term) drop(ctx context.Context, keys []string, more bool) error {
 	now := t.p.config.Now()
+	keys = slices.DeleteFunc(keys, func(key string) bool { return t.poison.broken[key] != "" })
 	if !more {
 		t.aging.due = nil
 		if err := t.aging.err; err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -104,9 +105,7 @@ func (t *term) gather() (*Commit, []*entity, error) {
 			w = &writes{limit: t.p.config.MaxValueBytes}
 		}
 		if err := flush(e, w); err != nil {
-			// Which record did it shows when the entity is flushed after each.
-			t.poison.careful[e.key] = true
-			return nil, nil, errRefold
+			return nil, nil, t.unflushed(e, err)
 		}
 		e.pending = nil
 		if e.fresh && t.cache.unknown(e.key) {
@@ -140,6 +139,22 @@ func (t *term) gather() (*Commit, []*entity, error) {
 	return c, entities, nil
 }
 
+// unflushed decides what becomes of an entity that can't be flushed.
+func (t *term) unflushed(e *entity, err error) error {
+	if !e.careful {
+		// Which record did it shows when the entity is flushed after each.
+		t.poison.careful[e.key] = true
+		return errRefold
+	}
+	// No record did: it leaves the view because of its age, or a record was kept
+	// aside. To fold again would end here again.
+	t.poison.broken[e.key] = oneLine(err)
+	t.p.metrics.broken.Inc()
+	t.p.log.Error().Str(keyEntity, eventlog.EscapeID(e.key)).Str(keyBucket, t.Bucket).Msg("entity can't be written; " +
+		"it stays as it is stored and its records are parked until the fold is mended and the projector started again")
+	return errRefold
+}
+
 // bulkEntities bounds a commit in bulk, and the memory that it takes.
 const bulkEntities = 4000
 
@@ -164,31 +179,52 @@ func (t *term) choose() ([]*entity, position) {
 	return entities, upTo
 }
 
-// termID keeps commit ids apart when a refold begins a new term in one epoch.
+// termID keeps commit ids apart when a refold begins a new term in one epoch,
+// and when a store that lost its tail gives the same epoch out again.
 func (t *term) termID() string {
-	return fmt.Sprintf("%d-%d", t.Opened.Checkpoint.Epoch, t.poison.refolds)
+	return fmt.Sprintf("%d-%s-%d", t.Opened.Checkpoint.Epoch, strconv.FormatInt(t.began.UnixNano(), 36), t.poison.refolds)
 }
 
 // lastCommit is the id of the commit that the store held before the next one.
 func (t *term) lastCommit() string { return t.Opened.Checkpoint.Commit }
 
-// launch gathers a commit and sends it on its way.
+// launch gathers a commit and sends it on its way. Where there is none the store
+// is asked how far it is, now and then: what nothing is written to may be lost, or
+// another's, unnoticed.
 func (t *term) launch(ctx context.Context, wg *sync.WaitGroup) error {
 	c, entities, err := t.gather()
-	if err != nil || c == nil {
+	if err != nil || c == nil && t.p.config.Now().Sub(t.probed) < probeInterval {
 		return err
 	}
-	t.flight = &flight{c, entities}
+	t.depart(&flight{c, entities})
 	previous := t.lastCommit()
-	wg.Go(func() { t.results <- t.commit(ctx, c, previous) })
+	wg.Go(func() {
+		if c == nil {
+			t.results <- t.probe(ctx, previous)
+			return
+		}
+		t.results <- t.commit(ctx, c, previous)
+	})
 	return nil
+}
+
+// depart notes what is on its way.
+func (t *term) depart(f *flight) {
+	t.flight = f
+	what := waitCommit
+	if f.commit == nil {
+		what = waitProbe
+	}
+	t.p.board.waits(what, t.p.config.Now())
 }
 
 // landed takes the outcome of the commit in flight.
 func (t *term) landed(err error) error {
 	f := t.flight
 	t.flight = nil
-	if err != nil {
+	t.p.board.answered(waitCommit, waitProbe)
+	t.probed = t.p.config.Now()
+	if err != nil || f.commit == nil {
 		return err
 	}
 	for _, e := range f.entities {
@@ -218,9 +254,6 @@ func (t *term) landed(err error) error {
 		waiting = t.at.storedAt
 	}
 	t.p.board.committed(f.commit.Checkpoint, waiting)
-	if t.draining && t.backlog == 0 {
-		t.met()
-	}
 	return nil
 }
 
@@ -237,6 +270,9 @@ func (t *term) commit(ctx context.Context, c *Commit, previous string) error {
 		}
 		if errors.Is(err, ErrTooLarge) {
 			return fmt.Errorf("%w: raise the server's max_payload above %d bytes", err, t.p.config.MaxValueBytes)
+		}
+		if errors.Is(err, ErrLostView) {
+			return err
 		}
 		t.p.metrics.commitErrors.Inc()
 		cp, rerr := t.reread(ctx)
@@ -267,13 +303,28 @@ func (t *term) try(ctx context.Context, c *Commit) error {
 	return t.Commit(ctx, c)
 }
 
-// reread asks for the checkpoint until it gets an answer.
+// probe asks whether the store still holds what this tenure committed last.
+func (t *term) probe(ctx context.Context, last string) error {
+	cp, err := t.reread(ctx)
+	if err != nil {
+		return fmt.Errorf("read checkpoint of %s: %w", t.Bucket, err)
+	}
+	if cp.Epoch != t.Opened.Checkpoint.Epoch || cp.Commit != last {
+		return fmt.Errorf("%w: %s is at epoch %d, this projector at %d", ErrFenced, t.Bucket, cp.Epoch, t.Opened.Checkpoint.Epoch)
+	}
+	return nil
+}
+
+// reread asks for the checkpoint until it gets an answer, or has waited for
+// answerTimeout: whoever takes the lease then may have a better connection.
 func (t *term) reread(ctx context.Context) (Checkpoint, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
 	for wait := retryFirst; ; wait = min(2*wait, retryLast) {
 		c, cancel := context.WithTimeout(ctx, commitTimeout)
 		cp, err := t.Tenure.Checkpoint(c)
 		cancel()
-		if err == nil || ctx.Err() != nil {
+		if err == nil || ctx.Err() != nil || tenureOver(err) {
 			return cp, err
 		}
 		t.p.log.Warn().Err(err).Str(keyBucket, t.Bucket).Int64(keyRetryMS, wait.Milliseconds()).Msg("checkpoint can't be read; trying again")

@@ -62,6 +62,17 @@ const (
 	// retryFirst and retryLast bound the wait between tries.
 	retryFirst = 50 * time.Millisecond
 	retryLast  = 2 * time.Second
+	// answerTimeout is how long a store may leave the question open whether a
+	// commit happened. Then the lease is given back, so that another may try.
+	answerTimeout = 30 * time.Second
+	// sweepTimeout is how long a sweep waits for the next entity.
+	sweepTimeout = 30 * time.Second
+	// probeInterval is how often a view that nothing changes is looked at: it may
+	// be lost, or somebody else's, all the same.
+	probeInterval = 5 * time.Second
+	// refoldFirst and refoldLast bound the wait before folding begins again.
+	refoldFirst = 10 * time.Millisecond
+	refoldLast  = 250 * time.Millisecond
 	// chunkEvents is how many events the fold takes at a time.
 	chunkEvents = 512
 	// mailEvents and mailBytes bound what is read ahead of the fold.

@@ -24,11 +24,15 @@
 //
 // A commit that fails may have happened. The checkpoint is read again and says
 // which: mine (go on), the one before (try again), another epoch (fenced: drop
-// everything held, stand by). A read that breaks off is tried again for ever, and
+// everything held, stand by), one that is older than what this process stored
+// ([ErrLostView]: take over again, and fold from what is left). Without an answer
+// for 30 s the lease is given back. A view that nothing changes is asked every 5 s.
+// A read that breaks off is tried again for ever, and
 // shows as lag. A record on which a fold panics, or that makes a value too large,
 // is parked: folding begins again at the checkpoint without it, it is stored
 // beside the view with its error, and the entity says since when it misses
-// something, see [Degradable]. What would make a view wrong ends Run with an
+// something, see [Degradable]. An entity that fails where no record is to blame
+// stays as it is stored, and its records are parked. What would make a view wrong ends Run with an
 // error that names the command to run.
 //
 // # What an operator's commands call
@@ -37,8 +41,9 @@
 //	            that are ready or retired, as far as its fold made them. ErrVersion
 //	            says that a rebuild is due (--auto-rebuild: call Rebuild, then Run)
 //	rebuild     Rebuild; Progress for the bar; ErrBusy, ErrAborted, eventlog.ErrTrimmed
-//	promote     Promote: after Rebuild with Hold
-//	rollback    Rollback: the generation retired last comes back into force
+//	promote     Promote, ForcePromote: after Rebuild with Hold
+//	rollback    Rollback, ForceRollback: the generation retired last comes back
+//	            into force. ErrBehind: nobody has followed it
 //	drop        Drop: removes retired and failed generations
 //	abort       Abort: removes the one being made; its Rebuild ends with ErrAborted
 //	verify      Verify: Differences; exit code 5 where there are any
@@ -54,6 +59,10 @@
 //
 //	staging ──▶ catching-up ──▶ ready ──promote──▶ live ──▶ retired ──drop──▶ gone
 //	   └────────────┴─────────────┴──abort──▶ gone   ▲──rollback──┘
+//
+// A generation that fails while it is not in force is tried again, after 5 s, then
+// less often up to once a minute; the one in force is followed or ends Run.
+// Status.Waiting names what log or store owe for 5 s or longer: nobody is live then.
 //
 // What is in force is said by the alias alone, which one fenced write moves; the
 // words in the registry follow. Until a generation has caught up nobody reads

@@ -41,6 +41,7 @@ func (p *engine) run(ctx context.Context, claim Claim) (err error) {
 	}()
 	claim.View, claim.Version = p.config.Projection.Name(), p.config.Projection.Version()
 	claim.Standby = func(holder string) {
+		p.board.answered(waitLease)
 		p.board.set(func(s *Status) { s.State = StateStandby })
 		p.log.Info().Str(keyHolder, holder).Msg("another projector holds the lease; standing by")
 	}
@@ -49,9 +50,13 @@ func (p *engine) run(ctx context.Context, claim Claim) (err error) {
 	for ctx.Err() == nil {
 		started := p.config.Now()
 		err := p.tenure(ctx, claim, poison)
+		p.board.restart()
 		switch {
 		case err == nil || ctx.Err() != nil:
 			return nil
+		case errors.Is(err, ErrLostView):
+			p.metrics.lostViews.Inc()
+			p.log.Error().Err(err).Msg("view lost what was committed; folding again from what it holds")
 		case errors.Is(err, ErrFenced):
 			p.metrics.fenced.Inc()
 			p.log.Warn().Err(err).Msg("fenced; standing by")
@@ -73,7 +78,9 @@ func (p *engine) run(ctx context.Context, claim Claim) (err error) {
 
 // tenure is one term: acquire, check, fold until something ends it, release.
 func (p *engine) tenure(ctx context.Context, claim Claim, poison *poison) error {
+	p.board.waits(waitLease, p.config.Now())
 	opened, err := p.config.Store.Acquire(ctx, claim)
+	p.board.answered(waitLease)
 	if err != nil {
 		return err
 	}
@@ -82,18 +89,16 @@ func (p *engine) tenure(ctx context.Context, claim Claim, poison *poison) error 
 		s.State, s.Bucket, s.Generation = StateCatchingUp, opened.Bucket, opened.Generation
 		s.Sequence, s.Parked = opened.Checkpoint.Sequence, opened.Checkpoint.Parked
 	})
-	head, err := p.config.Source.Head(ctx)
+	head, err := p.head(ctx, claim.View, opened.Checkpoint)
 	if err != nil {
-		return fmt.Errorf("read head of log: %w", err)
-	}
-	if err := checkPoint(ctx, p.config.Source, claim.View, opened.Checkpoint, head); err != nil {
 		return err
 	}
-	p.board.head(head.Last, p.config.Now())
 	p.log.Info().Str(keyBucket, opened.Bucket).Uint64(keySequence, uint64(opened.Checkpoint.Sequence)).
 		Uint64(keyHead, uint64(head.Last)).Uint64(keyEpoch, opened.Checkpoint.Epoch).Msg("catching up")
-	for {
-		err := newTerm(p, opened, head, poison).run(ctx)
+	began := p.config.Now()
+	for wait := refoldFirst; ; wait = min(2*wait, refoldLast) {
+		before := opened.Checkpoint.Commit
+		err := newTerm(p, opened, head, poison, began).run(ctx)
 		if !errors.Is(err, errRefold) || ctx.Err() != nil {
 			return err
 		}
@@ -102,7 +107,28 @@ func (p *engine) tenure(ctx context.Context, claim Claim, poison *poison) error 
 		poison.refolds++
 		opened.Empty = false
 		p.metrics.refolds.Inc()
+		p.board.set(func(s *Status) { s.State = StateCatchingUp })
+		if opened.Checkpoint.Commit != before {
+			wait = refoldFirst
+		}
+		if err := pause(ctx, wait); err != nil {
+			return err
+		}
 	}
+}
+
+// head asks where the log ends, and holds the checkpoint against it.
+func (p *engine) head(ctx context.Context, view string, cp Checkpoint) (eventlog.Head, error) {
+	p.board.waits(waitHead, p.config.Now())
+	defer p.board.answered(waitHead)
+	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
+	defer cancel()
+	head, err := p.config.Source.Head(ctx)
+	if err != nil {
+		return head, fmt.Errorf("read head of log: %w", err)
+	}
+	p.board.head(head.Last, p.config.Now())
+	return head, checkPoint(ctx, p.config.Source, view, cp, head)
 }
 
 func (p *engine) release(ctx context.Context, opened *Opened) {
@@ -154,6 +180,11 @@ func fatal(err error) bool {
 		}
 	}
 	return false
+}
+
+// tenureOver reports whether an error ends the tenure, so that asking again can't help.
+func tenureOver(err error) bool {
+	return fatal(err) || errors.Is(err, ErrLostView) || errors.Is(err, ErrFenced)
 }
 
 // pause waits for d, or for the end of ctx and returns its error.

@@ -39,6 +39,9 @@ type mailbox struct {
 	mu    sync.Mutex
 	items []*item // guarded by mu
 	bytes int     // guarded by mu
+	// held are items that the reader is about to hand on together.
+	held      []*item // guarded by mu
+	heldBytes int     // guarded by mu
 	// ready and space carry at most one token each.
 	ready, space chan struct{}
 }
@@ -47,30 +50,60 @@ func newMailbox() *mailbox {
 	return &mailbox{ready: make(chan struct{}, 1), space: make(chan struct{}, 1)}
 }
 
-// put waits for room for all of items, or for an empty mailbox. It is called by
-// one goroutine.
-func (m *mailbox) put(ctx context.Context, items []*item) error {
-	bytes := 0
-	for _, it := range items {
-		bytes += it.bytes
-	}
-	for len(items) > 0 {
+// hold keeps an item until put or release, and says how many are kept. It is
+// called by one goroutine, as put is.
+func (m *mailbox) hold(it *item) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.held = append(m.held, it)
+	m.heldBytes += it.bytes
+	return len(m.held)
+}
+
+// put waits for room for all that is held, or for an empty mailbox. It returns
+// the newest sequence, and when the oldest record was stored; zero where nothing
+// was held.
+func (m *mailbox) put(ctx context.Context) (newest eventlog.Seq, oldest time.Time, err error) {
+	for {
 		m.mu.Lock()
-		if len(m.items) == 0 || len(m.items)+len(items) <= mailEvents && m.bytes+bytes <= mailBytes {
-			m.items = append(m.items, items...)
-			m.bytes += bytes
+		if len(m.items) == 0 || len(m.items)+len(m.held) <= mailEvents && m.bytes+m.heldBytes <= mailBytes {
+			newest, oldest = m.hand()
 			m.mu.Unlock()
-			signal(m.ready)
-			return nil
+			return newest, oldest, nil
 		}
 		m.mu.Unlock()
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return 0, time.Time{}, ctx.Err()
 		case <-m.space:
 		}
 	}
-	return nil
+}
+
+// release is put of what is held while the mailbox is empty: those that it was to
+// go with have not come. empty says that nothing was there.
+func (m *mailbox) release() (newest eventlog.Seq, oldest time.Time, empty bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.items) > 0 {
+		return 0, time.Time{}, false
+	}
+	newest, oldest = m.hand()
+	return newest, oldest, newest == 0
+}
+
+// hand moves what is held to the items. The caller holds mu.
+func (m *mailbox) hand() (newest eventlog.Seq, oldest time.Time) {
+	if len(m.held) == 0 {
+		return 0, time.Time{}
+	}
+	newest, oldest = m.held[len(m.held)-1].event.Seq, m.held[0].storedAt
+	m.items = append(m.items, m.held...)
+	m.bytes += m.heldBytes
+	clear(m.held)
+	m.held, m.heldBytes = m.held[:0], 0
+	signal(m.ready)
+	return newest, oldest
 }
 
 // take moves at most n items to the end of to, and says how many stay.
@@ -109,9 +142,9 @@ func signal(c chan struct{}) {
 	}
 }
 
-// read follows the log behind after into the mailbox until ctx ends or the log
+// read follows the log behind a record into the mailbox until ctx ends or the log
 // can't be followed any further. Anything that may pass is tried again.
-func (p *engine) read(ctx context.Context, after eventlog.Seq, m *mailbox) error {
+func (p *engine) read(ctx context.Context, after position, m *mailbox) error {
 	wait := retryFirst
 	for {
 		err := p.readOnce(ctx, &after, m, &wait)
@@ -130,43 +163,37 @@ func (p *engine) read(ctx context.Context, after eventlog.Seq, m *mailbox) error
 	}
 }
 
-func (p *engine) readOnce(ctx context.Context, after *eventlog.Seq, m *mailbox, wait *time.Duration) error {
+func (p *engine) readOnce(ctx context.Context, after *position, m *mailbox, wait *time.Duration) error {
 	// Records that are in the log already come at once, so that a few of them can
 	// be handed on together; one that is new is handed on alone.
 	end := p.board.snapshot(p.config.Now()).HeadSequence
-	batch := make([]*item, 0, readBatch)
 	put := func() error {
-		if len(batch) == 0 {
-			return nil
+		newest, oldest, err := m.put(ctx)
+		if err == nil && newest > 0 {
+			p.board.seen(newest, oldest)
+			*wait = retryFirst
 		}
-		// Once they are put, the items are the fold's, which uses them again.
-		last, storedAt := batch[len(batch)-1].event.Seq, batch[0].storedAt
-		if err := m.put(ctx, batch); err != nil {
-			return err
-		}
-		p.board.seen(last, storedAt)
-		*after = last
-		*wait = retryFirst
-		batch = batch[:0]
-		return nil
+		return err
 	}
-	at := *after
 	for it, err := range p.items(ctx, *after) {
 		if err != nil {
 			return errors.Join(put(), err)
 		}
 		seq := it.event.Seq
-		if seq <= at {
-			return errors.Join(put(), fmt.Errorf("%w: record %d came after %d", eventlog.ErrLostTail, seq, at))
+		if seq <= after.seq {
+			return errors.Join(put(), fmt.Errorf("%w: record %d came after %d", eventlog.ErrLostTail, seq, after.seq))
+		}
+		if seq > after.seq+1 {
+			return errors.Join(put(), fmt.Errorf("record %d came after %d, without those between", seq, after.seq))
 		}
 		if p.limiter != nil {
 			if err := p.limiter.Wait(ctx); err != nil {
 				return err
 			}
 		}
-		at = seq
-		batch = append(batch, it)
-		if p.limiter != nil || seq >= end || len(batch) == readBatch {
+		// What is held is handed on whatever happens now, unless the term ends.
+		*after = position{seq, it.storedAt}
+		if held := m.hold(it); p.limiter != nil || seq >= end || held == readBatch {
 			if err := put(); err != nil {
 				return err
 			}
@@ -175,13 +202,13 @@ func (p *engine) readOnce(ctx context.Context, after *eventlog.Seq, m *mailbox, 
 	return put()
 }
 
-// items yields the decoded records behind a sequence, then what comes.
-func (p *engine) items(ctx context.Context, after eventlog.Seq) iter.Seq2[*item, error] {
+// items yields the decoded records behind one, then what comes.
+func (p *engine) items(ctx context.Context, after position) iter.Seq2[*item, error] {
 	if shared, ok := p.config.Source.(*Shared); ok {
 		return shared.follow(ctx, after)
 	}
 	return func(yield func(*item, error) bool) {
-		for r, err := range p.config.Source.Read(ctx, eventlog.ReadOptions{After: after, Follow: true}) {
+		for r, err := range readBehind(ctx, p.config.Source, after, eventlog.ReadOptions{Follow: true}) {
 			if err != nil {
 				yield(nil, err)
 				return
@@ -193,6 +220,61 @@ func (p *engine) items(ctx context.Context, after eventlog.Seq) iter.Seq2[*item,
 	}
 }
 
+// readBehind is Read behind a record that was read before. A Source knows the past
+// of what it has yielded itself. Whether the log still holds the record before
+// that, and no other that took its sequence after a lost tail, is asked once the
+// read has begun.
+func readBehind(ctx context.Context, source Source, after position, opts eventlog.ReadOptions) iter.Seq2[eventlog.Record, error] {
+	return func(yield func(eventlog.Record, error) bool) {
+		opts.After = after.seq
+		first := true
+		for r, err := range source.Read(ctx, opts) {
+			if err == nil && first {
+				first = false
+				err = samePast(ctx, source, after)
+			}
+			if err != nil {
+				yield(eventlog.Record{}, err)
+				return
+			}
+			if !yield(r, nil) {
+				return
+			}
+		}
+	}
+}
+
+// samePast reports whether the log still holds a record that was read before,
+// unless its retention has removed it.
+func samePast(ctx context.Context, source Source, at position) error {
+	if at.seq == 0 || at.storedAt.IsZero() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
+	defer cancel()
+	r, err := source.Record(ctx, at.seq)
+	if errors.Is(err, eventlog.ErrNotFound) {
+		head, herr := source.Head(ctx)
+		if herr == nil && head.First > at.seq {
+			return nil
+		}
+		err = errors.Join(err, herr)
+	}
+	if err != nil {
+		return fmt.Errorf("read record %d again: %w", at.seq, err)
+	}
+	return at.same(r.StoredAt)
+}
+
+// same reports ErrLostTail where the record of that sequence is another one.
+func (p position) same(storedAt time.Time) error {
+	if p.seq == 0 || p.storedAt.IsZero() || p.storedAt.Equal(storedAt) {
+		return nil
+	}
+	return fmt.Errorf("%w: record %d was stored at %s, and is stored at %s", eventlog.ErrLostTail, p.seq,
+		p.storedAt.UTC().Format(time.RFC3339Nano), storedAt.UTC().Format(time.RFC3339Nano))
+}
+
 func newItem(r *eventlog.Record) *item {
 	it, _ := spare.Get().(*item)
 	it.storedAt, it.bytes = r.StoredAt, len(r.Body)
@@ -202,12 +284,22 @@ func newItem(r *eventlog.Record) *item {
 }
 
 // watchHead keeps the end of the log fresh, so that a read that hangs shows as lag.
-func (p *engine) watchHead(ctx context.Context) {
+func (p *engine) watchHead(ctx context.Context, m *mailbox) {
 	for pause(ctx, headInterval) == nil {
 		c, cancel := context.WithTimeout(ctx, headInterval)
-		if head, err := p.config.Source.Head(c); err == nil {
-			p.board.head(head.Last, p.config.Now())
-		}
+		head, err := p.config.Source.Head(c)
 		cancel()
+		if err != nil {
+			p.board.waits(waitHead, p.config.Now())
+			continue
+		}
+		p.board.answered(waitHead)
+		p.board.head(head.Last, p.config.Now())
+		switch newest, oldest, empty := m.release(); {
+		case newest > 0:
+			p.board.seen(newest, oldest)
+		case empty:
+			p.board.idle(p.config.Now())
+		}
 	}
 }

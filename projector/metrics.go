@@ -20,10 +20,11 @@ type metrics struct {
 	cacheBytes, cacheEntities        atomic.Int64
 	fenced, readErrors, commitErrors prometheus.Counter
 	parked, refolds, dropped         prometheus.Counter
+	broken, lostViews                prometheus.Counter
 	commitSeconds                    prometheus.Histogram
 
-	lag, lagSeconds, sequence, appliedDesc, parkedNow *prometheus.Desc
-	cacheDesc, bytesDesc, entitiesDesc, evictDesc     *prometheus.Desc
+	waitingDesc, lag, lagSeconds, sequence, appliedDesc, parkedNow *prometheus.Desc
+	cacheDesc, bytesDesc, entitiesDesc, evictDesc                  *prometheus.Desc
 }
 
 // maxTypes is more than there are event types.
@@ -45,6 +46,8 @@ func newMetrics(view string, status func() Status) *metrics {
 		refolds:      counter("rollcall_projector_refolds_total", "Times that folding began again at the checkpoint to leave a failing record out."),
 		parked:       counter("rollcall_projector_parked_total", "Records parked by this process."),
 		dropped:      counter("rollcall_projector_dropped_total", "Entities dropped from the view because of their age."),
+		broken:       counter("rollcall_projector_broken_entities_total", "Entities that stay as they are stored because their fold fails without a record to blame."),
+		lostViews:    counter("rollcall_projector_lost_views_total", "Times that the view's store had lost what was committed."),
 		commitSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "rollcall_projector_commit_seconds", Help: "From the first try of a commit to its certain success.",
 			ConstLabels: labels, Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
@@ -52,6 +55,7 @@ func newMetrics(view string, status func() Status) *metrics {
 		lag:          desc("rollcall_projector_lag_records", "Records in the log that the view does not hold yet."),
 		lagSeconds:   desc("rollcall_projector_lag_seconds", "Age of the oldest of those records."),
 		sequence:     desc("rollcall_projector_sequence", "Last log sequence in the view."),
+		waitingDesc:  desc("rollcall_projector_waiting_seconds", "How long log or store have not answered, from 5 s on; 0: nothing is overdue."),
 		parkedNow:    desc("rollcall_projector_parked_records", "Records that are parked now."),
 		appliedDesc:  desc("rollcall_projector_applied_total", "Records folded or passed over, by event type.", "type"),
 		cacheDesc:    desc("rollcall_projector_cache_requests_total", "Entities asked of the cache.", "result"),
@@ -98,7 +102,7 @@ func (m *metrics) committed(d time.Duration) { m.commitSeconds.Observe(d.Seconds
 // Describe and Collect implement prometheus.Collector.
 func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		m.lag, m.lagSeconds, m.sequence, m.parkedNow, m.appliedDesc,
+		m.waitingDesc, m.lag, m.lagSeconds, m.sequence, m.parkedNow, m.appliedDesc,
 		m.cacheDesc, m.bytesDesc, m.entitiesDesc, m.evictDesc,
 	} {
 		ch <- d
@@ -120,6 +124,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	gauge(m.lag, float64(s.Lag))
 	gauge(m.lagSeconds, s.LagSeconds)
 	gauge(m.sequence, float64(s.Sequence))
+	gauge(m.waitingDesc, s.WaitingSeconds)
 	gauge(m.parkedNow, float64(s.Parked))
 	gauge(m.bytesDesc, float64(m.cacheBytes.Load()))
 	gauge(m.entitiesDesc, float64(m.cacheEntities.Load()))
@@ -135,5 +140,5 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 }
 
 func (m *metrics) plain() []prometheus.Collector {
-	return []prometheus.Collector{m.fenced, m.readErrors, m.commitErrors, m.parked, m.refolds, m.dropped, m.commitSeconds}
+	return []prometheus.Collector{m.fenced, m.readErrors, m.commitErrors, m.parked, m.refolds, m.dropped, m.broken, m.lostViews, m.commitSeconds}
 }

@@ -16,29 +16,33 @@ type poison struct {
 	// careful are entities that a flush failed on: they are flushed after each
 	// record, which shows the one that did it.
 	careful map[string]bool
+	// broken are entities that a flush failed on although no record did it, with
+	// the reason. They stay as they are stored, and their records are kept aside.
+	broken  map[string]string
 	refolds int
 }
 
+// failure is of one event: after a lost tail its sequence may be another's.
 type failure struct {
-	entity, text string
+	event, entity, text string
 }
 
 func newPoison() *poison {
-	return &poison{failed: make(map[eventlog.Seq]failure), careful: make(map[string]bool)}
+	return &poison{failed: make(map[eventlog.Seq]failure), careful: make(map[string]bool), broken: make(map[string]string)}
 }
 
-func (p *poison) has(seq eventlog.Seq) bool {
+func (p *poison) has(ev *eventlog.Event) bool {
 	if len(p.failed) == 0 {
 		return false
 	}
-	_, ok := p.failed[seq]
-	return ok
+	f, ok := p.failed[ev.Seq]
+	return ok && f.event == ev.Order.ID
 }
 
 func (p *poison) entity(seq eventlog.Seq) string { return p.failed[seq].entity }
 
-func (p *poison) add(seq eventlog.Seq, entity string, err error) {
-	p.failed[seq] = failure{entity, oneLine(err)}
+func (p *poison) add(ev *eventlog.Event, entity, text string) {
+	p.failed[ev.Seq] = failure{ev.Order.ID, entity, text}
 }
 
 // settle forgets what a commit has stored.
@@ -86,7 +90,7 @@ func (t *term) keepAside(it *item, key string, now time.Time) {
 	}
 	t.park = append(t.park, r)
 	t.parked.add(r)
-	if e := t.cache.get(key); e != nil {
+	if e := t.cache.get(key); e != nil && t.poison.broken[key] == "" {
 		if d, ok := e.state.(Degradable); ok && guard(func() { d.Park(r.ReceivedAt) }) == nil {
 			t.touch(e, now)
 		}

@@ -2,10 +2,8 @@ package projector
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/rs/zerolog"
 )
@@ -55,10 +53,7 @@ func (p *Projector) engine() *engine {
 
 // Status returns a snapshot of the generation in force.
 func (p *Projector) Status() Status {
-	p.mu.Lock()
-	e := p.current
-	p.mu.Unlock()
-	return e.board.snapshot(p.config.Now())
+	return p.board().snapshot(p.config.Now())
 }
 
 // Run folds the log into the view until ctx ends, which is no error: what is
@@ -72,128 +67,42 @@ func (p *Projector) Status() Status {
 func (p *Projector) Run(ctx context.Context) error {
 	err := p.supervise(ctx)
 	if err != nil {
-		p.mu.Lock()
-		e := p.current
-		p.mu.Unlock()
-		e.board.set(func(s *Status) { s.State, s.Error = StateFailed, err.Error() })
+		p.board().set(func(s *Status) { s.State, s.Error = StateFailed, err.Error() })
 		return fmt.Errorf("project view %s: %w", p.config.Projection.Name(), err)
 	}
 	return nil
 }
 
-// registryPoll is how often a projector looks for other generations to follow.
-const registryPoll = 500 * time.Millisecond
+// engineOf makes the engine that follows a generation from now on.
+func (p *Projector) engineOf(generation int) *engine {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e := p.engine()
+	p.engines[generation] = e
+	return e
+}
 
-// supervise runs an engine for each generation that wants one. The generation
-// in force is the one whose failure ends it.
-func (p *Projector) supervise(ctx context.Context) error {
-	registry, ok := p.config.Store.(Registry)
-	if !ok {
-		return p.current.run(ctx, Claim{})
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer cancel()
-	ended := make(chan engineEnd)
-	running := map[int]context.CancelFunc{}
-	started := false
-	failed := map[int]bool{}
-	for {
-		force, wanted, err := p.wanted(ctx, registry, started)
-		if err != nil {
-			return err
-		}
-		started = true
-		for n := range running {
-			if _, ok := wanted[n]; !ok {
-				running[n]()
-			}
-		}
-		p.mu.Lock()
-		for n := range wanted {
-			if running[n] != nil || failed[n] {
-				continue
-			}
-			e := p.engine()
-			if n == force {
-				e = p.current
-			}
-			p.engines[n] = e
-			inner, stop := context.WithCancel(ctx)
-			running[n] = stop
-			wg.Go(func() {
-				err := e.run(inner, Claim{Generation: n})
-				select {
-				case ended <- engineEnd{n, err}:
-				case <-ctx.Done():
-				}
-			})
-		}
-		if e := p.engines[force]; e != nil {
-			p.current = e
-		}
-		p.mu.Unlock()
-		select {
-		case <-ctx.Done():
-			return nil
-		case end := <-ended:
-			running[end.generation]()
-			delete(running, end.generation)
-			if end.err == nil {
-				break
-			}
-			failed[end.generation] = true
-			// One that is gone was in force when this looked last, and is not now.
-			if end.generation == force && !errors.Is(end.err, ErrNoGeneration) {
-				return end.err
-			}
-			p.log.Error().Err(end.err).Int(keyGeneration, end.generation).Msg("generation is not followed any more")
-		case <-time.After(registryPoll):
-		}
+// forget drops the engine of a generation that is not followed any more.
+func (p *Projector) forget(generation int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.engines, generation)
+}
+
+// choose has Status speak of a generation, as far as it is followed here.
+func (p *Projector) choose(generation int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if e := p.engines[generation]; e != nil {
+		p.current = e
 	}
 }
 
-type engineEnd struct {
-	generation int
-	err        error
-}
-
-// wanted asks which generations to follow, and which of them is in force. Where
-// that is one of another fold version, this program follows its own retired
-// generation on, for a rollback; one that has just started has no business here.
-func (p *Projector) wanted(ctx context.Context, registry Registry, started bool) (force int, wanted map[int]struct{}, err error) {
-	view, version := p.config.Projection.Name(), p.config.Projection.Version()
-	for wait := retryFirst; ; wait = min(2*wait, retryLast) {
-		all, err := registry.Ensure(ctx, view, version)
-		switch {
-		case ctx.Err() != nil:
-			return 0, nil, nil // the caller sees that ctx has ended
-		case err != nil && fatal(err):
-			return 0, nil, err
-		case err != nil:
-			p.log.Warn().Err(err).Int64(keyRetryMS, wait.Milliseconds()).Msg("generations can't be read; trying again")
-			if pause(ctx, wait) != nil {
-				return 0, nil, nil
-			}
-			continue
-		}
-		wanted = make(map[int]struct{})
-		var live Generation
-		for _, g := range all {
-			if g.State == StateLive {
-				force, live = g.Number, g
-			}
-			if g.Version == version && (g.State == StateLive || g.State == StateReady || g.State == StateRetired) {
-				wanted[g.Number] = struct{}{}
-			}
-		}
-		if _, ok := wanted[force]; len(wanted) == 0 || !ok && !started {
-			return 0, nil, fmt.Errorf("%w: %s holds version %s, this program folds version %s; run `rollcall rebuild %s`, or serve with --auto-rebuild",
-				ErrVersion, live.Bucket, live.Version, version, view)
-		}
-		return force, wanted, nil
-	}
+// board is that of the generation in force.
+func (p *Projector) board() *board {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return &p.current.board
 }
 
 // Generations returns a snapshot of every generation that is followed here.

@@ -102,6 +102,8 @@ type rebuild struct {
 	g       Generation
 	began   time.Time
 	samples []sample
+	resumed bool  // another rebuild began g
+	failed  error // why g can't be followed
 }
 
 type sample struct {
@@ -133,19 +135,42 @@ func Rebuild(ctx context.Context, c RebuildConfig) (Rebuilt, error) {
 		r.engine.limiter = rate.NewLimiter(rate.Limit(c.MaxPerSecond), max(1, c.MaxPerSecond/10))
 	}
 	out, err := r.run(ctx)
+	if r.useless(ctx) {
+		c.Logger.Warn().Err(err).Str(keyBucket, r.g.Bucket).Msg("unfinished generation can't be resumed; it is dropped and another one made")
+		if err := c.Registry.Drop(ctx, r.g.View, r.g.Number); err != nil {
+			return out, fmt.Errorf("rebuild view %s: %w", c.Projection.Name(), err)
+		}
+		return Rebuild(ctx, c)
+	}
 	if err != nil {
 		return out, fmt.Errorf("rebuild view %s: %w", c.Projection.Name(), err)
 	}
 	return out, nil
 }
 
+// useless reports whether a generation that was resumed can never be finished: it
+// was folded from another past of the log, or its stream is gone.
+func (r *rebuild) useless(ctx context.Context) bool {
+	err := r.failed
+	if !r.resumed || !errors.Is(err, eventlog.ErrLostTail) && !errors.Is(err, eventlog.ErrIncarnation) && !errors.Is(err, ErrNoGeneration) {
+		return false
+	}
+	state, err := r.look(ctx)
+	return err == nil && state != StateFailed && state != StateLive // else somebody has seen to it
+}
+
 func (r *rebuild) run(ctx context.Context) (out Rebuilt, err error) {
 	if out.Carried, err = r.stage(ctx); err != nil {
 		return out, err
 	}
-	if r.g, err = r.save(ctx, StateCatchingUp); err != nil {
-		return out, err
+	if r.g.State == StateStaging {
+		if r.g, err = r.save(ctx, StateCatchingUp); err != nil {
+			return out, err
+		}
 	}
+	// One that was further is left as it is until the lease shows that nobody
+	// else is at work on it.
+	r.g.State = StateCatchingUp
 	inner, stop := context.WithCancel(ctx)
 	done := make(chan error, 1)
 	go func() {
@@ -200,7 +225,7 @@ func (r *rebuild) stage(ctx context.Context) (carried int, err error) {
 			if g.Version != version {
 				return 0, fmt.Errorf("%w: %s is %s, made by version %s; run `rollcall abort %s` first", ErrBusy, g.Bucket, g.State, g.Version, view)
 			}
-			r.g = g
+			r.g, r.resumed = g, true
 		}
 	}
 	if r.g.Number == 0 {
@@ -282,6 +307,7 @@ func (r *rebuild) follow(ctx context.Context, done <-chan error, finish func() e
 			if err == nil {
 				err = ctx.Err()
 			}
+			r.failed = err
 			return cmp.Or(err, ErrAborted)
 		case <-tick.C:
 		}
@@ -373,25 +399,77 @@ func noneIs(view string, states []State) error {
 
 // Promote puts the view's ready generation in force, and tells the plain
 // subjects of the difference. version is the fold's, for a view without any.
+// ErrBehind: within 5 s that generation did not come to hold what the one in
+// force held when Promote was called.
 func Promote(ctx context.Context, registry Registry, view, version string) (Rebuilt, error) {
-	return move(ctx, registry, view, version, StateReady)
+	return move(ctx, registry, view, version, StateReady, false)
 }
 
-// Rollback puts the generation in force again that was retired last.
+// Rollback puts the generation in force again that was retired last. ErrBehind
+// as for Promote.
 func Rollback(ctx context.Context, registry Registry, view, version string) (Rebuilt, error) {
-	return move(ctx, registry, view, version, StateRetired)
+	return move(ctx, registry, view, version, StateRetired, false)
 }
 
-func move(ctx context.Context, registry Registry, view, version string, from State) (out Rebuilt, err error) {
+// ForcePromote is Promote of a generation that may be behind: readers step back
+// to what it holds, until a projector of its version has brought it up to date.
+func ForcePromote(ctx context.Context, registry Registry, view, version string) (Rebuilt, error) {
+	return move(ctx, registry, view, version, StateReady, true)
+}
+
+// ForceRollback is Rollback as ForcePromote is Promote.
+func ForceRollback(ctx context.Context, registry Registry, view, version string) (Rebuilt, error) {
+	return move(ctx, registry, view, version, StateRetired, true)
+}
+
+func move(ctx context.Context, registry Registry, view, version string, from State, force bool) (out Rebuilt, err error) {
 	g, err := pick(ctx, registry, view, version, from)
 	if err != nil {
 		return out, err
+	}
+	if !force {
+		if err := abreast(ctx, registry, g, version); err != nil {
+			return out, err
+		}
 	}
 	if out.Promotion, err = registry.Promote(ctx, view, g.Number); err != nil {
 		return out, err
 	}
 	out.Changed, out.Untold = registry.Announce(ctx, out.Promotion)
 	return out, nil
+}
+
+const (
+	// abreastPatience is how long a generation may take to come to hold what the
+	// one in force holds, and abreastPoll how often it is looked at. One that is
+	// followed takes a commit's time, one that nobody follows never comes.
+	abreastPatience = 5 * time.Second
+	abreastPoll     = 50 * time.Millisecond
+)
+
+// abreast waits until a generation holds what the one in force holds now.
+func abreast(ctx context.Context, registry Registry, g Generation, version string) error {
+	live, err := pick(ctx, registry, g.View, version, StateLive)
+	if err != nil {
+		return err
+	}
+	target, err := registry.Checkpoint(ctx, live.Bucket)
+	if err != nil {
+		return err
+	}
+	for left := abreastPatience; ; left -= abreastPoll {
+		cp, err := registry.Checkpoint(ctx, g.Bucket)
+		if err != nil || cp.Sequence >= target.Sequence {
+			return err
+		}
+		if left <= 0 {
+			return fmt.Errorf("%w: %s holds the log up to record %d, %s in force up to %d; start a projector of version %s and see `rollcall status`, or add --force: then readers step back to record %d until one has caught up",
+				ErrBehind, g.Bucket, cp.Sequence, live.Bucket, target.Sequence, g.Version, cp.Sequence)
+		}
+		if err := pause(ctx, abreastPoll); err != nil {
+			return err
+		}
+	}
 }
 
 // Drop removes every generation of the view that was in force before, or has

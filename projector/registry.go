@@ -14,6 +14,8 @@ var (
 	ErrBusy = errors.New("another rebuild is under way")
 	// ErrNoGeneration: the view has no such generation, or none in that state.
 	ErrNoGeneration = errors.New("no such generation")
+	// ErrBehind: the generation holds less of the log than the one in force.
+	ErrBehind = errors.New("generation is behind the one in force")
 	// ErrMoved: somebody else moved the alias meanwhile.
 	ErrMoved = errors.New("alias was moved by somebody else")
 )

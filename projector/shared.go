@@ -2,6 +2,7 @@ package projector
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"sort"
 	"sync"
@@ -29,222 +30,247 @@ const (
 type Shared struct {
 	Source
 
-	mu      sync.Mutex
-	readers map[*cursor]struct{} // guarded by mu, like all below
-	items   []*item
-	bytes   int
-	// start is the place of items[0], counted from the first item ever held,
-	// and base the last sequence before it.
-	start uint64
-	base  eventlog.Seq
-	// wake is closed, and made anew, when items come and somebody waits.
-	wake    chan struct{}
-	waiting int
-	room    chan struct{} // one token: a reader has gone on
-	pump    *pump         // the reader of the log; nil while nobody needs one
+	mu   sync.Mutex
+	pump *pump // the one that new readers join; nil while nobody reads. Guarded by mu
 }
 
-// pump is the goroutine that reads the log for all.
+// pump is one read of the log, and what it holds for its readers. It owns both:
+// a reader belongs to one pump for as long as it reads, and an item never
+// leaves the pump that read it. So a pump that nobody reads from any more can't
+// add to what others read, however late it hears that it shall end.
 type pump struct {
 	cancel context.CancelFunc
 	done   chan struct{}
 	err    error // why it ended; set before done is closed
+
+	mu      sync.Mutex
+	readers map[*cursor]struct{} // guarded by mu, like all below
+	items   []*item
+	bytes   int
+	// start is the place of items[0], counted from the pump's first item, and
+	// base the last record before it.
+	start uint64
+	base  position
+	// wake is there while somebody waits for items, and closed when some come.
+	wake chan struct{}
+	room chan struct{} // one token: a reader has gone on
 }
 
-// cursor is one reader's place.
-type cursor struct{ place uint64 }
+// cursor is one reader's place in a pump, behind the record after.
+type cursor struct {
+	*pump
+	after position
+	// place is that of the next item; found says that it is known.
+	place uint64
+	found bool
+}
 
 // Share returns a Source that reads source once for all that read it together.
-func Share(source Source) *Shared {
-	return &Shared{
-		Source: source, readers: make(map[*cursor]struct{}),
-		wake: make(chan struct{}), room: make(chan struct{}, 1),
-	}
-}
+func Share(source Source) *Shared { return &Shared{Source: source} }
 
 // follow yields the records behind after, decoded, until ctx ends or the log
 // can't be read. What it yields belongs to all readers: it must not be changed, and
 // is given back with free.
-func (s *Shared) follow(ctx context.Context, after eventlog.Seq) iter.Seq2[*item, error] {
+func (s *Shared) follow(ctx context.Context, after position) iter.Seq2[*item, error] {
 	return func(yield func(*item, error) bool) {
 		c := s.join(after)
 		defer s.leave(c)
 		for {
-			batch, state := s.take(c, after)
+			batch, base, wake, err := c.take()
 			switch {
-			case state.behind:
+			case err != nil:
+				yield(nil, err)
+				return
+			case base > 0:
 				// Alone up to where the others are.
-				next, ok := s.alone(ctx, after, state.base, yield)
-				if !ok {
+				if !s.alone(ctx, c, base, yield) {
 					return
 				}
-				after = next
-				s.place(c, after)
-				continue
-			case len(batch) == 0:
+			case wake != nil:
 				select {
 				case <-ctx.Done():
 					yield(nil, ctx.Err())
 					return
-				case <-state.pump.done:
-					yield(nil, state.pump.err)
+				case <-c.done:
+					yield(nil, c.err)
 					return
-				case <-state.wake:
+				case <-wake:
 				}
-				s.mu.Lock()
-				s.waiting--
-				s.mu.Unlock()
-				continue
-			}
-			for _, it := range batch {
-				seq := it.event.Seq // once it is yielded, it is the fold's
-				if seq <= after {
-					it.free()
-					continue
-				}
-				if !yield(it, nil) {
-					return
-				}
-				after = seq
+			case !c.hand(batch, yield):
+				return
 			}
 		}
 	}
 }
 
-// join registers a reader, and starts the pump where none runs.
-func (s *Shared) join(after eventlog.Seq) *cursor {
+// join makes a reader of the pump that runs, or of a new one.
+func (s *Shared) join(after position) *cursor {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := &cursor{}
-	s.readers[c] = struct{}{}
-	if s.pump != nil {
-		select {
-		case <-s.pump.done:
-			s.pump = nil
-		default:
-		}
-	}
-	if s.pump == nil {
-		// Places among the items of the pump before are void.
-		s.start += uint64(len(s.items)) + 1
-		s.items, s.bytes, s.base = nil, 0, after
-		for other := range s.readers {
-			other.place = 0
-		}
+	if s.pump == nil || s.pump.ended() {
 		ctx, cancel := context.WithCancel(context.Background())
-		s.pump = &pump{cancel: cancel, done: make(chan struct{})}
+		s.pump = &pump{
+			cancel: cancel, done: make(chan struct{}), base: after,
+			readers: make(map[*cursor]struct{}), room: make(chan struct{}, 1),
+		}
 		go s.read(ctx, s.pump, after)
 	}
-	s.seek(c, after)
-	return c
+	return s.pump.join(after)
 }
 
-// leave ends the pump with the last reader.
+// leave ends the pump with its last reader.
 func (s *Shared) leave(c *cursor) {
 	s.mu.Lock()
-	delete(s.readers, c)
-	var p *pump
-	if len(s.readers) == 0 {
-		p, s.pump = s.pump, nil
-		s.items, s.bytes = nil, 0
+	last := c.leave()
+	if last && s.pump == c.pump {
+		s.pump = nil
 	}
 	s.mu.Unlock()
-	signal(s.room)
-	if p != nil {
-		p.cancel()
-		<-p.done
+	if last {
+		c.cancel()
+		<-c.done
 	}
-}
-
-func (s *Shared) place(c *cursor, after eventlog.Seq) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.seek(c, after)
-}
-
-// seek sets a reader's place behind a sequence; before start where that is not held.
-func (s *Shared) seek(c *cursor, after eventlog.Seq) {
-	if after < s.base {
-		c.place = 0
-		return
-	}
-	c.place = s.start + uint64(sort.Search(len(s.items), func(i int) bool { return s.items[i].event.Seq > after }))
-}
-
-// taken says what take found.
-type taken struct {
-	behind bool
-	base   eventlog.Seq
-	wake   chan struct{}
-	pump   *pump
-}
-
-func (s *Shared) take(c *cursor, after eventlog.Seq) ([]*item, taken) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if c.place < s.start {
-		if after < s.base {
-			return nil, taken{behind: true, base: s.base}
-		}
-		s.seek(c, after)
-	}
-	from := int(c.place - s.start)
-	batch := append([]*item(nil), s.items[from:min(from+sharedTake, len(s.items))]...)
-	for _, it := range batch {
-		it.holders.Add(1)
-	}
-	if len(batch) == 0 {
-		s.waiting++
-		return nil, taken{wake: s.wake, pump: s.pump}
-	}
-	c.place += uint64(len(batch))
-	signal(s.room)
-	return batch, taken{}
 }
 
 // alone reads the log itself up to a sequence.
-func (s *Shared) alone(ctx context.Context, after, upTo eventlog.Seq, yield func(*item, error) bool) (eventlog.Seq, bool) {
-	for r, err := range s.Read(ctx, eventlog.ReadOptions{After: after, UpTo: upTo}) {
+func (s *Shared) alone(ctx context.Context, c *cursor, upTo eventlog.Seq, yield func(*item, error) bool) bool {
+	for r, err := range readBehind(ctx, s.Source, c.after, eventlog.ReadOptions{UpTo: upTo}) {
 		if err != nil {
 			yield(nil, err)
-			return after, false
+			return false
 		}
 		if !yield(newItem(&r), nil) {
-			return after, false
+			return false
 		}
-		after = r.Seq
+		c.after = position{r.Seq, r.StoredAt}
 	}
 	if ctx.Err() != nil {
 		yield(nil, ctx.Err())
-		return after, false
+		return false
 	}
-	return max(after, upTo), true
+	if c.after.seq < upTo {
+		yield(nil, fmt.Errorf("log was read up to %d, and ended at %d", upTo, c.after.seq))
+		return false
+	}
+	return true
 }
 
-// read is the pump.
-func (s *Shared) read(ctx context.Context, p *pump, after eventlog.Seq) {
+// read is the pump's goroutine.
+func (s *Shared) read(ctx context.Context, p *pump, after position) {
 	defer close(p.done)
-	for r, err := range s.Read(ctx, eventlog.ReadOptions{After: after, Follow: true}) {
+	for r, err := range readBehind(ctx, s.Source, after, eventlog.ReadOptions{Follow: true}) {
 		if err != nil {
 			p.err = err
 			return
 		}
-		if !s.add(ctx, newItem(&r)) {
+		if !p.add(ctx, newItem(&r)) {
 			break
 		}
 	}
 	p.err = context.Canceled
 }
 
+func (p *pump) ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
+func (p *pump) join(after position) *cursor {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := &cursor{pump: p, after: after}
+	p.readers[c] = struct{}{}
+	return c
+}
+
+// leave reports whether it was the last reader.
+func (c *cursor) leave() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.readers, c)
+	signal(c.room)
+	return len(c.readers) == 0
+}
+
+// take returns the next items, or the sequence up to which the reader has to read
+// by itself, or, where all were taken, what is closed when there are more.
+func (c *cursor) take() (batch []*item, base eventlog.Seq, wake <-chan struct{}, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.found = c.found && c.place >= c.start; !c.found {
+		if c.after.seq < c.base.seq {
+			return nil, c.base.seq, nil, nil
+		}
+		if err := c.seek(); err != nil {
+			return nil, 0, nil, err
+		}
+	}
+	from := int(c.place - c.start)
+	batch = append(batch, c.items[from:min(from+sharedTake, len(c.items))]...)
+	if len(batch) == 0 {
+		if c.wake == nil {
+			c.wake = make(chan struct{})
+		}
+		return nil, 0, c.wake, nil
+	}
+	for _, it := range batch {
+		it.holders.Add(1)
+	}
+	c.place += uint64(len(batch))
+	signal(c.room)
+	return batch, 0, nil, nil
+}
+
+// seek finds the reader's place among what the pump holds, which must have read
+// the same record there.
+func (c *cursor) seek() error {
+	at := sort.Search(len(c.items), func(i int) bool { return c.items[i].event.Seq > c.after.seq })
+	before := c.base
+	if at > 0 {
+		before = position{c.items[at-1].event.Seq, c.items[at-1].storedAt}
+	}
+	if before.seq == c.after.seq && !before.storedAt.IsZero() {
+		if err := c.after.same(before.storedAt); err != nil {
+			return err
+		}
+	}
+	c.place, c.found = c.start+uint64(at), true
+	return nil
+}
+
+// hand yields what was taken.
+func (c *cursor) hand(batch []*item, yield func(*item, error) bool) bool {
+	for _, it := range batch {
+		at := position{it.event.Seq, it.storedAt} // once it is yielded, it is the fold's
+		if at.seq <= c.after.seq {
+			it.free()
+			if err := c.after.same(at.storedAt); err != nil && at.seq == c.after.seq {
+				yield(nil, err)
+				return false
+			}
+			continue
+		}
+		if !yield(it, nil) {
+			return false
+		}
+		c.after = at
+	}
+	return true
+}
+
 // add waits for room and holds an item for all readers.
-func (s *Shared) add(ctx context.Context, it *item) bool {
+func (p *pump) add(ctx context.Context, it *item) bool {
 	var patience <-chan time.Time
-	for {
-		s.mu.Lock()
-		if s.makeRoom(false) {
+	for forced := false; ; {
+		p.mu.Lock()
+		if p.makeRoom(forced) {
 			break
 		}
-		s.mu.Unlock()
+		p.mu.Unlock()
 		if patience == nil {
 			t := time.NewTimer(sharedPatience)
 			defer t.Stop()
@@ -253,49 +279,46 @@ func (s *Shared) add(ctx context.Context, it *item) bool {
 		select {
 		case <-ctx.Done():
 			return false
-		case <-s.room:
-			continue
+		case <-p.room:
 		case <-patience:
+			forced = true
 		}
-		s.mu.Lock()
-		s.makeRoom(true)
-		break
 	}
-	s.items = append(s.items, it)
-	s.bytes += it.bytes
-	if s.waiting > 0 {
-		close(s.wake)
-		s.wake = make(chan struct{})
+	defer p.mu.Unlock()
+	p.items = append(p.items, it)
+	p.bytes += it.bytes
+	if p.wake != nil {
+		close(p.wake)
+		p.wake = nil
 	}
-	s.mu.Unlock()
 	return true
 }
 
 // makeRoom drops the oldest items, a quarter at a time, as far as every reader
 // that is here has had them, or all the same when forced.
-func (s *Shared) makeRoom(force bool) bool {
-	if len(s.items) < sharedItems && s.bytes < sharedBytes {
+func (p *pump) makeRoom(force bool) bool {
+	if len(p.items) < sharedItems && p.bytes < sharedBytes {
 		return true
 	}
-	n := max(1, len(s.items)/4)
+	n := max(1, len(p.items)/4)
 	if !force {
-		for c := range s.readers {
-			if c.place >= s.start {
-				n = min(n, int(c.place-s.start))
+		for c := range p.readers {
+			if c.found && c.place >= p.start {
+				n = min(n, int(c.place-p.start))
 			}
 		}
 		if n == 0 {
 			return false
 		}
 	}
-	s.base = s.items[n-1].event.Seq
-	for _, it := range s.items[:n] {
-		s.bytes -= it.bytes
+	p.base = position{p.items[n-1].event.Seq, p.items[n-1].storedAt}
+	for _, it := range p.items[:n] {
+		p.bytes -= it.bytes
 		it.free()
 	}
-	rest := copy(s.items, s.items[n:])
-	clear(s.items[rest:])
-	s.items = s.items[:rest]
-	s.start += uint64(n)
+	rest := copy(p.items, p.items[n:])
+	clear(p.items[rest:])
+	p.items = p.items[:rest]
+	p.start += uint64(n)
 	return true
 }

@@ -16,7 +16,8 @@ const (
 	StateStarting State = "starting"
 	// StateStandby: another process holds the lease.
 	StateStandby State = "standby"
-	// StateCatchingUp: behind the end of the log since it started.
+	// StateCatchingUp: behind the end of the log since it started, or without an
+	// answer from log or store for so long that it may be behind.
 	StateCatchingUp State = "catching-up"
 	// StateLive: it has met the end of the log, and follows.
 	StateLive State = "live"
@@ -48,6 +49,10 @@ type Status struct {
 	Lag        uint64  `json:"lag"`
 	LagSeconds float64 `json:"lagSeconds"`
 	Parked     int     `json:"parked"`
+	// Waiting says what log or store was asked for and has not answered for 5 s
+	// or longer, and WaitingSeconds for how long; "" where nothing is overdue.
+	Waiting        string  `json:"waiting,omitempty"`
+	WaitingSeconds float64 `json:"waitingSeconds,omitempty"`
 	// Error is why Run returned; "" while it runs.
 	Error string `json:"error,omitempty"`
 }
@@ -60,14 +65,100 @@ type board struct {
 	// where unknown or none. behind is when the lag was first seen.
 	waiting time.Time
 	behind  time.Time
-	// at is the last record folded, stored or not.
-	at eventlog.Seq
+	// at is the last record folded, stored or not, and read the last one read.
+	at, read eventlog.Seq
+	// asked is since when log and store owe an answer, by what was asked for.
+	asked map[string]time.Time
+}
+
+// overdue is how long an answer may take before Status says what is waited for.
+const overdue = 5 * time.Second
+
+// What log and store are asked for, as Status.Waiting says it.
+const (
+	waitHead   = "the log to say where it ends"
+	waitRecord = "the log's next record"
+	waitLease  = "the view's store to be acquired"
+	waitLoad   = "the view's store to read entities"
+	waitCommit = "the view's store to commit"
+	waitProbe  = "the view's store to say how far it is"
+	// waitRegistry leaves the engines to go on: it takes nothing from a live view.
+	waitRegistry = "the registry of the view's generations"
+)
+
+// waits notes that an answer is owed. What is owed already keeps its time.
+func (b *board) waits(what string, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.asked == nil {
+		b.asked = make(map[string]time.Time)
+	}
+	if _, ok := b.asked[what]; !ok {
+		b.asked[what] = now
+	}
+}
+
+// answered notes that it came, or that nobody waits for it any more.
+func (b *board) answered(what ...string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, w := range what {
+		delete(b.asked, w)
+	}
+}
+
+// restart takes what the last tenure left.
+func (b *board) restart() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.status.State, b.asked = StateStarting, nil
+}
+
+// late fills in what is overdue the longest. Who waits like that is not live.
+func (b *board) late(s *Status, now time.Time) {
+	for what, since := range b.asked {
+		d := now.Sub(since)
+		if d < overdue {
+			continue
+		}
+		if d.Seconds() > s.WaitingSeconds {
+			s.Waiting, s.WaitingSeconds = what, d.Seconds()
+		}
+		if s.State == StateLive && what != waitRegistry {
+			s.State = StateCatchingUp
+		}
+	}
 }
 
 func (b *board) progress(at eventlog.Seq) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.at = at
+}
+
+// begin takes what a term begins with: nothing is read yet behind at.
+func (b *board) begin(at eventlog.Seq) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.at, b.read = at, at
+	delete(b.asked, waitRecord)
+}
+
+// idle notes that the log may hold more than was read and handed on.
+func (b *board) idle(now time.Time) {
+	b.mu.Lock()
+	behind := b.read < b.status.HeadSequence
+	b.mu.Unlock()
+	if behind {
+		b.waits(waitRecord, now)
+	}
+}
+
+// end is the end of the log as last heard of.
+func (b *board) end() eventlog.Seq {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.status.HeadSequence
 }
 
 func (b *board) folded() eventlog.Seq {
@@ -111,6 +202,8 @@ func (b *board) committed(cp Checkpoint, waiting time.Time) {
 func (b *board) seen(seq eventlog.Seq, storedAt time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.read = seq
+	delete(b.asked, waitRecord)
 	b.status.HeadSequence = max(seq, b.status.HeadSequence)
 	if b.waiting.IsZero() {
 		b.waiting = storedAt
@@ -121,6 +214,7 @@ func (b *board) snapshot(now time.Time) Status {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := b.status
+	b.late(&s, now)
 	if s.HeadSequence <= s.Sequence {
 		return s
 	}

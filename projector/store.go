@@ -107,14 +107,16 @@ type Checkpoint struct {
 // or released. Its methods may be called concurrently, Commit excepted.
 type Tenure interface {
 	// Load returns the stored parts of each entity, in the order of the
-	// entities; none for an entity that was never stored.
+	// entities; none for an entity that was never stored. ErrLostView as for
+	// Checkpoint.
 	Load(ctx context.Context, entities []string) ([][]Part, error)
 	// Commit stores c. On return without an error all of it is durable and
-	// visible. ErrFenced: a stale writer. ErrTooLarge: nothing was stored. Any
-	// other error: unknown, ask Checkpoint.
+	// visible. ErrFenced: a stale writer. ErrTooLarge: nothing was stored.
+	// ErrLostView as for Checkpoint. Any other error: unknown, ask Checkpoint.
 	Commit(ctx context.Context, c *Commit) error
 	// Checkpoint reads the stored checkpoint, never an older one than the last
-	// that Commit stored.
+	// that Commit stored. ErrLostView: the store has only an older one, or none,
+	// by an answer that is certain; a replica that lags is another error.
 	Checkpoint(ctx context.Context) (Checkpoint, error)
 	// Entities yields every entity that has a part of that name, and had it when
 	// the call began, with the part; an entity may come again.

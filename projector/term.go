@@ -23,6 +23,7 @@ type term struct {
 	fold   aged
 	poison *poison
 	target eventlog.Seq // end of the log when the term began
+	began  time.Time    // when the tenure began
 	mail   *mailbox
 	cache  *cache
 
@@ -53,18 +54,20 @@ type term struct {
 	incarnation string
 	commits     uint64
 	flight      *flight
+	probed      time.Time // when the store last said how far it is
 	results     chan error
 }
 
-// flight is a commit on its way, with the entities that it holds.
+// flight is a commit on its way, with the entities that it holds, or without a
+// commit the question how far the store is.
 type flight struct {
 	commit   *Commit
 	entities []*entity
 }
 
-func newTerm(p *engine, opened *Opened, head eventlog.Head, poison *poison) *term {
+func newTerm(p *engine, opened *Opened, head eventlog.Head, poison *poison, began time.Time) *term {
 	t := &term{
-		p: p, Opened: opened, poison: poison,
+		p: p, Opened: opened, poison: poison, began: began, probed: p.config.Now(),
 		target: head.Last, mail: newMailbox(),
 		cache:       newCache(p.config.CacheBytes, opened.Empty),
 		bulk:        p.bulk,
@@ -75,6 +78,7 @@ func newTerm(p *engine, opened *Opened, head eventlog.Head, poison *poison) *ter
 		results:     make(chan error, 1),
 		aging:       newAging(opened.Checkpoint, p.floor, opened.Empty),
 	}
+	p.board.begin(t.at.seq)
 	t.fold = age(p.config.Projection, &t.aging.horizon)
 	return t
 }
@@ -85,8 +89,9 @@ func (t *term) run(ctx context.Context) error {
 	commits, stopCommits := context.WithCancel(context.WithoutCancel(ctx))
 	readErr := make(chan error, 1)
 	var wg sync.WaitGroup
-	wg.Go(func() { readErr <- t.p.read(inner, t.at.seq, t.mail) })
-	wg.Go(func() { t.p.watchHead(inner) })
+	from := t.at
+	wg.Go(func() { readErr <- t.p.read(inner, from, t.mail) })
+	wg.Go(func() { t.p.watchHead(inner, t.mail) })
 	defer wg.Wait()
 	defer stopCommits()
 	defer cancel()
@@ -115,7 +120,7 @@ func (t *term) last(ctx context.Context) error {
 		if err != nil || c == nil {
 			return err
 		}
-		t.flight = &flight{c, entities}
+		t.depart(&flight{c, entities})
 		if err := t.landed(t.commit(ctx, c, t.lastCommit())); err != nil {
 			return err
 		}
@@ -127,10 +132,10 @@ func (t *term) loop(ctx, commits context.Context, wg *sync.WaitGroup, readErr <-
 	defer timer.Stop()
 	ages := time.NewTicker(ageStep(t.p.config.MaxAge))
 	defer ages.Stop()
-	if t.at.seq >= t.target {
-		t.met()
-	}
 	for {
+		if t.caughtUp() {
+			t.met()
+		}
 		t.advance(t.p.config.Now())
 		t.sweep(ctx, wg)
 		if t.due(t.p.config.Now()) <= 0 {
@@ -188,7 +193,7 @@ func (t *term) due(now time.Time) time.Duration {
 		if t.draining || t.cold(2*t.p.coldAfter) {
 			return 0
 		}
-		return never
+		return probeInterval
 	case n >= c.BatchEntities:
 		return 0
 	case n > 0 || len(t.park) > 0:
@@ -200,7 +205,7 @@ func (t *term) due(now time.Time) time.Duration {
 	case t.moved:
 		return t.movedSince.Add(c.IdleWindow).Sub(now)
 	}
-	return never
+	return t.probed.Add(probeInterval).Sub(now)
 }
 
 // cold reports whether an entity waits that nothing has changed for n records.
@@ -256,19 +261,16 @@ func (t *term) foldChunk(ctx context.Context) error {
 	t.cache.evict()
 	t.p.metrics.observe(t)
 	t.p.board.progress(t.at.seq)
-	if t.backlog == 0 && t.at.seq >= t.target {
-		t.met()
-	}
 	return nil
 }
 
 // key asks the fold for the event's entity. A record on which it fails is poison.
 func (t *term) key(it *item) (key string) {
-	if t.poison.has(it.event.Seq) {
+	if t.poison.has(&it.event) {
 		return t.poison.entity(it.event.Seq)
 	}
 	if err := guard(func() { key = t.fold.Key(&it.event) }); err != nil {
-		t.poison.add(it.event.Seq, "", err)
+		t.poison.add(&it.event, "", oneLine(err))
 		return ""
 	}
 	return key
@@ -315,14 +317,16 @@ func (t *term) load(ctx context.Context, missing []*entity) error {
 	for i, e := range missing {
 		keys[i] = e.key
 	}
-	all, err := t.Load(ctx, keys)
-	for tries := 1; err != nil && !fatal(err) && tries < loadTries; tries++ {
+	t.p.board.waits(waitLoad, t.p.config.Now())
+	defer t.p.board.answered(waitLoad)
+	all, err := t.tryLoad(ctx, keys)
+	for tries := 1; err != nil && !tenureOver(err) && tries < loadTries; tries++ {
 		// To end the term would fold again all that is not committed yet.
 		t.p.log.Warn().Err(err).Str(keyBucket, t.Bucket).Int64(keyRetryMS, retryFirst.Milliseconds()).Msg("entities can't be read; trying again")
 		if pause(ctx, retryFirst) != nil {
 			break
 		}
-		all, err = t.Load(ctx, keys)
+		all, err = t.tryLoad(ctx, keys)
 	}
 	if err != nil {
 		return fmt.Errorf("load %d entities of %s: %w", len(keys), t.Bucket, err)
@@ -344,10 +348,19 @@ func (t *term) load(ctx context.Context, missing []*entity) error {
 	return nil
 }
 
+func (t *term) tryLoad(ctx context.Context, keys []string) ([][]Part, error) {
+	ctx, cancel := context.WithTimeout(ctx, commitTimeout+time.Duration(len(keys))*writeTimeout)
+	defer cancel()
+	return t.Load(ctx, keys)
+}
+
 // foldOne applies one event, or keeps its record aside.
 func (t *term) foldOne(it *item, key string, e *entity, now time.Time) error {
 	seq := it.event.Seq
-	if t.poison.has(seq) {
+	if text, broken := t.poison.broken[key]; broken && !t.poison.has(&it.event) {
+		t.poison.add(&it.event, key, text)
+	}
+	if t.poison.has(&it.event) {
 		t.keepAside(it, key, now)
 		return nil
 	}
@@ -359,7 +372,7 @@ func (t *term) foldOne(it *item, key string, e *entity, now time.Time) error {
 		err = e.flushCareful(t.p.config.MaxValueBytes)
 	}
 	if err != nil {
-		t.poison.add(seq, key, err)
+		t.poison.add(&it.event, key, oneLine(err))
 		t.p.log.Error().Uint64(keySequence, uint64(seq)).Str(keyEntity, eventlog.EscapeID(key)).
 			Msg("record fails its fold; folding again without it")
 		return errRefold
@@ -381,6 +394,12 @@ func (t *term) touch(e *entity, now time.Time) {
 		t.dirtySince = now
 	}
 	e.waiting = t.dirty.PushBack(e)
+}
+
+// caughtUp reports whether all was folded that the log held when the term began,
+// or that is left of it.
+func (t *term) caughtUp() bool {
+	return t.backlog == 0 && (t.at.seq >= t.target || t.at.seq >= t.p.board.end())
 }
 
 // met is called when the end of the log was met. In bulk what is still held has

@@ -329,7 +329,15 @@ func (c *viewAction) remove(a *app, do func(ctx context.Context, r projector.Reg
 	})
 }
 
-type promoteCmd struct{ viewAction }
+type promoteCmd struct {
+	viewAction
+	forceFlag
+}
+
+// forceFlag lets readers step back.
+type forceFlag struct {
+	Force bool `help:"Also where that generation is behind the one in force: readers step back until a projector of its version has caught up."`
+}
 
 // Help is the command's example.
 func (promoteCmd) Help() string {
@@ -337,9 +345,17 @@ func (promoteCmd) Help() string {
 }
 
 // Run promotes.
-func (c *promoteCmd) Run(a *app) error { return c.move(a, projector.Promote) }
+func (c *promoteCmd) Run(a *app) error {
+	if c.Force {
+		return c.move(a, projector.ForcePromote)
+	}
+	return c.move(a, projector.Promote)
+}
 
-type rollbackCmd struct{ viewAction }
+type rollbackCmd struct {
+	viewAction
+	forceFlag
+}
 
 // Help is the command's example.
 func (rollbackCmd) Help() string {
@@ -347,7 +363,12 @@ func (rollbackCmd) Help() string {
 }
 
 // Run rolls back.
-func (c *rollbackCmd) Run(a *app) error { return c.move(a, projector.Rollback) }
+func (c *rollbackCmd) Run(a *app) error {
+	if c.Force {
+		return c.move(a, projector.ForceRollback)
+	}
+	return c.move(a, projector.Rollback)
+}
 
 type dropCmd struct{ viewAction }
 
