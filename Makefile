@@ -6,6 +6,8 @@ RACE          ?= -race
 PKG           ?= ./...
 FUZZTIME      ?= 30s
 CHAOS_TIMEOUT ?= 60m
+SCHEDULES     ?= 50000
+SEED          ?= 1
 LINT_VERSION  := v2.15.0
 LINT          := .cache/golangci-lint-$(LINT_VERSION)
 AXE_VERSION   := 4.14.1
@@ -75,6 +77,10 @@ attack: ## what hostile readers, senders and disks could do (TestAttack…); .ci
 .PHONY: chaos
 chaos: ## kill -9 of real processes, again and again (build tag chaos; minutes to hours)
 	$(GO) test -tags chaos -count=1 -v -timeout $(CHAOS_TIMEOUT) -run '^TestChaos' $(PKG)
+
+.PHONY: schedules
+schedules: ## the projector under SCHEDULES seeded schedules from SEED on
+	$(GO) test -count=1 -timeout $(CHAOS_TIMEOUT) -run '^TestSchedules$$' ./projector -args -schedules $(SCHEDULES) -schedule-seed $(SEED)
 
 .PHONY: bench
 bench: ## Go benchmarks; results worth keeping go to docs/perf with machine and command

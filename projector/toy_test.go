@@ -17,6 +17,7 @@ type toy struct {
 	flushOn string // event id whose presence makes Flush panic
 	bigOn   string // event id that makes a document too large
 	keyOn   string // event id that Key panics on
+	eraseOn string // session on which Erase panics
 	// onApply, where set, is called before each Apply, and after it.
 	onApply func(ev *eventlog.Event, after bool)
 }
@@ -136,6 +137,9 @@ func (s *toyState) Flush(w eventlog.Writer) {
 func (s *toyState) Over() eventlog.Time { return s.over }
 
 func (s *toyState) Erase(w eventlog.Writer) {
+	if s.fold.eraseOn != "" && s.key == s.fold.eraseOn {
+		panic("planted in Erase")
+	}
 	w.Delete("live." + s.key)
 	w.Delete("ended." + s.key)
 	for p := range s.people {
