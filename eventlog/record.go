@@ -66,6 +66,10 @@ type Head struct {
 type ReadOptions struct {
 	// After excludes: the first record read is the one behind it.
 	After Seq
+	// AfterStoredAt is when the log stored that record, where the caller has read
+	// it before: a log that lost its tail may have given its sequence to another
+	// one, which then is ErrLostTail. Zero: not known.
+	AfterStoredAt time.Time
 	// UpTo includes; 0 means the last record at the time of the call, or no end
 	// where Follow is set.
 	UpTo Seq

@@ -245,5 +245,9 @@ func (w *viewRole) check(context.Context) (string, error) {
 		}
 		return "failed: " + oneLine(errors.New(s.Error)), nil
 	}
-	return fmt.Sprintf("%s, sequence %d of %d, lag %d", s.State, s.Sequence, s.HeadSequence, s.Lag), nil
+	note := fmt.Sprintf("%s, sequence %d of %d, lag %d", s.State, s.Sequence, s.HeadSequence, s.Lag)
+	if s.Waiting != "" {
+		note += fmt.Sprintf(", waiting %.0f s for %s", s.WaitingSeconds, s.Waiting)
+	}
+	return note, nil
 }
