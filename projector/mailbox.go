@@ -208,7 +208,7 @@ func (p *engine) items(ctx context.Context, after position) iter.Seq2[*item, err
 		return shared.follow(ctx, after)
 	}
 	return func(yield func(*item, error) bool) {
-		for r, err := range readBehind(ctx, p.config.Source, after, eventlog.ReadOptions{Follow: true}) {
+		for r, err := range p.config.Source.Read(ctx, after.follow()) {
 			if err != nil {
 				yield(nil, err)
 				return
@@ -220,50 +220,9 @@ func (p *engine) items(ctx context.Context, after position) iter.Seq2[*item, err
 	}
 }
 
-// readBehind is Read behind a record that was read before. A Source knows the past
-// of what it has yielded itself. Whether the log still holds the record before
-// that, and no other that took its sequence after a lost tail, is asked once the
-// read has begun.
-func readBehind(ctx context.Context, source Source, after position, opts eventlog.ReadOptions) iter.Seq2[eventlog.Record, error] {
-	return func(yield func(eventlog.Record, error) bool) {
-		opts.After = after.seq
-		first := true
-		for r, err := range source.Read(ctx, opts) {
-			if err == nil && first {
-				first = false
-				err = samePast(ctx, source, after)
-			}
-			if err != nil {
-				yield(eventlog.Record{}, err)
-				return
-			}
-			if !yield(r, nil) {
-				return
-			}
-		}
-	}
-}
-
-// samePast reports whether the log still holds a record that was read before,
-// unless its retention has removed it.
-func samePast(ctx context.Context, source Source, at position) error {
-	if at.seq == 0 || at.storedAt.IsZero() {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
-	defer cancel()
-	r, err := source.Record(ctx, at.seq)
-	if errors.Is(err, eventlog.ErrNotFound) {
-		head, herr := source.Head(ctx)
-		if herr == nil && head.First > at.seq {
-			return nil
-		}
-		err = errors.Join(err, herr)
-	}
-	if err != nil {
-		return fmt.Errorf("read record %d again: %w", at.seq, err)
-	}
-	return at.same(r.StoredAt)
+// follow reads what is behind a record, and proves that the log still holds it.
+func (p position) follow() eventlog.ReadOptions {
+	return eventlog.ReadOptions{After: p.seq, AfterStoredAt: p.storedAt, Follow: true}
 }
 
 // same reports ErrLostTail where the record of that sequence is another one.

@@ -208,7 +208,7 @@ func (s scriptedSource) Record(ctx context.Context, seq eventlog.Seq) (eventlog.
 // may that waits for nothing.
 func (s scriptedSource) Read(ctx context.Context, o eventlog.ReadOptions) iter.Seq2[eventlog.Record, error] {
 	return func(yield func(eventlog.Record, error) bool) {
-		at, stored := o.After, time.Time{}
+		at, stored := o.After, o.AfterStoredAt
 		for o.Follow || at < o.UpTo {
 			r, err := s.next(ctx, at, stored)
 			if err != nil {

@@ -134,7 +134,7 @@ func (s *Shared) leave(c *cursor) {
 
 // alone reads the log itself up to a sequence.
 func (s *Shared) alone(ctx context.Context, c *cursor, upTo eventlog.Seq, yield func(*item, error) bool) bool {
-	for r, err := range readBehind(ctx, s.Source, c.after, eventlog.ReadOptions{UpTo: upTo}) {
+	for r, err := range s.Read(ctx, eventlog.ReadOptions{After: c.after.seq, AfterStoredAt: c.after.storedAt, UpTo: upTo}) {
 		if err != nil {
 			yield(nil, err)
 			return false
@@ -158,7 +158,7 @@ func (s *Shared) alone(ctx context.Context, c *cursor, upTo eventlog.Seq, yield 
 // read is the pump's goroutine.
 func (s *Shared) read(ctx context.Context, p *pump, after position) {
 	defer close(p.done)
-	for r, err := range readBehind(ctx, s.Source, after, eventlog.ReadOptions{Follow: true}) {
+	for r, err := range s.Read(ctx, after.follow()) {
 		if err != nil {
 			p.err = err
 			return

@@ -30,7 +30,9 @@ type Source interface {
 	Head(ctx context.Context) (eventlog.Head, error)
 	// Record returns one record, or eventlog.ErrNotFound.
 	Record(ctx context.Context, seq eventlog.Seq) (eventlog.Record, error)
-	// Read yields records in the order of their sequence, without a gap.
+	// Read yields records in the order of their sequence, without a gap. It ends
+	// with eventlog.ErrLostTail where the record before the next one is not the one
+	// that was read, or that opts.AfterStoredAt names.
 	Read(ctx context.Context, opts eventlog.ReadOptions) iter.Seq2[eventlog.Record, error]
 }
 

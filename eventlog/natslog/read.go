@@ -35,13 +35,13 @@ const (
 // record behind After is gone (ask Head for the first one held);
 // eventlog.ErrIncarnation where the stream was created anew since the log was
 // opened; eventlog.ErrLostTail where the log ends before After, or where the
-// last record read is not there any more.
+// last record read, or the one at After, is not there any more.
 //
 // With opts.Slices only their records come. A retention limit that removes
 // records between two of them while they are read is then not noticed.
 func (l *Log) Read(ctx context.Context, opts eventlog.ReadOptions) iter.Seq2[eventlog.Record, error] {
 	return func(yield func(eventlog.Record, error) bool) {
-		r := &reader{log: l, opts: opts, yield: yield, end: opts.UpTo}
+		r := &reader{log: l, opts: opts, yield: yield, end: opts.UpTo, stored: opts.AfterStoredAt}
 		if err := r.run(ctx); err != nil {
 			yield(eventlog.Record{}, fmt.Errorf("read log: %w", err))
 		}
@@ -54,7 +54,7 @@ type reader struct {
 	yield func(eventlog.Record, error) bool
 	wire  *wire.Reader // wire.After is the last sequence yielded, or opts.After
 
-	stored time.Time    // when the record at wire.After was stored; zero if none was yielded
+	stored time.Time    // when the record at wire.After was stored; zero if that is not known
 	hole   eventlog.Seq // where a record was missing last time; 0: nowhere
 	plain  bool         // a connection of its own did not work for the backlog
 	end    eventlog.Seq // last sequence to read; 0: none

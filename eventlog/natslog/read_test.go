@@ -262,6 +262,12 @@ func TestReadDetectsLostTail(t *testing.T) {
 			appendAll(t, l, 11, 15)
 			f := follow(t, t.Context(), l, eventlog.ReadOptions{})
 			f.expect(t, between(0, 15)...)
+			last, err := l.Record(t.Context(), 15)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// One that has yielded nothing yet knows the past from who read before.
+			idle := follow(t, t.Context(), l, eventlog.ReadOptions{After: 15, AfterStoredAt: last.StoredAt})
 			node.Stop(t)
 			if err := os.RemoveAll(node.Dir()); err != nil {
 				t.Fatal(err)
@@ -276,6 +282,7 @@ func TestReadDetectsLostTail(t *testing.T) {
 			}
 			node.Start(t)
 			f.expectError(t, eventlog.ErrLostTail)
+			idle.expectError(t, eventlog.ErrLostTail)
 		})
 	}
 }
