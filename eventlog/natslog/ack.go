@@ -87,15 +87,9 @@ func (c *committer) acked(p *pending, a ack) {
 		return
 	}
 	if a.Seq <= c.last {
-		c.distrust()
+		c.doubt = true
 	}
 	c.last = a.Seq
-}
-
-// distrust forgets what is known of the log. c.mu is held.
-func (c *committer) distrust() {
-	c.doubt = true
-	c.recent.clear()
 }
 
 // appended is the answer for a record stored alone.

@@ -242,7 +242,7 @@ func (c *committer) watch(broken chan nats.Status) {
 			return
 		case status, ok := <-broken:
 			c.mu.Lock()
-			c.distrust()
+			c.doubt = true
 			c.expire(c.flight, errDisconnected)
 			if !ok || status == nats.CLOSED {
 				return

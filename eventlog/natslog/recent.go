@@ -55,9 +55,3 @@ func (r *recentIDs) drop(id string, seq eventlog.Seq) {
 		delete(r.entries, id)
 	}
 }
-
-// clear forgets all.
-func (r *recentIDs) clear() {
-	clear(r.entries)
-	clear(r.ring)
-}

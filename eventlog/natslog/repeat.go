@@ -63,7 +63,7 @@ func (l *Log) trimmed(ctx context.Context, seq eventlog.Seq) (bool, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if h.Incarnation != c.incarnation {
-		c.distrust()
+		c.doubt = true
 		return false, nil
 	}
 	return h.First > seq, nil

@@ -116,6 +116,37 @@ func TestRepeatAfterRemake(t *testing.T) {
 		if _, err := l.Health(t.Context()); err != nil {
 			t.Errorf("Health of a log made again = %v; want nil", err)
 		}
+		limit(t, node.JetStream(t), 2)
+		if a, err := l.Append(t.Context(), rec(3)); err != nil || !a.Duplicate || a.Seq != 4 {
+			t.Errorf("Append of what a limit removed = %+v, %v; want a duplicate of 4", a, err)
+		}
+	}
+}
+
+// TestRepeatAfterRemakeAndRetention: that the log begins behind a sequence says
+// nothing where it is another log.
+func TestRepeatAfterRemakeAndRetention(t *testing.T) {
+	node := eventlogtest.Server(t)
+	js := node.JetStream(t)
+	l := open(t, js, natslog.Config{})
+	appendAll(t, l, 0, 10)
+	remake(t, js, func(*jetstream.StreamConfig) {})
+	appendAll(t, open(t, node.JetStream(t), natslog.Config{}), 500, 530)
+	limit(t, js, 2)
+	if a := again(t, l, rec(3)); a.Duplicate {
+		t.Errorf("Append = %+v; want it stored in the log made again", a)
+	}
+}
+
+// TestRepeatWithLongUUID: a uuid that a header does not hold whole is a uuid.
+func TestRepeatWithLongUUID(t *testing.T) {
+	l := open(t, eventlogtest.Connect(t), natslog.Config{})
+	r := rec(1)
+	r.DeliveryID = strings.Repeat("u", 5000)
+	for n := range 3 {
+		if a, err := l.Append(t.Context(), r); err != nil || a.Seq != 1 || a.Duplicate != (n > 0) {
+			t.Errorf("Append(%d) = %+v, %v; want sequence 1", n, a, err)
+		}
 	}
 }
 
@@ -187,10 +218,11 @@ func TestServerRepeatsWhatIsLost(t *testing.T) {
 	_, err := between.Subscribe("forgetful.API.>", func(m *nats.Msg) {
 		subject := strings.Replace(m.Subject, "forgetful", "$JS", 1)
 		answer := nats.NewMsg(m.Reply)
+		asked := string(m.Data) == `{"seq":2}`
 		switch {
-		case strings.Contains(subject, ".STREAM.MSG.GET."):
+		case asked && strings.Contains(subject, ".STREAM.MSG.GET."):
 			answer.Data = []byte(`{"error":{"code":404,"err_code":10037,"description":"no message found"}}`)
-		case strings.Contains(subject, ".DIRECT.GET."):
+		case asked && strings.Contains(subject, ".DIRECT.GET."):
 			answer.Header.Set("Status", "404")
 			answer.Header.Set("Description", "Message Not Found")
 		default:
@@ -208,8 +240,10 @@ func TestServerRepeatsWhatIsLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := open(t, js, natslog.Config{})
-	if a, err := l.Append(t.Context(), rec(1)); err != nil || a.Duplicate || a.Seq != 4 {
-		t.Errorf("Append of what the server only thinks it has = %+v, %v; want it stored as 4", a, err)
+	for n := range 2 {
+		if a, err := l.Append(t.Context(), rec(1)); err != nil || a.Duplicate != (n > 0) || a.Seq != 4 {
+			t.Errorf("Append(%d) of what the server only thinks it has = %+v, %v; want it stored as 4, once", n, a, err)
+		}
 	}
 }
 
