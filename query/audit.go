@@ -116,6 +116,8 @@ func (a *audit) run(ctx context.Context) (differing int, err error) {
 		switch {
 		case c.Bucket != a.state.Bucket || c.Kind == viewstore.Reset && a.done > 0:
 			return 0, errMoved
+		case c.Kind == viewstore.Reset:
+			clear(a.batch)
 		case c.Kind == viewstore.Put:
 			a.batch[c.Key] = c
 		}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"rollcall/projector/viewstore"
 	"rollcall/query"
 )
 
@@ -280,4 +281,53 @@ func counted(t *testing.T, from prometheus.Gatherer, name, label string) (sum fl
 		}
 	}
 	return sum
+}
+
+// TestReplicaOfAnotherTimeline: servers that share a replica's directory one
+// after the other, or one that was set back, each find their own views in it.
+func TestReplicaOfAnotherTimeline(t *testing.T) {
+	dir := t.TempDir()
+	one, other := newWorld(t), newWorld(t)
+	for _, id := range []string{"a", "b", "c"} {
+		one.post(started(id, "m", id, 0))
+	}
+	other.post(started("x", "m", "x", 0))
+	for _, w := range []*world{one, other} {
+		w.get("/v1/sessions") // its own copy has them
+	}
+	for i, w := range []*world{one, other, one, other} {
+		r, stop := runReplica(t, query.ReplicaConfig{Dir: dir, Views: viewstore.NewReader(w.js)}, nil)
+		w.post(started(fmt.Sprint("r", i), "m", "later", 9))
+		want := w.items("/v1/sessions?sort=sessionId").column("sessionId")
+		shared := ask(t, r, w)
+		for deadline := time.Now().Add(time.Minute); ; {
+			a := shared.get("/v1/sessions?sort=sessionId")
+			if a.status == http.StatusOK && shared.items("/v1/sessions?sort=sessionId").column("sessionId") == want {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("round %d: sessions = %s; want %s", i, a.body, want)
+			}
+		}
+		stop()
+	}
+}
+
+// TestAuditOfARealView audits the copy of real views all the time while records
+// come in: nothing is found to differ.
+func TestAuditOfARealView(t *testing.T) {
+	w := newWorld(t)
+	registry := prometheus.NewRegistry()
+	r, _ := runReplica(t, query.ReplicaConfig{Dir: t.TempDir(), Views: viewstore.NewReader(w.js), AuditEvery: time.Microsecond, Registerer: registry}, nil)
+	audited := ask(t, r, w)
+	for i := 0; counted(t, registry, "rollcall_query_replica_audits_total", "equal") < 12; i++ {
+		id := fmt.Sprint("s", i%20)
+		audited.last = w.post(joined(id, "m", fmt.Sprint("p", i), fmt.Sprint("w", i%50), i))
+		audited.items("/v1/sessions/" + id + "/participants")
+	}
+	for _, result := range []string{"different", "failed"} {
+		if n := counted(t, registry, "rollcall_query_replica_audits_total", result); n > 0 {
+			t.Errorf("audits that came to %s = %v; want none", result, n)
+		}
+	}
 }

@@ -85,8 +85,10 @@ type viewState struct {
 	Version    string
 	Revision   uint64
 	StoredAt   time.Time
-	Sequence   eventlog.Seq
-	Parked     int
+	// Takeover proves the past of Revision; see viewstore.Position.
+	Takeover string
+	Sequence eventlog.Seq
+	Parked   int
 	// Loaded and LoadedRevision are the commit that the table was filled up to.
 	Loaded         eventlog.Seq
 	LoadedRevision uint64
@@ -103,7 +105,7 @@ func (s viewState) position() viewstore.Position {
 	if !s.loaded() {
 		return viewstore.Position{}
 	}
-	return viewstore.Position{Bucket: s.Bucket, Revision: s.Revision, StoredAt: s.StoredAt}
+	return viewstore.Position{Bucket: s.Bucket, Revision: s.Revision, StoredAt: s.StoredAt, Takeover: s.Takeover}
 }
 
 // OpenReplica takes the directory and opens the file, or makes it where it is

@@ -248,7 +248,7 @@ func (w *rowWriter) applyBatch(ctx context.Context, b batch, s *viewState) error
 	}
 	c := b.commit
 	s.Bucket, s.Generation, s.Version = c.Bucket, c.Generation, c.Version
-	s.Revision, s.StoredAt = c.Revision, c.StoredAt
+	s.Revision, s.StoredAt, s.Takeover = c.Revision, c.StoredAt, c.Checkpoint.Takeover
 	s.Sequence, s.Parked = c.Checkpoint.Sequence, c.Checkpoint.Parked
 	if b.load {
 		return w.switchTo(ctx, t, s)
