@@ -176,7 +176,7 @@ func hints(at addresses, dir string) string {
 		line("over NATS", "nats sub 'rollcall.views.>' --server "+at.NATS)
 	}
 	line("health", "curl -s 'http://"+at.Admin+"/readyz?verbose'")
-	line("own event", self()+" send --key "+filepath.Join(dir, "private.pem")+" --url http://"+at.Ingest+"/webhooks/demo FILE")
+	line("own event", self()+" send --key "+shellWord(filepath.Join(dir, "private.pem"))+" --url http://"+at.Ingest+"/webhooks/demo FILE")
 	b.WriteString("\n")
 	return b.String()
 }
@@ -202,7 +202,7 @@ func staged(at addresses, scenes []traffic.Scene) string {
 func (c *demoCmd) farewell(w io.Writer, dir string) {
 	fmt.Fprintln(w, "\nThe demo has ended. Next:")
 	if c.DataDir != "" {
-		fmt.Fprintf(w, "  %s serve --data-dir %s --source demo=rsa:%s\n", self(), dir, filepath.Join(dir, "public.pem"))
+		fmt.Fprintf(w, "  %s serve --data-dir %s --source demo=rsa:%s\n", self(), shellWord(dir), shellWord(filepath.Join(dir, "public.pem")))
 		return
 	}
 	fmt.Fprintf(w, "  %s serve --source NAME=rsa:FILE_OR_HTTPS_URL\n  %s --help\n", self(), self())
@@ -337,3 +337,14 @@ func (b *board) draw(now time.Time) {
 }
 
 func seconds(s projections.Session) float64 { return s.EndedAt.Std().Sub(s.StartedAt.Std()).Seconds() }
+
+// shellWord is a text as one word of a shell's command line.
+func shellWord(s string) string {
+	plain := func(r rune) bool {
+		return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("_./-+,:@%", r)
+	}
+	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
