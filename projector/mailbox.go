@@ -225,6 +225,25 @@ func (p position) follow() eventlog.ReadOptions {
 	return eventlog.ReadOptions{After: p.seq, AfterStoredAt: p.storedAt, Follow: true}
 }
 
+// proven asks whether the log still holds a record that was read, unless its
+// retention has removed it.
+func proven(ctx context.Context, source Source, at position) error {
+	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
+	defer cancel()
+	r, err := source.Record(ctx, at.seq)
+	if err == nil {
+		return at.same(r.StoredAt)
+	}
+	head, herr := source.Head(ctx)
+	switch {
+	case herr == nil && head.First > at.seq:
+		return nil
+	case herr == nil && head.Last < at.seq:
+		return fmt.Errorf("%w: record %d was read, the log ends at %d", eventlog.ErrLostTail, at.seq, head.Last)
+	}
+	return fmt.Errorf("read record %d again: %w", at.seq, err)
+}
+
 // same reports ErrLostTail where the record of that sequence is another one.
 func (p position) same(storedAt time.Time) error {
 	if p.seq == 0 || p.storedAt.IsZero() || p.storedAt.Equal(storedAt) {

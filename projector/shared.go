@@ -75,6 +75,13 @@ func (s *Shared) follow(ctx context.Context, after position) iter.Seq2[*item, er
 	return func(yield func(*item, error) bool) {
 		c := s.join(after)
 		defer s.leave(c)
+		if c.ahead() {
+			// The pump may never come there, should the log have lost it.
+			if err := proven(ctx, s.Source, after); err != nil {
+				yield(nil, err)
+				return
+			}
+		}
 		for {
 			batch, base, wake, err := c.take()
 			switch {
@@ -194,6 +201,17 @@ func (c *cursor) leave() bool {
 	delete(c.readers, c)
 	signal(c.room)
 	return len(c.readers) == 0
+}
+
+// ahead reports whether the pump has not read the reader's record yet.
+func (c *cursor) ahead() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	newest := c.base.seq
+	if n := len(c.items); n > 0 {
+		newest = c.items[n-1].event.Seq
+	}
+	return newest < c.after.seq
 }
 
 // take returns the next items, or the sequence up to which the reader has to read
