@@ -421,7 +421,7 @@ func (c *committer) assure(doubt bool) (incarnation string, err error) {
 	if c.disk == nil {
 		return incarnation, nil
 	}
-	err = c.disk.sync()
+	err = c.disk.sync(c.log.js.Conn().ConnectedServerId())
 	c.mu.Lock()
 	c.stats.Syncs++
 	c.mu.Unlock()

@@ -28,6 +28,7 @@ type disk struct {
 	flush flush
 
 	mu      sync.Mutex
+	run     string   // id of the server that wrote the block
 	folder  *os.File // dir as it was synced last; open, so that a log made again can't look like it
 	block   *os.File // the newest block; nil before the first record
 	index   int      // its number
@@ -43,8 +44,9 @@ type flush struct {
 
 // openDisk finds the stream's blocks below a server's store directory, and
 // syncs all of them: a process that was killed may have left records that were
-// written and never synced, and whose repeats would be answered as stored.
-func openDisk(storeDir string, f flush) (*disk, error) {
+// written and never synced, and whose repeats would be answered as stored. run
+// is the id of the server that runs now.
+func openDisk(storeDir, run string, f flush) (*disk, error) {
 	if f.data == nil {
 		f = flush{data: datasync, names: syncNames}
 	}
@@ -57,7 +59,7 @@ func openDisk(storeDir string, f flush) (*disk, error) {
 	if err != nil || len(found) != 1 {
 		return nil, fmt.Errorf("%d stream directories in %s, want 1; use the store directory of the embedded server", len(found), storeDir)
 	}
-	d := &disk{root: root, dir: found[0], flush: f}
+	d := &disk{root: root, dir: found[0], run: run, flush: f}
 	if err := d.syncAll(); err != nil {
 		return nil, err
 	}
@@ -73,11 +75,19 @@ func (d *disk) path(index int) string { return filepath.Join(d.dir, strconv.Itoa
 // sync makes durable whatever the server acknowledged before it was called.
 // After a failed flush it fails for good: the system may have dropped what it
 // could not write, and would report success the next time.
-func (d *disk) sync() error {
+//
+// run is the id of the server that runs now, "" where that is not known.
+func (d *disk) sync(run string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.err != nil {
 		return d.err
+	}
+	if run != "" && run != d.run {
+		// It read its files again, and may have dropped the newest.
+		closeFile(d.block)
+		closeFile(d.folder)
+		d.run, d.folder, d.block, d.index, d.unnamed = run, nil, nil, 0, false
 	}
 	if err := d.syncNewest(); err != nil {
 		return err

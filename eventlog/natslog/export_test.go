@@ -10,7 +10,7 @@ func (c Config) WithFlush(data, names func(*os.File) error) Config {
 
 // SystemFlush is how files are made durable where nothing else is said.
 func SystemFlush(storeDir string) (data, names func(*os.File) error, err error) {
-	d, err := openDisk(storeDir, flush{})
+	d, err := openDisk(storeDir, "", flush{})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -229,7 +229,7 @@ func Open(ctx context.Context, js jetstream.JetStream, c Config) (*Log, error) {
 	l := newLog(js, stream, c)
 	l.synced = &synced
 	if c.StoreDir != "" {
-		if l.committer.disk, err = openDisk(c.StoreDir, c.flush); err != nil {
+		if l.committer.disk, err = openDisk(c.StoreDir, js.Conn().ConnectedServerId(), c.flush); err != nil {
 			return nil, fmt.Errorf("open log: %w", err)
 		}
 	}

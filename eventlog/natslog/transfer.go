@@ -74,7 +74,7 @@ func (l *Log) Import(ctx context.Context, records iter.Seq2[eventlog.Record, err
 		return n, fmt.Errorf("import: %w", err)
 	}
 	if l.committer.disk != nil && n > 0 {
-		if err := l.committer.disk.sync(); err != nil {
+		if err := l.committer.disk.sync(l.js.Conn().ConnectedServerId()); err != nil {
 			return n, fmt.Errorf("import: %w", err)
 		}
 	}
