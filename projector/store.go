@@ -85,7 +85,7 @@ type Checkpoint struct {
 	StoredAt time.Time    `json:"storedAt"`
 	// Epoch counts the take-overs of this generation.
 	Epoch uint64 `json:"epoch"`
-	// Commit names the commit, uniquely within the generation.
+	// Commit names the commit, uniquely within the generation and Takeover.
 	Commit string `json:"commit"`
 	// Parked counts the records that were kept aside.
 	Parked int `json:"parked"`

@@ -118,7 +118,7 @@ func (t *tenure) Commit(ctx context.Context, c *projector.Commit) error {
 			return asCommitError(err, t.bucket)
 		}
 		if final {
-			t.settled(c.Checkpoint.Commit, sequence)
+			t.settled(c.Checkpoint.Commit, batch, sequence)
 		}
 		told.batch(i, sequence)
 	}
@@ -141,10 +141,10 @@ func (t *tenure) fence(batch []*nats.Msg) {
 	}
 }
 
-// settled takes the revision of a commit's checkpoint.
-func (t *tenure) settled(commit string, revision uint64) {
-	if t.remarks {
-		t.marker = revision - 1 // it stands right before the checkpoint
+// settled takes what the last batch of a commit has stored.
+func (t *tenure) settled(commit string, batch []*nats.Msg, revision uint64) {
+	if batch[0].Subject == takeoverSubject(t.bucket, t.takeover) {
+		t.marker = revision - uint64(len(batch)-1)
 	}
 	t.remarks, t.previous = false, commit
 	t.advance(revision)

@@ -270,7 +270,7 @@ func (t *tenure) stored(ctx context.Context, entities []string, out [][]projecto
 
 // advance takes a new revision of the checkpoint.
 func (t *tenure) advance(revision uint64) {
-	t.revision, t.storedAt = revision, time.Now()
+	t.revision, t.storedAt = revision, time.Now().Round(0) // by the wall: this machine may be suspended
 	t.loaded.Store(revision)
 }
 
