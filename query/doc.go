@@ -24,8 +24,18 @@
 //
 // One goroutine writes. States are published after their transaction, and wake
 // those who wait for minSequence; nothing polls. Following breaks off on errors
-// and resumes at the stored place. A file that can't be written ends Run; nothing
-// is lost with it.
+// and resumes at the stored place. What a transaction has come to is in the
+// database alone until it is committed, so that one that meets a full disk is
+// tried again as it was.
+//
+// # Damage
+//
+// The replica is made again from the views, so nothing about it may end a
+// process. A row carries a checksum of all its columns, held against them
+// whenever an answer is made of it: a row that is damaged is a 503, and its view
+// is loaded again. A file that SQLite calls corrupt, or that is gone, is wiped and
+// loaded again. Now and then an audit holds all rows against the views, and has
+// SQLite check the indexes. [Replica.Waiting] says what it waits for.
 //
 // # The API
 //
