@@ -21,6 +21,8 @@ const (
 	// auditSuspects bounds what is looked at once more at an audit's end; where
 	// more differs, the copy is wrong for certain.
 	auditSuspects = 10_000
+	// auditMost bounds an audit whose view does not come.
+	auditMost = 2 * time.Hour
 	// auditWait bounds the wait for the copy to come up with the view.
 	auditWait = 30 * time.Second
 )
@@ -106,7 +108,7 @@ type suspect struct {
 
 // run compares all of the view, and returns how many keys differ.
 func (a *audit) run(ctx context.Context) (differing int, err error) {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithTimeout(ctx, auditMost)
 	defer cancel()
 	a.batch, a.suspects = map[string]viewstore.Change{}, map[string]suspect{}
 	for c, err := range a.config.Views.Follow(ctx, a.table.view, viewstore.Position{}) {

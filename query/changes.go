@@ -33,6 +33,8 @@ type place struct {
 	// table is the replica's table that the revision was read from, so that a view
 	// that was loaded again in the same bucket shows; 0: it came from an id.
 	table int
+	// takeover proves the past of the revision; "": nothing does.
+	takeover string
 }
 
 // feed is one client of the change feed: where it is in each view. It reads
@@ -169,7 +171,7 @@ func (f *feed) step(ctx context.Context, view string) (more bool, err error) {
 				seq = int64(st.Loaded)
 			}
 			n++
-			f.at[view] = place{bucket: st.Bucket, revision: uint64(rev), table: st.Table}
+			f.at[view] = place{bucket: st.Bucket, revision: uint64(rev), table: st.Table, takeover: st.Pasts.at(uint64(rev))}
 			f.change(view, key, eventlog.Seq(seq))
 			return nil
 		}, "SELECT key, rev, seq FROM "+name+" WHERE rev > ?1 UNION ALL SELECT key, rev, seq FROM "+name+"_gone WHERE rev > ?1 ORDER BY rev LIMIT ?2",
@@ -183,7 +185,9 @@ func (f *feed) step(ctx context.Context, view string) (more bool, err error) {
 	return more, err
 }
 
-func placeOf(s viewState) place { return place{bucket: s.Bucket, revision: s.Revision, table: s.Table} }
+func placeOf(s viewState) place {
+	return place{bucket: s.Bucket, revision: s.Revision, table: s.Table, takeover: s.Takeover}
+}
 
 // waits reports whether the client is ahead of this replica in a view, as one is
 // that comes from another process: the replica comes up within moments. Where it
@@ -204,6 +208,7 @@ func (f *feed) waits(view string, st viewState) bool {
 		known = false
 	}
 	delete(f.ahead, view)
+	known = known && (at.takeover == "" || at.revision == 0 || st.Pasts.hold(at.takeover, at.revision))
 	if !known || at.revision < st.Forgotten && at.revision > 0 {
 		f.at[view] = place{bucket: st.Bucket, table: st.Table}
 		f.reset(view, st.Sequence)
@@ -242,12 +247,12 @@ func (f *feed) reset(view string, seq eventlog.Seq) {
 }
 
 // id is the feed's place as an event id, good at every query process: revisions
-// are those of the views' buckets.
+// and take-overs are those of the views' buckets.
 func (f *feed) id() []byte {
 	parts := make([]string, 0, len(f.views))
 	for _, v := range f.views {
 		if at := f.at[v]; at.bucket != "" {
-			parts = append(parts, at.bucket+":"+strconv.FormatUint(at.revision, 10))
+			parts = append(parts, strings.TrimSuffix(at.bucket+":"+strconv.FormatUint(at.revision, 10)+":"+at.takeover, ":"))
 		}
 	}
 	return []byte("id: " + strings.Join(parts, ",") + "\n")
@@ -256,14 +261,15 @@ func (f *feed) id() []byte {
 // resume reads an id. Views that it does not name start from their beginning.
 func (f *feed) resume(id string) error {
 	for part := range strings.SplitSeq(id, ",") {
-		bucket, rev, ok := strings.Cut(part, ":")
+		bucket, rest, ok := strings.Cut(part, ":")
+		rev, takeover, _ := strings.Cut(rest, ":")
 		n, err := strconv.ParseUint(rev, 10, 63)
 		i := strings.LastIndex(bucket, "_g")
 		if !ok || err != nil || i < 0 {
 			return badRequest("Last-Event-ID is not one that this feed gave")
 		}
 		if view := bucket[:i]; slices.Contains(f.views, view) {
-			f.at[view] = place{bucket: bucket, revision: n}
+			f.at[view] = place{bucket: bucket, revision: n, takeover: takeover}
 		}
 	}
 	return nil

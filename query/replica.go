@@ -85,8 +85,10 @@ type viewState struct {
 	Version    string
 	Revision   uint64
 	StoredAt   time.Time
-	// Takeover proves the past of Revision; see viewstore.Position.
+	// Takeover proves the past of Revision; see viewstore.Position. Pasts are the
+	// latest take-overs since the table was loaded.
 	Takeover string
+	Pasts    pasts
 	Sequence eventlog.Seq
 	Parked   int
 	// Loaded and LoadedRevision are the commit that the table was filled up to.

@@ -39,6 +39,7 @@ type bucket struct {
 	generation int
 	changes    []viewstore.Change // in order of revision, overtaken ones left out
 	revision   uint64
+	takeover   string // of the commits to come
 }
 
 func newScript() *script {
@@ -94,7 +95,7 @@ func (b *bucket) checkpoint(seq eventlog.Seq) {
 	b.changes = slices.DeleteFunc(b.changes, func(c viewstore.Change) bool { return c.Kind == viewstore.Commit })
 	b.revision++
 	b.changes = append(b.changes, viewstore.Change{Kind: viewstore.Commit, Revision: b.revision,
-		StoredAt: time.Unix(int64(b.revision), 0), Checkpoint: projector.Checkpoint{Sequence: seq}})
+		StoredAt: time.Unix(int64(b.revision), 0), Checkpoint: projector.Checkpoint{Sequence: seq, Takeover: b.takeover}})
 }
 
 // Follow implements query.Views.

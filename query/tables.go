@@ -17,7 +17,7 @@ import (
 const viewsDDL = `CREATE TABLE IF NOT EXISTS views (
 	view TEXT PRIMARY KEY, number INTEGER NOT NULL, bucket TEXT NOT NULL, generation INTEGER NOT NULL, version TEXT NOT NULL,
 	revision INTEGER NOT NULL, storedAt INTEGER NOT NULL, sequence INTEGER NOT NULL, parked INTEGER NOT NULL,
-	loaded INTEGER NOT NULL, loadedRevision INTEGER NOT NULL, forgotten INTEGER NOT NULL, loading INTEGER NOT NULL, takeover TEXT NOT NULL, sum INTEGER NOT NULL
+	loaded INTEGER NOT NULL, loadedRevision INTEGER NOT NULL, forgotten INTEGER NOT NULL, loading INTEGER NOT NULL, takeover TEXT NOT NULL, pasts TEXT NOT NULL, sum INTEGER NOT NULL
 ) WITHOUT ROWID`
 
 // table says how a view is kept: a row a document, with the document's scalar
@@ -171,12 +171,12 @@ func (t *table) row(c viewstore.Change, seq int64) ([]any, error) {
 }
 
 // stateColumns are the columns of the table views, in the order of viewState.row.
-const stateColumns = "view, number, bucket, generation, version, revision, storedAt, sequence, parked, loaded, loadedRevision, forgotten, loading, takeover, sum"
+const stateColumns = "view, number, bucket, generation, version, revision, storedAt, sequence, parked, loaded, loadedRevision, forgotten, loading, takeover, pasts, sum"
 
 // row is a state as it is stored; its sum comes last.
 func (s viewState) row() []any {
 	row := []any{s.View, int64(s.Table), s.Bucket, int64(s.Generation), s.Version, int64(s.Revision), s.StoredAt.UnixNano(), int64(s.Sequence), int64(s.Parked),
-		int64(s.Loaded), int64(s.LoadedRevision), int64(s.Forgotten), int64(s.Loading), s.Takeover}
+		int64(s.Loaded), int64(s.LoadedRevision), int64(s.Forgotten), int64(s.Loading), s.Takeover, string(s.Pasts)}
 	return append(row, sumOf(row))
 }
 
@@ -191,7 +191,7 @@ func readStates(ctx context.Context, tx *sql.Tx) (map[string]viewState, error) {
 		var s viewState
 		var storedAt, sum int64
 		if err := rows.Scan(&s.View, &s.Table, &s.Bucket, &s.Generation, &s.Version, &s.Revision, &storedAt, &s.Sequence, &s.Parked,
-			&s.Loaded, &s.LoadedRevision, &s.Forgotten, &s.Loading, &s.Takeover, &sum); err != nil {
+			&s.Loaded, &s.LoadedRevision, &s.Forgotten, &s.Loading, &s.Takeover, &s.Pasts, &sum); err != nil {
 			return nil, fmt.Errorf("read replica's positions: %w: %w", errSum, err)
 		}
 		s.StoredAt = time.Unix(0, storedAt)

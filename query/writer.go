@@ -248,6 +248,11 @@ func (w *rowWriter) applyBatch(ctx context.Context, b batch, s *viewState) error
 	}
 	c := b.commit
 	s.Bucket, s.Generation, s.Version = c.Bucket, c.Generation, c.Version
+	if b.load {
+		s.Pasts = pasts("").with(c.Checkpoint.Takeover, c.Revision-1)
+	} else {
+		s.Pasts = s.Pasts.with(c.Checkpoint.Takeover, s.Revision)
+	}
 	s.Revision, s.StoredAt, s.Takeover = c.Revision, c.StoredAt, c.Checkpoint.Takeover
 	s.Sequence, s.Parked = c.Checkpoint.Sequence, c.Checkpoint.Parked
 	if b.load {

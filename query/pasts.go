@@ -1,0 +1,61 @@
+package query
+
+import (
+	"fmt"
+	"strings"
+)
+
+// maxPasts bounds the take-overs that are remembered. A feed's client that was
+// away for more begins again.
+const maxPasts = 16
+
+// pasts are take-overs of a view in their order, each with the first revision
+// that is its own: "TAKEOVER@REVISION" with spaces between. A revision alone
+// proves nothing: a view that lost its tail gives the same ones again.
+type pasts string
+
+// with adds the take-over of a commit behind a revision, unless it is the last one.
+func (p pasts) with(takeover string, behind uint64) pasts {
+	all := strings.Fields(string(p))
+	if takeover == "" || len(all) > 0 && strings.HasPrefix(all[len(all)-1], takeover+"@") {
+		return p
+	}
+	all = append(all, fmt.Sprintf("%s@%d", takeover, behind+1))
+	return pasts(strings.Join(all[max(0, len(all)-maxPasts):], " "))
+}
+
+// each visits the take-overs with their revisions, [from, to); 0: without an end.
+func (p pasts) each(visit func(takeover string, from, to uint64)) {
+	all := strings.Fields(string(p))
+	first := func(i int) (takeover string, revision uint64) {
+		if i < len(all) {
+			takeover, after, _ := strings.Cut(all[i], "@")
+			_, _ = fmt.Sscan(after, &revision) // the sum of the row holds it
+			return takeover, revision
+		}
+		return "", 0
+	}
+	for i := range all {
+		takeover, from := first(i)
+		_, to := first(i + 1)
+		visit(takeover, from, to)
+	}
+}
+
+// at is the take-over that a revision belongs to; "": not known.
+func (p pasts) at(revision uint64) (takeover string) {
+	p.each(func(t string, from, _ uint64) {
+		if from <= revision {
+			takeover = t
+		}
+	})
+	return takeover
+}
+
+// hold reports whether a revision of a take-over is in this past.
+func (p pasts) hold(takeover string, revision uint64) (held bool) {
+	p.each(func(t string, from, to uint64) {
+		held = held || t == takeover && from <= revision && (to == 0 || revision < to)
+	})
+	return held
+}
