@@ -71,7 +71,7 @@ func TestCSVEndsWithAllRows(t *testing.T) {
 	s := newScript()
 	w := scripted(t, s)
 	docs, people := map[string][]byte{}, map[string][]byte{}
-	const n = 2345
+	const n = 1203
 	for i := range n {
 		id := fmt.Sprintf("s%04d", i)
 		docs["live."+id] = sessionDoc(id, "m", "=title", "LIVE", i%7)
