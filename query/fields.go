@@ -162,7 +162,7 @@ func pipelineFields() []field {
 		{name: "audits", kind: kindObject, schema: list(object(member{"view", text}, at("at"), member{"result", text}, member{"keys", whole},
 			member{"differing", whole}, member{"sequence", whole}))},
 		{name: "processes", kind: kindObject, schema: list(object(member{"process", text}, member{"host", text}, member{"roles", list(text)},
-			at("startedAt"), at("heardAt"), member{"lost", schema("boolean")}, member{"projections", list(object(member{"name", text}, member{"state", text}))}))},
+			at("startedAt"), at("heardAt"), member{"lost", schema("boolean")}, member{"projections", list(object(member{"name", text}, member{"state", text}))}, member{"problems", list(text)}))},
 	}
 }
 

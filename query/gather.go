@@ -90,6 +90,7 @@ type ProcessSummary struct {
 	HeardAt     eventlog.Time   `json:"heardAt"`
 	Lost        bool            `json:"lost"`
 	Projections []ProjectionRun `json:"projections"`
+	Problems    []string        `json:"problems"`
 }
 
 // NewPipeline makes a Pipeline that knows of nothing yet. now is the clock; nil:
@@ -206,7 +207,7 @@ func (p *Pipeline) State() PipelineState {
 		lost := now.Sub(x.heard) > silentAfter
 		out.Processes = append(out.Processes, ProcessSummary{
 			Process: x.Process, Host: x.Host, Roles: append([]string{}, x.Roles...), StartedAt: x.StartedAt,
-			HeardAt: eventlog.TimeOf(x.heard), Lost: lost, Projections: append([]ProjectionRun{}, x.Projections...),
+			HeardAt: eventlog.TimeOf(x.heard), Lost: lost, Projections: append([]ProjectionRun{}, x.Projections...), Problems: append([]string{}, x.Problems...),
 		})
 		if lost {
 			continue

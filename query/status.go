@@ -42,6 +42,8 @@ type Status struct {
 	Projections []ProjectionRun `json:"projections"`
 	Rebuilds    []Rebuild       `json:"rebuilds"`
 	Audits      []Audit         `json:"audits"`
+	// Problems are what keeps the process from its work, in fixed words.
+	Problems []string `json:"problems"`
 }
 
 // IngestCounts count deliveries since the process started.
@@ -125,8 +127,8 @@ func readStatus(m *nats.Msg) (s Status, err error) {
 
 // bounded reports whether a status is of a size that a process has.
 func (s Status) bounded() bool {
-	texts := append([]string{s.Host}, s.Roles...)
-	n := len(s.Roles) + len(s.Projections) + len(s.Rebuilds) + len(s.Audits)
+	texts := append(append([]string{s.Host}, s.Roles...), s.Problems...)
+	n := len(s.Roles) + len(s.Problems) + len(s.Projections) + len(s.Rebuilds) + len(s.Audits)
 	if s.Ingest != nil {
 		n += len(s.Ingest.Refusals)
 		for reason := range s.Ingest.Refusals {

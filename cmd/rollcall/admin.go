@@ -81,6 +81,27 @@ func (h *health) report(ctx context.Context) (lines []string, ready bool) {
 	return lines, ready
 }
 
+// problemTexts say what a check that fails means, in words that anybody may hear.
+var problemTexts = map[string]string{
+	"log":    "the log takes nothing now",
+	"store":  "nothing can be stored: the disk of --data-dir is full, or can't be written",
+	"ingest": "webhooks are refused: the log takes nothing now, or no source has a usable key",
+	"query":  "readers get no answers: views are not loaded",
+}
+
+// problems are the checks that fail now, in fixed words. Views have a state of
+// their own.
+func (h *health) problems(ctx context.Context) (all []string) {
+	lines, _ := h.report(ctx)
+	for _, line := range lines {
+		name, _, _ := strings.Cut(strings.TrimPrefix(line, "[-]"), ":")
+		if text := problemTexts[name]; text != "" && strings.HasPrefix(line, "[-]") {
+			all = append(all, text)
+		}
+	}
+	return all
+}
+
 func (h *health) readyz(w http.ResponseWriter, r *http.Request) {
 	lines, ready := h.report(r.Context())
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")

@@ -11,6 +11,7 @@ import (
 	"rollcall/eventlog"
 	"rollcall/eventlog/natslog"
 	"rollcall/projector"
+	"rollcall/projector/viewstore"
 )
 
 // The exit codes: part of what scripts rely on.
@@ -61,15 +62,15 @@ func exitCode(err error) int {
 			return exitFailed // it was reached, and will not do
 		}
 	}
+	for _, missing := range []error{eventlog.ErrNotFound, eventlog.ErrNoLog, projector.ErrNoGeneration, viewstore.ErrGone} {
+		if errors.Is(err, missing) {
+			return exitNotFound
+		}
+	}
 	for _, lost := range []error{nats.ErrNoServers, nats.ErrConnectionClosed, nats.ErrTimeout, nats.ErrNoResponders,
 		nats.ErrAuthorization, context.DeadlineExceeded, eventlog.ErrUnavailable} {
 		if errors.Is(err, lost) {
 			return exitUnreachable
-		}
-	}
-	for _, missing := range []error{eventlog.ErrNotFound, eventlog.ErrNoLog, projector.ErrNoGeneration} {
-		if errors.Is(err, missing) {
-			return exitNotFound
 		}
 	}
 	return exitFailed

@@ -86,7 +86,13 @@ func (n *node) ingestHandler() (http.Handler, error) {
 	if err != nil {
 		return nil, &codedError{exitUsage, err}
 	}
-	n.health.add(check{"ingest", func(context.Context) (string, error) { return h.Ready() }})
+	n.health.add(check{"ingest", func(ctx context.Context) (string, error) {
+		note, err := h.Ready()
+		if err == nil {
+			_, err = n.log.Health(ctx)
+		}
+		return note, err
+	}})
 	n.serve(stageIngest, func(ctx context.Context) error {
 		err := h.Run(ctx)
 		if errors.Is(err, context.Canceled) {

@@ -3,12 +3,16 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"rollcall/eventlog"
 	"rollcall/eventlog/natslog"
+	"rollcall/projector"
 	"rollcall/projector/viewstore"
 )
 
@@ -32,6 +36,9 @@ type status struct {
 	Server      string       `json:"server"`
 	Log         logStatus    `json:"log"`
 	Projections []viewStatus `json:"projections"`
+	// Processes are those that say how they are; none where the user may not
+	// listen to that.
+	Processes []processStatus `json:"processes"`
 }
 
 type logStatus struct {
@@ -57,6 +64,28 @@ type viewStatus struct {
 	LagSeconds   float64      `json:"lagSeconds"`
 	Parked       int          `json:"parked"`
 	Bucket       string       `json:"bucket"`
+	// Problem is what keeps the view from following the log, and what to run; "":
+	// nothing is known to.
+	Problem     string             `json:"problem"`
+	Generations []generationStatus `json:"generations"`
+}
+
+// generationStatus is one generation of a view.
+type generationStatus struct {
+	Generation int          `json:"generation"`
+	Bucket     string       `json:"bucket"`
+	State      string       `json:"state"`
+	Version    string       `json:"version"`
+	Sequence   eventlog.Seq `json:"sequence"`
+	ChangedAt  *time.Time   `json:"changedAt"`
+}
+
+// processStatus is a process that was heard of.
+type processStatus struct {
+	Process  string   `json:"process"`
+	Host     string   `json:"host"`
+	Roles    []string `json:"roles"`
+	Problems []string `json:"problems"`
 }
 
 // Run prints the status.
@@ -71,13 +100,17 @@ func (c *statusCmd) Run(a *app) error {
 		return logError(err)
 	}
 	defer log.Close()
+	pipeline, stop := listen(a.ctx, nc)
+	defer stop()
 	began := time.Now()
 	for {
-		s, behind, err := c.ask(a, log, nc, viewstore.NewReader(js))
+		s, behind, err := c.ask(a, log, nc, js)
 		if err != nil {
 			return err
 		}
 		if behind == "" || time.Since(began) >= c.Wait {
+			hear(a.ctx, pipeline)
+			s.Processes = processesOf(pipeline.State())
 			if err := c.show(a, s); err != nil {
 				return err
 			}
@@ -93,7 +126,7 @@ func (c *statusCmd) Run(a *app) error {
 }
 
 // ask collects the status, and names a view that does not hold the last record.
-func (c *statusCmd) ask(a *app, log *natslog.Log, nc *nats.Conn, reader *viewstore.Reader) (s status, behind string, err error) {
+func (c *statusCmd) ask(a *app, log *natslog.Log, nc *nats.Conn, js jetstream.JetStream) (s status, behind string, err error) {
 	info, err := log.Info(a.ctx)
 	if err != nil {
 		return s, "", err
@@ -105,8 +138,9 @@ func (c *statusCmd) ask(a *app, log *natslog.Log, nc *nats.Conn, reader *viewsto
 	if !info.LastStoredAt.IsZero() {
 		s.Log.LastStoredAt = &info.LastStoredAt
 	}
+	look := viewLook{js: js, reader: viewstore.NewReader(js), log: log, head: info.Head}
 	for _, fold := range allFolds() {
-		v, err := viewStatusOf(a, reader, log, info.Head, fold)
+		v, err := look.at(a.ctx, fold)
 		if err != nil {
 			return s, "", err
 		}
@@ -116,38 +150,6 @@ func (c *statusCmd) ask(a *app, log *natslog.Log, nc *nats.Conn, reader *viewsto
 		s.Projections = append(s.Projections, v)
 	}
 	return s, behind, nil
-}
-
-func viewStatusOf(a *app, r *viewstore.Reader, log *natslog.Log, head eventlog.Head, fold eventlog.Fold) (v viewStatus, err error) {
-	v = viewStatus{Name: fold.Name(), State: "absent", HeadSequence: head.Last}
-	alias, err := r.Alias(a.ctx, fold.Name())
-	if errors.Is(err, viewstore.ErrNoView) {
-		v.Lag = uint64(head.Last)
-		return v, nil
-	}
-	if err != nil {
-		return v, err
-	}
-	at, err := r.Checkpoint(a.ctx, alias.Bucket)
-	if err != nil {
-		return v, err
-	}
-	v.Version, v.Bucket, v.Sequence, v.Parked, v.State = alias.Version, alias.Bucket, at.Sequence, at.Parked, "live"
-	if at.Sequence >= head.Last {
-		return v, nil
-	}
-	v.Lag = uint64(head.Last - at.Sequence)
-	next, err := log.Record(a.ctx, at.Sequence+1)
-	if err != nil && !errors.Is(err, eventlog.ErrNotFound) {
-		return v, err
-	}
-	if err == nil {
-		v.LagSeconds = max(0, time.Since(next.StoredAt).Round(time.Millisecond).Seconds())
-	}
-	if v.LagSeconds > 5 {
-		v.State = "behind"
-	}
-	return v, nil
 }
 
 func (c *statusCmd) show(a *app, s status) error {
@@ -166,7 +168,43 @@ func (c *statusCmd) show(a *app, s status) error {
 		fmt.Fprintf(a.stdout, "server      %s\nlog         %d records, %d bytes, sequences %d to %d, last stored %s\ndurability  %s\n\n",
 			s.Server, s.Log.Records, s.Log.Bytes, s.Log.FirstSequence, s.Log.LastSequence, last, s.Log.Durability)
 	}
-	return c.print(a.stdout, g)
+	if err := c.print(a.stdout, g); err != nil || c.Output != "table" {
+		return err
+	}
+	return s.details(a.stdout)
+}
+
+// details are what is not the rule: other generations, and what is wrong.
+func (s status) details(w io.Writer) error {
+	g := &grid{columns: []string{"view", "generation", "state", "sequence", "version", "bucket", "changedAt"}}
+	var wrong []string
+	for _, v := range s.Projections {
+		for _, x := range v.Generations {
+			if x.State != string(projector.StateLive) {
+				g.add(v.Name, x.Generation, x.State, x.Sequence, x.Version, x.Bucket, x.ChangedAt)
+			}
+		}
+		if v.Problem != "" {
+			wrong = append(wrong, v.Name+": "+v.Problem)
+		}
+	}
+	for _, p := range s.Processes {
+		for _, problem := range p.Problems {
+			wrong = append(wrong, fmt.Sprintf("%s on %s: %s", strings.Join(p.Roles, ","), p.Host, problem))
+		}
+	}
+	if len(g.rows) > 0 {
+		fmt.Fprintln(w, "\nother generations")
+		if err := (outputFlag{Output: "table"}).print(w, g); err != nil {
+			return err
+		}
+	}
+	for _, line := range wrong {
+		if _, err := fmt.Fprintf(w, "\nproblem     %s\n", printable(line)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // logError gives an error of opening the log its exit code and the next step.

@@ -135,6 +135,7 @@ func (n *node) fillStatus(s *query.Status) {
 			s.Rebuilds = append(s.Rebuilds, rebuildOf(w.fold.Name(), *p))
 		}
 	}
+	s.Problems = n.health.problems(context.Background())
 	if n.audit != nil {
 		s.Audits = n.audit.last.list()
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -13,7 +12,6 @@ import (
 
 	"rollcall/eventlog"
 	"rollcall/eventlog/natslog"
-	"rollcall/projector/viewstore"
 	"rollcall/query"
 )
 
@@ -49,23 +47,19 @@ func (c *topCmd) Run(a *app) error {
 	}
 	defer log.Close()
 	// What the processes tell is heard beside: who may not listen sees the rest.
-	nc.SetErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})
-	pipeline := query.NewPipeline(nil)
-	ctx, stop := context.WithCancel(a.ctx)
-	var hearing sync.WaitGroup
-	hearing.Go(func() { _ = pipeline.Run(ctx, nc) })
-	defer hearing.Wait()
+	pipeline, stop := listen(a.ctx, nc)
 	defer stop()
 	ask := &statusCmd{}
 	var before top
 	for n := 1; ; n++ {
 		now := top{at: time.Now()}
-		if now.status, _, err = ask.ask(a, log, nc, viewstore.NewReader(js)); err != nil {
+		if now.status, _, err = ask.ask(a, log, nc, js); err != nil {
 			return err
 		}
 		if n == 1 {
-			hear(ctx, pipeline)
+			hear(a.ctx, pipeline)
 		}
+		now.status.Processes = processesOf(pipeline.State())
 		now.pipeline, now.meetings = pipeline.State(), liveMeetings(a.ctx, nc)
 		if err := c.draw(a.stdout, now, before, n == 1); err != nil {
 			return err
@@ -83,11 +77,22 @@ func (c *topCmd) Run(a *app) error {
 // hear waits for what the processes say every second, once: without a word by
 // then there is none, or it may not be heard.
 func hear(ctx context.Context, p *query.Pipeline) {
-	for began := time.Now(); len(p.State().Processes) == 0 && time.Since(began) < tellInterval*5/4; {
+	for began := time.Now(); !everyRole(p.State().Processes) && time.Since(began) < tellInterval*5/4; {
 		if pause(ctx, 20*time.Millisecond) != nil {
 			return
 		}
 	}
+}
+
+// everyRole reports whether there can't be much more to hear of.
+func everyRole(all []query.ProcessSummary) bool {
+	heard := map[string]bool{}
+	for _, p := range all {
+		for _, r := range p.Roles {
+			heard[r] = true
+		}
+	}
+	return heard[targetIngest] && heard[targetProject]
 }
 
 // draw prints one picture: JSON as a line of what status prints, with what the

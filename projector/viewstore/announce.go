@@ -3,6 +3,7 @@ package viewstore
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"strings"
@@ -67,13 +68,13 @@ func (s *Store) Announce(ctx context.Context, p projector.Promotion) (int, error
 	if err != nil {
 		return 0, err
 	}
-	stream, err := s.stream(ctx, StreamOf(p.Before.Bucket))
+	keys, err := s.messages(ctx, p.Before.Bucket)
 	if err != nil {
 		return 0, err
 	}
 	c := &comparison{
 		store: s, p: p, sequence: sequenceHeader(cp.Sequence), seed: maphash.MakeSeed(), old: make(map[uint64]uint64), untold: make(map[uint64]bool),
-		passes: 1 + stream.CachedInfo().State.Msgs/uint64(s.config.AnnounceKeys),
+		passes: 1 + keys/uint64(s.config.AnnounceKeys),
 	}
 	for ; c.pass < c.passes; c.pass++ {
 		if err := c.run(ctx); err != nil {
@@ -81,6 +82,18 @@ func (s *Store) Announce(ctx context.Context, p projector.Promotion) (int, error
 		}
 	}
 	return c.changed, nil
+}
+
+// messages is how many messages a bucket holds; a removed one holds none.
+func (s *Store) messages(ctx context.Context, bucket string) (uint64, error) {
+	stream, err := s.stream(ctx, StreamOf(bucket))
+	if errors.Is(err, ErrNoView) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return stream.CachedInfo().State.Msgs, nil
 }
 
 func (c *comparison) run(ctx context.Context) error {
@@ -107,6 +120,9 @@ func (c *comparison) each(ctx context.Context, o scanOptions, do func(key string
 	bucket := c.p.Before.Bucket
 	root := documentSubject(bucket, "")
 	for m, err := range c.store.scan(ctx, bucket, []string{root + ">"}, o) {
+		if errors.Is(err, ErrNoView) {
+			return nil // it was removed
+		}
 		if err != nil {
 			return fmt.Errorf("read %s: %w", bucket, err)
 		}

@@ -16,6 +16,8 @@ var (
 	ErrNotFound = errors.New("key not found")
 	// ErrNoView: no projector has ever run for the view.
 	ErrNoView = errors.New("view does not exist")
+	// ErrGone: the stream of a view was removed, by the server's word.
+	ErrGone = errors.New("bucket was removed")
 )
 
 // requestTimeout bounds a request where the context has no end of its own.

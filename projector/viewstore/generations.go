@@ -246,6 +246,16 @@ const (
 	momentIdle      = 250 * time.Millisecond
 )
 
+// Checkpoint implements projector.Registry. A bucket that was removed holds
+// nothing.
+func (s *Store) Checkpoint(ctx context.Context, bucket string) (projector.Checkpoint, error) {
+	cp, err := s.Reader.Checkpoint(ctx, bucket)
+	if errors.Is(err, ErrGone) {
+		return projector.Checkpoint{}, nil
+	}
+	return cp, err
+}
+
 // moment waits until the bucket next holds no less of the log than the one in
 // force, right after a commit of the latter: its next one is a window away, which
 // is longer than the alias takes to move. It returns the checkpoint in force.
@@ -256,6 +266,9 @@ func (s *Store) moment(ctx context.Context, force, next string) (projector.Check
 	last, since := uint64(0), began
 	for {
 		cp, revision, err := s.checkpoint(ctx, force)
+		if errors.Is(err, ErrGone) {
+			return cp, 0, nil // there is nothing to wait for
+		}
 		if err != nil {
 			return cp, revision, err
 		}

@@ -139,11 +139,20 @@ func (r *Reader) lastMessages(ctx context.Context, stream string, subjects []str
 		case "413":
 			return nil, errTooMany
 		case "503":
-			return nil, fmt.Errorf("read %d subjects of %s: %w", len(subjects), stream, nats.ErrNoResponders)
+			return nil, fmt.Errorf("read %d subjects of %s: %w", len(subjects), stream, r.unanswered(ctx, stream))
 		default:
 			return nil, fmt.Errorf("read %s: server answered %s %s", stream, status, m.Header.Get("Description"))
 		}
 	}
+}
+
+// unanswered is why nobody answers for a stream. Only the server's word that the
+// stream does not exist tells a removed one from a server that is away.
+func (r *Reader) unanswered(ctx context.Context, stream string) error {
+	if _, err := r.js.Stream(ctx, stream); errors.Is(err, jetstream.ErrStreamNotFound) {
+		return fmt.Errorf("%w: %s; a projector that runs makes it again from the log, and so does `rollcall rebuild`: %w", ErrGone, stream, nats.ErrNoResponders)
+	}
+	return nats.ErrNoResponders
 }
 
 func parseDirect(m *nats.Msg) (wire.Message, error) {
