@@ -161,7 +161,7 @@ func TestInterruptedCommands(t *testing.T) {
 			if c.stdin != nil {
 				stdin = c.stdin
 			}
-			p := startReading(t, stdin, c.args[0], "rollcall", c.args...)
+			p := startWith(t, launch{stdin: stdin}, c.args[0], "rollcall", c.args...)
 			c.under(t, p)
 			s, want := syscall.SIGINT, 130
 			if i%2 == 1 {
@@ -231,7 +231,7 @@ func TestKilledImportIsNotServed(t *testing.T) {
 		t.Fatal(err)
 	}
 	stdin := endless(t, line)
-	p := startReading(t, stdin, "import", "rollcall", "events", "import", "-", "--data-dir", dir)
+	p := startWith(t, launch{stdin: stdin}, "import", "rollcall", "events", "import", "-", "--data-dir", dir)
 	waitFile(t, importMark(dir))
 	p.kill()
 	for _, args := range [][]string{

@@ -47,15 +47,21 @@ func (l *lockedBuffer) String() string {
 // start starts a program of TestMain and ends it with the test.
 func start(t *testing.T, name, program string, args ...string) *process {
 	t.Helper()
-	return startReading(t, nil, name, program, args...)
+	return startWith(t, launch{}, name, program, args...)
 }
 
-// startReading is start with a stdin.
-func startReading(t *testing.T, stdin io.Reader, name, program string, args ...string) *process {
+// launch is what else a child gets.
+type launch struct {
+	stdin io.Reader
+	env   []string
+}
+
+// startWith is start with what else a child gets.
+func startWith(t *testing.T, l launch, name, program string, args ...string) *process {
 	t.Helper()
 	p := &process{name: name, cmd: exec.Command(program, args...), log: &lockedBuffer{}, ended: make(chan struct{})}
-	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = stdin, p.log, p.log
-	p.cmd.Env = append(os.Environ(), "NO_COLOR=1", "XDG_CACHE_HOME="+t.TempDir())
+	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = l.stdin, p.log, p.log
+	p.cmd.Env = append(append(os.Environ(), "NO_COLOR=1", "XDG_CACHE_HOME="+t.TempDir()), l.env...)
 	if err := p.cmd.Start(); err != nil {
 		t.Fatalf("start %s: %v", name, err)
 	}

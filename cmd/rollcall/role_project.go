@@ -167,6 +167,9 @@ func (w *viewRole) run(ctx context.Context, p *projector.Projector, store *views
 		if err == nil || ctx.Err() != nil {
 			return
 		}
+		if errors.Is(err, projector.ErrState) || errors.Is(err, projector.ErrSettings) {
+			err = fmt.Errorf("%w; run `rollcall rebuild %s`", err, w.fold.Name())
+		}
 		w.set(p, err)
 		if err.Error() != said {
 			log.Error().Err(err).Msg("projection stopped; the other views and the log go on, and it is tried again")

@@ -1,0 +1,611 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// remedies are the rows of OPERATIONS' table of errors.
+func remedies() map[string]remedy {
+	return map[string]remedy{
+		"data directory … is in use by another rollcall":                            embeddedOnly(directoryInUse),
+		"data directory … holds half of an import":                                  embeddedOnly(halfImport),
+		"port of --ingest-addr is in use":                                           everywhere(portInUse),
+		"no NATS server at …":                                                       everywhere(noServer),
+		"the NATS user may not do what --target=… needs":                            externalOnly(wrongRole),
+		"--max-body …: the NATS server takes records of at most …":                  everywhere(bodyTooLarge),
+		"NATS at … refused us":                                                      everywhere(refusedLogin),
+		"NATS server can't hold the log: JetStream is off":                          externalOnly(noJetStream),
+		"NATS server can't hold the log: it is version …":                           externalOnly(oldServer),
+		"stream MEETINGS has other settings":                                        everywhere(otherSettings),
+		"stream KV_… lacks allow_atomic":                                            everywhere(noAtomic),
+		"bucket was removed":                                                        everywhere(bucketRemoved),
+		"source … has no signature, and --ingest-addr … is not loopback":            everywhere(unsignedSource),
+		"key file …: …":                                                             everywhere(badKey),
+		"view was made by another version of its fold":                              everywhere(otherVersion),
+		"log is another incarnation":                                                everywhere(otherLog),
+		"log lost records that were already read":                                   everywhere(lostTail),
+		"log no longer holds the next record":                                       everywhere(trimmed),
+		"another projector has taken over":                                          externalOnly(takenOver),
+		"corrupt state":                                                             everywhere(corruptState),
+		"another rebuild is under way":                                              everywhere(rebuildBusy),
+		"rebuild was aborted":                                                       everywhere(rebuildAborted),
+		"no such generation":                                                        everywhere(noGeneration),
+		"alias was moved by somebody else":                                          everywhere(aliasMoved),
+		"log … begins at record N, so a new generation would lack what came before": everywhere(beginsLater),
+		"move alias of VIEW: …; look at rollcall status":                            everywhere(moveUnanswered),
+		"in force; plain subjects were not told of all changes":                     everywhere(untold),
+		"the alias of VIEW was deleted; a projector makes it again":                 everywhere(aliasDeleted),
+		"this needs the rights of an operator":                                      embeddedOnly(noRights),
+		"host … is not known here":                                                  everywhere(unknownHost),
+	}
+}
+
+func directoryInUse(w *world) {
+	w.serve()
+	w.fails(exitFailed, "is in use by another rollcall", w.serveArgs()...)
+	w.restart()
+}
+
+func halfImport(w *world) {
+	export := filepath.Join(w.dir, "log.ndjson")
+	w.filled("a", "b")
+	w.works(w.at("events", "export", export)...)
+	w.program.stop()
+	b, err := os.ReadFile(export)
+	w.must(err)
+	half := filepath.Join(w.dir, "half")
+	p := startWith(w.t, launch{stdin: endless(w.t, b)}, "import", "rollcall", "events", "import", "-", "--data-dir", half)
+	waitFile(w.t, importMark(half))
+	p.kill()
+	w.fails(exitFailed, "holds half of an import", append(w.serveArgs(), "--data-dir", half)...)
+	w.works("events", "import", export, "--data-dir", half)
+	w.serve("--data-dir", half)
+}
+
+func portInUse(w *world) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	w.must(err)
+	defer l.Close()
+	w.fails(exitFailed, "port of --ingest-addr is in use", append(w.serveArgs(), "--ingest-addr", l.Addr().String())...)
+	w.serve("--ingest-addr", "127.0.0.1:0")
+}
+
+func noServer(w *world) {
+	w.fails(exitUnreachable, "no NATS server at", "status", "--nats-url", "nats://127.0.0.1:1")
+	if !w.embedded {
+		port := w.url[strings.LastIndex(w.url, ":")+1:]
+		w.nats.kill()
+		w.fails(exitUnreachable, "no NATS server at", w.serveArgs()...)
+		w.startNATS(port)
+	}
+	w.serve()
+	w.works(w.at("status")...)
+}
+
+// natsWith runs a server of its own with a configuration.
+func (w *world) natsWith(config string) {
+	w.nats.kill()
+	w.startNATS("0", "-c", writeFile(w.t, "nats.conf", []byte(config)))
+}
+
+func wrongRole(w *world) {
+	w.natsWith(`authorization {users: [
+		{user: ingester, password: password, permissions: {publish: {deny: ["$JS.API.STREAM.CREATE.*", "$KV.>"]}}}
+		{user: projector, password: password}
+	]}`)
+	w.serve("--target", "ingest", "--nats-login-file", writeFile(w.t, "p", []byte("projector:password\n")))
+	args := append(w.serveArgs("--target", "project"), "--ingest-addr", "127.0.0.1:0", "--nats-login-file")
+	w.fails(exitUnreachable, "the NATS user may not do what --target=project needs", append(args, writeFile(w.t, "i", []byte("ingester:password\n")))...)
+	w.serve("--target", "project", "--nats-login-file", writeFile(w.t, "p", []byte("projector:password\n")))
+}
+
+func bodyTooLarge(w *world) {
+	w.fails(exitUsage, "the NATS server takes records of at most", append(w.serveArgs("--source", "test=none"), "--max-body", "2MiB")...)
+	if w.embedded {
+		w.serve("--max-body", "512KiB")
+		return
+	}
+	w.natsWith("max_payload: 4MB")
+	w.serve("--max-body", "2MiB")
+}
+
+func refusedLogin(w *world) {
+	wrong := writeFile(w.t, "wrong", []byte("somebody:else\n"))
+	if !w.embedded {
+		w.natsWith("authorization {user: me, password: password}")
+		w.fails(exitUnreachable, "refused us", w.serveArgs()...)
+		w.fails(exitUnreachable, "refused us", append(w.serveArgs(), "--nats-login-file", wrong)...)
+		w.serve("--nats-login-file", writeFile(w.t, "right", []byte("me:password\n")))
+		return
+	}
+	w.serve()
+	w.fails(exitUnreachable, "refused us", w.at("status", "--nats-login-file", wrong)...)
+	w.works(w.at("status", "--nats-login-file", w.login())...)
+}
+
+func noJetStream(w *world) {
+	ports := w.t.TempDir()
+	p := start(w.t, "plain", "nats-server", "-a", "127.0.0.1", "-p", "-1", "--ports_file_dir", ports)
+	w.url = "nats://" + portOf(w.t, p, filepath.Join(ports, "*.ports"))
+	w.fails(exitFailed, "JetStream", w.serveArgs()...)
+	p.kill()
+	w.startNATS(w.url[strings.LastIndex(w.url, ":")+1:])
+	w.serve()
+}
+
+func oldServer(w *world) {
+	real := w.url
+	w.url = startBetween(w.t, real, nil, func(b []byte) []byte { // as an old server says it
+		return bytes.Replace(b, []byte(`"version":"2.1`), []byte(`"version":"2.0`), 1)
+	})
+	w.fails(exitFailed, "it is version", w.serveArgs()...)
+	w.url = real
+	w.serve()
+}
+
+func otherSettings(w *world) {
+	w.filled("a")
+	stream, err := w.js().Stream(w.t.Context(), "MEETINGS")
+	w.must(err)
+	c := stream.CachedInfo().Config
+	c.AllowDirect = false
+	_, err = w.js().UpdateStream(w.t.Context(), c)
+	w.must(err)
+	w.fails(exitFailed, "allow_direct is false, want true", w.at("events", "list")...)
+	c.AllowDirect = true // what the line names is set back
+	_, err = w.js().UpdateStream(w.t.Context(), c)
+	w.must(err)
+	w.restart()
+	w.mended("sessions")
+	if w.embedded {
+		return
+	}
+	w.program.stop()
+	w.must(w.js().DeleteStream(w.t.Context(), "MEETINGS"))
+	_, err = w.js().CreateStream(w.t.Context(), jetstream.StreamConfig{Name: "MEETINGS", Subjects: []string{"of.others"}})
+	w.must(err)
+	w.fails(exitFailed, "has other settings", w.serveArgs()...)
+	w.must(w.js().DeleteStream(w.t.Context(), "MEETINGS")) // it is removed
+	w.serve()
+}
+
+// change changes a view's bucket as somebody else might.
+func (w *world) change(bucket string, do func(*jetstream.StreamConfig)) {
+	w.t.Helper()
+	stream, err := w.js().Stream(w.t.Context(), "KV_"+bucket)
+	w.must(err)
+	c := stream.CachedInfo().Config
+	do(&c)
+	_, err = w.js().UpdateStream(w.t.Context(), c)
+	w.must(err)
+}
+
+func noAtomic(w *world) {
+	w.filled("a")
+	w.change("sessions_g1", func(c *jetstream.StreamConfig) { c.AllowAtomicPublish = false })
+	w.restart()
+	w.says("sessions", "lacks allow_atomic")
+	w.says("sessions", "rollcall rebuild sessions")
+	w.post("b")
+	w.works(w.at("rebuild", "sessions")...)
+	w.mended("sessions")
+}
+
+func bucketRemoved(w *world) {
+	w.filled("a")
+	if w.embedded {
+		// A projector runs: it makes the bucket again by itself, and a rebuild works
+		// at any moment of that.
+		w.must(w.js().DeleteStream(w.t.Context(), "KV_sessions_g1"))
+		w.works(w.at("rebuild", "sessions")...)
+		w.mended("sessions")
+		return
+	}
+	w.program.stop() // nobody makes it again
+	w.must(w.js().DeleteStream(w.t.Context(), "KV_sessions_g1"))
+	w.fails(exitNotFound, "bucket was removed", w.at("views", "get", "sessions", "a")...)
+	if out := w.works(w.at("status")...); !strings.Contains(out, "bucket was removed") || !strings.Contains(out, "rollcall rebuild sessions") {
+		w.t.Errorf("status says\n%s\nwant that the bucket was removed, and what to run", out)
+	}
+	w.works(w.at("rebuild", "sessions")...)
+	w.serve()
+	w.mended("sessions")
+}
+
+func unsignedSource(w *world) {
+	args := append(w.serveArgs("--source", "x=none"), "--ingest-addr", "0.0.0.0:0")
+	w.fails(exitUsage, "has no signature, and --ingest-addr", args...)
+	w.serve("--ingest-addr", "0.0.0.0:0", "--insecure")
+}
+
+func badKey(w *world) {
+	keys := w.t.TempDir()
+	w.works("keygen", keys)
+	w.fails(exitUsage, "key file", w.serveArgs("--source", "x=rsa:"+keys+"/private.pem")...)
+	w.fails(exitUsage, "key file", w.serveArgs("--source", "x=rsa:"+writeFile(w.t, "nonsense", []byte("nonsense")))...)
+	w.serve("--source", "x=rsa:"+keys+"/public.pem")
+}
+
+// edit changes a document of the bucket of aliases and generations.
+func (w *world) edit(key string, do func(map[string]jsontext.Value)) {
+	w.t.Helper()
+	kv, err := w.js().KeyValue(w.t.Context(), "rollcall")
+	w.must(err)
+	e, err := kv.Get(w.t.Context(), key)
+	w.must(err)
+	doc := map[string]jsontext.Value{}
+	w.must(json.Unmarshal(e.Value(), &doc))
+	do(doc)
+	b, err := json.Marshal(doc)
+	w.must(err)
+	_, err = kv.Put(w.t.Context(), key, b)
+	w.must(err)
+}
+
+func otherVersion(w *world) {
+	w.filled("a")
+	version := func(doc map[string]jsontext.Value) { doc["version"] = jsontext.Value(`"0-before"`) }
+	w.edit("generation.sessions.1", version)
+	w.edit("alias.sessions", version)
+	w.restart()
+	w.failed("sessions", "view was made by another version of its fold", "rollcall rebuild sessions")
+	w.works(w.at("rebuild", "sessions")...)
+	w.mended("sessions")
+	// By itself, where that was asked for.
+	w.edit("generation.attendance.1", version)
+	w.edit("alias.attendance", version)
+	w.restart("--auto-rebuild")
+	w.mended("attendance")
+}
+
+func otherLog(w *world) {
+	w.filled("a", "b")
+	js := w.js()
+	if w.embedded {
+		w.must(js.DeleteStream(w.t.Context(), "MEETINGS"))
+		w.program.kill()
+		w.serve()
+	} else {
+		w.program.stop()
+		w.must(js.DeleteStream(w.t.Context(), "MEETINGS"))
+		w.serve()
+	}
+	w.failed("sessions", "log is another incarnation", "rollcall rebuild sessions")
+	w.works(w.at("rebuild", "sessions")...)
+	w.mended("sessions")
+	w.restart("--auto-rebuild")
+	w.mended("attendance")
+}
+
+// streamDir is where the server keeps the log.
+func (w *world) streamDir() string {
+	w.t.Helper()
+	pattern := w.dir + "/external/jetstream/*/streams/MEETINGS"
+	if w.embedded {
+		pattern = w.dir + "/data/nats/jetstream/*/streams/MEETINGS"
+	}
+	found, _ := filepath.Glob(pattern)
+	if len(found) != 1 {
+		w.t.Fatalf("%s: %v; want one", pattern, found)
+	}
+	return found[0]
+}
+
+// halt stops everything in order; resume starts it again.
+func (w *world) halt() {
+	w.program.stop()
+	if w.nats != nil {
+		w.nats.stop()
+	}
+}
+
+func (w *world) resume(more ...string) {
+	w.t.Helper()
+	if !w.embedded {
+		w.startNATS(w.url[strings.LastIndex(w.url, ":")+1:])
+	}
+	w.serve(more...)
+}
+
+func lostTail(w *world) {
+	w.filled("a")
+	w.halt()
+	saved := filepath.Join(w.dir, "saved")
+	w.must(os.CopyFS(saved, os.DirFS(w.streamDir())))
+	w.resume()
+	w.post("b", "c")
+	w.works(w.at("status", "--wait", "30s")...)
+	w.halt()
+	log := w.streamDir()
+	w.must(os.RemoveAll(log))
+	w.must(os.CopyFS(log, os.DirFS(saved)))
+	w.resume()
+	w.failed("sessions", "log lost records that were already read", "rollcall rebuild sessions")
+	w.works(w.at("rebuild", "sessions")...)
+	w.mended("sessions")
+	if _, _, errs := w.command(w.at("views", "get", "sessions", "c")...); !strings.Contains(errs, "has no c") {
+		w.t.Errorf("views get of a session that the log lost = %s; want it gone", errs)
+	}
+	w.restart("--auto-rebuild")
+	w.mended("attendance")
+}
+
+// trim removes all records but the last.
+func (w *world) trim() {
+	w.t.Helper()
+	stream, err := w.js().Stream(w.t.Context(), "MEETINGS")
+	w.must(err)
+	c := stream.CachedInfo().Config
+	for _, most := range []int64{1, -1} {
+		c.MaxMsgs = most
+		_, err := w.js().UpdateStream(w.t.Context(), c)
+		w.must(err)
+	}
+}
+
+func trimmed(w *world) {
+	w.filled("a")
+	w.restart("--views", "usage")
+	w.post("b", "c", "d")
+	w.trim()
+	w.restart()
+	w.failed("sessions", "log no longer holds the next record", "rollcall rebuild sessions --carry")
+	w.works(w.at("rebuild", "sessions", "--carry")...)
+	w.says("sessions", "live, ")
+	for _, session := range []string{"a", "d"} { // copied, and folded
+		w.works(w.at("views", "get", "sessions", session)...)
+	}
+	w.restart("--auto-rebuild")
+	w.says("attendance", "live, ")
+}
+
+func takenOver(w *world) {
+	w.serve("--target", "ingest")
+	ingest := w.program
+	project := func() *process { return w.serve("--target", "project", "--views", "sessions") }
+	first := project()
+	second := project()
+	w.must(first.cmd.Process.Signal(syscall.SIGSTOP))
+	for !second.active("sessions") {
+		w.must(pause(w.t.Context(), 20*time.Millisecond))
+	}
+	w.program = ingest
+	w.post("b")
+	w.must(first.cmd.Process.Signal(syscall.SIGCONT))
+	first.waitFor(w.t, "another projector has taken over")
+	w.post("c")
+	for first.state("sessions") != "standby" {
+		w.must(pause(w.t.Context(), 20*time.Millisecond))
+	}
+	for !second.active("sessions") {
+		w.must(pause(w.t.Context(), 20*time.Millisecond))
+	}
+	for {
+		if _, out, _ := w.command(w.at("views", "ls", "sessions")...); strings.Contains(out, "live.c") {
+			return
+		}
+		w.must(pause(w.t.Context(), 20*time.Millisecond))
+	}
+}
+
+func corruptState(w *world) {
+	w.filled("a")
+	js := w.js()
+	stream, err := js.Stream(w.t.Context(), "KV_sessions_g1")
+	w.must(err)
+	info, err := stream.Info(w.t.Context(), jetstream.WithSubjectFilter("rollcall.state.sessions_g1.e.>"))
+	w.must(err)
+	if len(info.State.Subjects) == 0 {
+		w.t.Fatal("the view keeps no states")
+	}
+	w.program.stop()
+	if w.embedded { // it can be changed while it runs only
+		w.serve("--views", "usage")
+		js = w.js()
+	}
+	for subject := range info.State.Subjects {
+		_, err := js.Publish(w.t.Context(), subject, []byte("garbage"))
+		w.must(err)
+	}
+	if w.embedded {
+		w.program.stop()
+	}
+	w.serve()
+	w.post("a")
+	w.says("sessions", "corrupt state")
+	w.says("sessions", "rollcall rebuild sessions")
+	w.works(w.at("rebuild", "sessions")...)
+	w.mended("sessions")
+}
+
+// held is a rebuild that waits for its promotion.
+func (w *world) held() *process {
+	w.t.Helper()
+	p := w.background(w.at("rebuild", "sessions", "--hold", "-o", "json")...)
+	p.waitFor(w.t, `"state":"ready"`)
+	return p
+}
+
+func rebuildBusy(w *world) {
+	w.filled("a")
+	p := w.held()
+	w.fails(exitFailed, "another rebuild is under way", w.at("rebuild", "sessions")...)
+	w.works(w.at("abort", "sessions")...)
+	<-p.ended
+	w.works(w.at("rebuild", "sessions")...)
+	w.mended("sessions")
+}
+
+func rebuildAborted(w *world) {
+	w.filled("a")
+	p := w.held()
+	w.works(w.at("abort", "sessions")...)
+	p.waitFor(w.t, "rebuild was aborted")
+	<-p.ended
+	w.works(w.at("rebuild", "sessions")...)
+	w.mended("sessions")
+}
+
+func noGeneration(w *world) {
+	w.filled("a")
+	w.fails(exitNotFound, "no such generation", w.at("promote", "sessions")...)
+	w.fails(exitNotFound, "no such generation", w.at("rollback", "sessions")...)
+	w.works(w.at("rebuild", "sessions")...)
+	if out := w.works(w.at("status")...); !strings.Contains(out, "retired") || !strings.Contains(out, "sessions_g1") {
+		w.t.Errorf("status says\n%s\nwant the retired generation", out)
+	}
+	w.works(w.at("rollback", "sessions")...)
+	w.mended("sessions")
+}
+
+func aliasMoved(w *world) {
+	w.filled("a")
+	w.works(w.at("rebuild", "sessions")...)
+	one, two := w.background(w.at("rollback", "sessions")...), w.background(w.at("rollback", "sessions")...)
+	<-one.ended
+	<-two.ended
+	codes := []int{one.cmd.ProcessState.ExitCode(), two.cmd.ProcessState.ExitCode()}
+	slices.Sort(codes)
+	said := one.log.String() + two.log.String()
+	if slices.Equal(codes, []int{exitDone, exitDone}) {
+		w.t.Skip("the two did not meet") // one was done before the other looked
+	}
+	if !strings.Contains(said, "alias was moved by somebody else") {
+		w.t.Errorf("two rollbacks at once say\n%s\nwant that one lost", said)
+	}
+	if out := w.works(w.at("status")...); !strings.Contains(out, "sessions_g1") {
+		w.t.Errorf("status says\n%s\nwant sessions_g1 again", out)
+	}
+	w.mended("sessions")
+}
+
+func beginsLater(w *world) {
+	w.filled("a", "b")
+	w.trim()
+	w.fails(exitFailed, "so a new generation would lack what came before", w.at("rebuild", "sessions")...)
+	w.works(w.at("rebuild", "sessions", "--carry")...)
+	w.says("sessions", "live, ")
+	for _, session := range []string{"a", "b"} {
+		w.works(w.at("views", "get", "sessions", session)...)
+	}
+	w.works(w.at("verify", "sessions")...)
+}
+
+// through is a command whose traffic goes through a proxy.
+func (w *world) through(proxy string, args ...string) []string {
+	args = append(args, "--nats-url", proxy)
+	if w.embedded {
+		args = append(args, "--nats-login-file", w.login())
+	}
+	return args
+}
+
+func moveUnanswered(w *world) {
+	w.filled("a")
+	w.works(w.at("rebuild", "sessions")...)
+	var moved atomic.Bool
+	proxy := startBetween(w.t, w.url, func(b []byte) []byte {
+		if bytes.Contains(b, []byte("PUB $KV.rollcall.alias.sessions")) {
+			moved.Store(true)
+		}
+		return b
+	}, func(b []byte) []byte {
+		if moved.Load() {
+			return nil
+		}
+		return b
+	})
+	w.fails(exitUnreachable, "move alias of sessions", w.through(proxy, "rollback", "sessions")...)
+	if out := w.works(w.at("status")...); !strings.Contains(out, "sessions_g1") {
+		w.t.Errorf("status says\n%s\nwant what became of it: sessions_g1", out)
+	}
+	w.mended("sessions")
+}
+
+func untold(w *world) {
+	w.filled("a")
+	w.works(w.at("rebuild", "sessions")...)
+	var moved, deaf atomic.Bool
+	proxy := startBetween(w.t, w.url, func(b []byte) []byte {
+		switch {
+		case bytes.Contains(b, []byte("PUB $KV.rollcall.alias.sessions")):
+			moved.Store(true)
+		case moved.Load() && (bytes.Contains(b, []byte("STREAM.INFO.KV_sessions")) || bytes.Contains(b, []byte("CONSUMER.CREATE.KV_sessions"))):
+			deaf.Store(true)
+		}
+		return b
+	}, func(b []byte) []byte {
+		if deaf.Load() {
+			return nil
+		}
+		return b
+	})
+	code, _, errs := w.command(w.through(proxy, "rollback", "sessions")...)
+	if code != exitDone || !strings.Contains(errs, "plain subjects were not told of all changes") {
+		w.t.Errorf("rollback whose announcements fail = %d, %s; want it done, with a warning", code, errs)
+	}
+	w.mended("sessions")
+}
+
+func aliasDeleted(w *world) {
+	w.filled("a")
+	if !w.embedded {
+		w.program.stop()
+	}
+	kv, err := w.js().KeyValue(w.t.Context(), "rollcall")
+	w.must(err)
+	w.must(kv.Delete(w.t.Context(), "alias.sessions"))
+	if !w.embedded {
+		if out := w.works(w.at("status")...); !strings.Contains(out, "the alias of sessions was deleted; a projector makes it again") {
+			w.t.Errorf("status says\n%s\nwant that the alias was deleted", out)
+		}
+		w.serve()
+	}
+	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
+	defer cancel()
+	for {
+		if e, err := kv.Get(ctx, "alias.sessions"); err == nil && bytes.Contains(e.Value(), []byte("sessions_g1")) {
+			break
+		}
+		w.must(pause(ctx, 20*time.Millisecond))
+	}
+	w.mended("sessions")
+}
+
+func noRights(w *world) {
+	w.filled("a")
+	login := w.login()
+	other := &world{t: w.t, embedded: true, cache: w.t.TempDir(), url: w.url} // another user of the machine
+	other.fails(exitUnreachable, "this needs the rights of an operator", other.at("rebuild", "sessions")...)
+	other.works(other.at("rebuild", "sessions", "--nats-login-file", login)...)
+	w.mended("sessions")
+}
+
+func unknownHost(w *world) {
+	w.serve()
+	ask := func() string {
+		out, err := curl(w.t, "rollcall.example", "http://"+w.program.at.API+"/v1/projections")
+		w.must(err)
+		return out
+	}
+	if out := ask(); !strings.Contains(out, "is not known here") || !strings.Contains(out, "--api-host") {
+		w.t.Errorf("GET by another name = %s; want what to do", out)
+	}
+	w.restart("--api-host", "rollcall.example")
+	if out := ask(); !strings.Contains(out, `"items"`) {
+		w.t.Errorf("GET by the name that was added = %s; want the projections", out)
+	}
+}
