@@ -66,7 +66,7 @@ func (c *benchRebuildCmd) Run(a *app) (err error) {
 		return len(c.Views) > 0 && !slices.Contains(c.Views, f.Name())
 	})
 	if len(folds) == 0 {
-		return usagef("--views: no such view; see `rollcall views list`")
+		return usagef("--views: no such view; see `rollcall views ls`")
 	}
 	dir := c.Dir
 	if dir != "" {
