@@ -77,6 +77,14 @@ func fillDisk(t *testing.T) int {
 			t.Fatal("the process stays ready on a full disk")
 		}
 	}
+	for !strings.Contains(cliCommand(t, "status", "--nats-url", p.at.NATS), problemTexts["store"]) {
+		if err := pause(ctx, 50*time.Millisecond); err != nil {
+			t.Fatal("status does not say that nothing can be stored")
+		}
+	}
+	if b := readyzText(t, p); !strings.Contains(b, "[-]ingest: ") || !strings.Contains(b, "[-]store: ") {
+		t.Errorf("/readyz on a full disk says\n%s\nwant neither ingest nor store ok", b)
+	}
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+)
+
+// readyzText is what /readyz?verbose says.
+func readyzText(t *testing.T, p *process) string {
+	t.Helper()
+	res, err := http.Get("http://" + p.at.Admin + "/readyz?verbose")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(bodyText(t, res))
+}
+
+// TestStatesAfterARebuild: once a generation is dropped nothing speaks of it any
+// more, and what is live is called so everywhere.
+func TestStatesAfterARebuild(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts processes")
+	}
+	t.Parallel()
+	w := newWorld(t, true)
+	w.filled("a")
+	views := viewNames()
+	w.works(w.at(append([]string{"rebuild"}, views...)...)...)
+	for _, view := range views {
+		w.works(w.at("drop", view)...)
+	}
+	w.post("b")
+	w.works(w.at("status", "--wait", "30s")...)
+	for _, view := range views {
+		w.says(view, "live, ")
+	}
+	for began := time.Now(); ; { // the processes say how they are every second
+		var s status
+		if err := json.Unmarshal([]byte(w.works(w.at("status", "-o", "json")...)), &s); err != nil {
+			t.Fatal(err)
+		}
+		wrong := ""
+		for _, v := range s.Projections {
+			if v.State != "live" || v.Problem != "" || len(v.Generations) != 1 || v.Generations[0].Generation != 2 {
+				t.Errorf("status of %s = %+v; want generation 2, live and alone", v.Name, v)
+			}
+		}
+		for _, p := range s.Processes {
+			wrong += strings.Join(p.Problems, "; ")
+		}
+		if len(s.Processes) == 1 && wrong == "" {
+			break
+		}
+		if time.Since(began) > 10*time.Second {
+			t.Fatalf("the processes say %q; want one without a problem", wrong)
+		}
+	}
+	w.says("sessions", "live, ")
+}
+
+// TestStatusOfAViewThatFails: status says what is wrong, what to run, and what the
+// process says, in every form.
+func TestStatusOfAViewThatFails(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts processes")
+	}
+	t.Parallel()
+	w := newWorld(t, false)
+	w.filled("a")
+	w.program.stop()
+	if err := w.js().DeleteStream(t.Context(), "MEETINGS"); err != nil {
+		t.Fatal(err)
+	}
+	w.serve()
+	w.says("sessions", "failed: ")
+	for began := time.Now(); ; {
+		var s status
+		if err := json.Unmarshal([]byte(w.works(w.at("status", "-o", "json")...)), &s); err != nil {
+			t.Fatal(err)
+		}
+		v := s.Projections[0]
+		if v.State != "failed" || !strings.Contains(v.Problem, "rollcall rebuild sessions") {
+			t.Fatalf("status of a view of another log = %+v; want it failed, and what to run", v)
+		}
+		if len(s.Processes) == 1 && strings.Contains(strings.Join(s.Processes[0].Problems, ";"), "it can't fold sessions on") {
+			return
+		}
+		if time.Since(began) > 10*time.Second {
+			t.Fatalf("the processes say %+v; want that sessions can't be folded on", s.Processes)
+		}
+	}
+}
