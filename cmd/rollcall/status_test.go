@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"rollcall/eventlog"
 )
 
 // readyzText is what /readyz?verbose says.
@@ -29,12 +32,23 @@ func TestStatesAfterARebuild(t *testing.T) {
 	w := newWorld(t, true)
 	w.filled("a")
 	views := viewNames()
-	w.works(w.at(append([]string{"rebuild"}, views...)...)...)
 	for _, view := range views {
-		w.works(w.at("drop", view)...)
+		w.works(w.at("rebuild", view)...)
 	}
 	w.post("b")
+	for _, view := range views { // the one before is followed on
+		w.generationHolds(view, 1, 2)
+		w.works(w.at("drop", view)...)
+	}
+	w.post("c")
 	w.works(w.at("status", "--wait", "30s")...)
+	for began := time.Now(); time.Since(began) < 2*time.Second; { // until everybody knows
+		for _, line := range strings.Split(readyzText(t, w.program), "\n") {
+			if strings.Contains(line, "project ") && !strings.Contains(line, "live, ") && !strings.Contains(line, "catching-up, ") {
+				t.Fatalf("/readyz says %q after a generation was dropped", line)
+			}
+		}
+	}
 	for _, view := range views {
 		w.says(view, "live, ")
 	}
@@ -93,4 +107,39 @@ func TestStatusOfAViewThatFails(t *testing.T) {
 			t.Fatalf("the processes say %+v; want that sessions can't be folded on", s.Processes)
 		}
 	}
+}
+
+// generationHolds waits until a generation holds a record.
+func (w *world) generationHolds(view string, generation int, seq eventlog.Seq) {
+	w.t.Helper()
+	for began := time.Now(); time.Since(began) < time.Minute; {
+		var s status
+		w.must(json.Unmarshal([]byte(w.works(w.at("status", "-o", "json")...)), &s))
+		for _, v := range s.Projections {
+			for _, g := range v.Generations {
+				if v.Name == view && g.Generation == generation && g.Sequence >= seq {
+					return
+				}
+			}
+		}
+	}
+	w.t.Fatalf("generation %d of %s does not hold record %d", generation, view, seq)
+}
+
+// TestViewsThatCanNotBeOpened: a store that can't hold views is no reason to
+// refuse webhooks, and is tried again.
+func TestViewsThatCanNotBeOpened(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts processes")
+	}
+	t.Parallel()
+	w := newWorld(t, false)
+	w.filled("a")
+	w.program.stop()
+	w.change("rollcall", func(c *jetstream.StreamConfig) { c.AllowAtomicPublish = false })
+	w.serve()
+	w.says("sessions", "failed: ")
+	w.post("b")
+	w.change("rollcall", func(c *jetstream.StreamConfig) { c.AllowAtomicPublish = true })
+	w.mended("sessions")
 }
