@@ -82,6 +82,9 @@ func fillDisk(t *testing.T) int {
 			t.Fatal("status does not say that nothing can be stored")
 		}
 	}
+	if err := probeStore(dir); err == nil {
+		t.Error("probe of a full disk = nil; want an error")
+	}
 	if b := readyzText(t, p); !strings.Contains(b, "[-]ingest: ") || !strings.Contains(b, "[-]store: ") {
 		t.Errorf("/readyz on a full disk says\n%s\nwant neither ingest nor store ok", b)
 	}
