@@ -1,14 +1,20 @@
 package main
 
 import (
+	"context"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+
+	"rollcall/eventlog"
+	"rollcall/projector"
 )
 
 // The faults of a view and of its log that a rebuild mends.
@@ -186,5 +192,97 @@ func corruptState(w *world) {
 	w.says("sessions", "corrupt state")
 	w.says("sessions", "rollcall rebuild sessions")
 	w.works(w.at("rebuild", "sessions")...)
+	w.mended("sessions")
+}
+
+func generationBehind(w *world) {
+	w.filled("a")
+	w.works(w.at("rebuild", "sessions")...)
+	w.generationHolds("sessions", 2, 1)
+	version := func(v string) func(map[string]jsontext.Value) {
+		return func(doc map[string]jsontext.Value) { doc["version"] = jsontext.Value(strconv.Quote(v)) }
+	}
+	w.edit("generation.sessions.1", version("0-before")) // nobody here follows it any more
+	w.restart()
+	w.post("b")
+	w.generationHolds("sessions", 2, 2)
+	w.fails(exitFailed, "generation is behind the one in force", w.at("rollback", "sessions")...)
+	w.edit("generation.sessions.1", version(allFolds()[0].Version())) // a projector of its version runs
+	w.generationHolds("sessions", 1, 2)
+	w.works(w.at("rollback", "sessions")...)
+	w.mended("sessions")
+	// Or readers step back.
+	w.edit("generation.sessions.2", version("0-before"))
+	w.restart()
+	w.post("c")
+	w.generationHolds("sessions", 1, 4)
+	w.fails(exitFailed, "add --force", w.at("rollback", "sessions")...)
+	w.works(w.at("rollback", "sessions", "--force")...)
+	if out := w.works(w.at("views", "ls")...); !strings.Contains(out, "sessions_g2") {
+		w.t.Errorf("views ls after rollback --force says\n%s\nwant sessions_g2", out)
+	}
+}
+
+func lostView(w *world) {
+	w.filled("a")
+	stream, err := w.js().Stream(w.t.Context(), "KV_sessions_g1")
+	w.must(err)
+	w.must(stream.Purge(w.t.Context()))
+	w.post("b")
+	w.program.waitFor(w.t, "the view's store lost what was committed")
+	w.mended("sessions")
+	for _, session := range []string{"a", "b"} {
+		w.works(w.at("views", "get", "sessions", session)...)
+	}
+}
+
+// unerasable is a fold with a bug: what is over can't leave.
+type unerasable struct{ eventlog.Fold }
+
+func (f unerasable) New(key string) eventlog.State {
+	s := f.Fold.New(key)
+	a, aging := s.(projector.Aging)
+	d, degradable := s.(projector.Degradable)
+	if !aging || !degradable {
+		return s
+	}
+	return unerasableState{a, d}
+}
+
+type unerasableState struct {
+	projector.Aging
+	projector.Degradable
+}
+
+// Erase implements projector.Aging.
+func (unerasableState) Erase(eventlog.Writer) { panic("bug") }
+
+func unwritable(w *world) {
+	args := []string{"--view-max-age", "1s"}
+	if !w.embedded {
+		args = append(args, "--nats-url", w.url)
+	}
+	n := testNode(w.t, w.dir+"/data", args...)
+	n.folds[0] = unerasable{n.folds[0]}
+	var log lockedBuffer
+	n.logger = zerolog.New(&log)
+	stop := runNode(w.t, n)
+	postEvent(w.t, n, "meeting.ended", "a")
+	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
+	defer cancel()
+	for !strings.Contains(log.String(), "entity can't be written") {
+		w.must(pause(ctx, 20*time.Millisecond))
+	}
+	postEvent(w.t, n, "meeting.started", "a")
+	postEvent(w.t, n, "meeting.started", "b")
+	for !strings.Contains(readyNote(w.t, n, "sessions"), "sequence 3 of 3") {
+		w.must(pause(ctx, 20*time.Millisecond))
+	}
+	w.must(stop())
+	w.serve() // with a fold that was mended
+	if out := w.works(w.at("parked", "list", "sessions")...); !strings.Contains(out, "bug") {
+		w.t.Errorf("parked list says\n%s\nwant the record of the entity that could not be written", out)
+	}
+	w.works(w.at("parked", "retry", "sessions")...)
 	w.mended("sessions")
 }
