@@ -181,7 +181,11 @@ func (s status) details(w io.Writer) error {
 	for _, v := range s.Projections {
 		for _, x := range v.Generations {
 			if x.State != string(projector.StateLive) {
-				g.add(v.Name, x.Generation, x.State, x.Sequence, x.Version, x.Bucket, x.ChangedAt)
+				var changed any
+				if x.ChangedAt != nil {
+					changed = *x.ChangedAt
+				}
+				g.add(v.Name, x.Generation, x.State, x.Sequence, x.Version, x.Bucket, changed)
 			}
 		}
 		if v.Problem != "" {
@@ -199,8 +203,11 @@ func (s status) details(w io.Writer) error {
 			return err
 		}
 	}
+	if len(wrong) > 0 {
+		fmt.Fprintln(w, "\nproblems")
+	}
 	for _, line := range wrong {
-		if _, err := fmt.Fprintf(w, "\nproblem     %s\n", printable(line)); err != nil {
+		if _, err := fmt.Fprintln(w, " "+printable(line)); err != nil {
 			return err
 		}
 	}

@@ -244,8 +244,8 @@ func (c *eventsImportCmd) intoServer(a *app, js jetstream.JetStream) (int, error
 	if err == nil || errors.Is(err, eventlog.ErrNotEmpty) {
 		return n, err
 	}
-	err = fmt.Errorf("%w; the log holds the first %d records of %s now, and an import can't go on: to do it again, stop what appends, remove the stream (`nats stream rm %s`), and import", err, n, c.File, eventlog.Stream)
-	return n, a.left(err, "the log holds the first %d records of %s now, and an import can't go on: to do it again, stop what appends, remove the stream (`nats stream rm %s`), and import", n, c.File, eventlog.Stream)
+	err = fmt.Errorf("%w; the log holds the first %d records of %s now, and an import can't go on: to do it again, stop what appends, remove the stream (`nats stream rm %s`), and import", err, n, c.name(), eventlog.Stream)
+	return n, a.left(err, "the log holds the first %d records of %s now, and an import can't go on: to do it again, stop what appends, remove the stream (`nats stream rm %s`), and import", n, c.name(), eventlog.Stream)
 }
 
 // intoDir imports into the log of a data directory nobody runs on. It stores all
@@ -265,7 +265,7 @@ func (c *eventsImportCmd) intoDir(a *app, js jetstream.JetStream, dir string) (i
 	if head, err := log.Head(a.ctx); err != nil || head.Last != 0 {
 		return 0, cmp.Or(err, fmt.Errorf("import: %w: it has given sequences up to %d; import into another --data-dir", eventlog.ErrNotEmpty, head.Last))
 	}
-	if err := os.WriteFile(importMark(dir), []byte(c.File+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(importMark(dir), []byte(c.name()+"\n"), 0o600); err != nil {
 		return 0, fmt.Errorf("import: %w", err)
 	}
 	n, err := c.fill(a, log)
@@ -281,6 +281,14 @@ func (c *eventsImportCmd) intoDir(a *app, js jetstream.JetStream, dir string) (i
 	return n, a.left(errors.Join(err, os.Remove(importMark(dir))), "nothing was kept in %s; call it again", dir)
 }
 
+// name is what to call what is imported.
+func (c *eventsImportCmd) name() string {
+	if c.File == "-" {
+		return "stdin"
+	}
+	return c.File
+}
+
 // removeTimeout bounds the removal of half an import.
 const removeTimeout = 30 * time.Second
 
@@ -293,7 +301,7 @@ func checkImported(dir string) error {
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	return fmt.Errorf("data directory %s holds half of an import of %s; run `rollcall events import FILE --data-dir DIR` again, which begins from the start", dir, strings.TrimSpace(string(b)))
+	return fmt.Errorf("data directory %s holds half of an import of %s; run `rollcall events import FILE --data-dir %s` again, which begins from the start", dir, strings.TrimSpace(string(b)), shellWord(dir))
 }
 
 // fill imports the file.

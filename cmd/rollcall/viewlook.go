@@ -44,11 +44,15 @@ func (l viewLook) at(ctx context.Context, fold eventlog.Fold) (v viewStatus, err
 		return v, err
 	}
 	cp, err := l.reader.Checkpoint(ctx, alias.Bucket)
-	if errors.Is(err, viewstore.ErrGone) || errors.Is(err, projector.ErrState) {
+	switch {
+	case errors.Is(err, viewstore.ErrGone):
+		v.State, v.Problem = string(projector.StateFailed), fmt.Sprintf("%v: %s; a projector that runs makes it again from the log, else run `rollcall rebuild %s`",
+			viewstore.ErrGone, viewstore.StreamOf(alias.Bucket), fold.Name())
+		return v, nil
+	case errors.Is(err, projector.ErrState):
 		v.State, v.Problem = string(projector.StateFailed), oneLine(err)+"; run `rollcall rebuild "+fold.Name()+"`"
 		return v, nil
-	}
-	if err != nil {
+	case err != nil:
 		return v, err
 	}
 	v.Sequence, v.Parked = cp.Sequence, cp.Parked

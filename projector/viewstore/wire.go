@@ -150,7 +150,7 @@ func (r *Reader) lastMessages(ctx context.Context, stream string, subjects []str
 // stream does not exist tells a removed one from a server that is away.
 func (r *Reader) unanswered(ctx context.Context, stream string) error {
 	if _, err := r.js.Stream(ctx, stream); errors.Is(err, jetstream.ErrStreamNotFound) {
-		return fmt.Errorf("%w: %s; a projector that runs makes it again from the log, and so does `rollcall rebuild`: %w", ErrGone, stream, nats.ErrNoResponders)
+		return fmt.Errorf("%w: %s (%w); a projector that runs makes it again from the log, and so does `rollcall rebuild`", ErrGone, stream, nats.ErrNoResponders)
 	}
 	return nats.ErrNoResponders
 }
