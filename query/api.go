@@ -70,7 +70,7 @@ func (c Config) validate() error {
 type API struct {
 	config  Config
 	replica *Replica
-	log     Log
+	log     *turns
 	folds   map[string]eventlog.Fold
 	routes  []*route
 	byPath  map[string]*route

@@ -39,19 +39,16 @@ func (a *API) past(ctx context.Context, c *call, views ...string) (*past, error)
 	}
 	states := map[foldKey]eventlog.State{}
 	if p.sequence > 0 {
-		for r, err := range a.log.Read(ctx, eventlog.ReadOptions{UpTo: p.sequence, Slices: sliceList}) {
-			if err != nil {
-				return nil, fmt.Errorf("read log: %w", err)
+		err := a.log.scan(ctx, eventlog.ReadOptions{UpTo: p.sequence, Slices: sliceList}, func(r *eventlog.Record) bool {
+			if c.asOf.at.IsZero() || r.ReceivedAt <= c.asOf.at {
+				ev := eventlog.Decode(r)
+				a.apply(states, views, &ev, c.text["sessionId"])
 			}
-			if !c.asOf.at.IsZero() && r.ReceivedAt > c.asOf.at {
-				continue
-			}
-			ev := eventlog.Decode(&r)
-			a.apply(states, views, &ev, c.text["sessionId"])
+			return true
+		})
+		if err != nil {
+			return nil, fmt.Errorf("read log: %w", err)
 		}
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
 	}
 	for k, st := range states {
 		docs := p.documents[k.view]

@@ -19,7 +19,7 @@ func (a *API) listEvents(ctx context.Context, c *call) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.eventPage(ctx, c, head, nil, func(*eventlog.Record) bool { return true })
+	return a.eventPage(ctx, c, head, nil, nil)
 }
 
 // sessionEvents lists the records of a session: those that name it, and those
@@ -69,19 +69,11 @@ func (a *API) waitHead(ctx context.Context, c *call) (eventlog.Head, error) {
 	}
 	wait, cancel := context.WithTimeout(ctx, c.wait())
 	defer cancel()
-	for r, err := range a.log.Read(wait, eventlog.ReadOptions{After: head.Last, UpTo: least, Follow: true}) {
-		if err == nil && r.Seq >= least {
-			head.Last = r.Seq
-			return head, nil
-		}
-		if err != nil && wait.Err() == nil {
-			return head, fmt.Errorf("read log: %w", err)
-		}
+	reached, err := a.log.reach(wait, head, least)
+	if err == nil || wait.Err() == nil || ctx.Err() != nil {
+		return reached, err
 	}
-	if ctx.Err() != nil {
-		return head, ctx.Err()
-	}
-	return head, fmt.Errorf("%w: the log is at %d", errBehind, head.Last)
+	return head, fmt.Errorf("%w: the log is at %d", errBehind, reached.Last)
 }
 
 // eventPage reads one page of the records that are wanted: in the log's order or
@@ -126,9 +118,10 @@ func (a *API) eventPage(ctx context.Context, c *call, head eventlog.Head, slices
 type eventReader struct {
 	api         *API
 	slices      []int
-	want        func(*eventlog.Record) bool
+	want        func(*eventlog.Record) bool // nil: all
 	after, upTo eventlog.Seq
 	newest      bool
+	first       bool // the first limit+1 records are enough
 	limit       int
 }
 
@@ -144,7 +137,7 @@ func (e *eventReader) read(ctx context.Context) ([]item, error) {
 	if e.after >= e.upTo {
 		return []item{}, nil
 	}
-	if !e.newest {
+	if e.first = !e.newest; e.first {
 		return e.scan(ctx, e.after, false)
 	}
 	// The log is read forwards: from a little before its end, and where that was
@@ -170,18 +163,20 @@ func (e *eventReader) each(ctx context.Context, after eventlog.Seq, visit func(*
 	if after >= e.upTo {
 		return nil
 	}
-	for r, err := range e.api.log.Read(ctx, eventlog.ReadOptions{After: after, UpTo: e.upTo, Slices: e.slices}) {
-		if errors.Is(err, eventlog.ErrTrimmed) {
-			return newProblem(http.StatusGone, "the log no longer holds the records after %d", after)
-		}
-		if err != nil {
-			return fmt.Errorf("read log: %w", err)
-		}
-		if e.want(&r) && !visit(&r) {
-			return nil
-		}
+	upTo := e.upTo
+	if e.want == nil && e.first {
+		upTo = min(upTo, after+eventlog.Seq(e.limit)+1) // the log has no holes
 	}
-	return ctx.Err()
+	err := e.api.log.scan(ctx, eventlog.ReadOptions{After: after, UpTo: upTo, Slices: e.slices}, func(r *eventlog.Record) bool {
+		return e.want != nil && !e.want(r) || visit(r)
+	})
+	if errors.Is(err, eventlog.ErrTrimmed) {
+		return newProblem(http.StatusGone, "the log no longer holds the records after %d", after)
+	}
+	if err != nil {
+		return fmt.Errorf("read log: %w", err)
+	}
+	return nil
 }
 
 // scan reads the first records behind after, or the last ones.
@@ -223,7 +218,13 @@ func (e *eventReader) sortedPage(ctx context.Context, by, text string, sc [8]byt
 	}
 	err := e.each(ctx, e.after, func(r *eventlog.Record) bool {
 		it := eventItem(r, by)
-		if from.id != "" && compare(it, from) <= 0 || full && compare(it, items[e.limit]) > 0 {
+		// Most records are passed by, without an id of their own: one comes behind
+		// all that were seen before with its value.
+		it.id = behindAll
+		if full && compare(it, items[e.limit]) > 0 || from.id != "" && compare(it, item{text: from.text, num: from.num, id: behindAll}) < 0 {
+			return true
+		}
+		if it.id = fmt.Sprintf("%020d", r.Seq); from.id != "" && compare(it, from) <= 0 {
 			return true
 		}
 		it.doc = eventJSON(r)
@@ -245,10 +246,11 @@ func (e *eventReader) sortedPage(ctx context.Context, by, text string, sc [8]byt
 	return &answer{page: p, sequence: head.Last}, err
 }
 
-// eventItem is a record with the value that it is sorted by. Its id orders
-// records as their sequences do.
-func eventItem(r *eventlog.Record, by string) item {
-	it := item{id: fmt.Sprintf("%020d", r.Seq)}
+// behindAll is greater than every id of a record.
+const behindAll = "~"
+
+// eventItem is a record's place in the order of a field, without its id.
+func eventItem(r *eventlog.Record, by string) (it item) {
 	switch by {
 	case "eventId":
 		it.text = r.EventID

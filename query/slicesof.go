@@ -59,20 +59,20 @@ func (a *API) givesSession(ctx context.Context, some eventlog.ReadOptions, id st
 		return false, nil // the log holds none of them any more
 	}
 	states := map[foldKey]eventlog.State{}
-	for r, err := range a.log.Read(ctx, some) {
-		if errors.Is(err, eventlog.ErrTrimmed) {
-			return false, nil // while it was read
+	err := a.log.scan(ctx, some, func(r *eventlog.Record) bool {
+		if mentions(r.Content(), id) {
+			ev := eventlog.Decode(r)
+			if sessionOf(&ev) == id {
+				a.apply(states, []string{viewSessions}, &ev, id)
+			}
 		}
-		if err != nil {
-			return false, fmt.Errorf("read log: %w", err)
-		}
-		if !mentions(r.Content(), id) {
-			continue
-		}
-		ev := eventlog.Decode(&r)
-		if sessionOf(&ev) == id {
-			a.apply(states, []string{viewSessions}, &ev, id)
-		}
+		return true
+	})
+	if errors.Is(err, eventlog.ErrTrimmed) {
+		return false, nil // while it was read
+	}
+	if err != nil {
+		return false, fmt.Errorf("read log: %w", err)
 	}
 	docs := capture{}
 	for _, st := range states {
@@ -80,10 +80,10 @@ func (a *API) givesSession(ctx context.Context, some eventlog.ReadOptions, id st
 	}
 	for _, got := range docs {
 		if bytes.Equal(got, doc) {
-			return true, ctx.Err()
+			return true, nil
 		}
 	}
-	return false, ctx.Err()
+	return false, nil
 }
 
 // mentions is a cheap look before the decoder: an id that is not in the body as

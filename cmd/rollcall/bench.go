@@ -5,6 +5,7 @@ type benchCmd struct {
 	Ingest  benchIngestCmd  `cmd:"" help:"Throughput and latency of the ingester."`
 	Rebuild benchRebuildCmd `cmd:"" help:"Speed of reading the log and of rebuilding views."`
 	Latency benchLatencyCmd `cmd:"" help:"From a webhook to its effect in the views."`
+	Readers benchReadersCmd `cmd:"" help:"How long webhooks wait while others read, flood, rebuild and verify."`
 	Server  benchServerCmd  `cmd:"" hidden:""`
 }
 

@@ -1,0 +1,259 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+	"github.com/oklog/ulid/v2"
+
+	"rollcall/eventlog"
+	"rollcall/eventlog/natslog"
+)
+
+// benchReadersCmd is `rollcall bench readers`.
+type benchReadersCmd struct {
+	Rate     int           `help:"Webhooks a second." default:"200" placeholder:"N"`
+	Duration time.Duration `help:"How long each row is measured." default:"10s" placeholder:"DURATION"`
+	Records  int           `help:"Records in the log before it begins; a fifth of them are of one session." default:"100000" placeholder:"N"`
+	Feeds    int           `help:"Clients of the change feed." default:"1000" placeholder:"N"`
+	Slow     int           `help:"Connections that send one byte of a body." default:"8000" placeholder:"N"`
+	Rows     string        `help:"Regular expression of the rows to measure." default:"." placeholder:"REGEXP"`
+	Serve    string        `help:"Program whose serve is measured; this one by default." type:"path" placeholder:"FILE"`
+	Dir      string        `help:"Directory for the data, on the disk to measure; temporary by default." type:"path" placeholder:"DIR"`
+	outputFlag
+}
+
+// Help is the command's example.
+func (benchReadersCmd) Help() string {
+	return `Starts rollcall serve as a process of its own, fills its log, and measures how long webhooks wait for their answer, at a
+fixed rate and from the moment at which each was due, while others read, flood, rebuild and verify. Load is made on the same machine, so it takes from the server what it needs itself.
+
+Example:
+  rollcall bench readers --duration 10s --output json`
+}
+
+// readersRow is what was measured beside one load.
+type readersRow struct {
+	name string
+	h    *hdrhistogram.Histogram
+	// refused counts webhooks without a 200; ok and others the load's own answers.
+	refused, ok, others int64
+}
+
+// Run measures.
+func (c *benchReadersCmd) Run(a *app) (err error) {
+	if c.Rate < 1 || c.Duration < time.Second || c.Records < 1 || c.Feeds < 1 || c.Slow < 1 {
+		return usagef("give at least 1 for --rate, --records, --feeds and --slow, and 1s for --duration")
+	}
+	rows, err := regexp.Compile(c.Rows)
+	if err != nil {
+		return usagef("--rows: %w", err)
+	}
+	dir, err := os.MkdirTemp(c.Dir, "rollcall-bench-")
+	if err != nil {
+		return fmt.Errorf("make directory: %w; check --dir", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	b := &readersBench{latencyBench: &latencyBench{dir: dir, program: c.Serve, http: http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}}}, cmd: c, stderr: a.stderr}
+	stop, err := b.start(a)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+	if err := b.fill(a.ctx); err != nil {
+		return err
+	}
+	g := &grid{columns: []string{"while", "webhooks", "p50Ms", "p99Ms", "maxMs", "refused", "loadAnswers", "loadRefusals"}}
+	for _, load := range b.loads() {
+		if !rows.MatchString(load.name) {
+			continue
+		}
+		r, err := b.beside(a.ctx, load)
+		if err != nil {
+			return err
+		}
+		ms := func(us int64) float64 { return float64(us) / 1000 }
+		g.add(r.name, r.h.TotalCount(), ms(r.h.ValueAtQuantile(50)), ms(r.h.ValueAtQuantile(99)), ms(r.h.Max()), r.refused, r.ok, r.others)
+		fmt.Fprintf(a.stderr, "%s: p50 %.1f ms, p99 %.1f ms, max %.1f ms\n", r.name, ms(r.h.ValueAtQuantile(50)), ms(r.h.ValueAtQuantile(99)), ms(r.h.Max()))
+	}
+	return c.print(a.stdout, g)
+}
+
+// readersBench is a serve with a full log, and what is done to it.
+type readersBench struct {
+	*latencyBench
+	cmd    *benchReadersCmd
+	stderr io.Writer
+	posted atomic.Int64
+}
+
+// bigSession has a fifth of the records.
+const bigSession = "big"
+
+// fill imports the records and waits until the views hold them.
+func (b *readersBench) fill(ctx context.Context) error {
+	path := filepath.Join(b.dir, "records.ndjson")
+	if err := b.writeRecords(path); err != nil {
+		return err
+	}
+	if err := b.command(ctx, "events", "import", path); err != nil {
+		return err
+	}
+	for {
+		url := "http://" + b.at.API + "/v1/sessions?wait=30s&limit=1&minSequence=" + strconv.Itoa(b.cmd.Records)
+		code, err := b.get(ctx, url)
+		if err != nil {
+			return err
+		}
+		if code == http.StatusOK {
+			return nil
+		}
+	}
+}
+
+func (b *readersBench) writeRecords(path string) (err error) {
+	f, err := os.Create(path)
+	if err != nil {
+		return fmt.Errorf("write records: %w", err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	w := bufio.NewWriter(f)
+	begin := time.Date(2026, 1, 1, 10, 0, 0, 0, time.UTC)
+	types := []string{"meeting.participantJoined", "meeting.started", "meeting.participantLeft"}
+	var line []byte
+	for i := range b.cmd.Records {
+		session := "s" + strconv.Itoa(i%2000)
+		if i%5 == 0 {
+			session = bigSession
+		}
+		at := begin.Add(time.Duration(i) * time.Second)
+		r := eventlog.Record{Source: "bench", Type: types[i%len(types)], ReceivedAt: eventlog.TimeOf(at)}
+		var id ulid.ULID
+		_ = id.SetTime(ulid.Timestamp(at)) // fails for years beyond 10889
+		copy(id[6:], fmt.Sprintf("%010d", i))
+		r.EventID = id.String()
+		r.Body = fmt.Appendf(nil, `{"event":"%s","meeting":{"id":"m-%s","sessionId":"%[2]s","title":"Bench %[2]s","roomName":"abcdef-ghijkl","status":"LIVE","organizedBy":{"id":"c3f2df87-b861-4229-9690-4d1727c1ebde","name":"Organization"}},"participant":{"peerId":"p%d","userDisplayName":"Guest %[3]d","customParticipantId":"c%[3]d","joinedAt":"%[4]s"}}`,
+			r.Type, session, i, at.Format(time.RFC3339))
+		if line, err = natslog.AppendNDJSON(line[:0], &r); err != nil {
+			return fmt.Errorf("write records: %w", err)
+		}
+		if _, err := w.Write(line); err != nil {
+			return fmt.Errorf("write records: %w", err)
+		}
+	}
+	return w.Flush()
+}
+
+// command runs a command of the program that is measured.
+func (b *readersBench) command(ctx context.Context, args ...string) error {
+	program := b.program
+	if program == "" {
+		var err error
+		if program, err = os.Executable(); err != nil {
+			return fmt.Errorf("find this program: %w", err)
+		}
+	}
+	cmd := exec.CommandContext(ctx, program, append(args, "--nats-url", b.at.NATS)...) //nolint:gosec // the program that is measured
+	out, err := cmd.CombinedOutput()
+	if err != nil && ctx.Err() == nil {
+		return fmt.Errorf("run %s: %w: %.500s", args[0], err, out)
+	}
+	return ctx.Err()
+}
+
+// get reads an answer to its end.
+func (b *readersBench) get(ctx context.Context, url string) (int, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return 0, err
+	}
+	res, err := b.http.Do(r)
+	if err != nil {
+		return 0, fmt.Errorf("read: %w", err)
+	}
+	defer res.Body.Close()
+	_, err = io.Copy(io.Discard, res.Body)
+	return res.StatusCode, err
+}
+
+// beside measures webhooks while a load is on.
+func (b *readersBench) beside(ctx context.Context, l load) (readersRow, error) {
+	n := int(b.cmd.Duration.Seconds() * float64(b.cmd.Rate))
+	requests := make([]*http.Request, n)
+	var signing sync.WaitGroup
+	errs := make([]error, 2)
+	for half := range errs { // signing takes the sender longer than all the rest
+		signing.Go(func() {
+			for i := half; i < n && errs[half] == nil; i += len(errs) {
+				id := strconv.FormatInt(b.posted.Add(1), 10)
+				requests[i], errs[half] = b.webhook(ctx, joined("live"+strconv.Itoa(i%latencySessions), id), "readers-"+id)
+			}
+		})
+	}
+	signing.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return readersRow{}, err
+	}
+	row := readersRow{name: l.name, h: newHistogram()}
+	loading, stop := context.WithCancel(ctx)
+	var working sync.WaitGroup
+	count := &loadCount{}
+	failed := make(chan error, 1)
+	working.Go(func() {
+		if err := l.run(loading, count); err != nil && loading.Err() == nil {
+			failed <- fmt.Errorf("load %s: %w", l.name, err)
+		}
+	})
+	err := pause(ctx, 2*time.Second) // it is under way
+	if err == nil {
+		err = b.post(ctx, requests, &row)
+	}
+	stop()
+	working.Wait()
+	select {
+	case loadErr := <-failed:
+		err = errors.Join(err, loadErr)
+	default:
+	}
+	row.ok, row.others = count.ok.Load(), count.others.Load()
+	return row, err
+}
+
+// post sends the requests, each at its time, whatever became of those before.
+func (b *readersBench) post(ctx context.Context, requests []*http.Request, row *readersRow) error {
+	var mu sync.Mutex
+	var posting sync.WaitGroup
+	defer posting.Wait()
+	began := time.Now()
+	for i, r := range requests {
+		due := began.Add(time.Duration(i) * time.Second / time.Duration(b.cmd.Rate))
+		if err := pause(ctx, time.Until(due)); err != nil {
+			return err
+		}
+		posting.Go(func() {
+			_, _, err := b.do(r)
+			took := time.Since(due)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				row.refused++
+				return
+			}
+			_ = row.h.RecordValue(min(took, benchStage).Microseconds())
+		})
+	}
+	return nil
+}
