@@ -76,6 +76,7 @@ type API struct {
 	byPath  map[string]*route
 	openAPI []byte
 	metrics *metrics
+	feeds   feeds
 	now     func() time.Time
 	// wholeLog: up to so many records a session's are looked for in all slices.
 	wholeLog eventlog.Seq

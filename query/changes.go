@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -24,6 +25,12 @@ const (
 	// defaultFeedAhead is how long a replica may take to come up to where a client
 	// was at another one; after that the client begins again.
 	defaultFeedAhead = 10 * time.Second
+	// feedIDs is how many changes of those sent together have an id each; of more,
+	// the last has one. Who resumes from an earlier one gets some again.
+	feedIDs = 16
+	// feedShare is how often a second all feeds together are sent something: the
+	// more there are, the longer each waits, and gets more at a time.
+	feedShare = 4000
 )
 
 // place is where a feed is in a view.
@@ -49,6 +56,8 @@ type feed struct {
 	w     http.ResponseWriter
 	rc    *http.ResponseController
 	buf   []byte
+	// written counts the changes in buf, and last is where the last one's id goes.
+	written, last int
 }
 
 // changes streams what changes in the views.
@@ -92,16 +101,31 @@ func (a *API) changes(w http.ResponseWriter, req *http.Request, c *call) error {
 func (f *feed) run(ctx context.Context, closing <-chan struct{}) {
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
+	f.api.feeds.open.Add(1)
+	defer f.api.feeds.open.Add(-1)
 	for {
 		states, changed := f.api.replica.current()
-		if err := f.gather(ctx, states); err != nil {
-			if ctx.Err() == nil {
-				f.api.config.Logger.Warn().Err(err).Msg("change feed broke off")
+		for moved := true; moved && f.behind(states); {
+			var err error
+			if moved, err = f.advance(ctx); err != nil {
+				if ctx.Err() == nil {
+					f.api.config.Logger.Warn().Err(err).Msg("change feed broke off")
+				}
+				return
 			}
-			return
+			if f.send() != nil {
+				return
+			}
 		}
 		if f.send() != nil {
 			return
+		}
+		if pause := time.Duration(f.api.feeds.open.Load()-1) * time.Second / feedShare; pause > 0 {
+			select {
+			case <-time.After(pause):
+			case <-closing:
+			case <-ctx.Done():
+			}
 		}
 		select {
 		case <-changed:
@@ -132,22 +156,63 @@ func (f *feed) send() error {
 	return f.rc.Flush()
 }
 
-// gather reads and sends the changes behind the feed's positions.
-func (f *feed) gather(ctx context.Context, states map[string]viewState) error {
+// behind reports whether there is something that the feed has not read.
+func (f *feed) behind(states map[string]viewState) bool {
+	return slices.ContainsFunc(f.views, func(view string) bool {
+		s := states[view]
+		return s.loaded() && f.at[view] != placeOf(s)
+	})
+}
+
+// advance takes the next changes of the feed's views: those that another feed at
+// the same place has read, where there is one. moved is false where there are none.
+func (f *feed) advance(ctx context.Context) (moved bool, err error) {
+	from := f.key()
+	p, mine := f.api.feeds.part(from)
+	if mine {
+		p.err = f.read(ctx, p)
+		f.api.feeds.made(from, p, maps.Equal(p.to, f.at))
+	}
+	select {
+	case <-p.done:
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+	if p.err != nil {
+		return false, p.err
+	}
+	moved = !maps.Equal(p.to, f.at)
+	f.at = maps.Clone(p.to)
+	f.buf = append(f.buf, p.text...)
+	return moved, nil
+}
+
+// key names the feed's views, and its place in each.
+func (f *feed) key() string {
+	var b strings.Builder
+	for _, v := range f.views {
+		fmt.Fprint(&b, v, f.at[v], ",")
+	}
+	return b.String()
+}
+
+// read fills a part. It goes on when this feed's client leaves: others wait too.
+func (f *feed) read(ctx context.Context, p *feedPart) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTimeout)
+	defer cancel()
+	next := &feed{api: f.api, views: f.views, at: maps.Clone(f.at), ahead: f.ahead}
 	for _, view := range f.views {
-		for s := states[view]; s.loaded() && f.at[view] != placeOf(s); {
-			more, err := f.step(ctx, view)
-			if err != nil {
-				return err
-			}
-			if !more {
-				break
-			}
-			if err := f.send(); err != nil {
-				return err
-			}
+		if states, _ := f.api.replica.current(); !states[view].loaded() {
+			continue
+		}
+		if _, err := next.step(ctx, view); err != nil {
+			return err
 		}
 	}
+	if next.written > feedIDs {
+		next.buf = slices.Insert(next.buf, next.last, next.id()...)
+	}
+	p.to, p.text = next.at, next.buf
 	return nil
 }
 
@@ -232,7 +297,10 @@ func (f *feed) begin(states map[string]viewState) {
 
 func (f *feed) change(view, key string, seq eventlog.Seq) {
 	f.buf = append(f.buf, "event: change\n"...)
-	f.buf = append(f.buf, f.id()...)
+	f.last = len(f.buf)
+	if f.written++; f.written <= feedIDs {
+		f.buf = append(f.buf, f.id()...)
+	}
 	f.buf = append(f.buf, `data: {"view":`...)
 	f.buf = append(f.buf, quote(view)...)
 	f.buf = append(f.buf, `,"key":`...)

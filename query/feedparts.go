@@ -1,0 +1,63 @@
+package query
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// keptParts bounds the parts that are kept for feeds that are a little behind.
+const keptParts = 32
+
+// feeds is what the change feeds share. Those that follow the same views are
+// mostly at the same place: what comes next is read and written down once.
+type feeds struct {
+	open atomic.Int64
+
+	mu    sync.Mutex
+	parts map[string]*feedPart // by views and place; guarded by mu, as is order
+	order []string             // their keys, the oldest first
+}
+
+// feedPart is what comes behind one place. It stays right when more comes: that
+// is behind the place where it ends.
+type feedPart struct {
+	done chan struct{} // closed once the rest is set
+	text []byte
+	to   map[string]place
+	err  error
+}
+
+// part returns what comes behind a place. Where it is mine, the caller makes it,
+// and calls made.
+func (s *feeds) part(from string) (p *feedPart, mine bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p := s.parts[from]; p != nil {
+		return p, false
+	}
+	if s.parts == nil {
+		s.parts = map[string]*feedPart{}
+	}
+	p = &feedPart{done: make(chan struct{})}
+	s.parts[from] = p
+	s.order = append(s.order, from)
+	if len(s.order) > keptParts {
+		delete(s.parts, s.order[0])
+		s.order = s.order[1:]
+	}
+	return p, true
+}
+
+// made shows a part to those who wait for it. What failed, or found nothing new,
+// is not kept.
+func (s *feeds) made(from string, p *feedPart, nothing bool) {
+	close(p.done)
+	if p.err == nil && !nothing {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.parts[from] == p {
+		delete(s.parts, from)
+	}
+}
