@@ -20,7 +20,7 @@ func (a *API) FeedAhead(d time.Duration) { a.feedAhead = d }
 const LogWaits = logWaits
 
 // LogReads is the most passes at once.
-func LogReads() int { return logReads() }
+func LogReads() int { return spareCores() }
 
 // Turns is the log as the API reads it.
 type Turns struct{ *turns }

@@ -55,6 +55,7 @@ type Replica struct {
 	unlock func()
 	tables []*table
 	counts *replicaCounts
+	pace   pace // of reads
 	// reloads asks for a view's table to be filled again, by view.
 	reloads map[string]chan struct{}
 	// loadRows is how many rows a load writes in one batch, gather how many batches
@@ -117,7 +118,7 @@ func OpenReplica(ctx context.Context, c ReplicaConfig) (*Replica, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
-	r := &Replica{config: c, dir: c.Dir, tables: viewTables(), counts: newReplicaCounts(c.Registerer), reloads: map[string]chan struct{}{},
+	r := &Replica{config: c, dir: c.Dir, tables: viewTables(), counts: newReplicaCounts(c.Registerer), pace: newPace(min(readers, spareCores())), reloads: map[string]chan struct{}{},
 		loadRows: defaultLoadRows, gather: defaultGather, fullPause: fullPause, states: map[string]viewState{}, changed: make(chan struct{}), waiting: map[string]string{}, reloading: map[string]bool{}}
 	for _, t := range r.tables {
 		r.reloads[t.view] = make(chan struct{}, 1)

@@ -21,6 +21,11 @@ func (r *Replica) read(ctx context.Context, views []string, v *values, f func(ct
 	if err := r.wait(ctx, views, v.minSequence(), v.wait()); err != nil {
 		return err
 	}
+	rest, err := r.pace.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer rest()
 	file := r.opened()
 	inner, leave, ok := file.enter(ctx)
 	if !ok {

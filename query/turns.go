@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -13,9 +12,6 @@ import (
 )
 
 const (
-	// workSlice is how long a read of the log works before it lets others have
-	// its core for as long.
-	workSlice = 2 * time.Millisecond
 	// passTimeout bounds a pass: no request waits longer for one.
 	passTimeout = maxWait + answerTimeout
 	// smallRead is how many records a read has that takes about a millisecond.
@@ -23,10 +19,6 @@ const (
 	// logWaits bounds the requests that wait for a record of the log at once.
 	logWaits = 1024
 )
-
-// logReads bounds the passes over the log at once: fewer than there are cores, so
-// that one is always left for webhooks and for folding.
-func logReads() int { return max(1, runtime.GOMAXPROCS(0)-1) }
 
 // turns is a log that many requests read at little cost: those that want the
 // same part of it share one pass, passes take turns, and each pauses as long as
@@ -43,7 +35,7 @@ type turns struct {
 }
 
 func newTurns(l Log) *turns {
-	return &turns{Log: l, slots: make(chan struct{}, logReads()), small: make(chan struct{}, logReads()), waiting: map[string]*pass{}}
+	return &turns{Log: l, slots: make(chan struct{}, spareCores()), small: make(chan struct{}, spareCores()), waiting: map[string]*pass{}}
 }
 
 // pass is one read of a part of the log for all who asked for that part before
