@@ -42,6 +42,9 @@ type place struct {
 	table int
 	// takeover proves the past of the revision; "": nothing does.
 	takeover string
+	// forgotten is what the replica had forgotten when the feed began at nothing:
+	// deletes up to there don't concern it.
+	forgotten uint64
 }
 
 // feed is one client of the change feed: where it is in each view. It reads
@@ -225,6 +228,9 @@ func (f *feed) step(ctx context.Context, view string) (more bool, err error) {
 			return nil
 		}
 		at := f.at[view]
+		if at.revision == 0 {
+			at.forgotten = st.Forgotten
+		}
 		name, n := s.table(view), 0
 		err := s.each(ctx, func(rows *sql.Rows) error {
 			var key string
@@ -236,7 +242,10 @@ func (f *feed) step(ctx context.Context, view string) (more bool, err error) {
 				seq = int64(st.Loaded)
 			}
 			n++
-			f.at[view] = place{bucket: st.Bucket, revision: uint64(rev), table: st.Table, takeover: st.Pasts.at(uint64(rev))}
+			f.at[view] = place{
+				bucket: st.Bucket, revision: uint64(rev), table: st.Table,
+				takeover: st.Pasts.at(uint64(rev)), forgotten: at.forgotten,
+			}
 			f.change(view, key, eventlog.Seq(seq))
 			return nil
 		}, "SELECT key, rev, seq FROM "+name+" WHERE rev > ?1 UNION ALL SELECT key, rev, seq FROM "+name+"_gone WHERE rev > ?1 ORDER BY rev LIMIT ?2",
@@ -274,7 +283,7 @@ func (f *feed) waits(view string, st viewState) bool {
 	}
 	delete(f.ahead, view)
 	known = known && (at.takeover == "" || at.revision == 0 || st.Pasts.hold(at.takeover, at.revision))
-	if !known || at.revision < st.Forgotten && at.revision > 0 {
+	if !known || at.revision < st.Forgotten && at.revision > 0 && at.forgotten < st.Forgotten {
 		f.at[view] = place{bucket: st.Bucket, table: st.Table}
 		f.reset(view, st.Sequence)
 	}

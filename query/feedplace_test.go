@@ -208,3 +208,32 @@ func TestFeedEndsWithItsClient(t *testing.T) {
 		}
 	}
 }
+
+// TestFeedOfManyKeys: a client that begins at nothing gets each key of a view
+// once, though there are more than are read at a time, and then what comes.
+func TestFeedOfManyKeys(t *testing.T) {
+	s := newScript()
+	w := scripted(t, s)
+	docs := map[string][]byte{}
+	for i := range 1600 {
+		id := fmt.Sprintf("s%04d", i)
+		docs["live."+id] = sessionDoc(id, "m", id, "LIVE", 0)
+	}
+	w.last = s.commit("sessions", docs)
+	w.items("/v1/sessions")
+	for range 2 { // the second is sent what the first had read
+		feed := w.watch(t, "/v1/changes?views=sessions", "sessions_g1:0")
+		feed.next()
+		seen := map[string]bool{}
+		for len(seen) < len(docs) {
+			e := feed.next()
+			if e.event != "change" || seen[e.data] {
+				t.Fatalf("event %d = %+v; want a change that did not come before", len(seen)+1, e)
+			}
+			seen[e.data] = true
+		}
+	}
+	feed := w.watch(t, "/v1/changes?views=sessions", "sessions_g1:0")
+	w.last = s.commit("sessions", map[string][]byte{"live.new": sessionDoc("new", "m", "new", "LIVE", 0)})
+	feed.until("sessions live.new")
+}
