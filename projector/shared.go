@@ -73,7 +73,7 @@ func Share(source Source) *Shared { return &Shared{Source: source} }
 // is given back with free.
 func (s *Shared) follow(ctx context.Context, after position) iter.Seq2[*item, error] {
 	return func(yield func(*item, error) bool) {
-		c := s.join(after)
+		c := s.join(ctx, after)
 		defer s.leave(c)
 		if c.ahead() {
 			// The pump may never come there, should the log have lost it.
@@ -111,11 +111,11 @@ func (s *Shared) follow(ctx context.Context, after position) iter.Seq2[*item, er
 }
 
 // join makes a reader of the pump that runs, or of a new one.
-func (s *Shared) join(after position) *cursor {
+func (s *Shared) join(ctx context.Context, after position) *cursor {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.pump == nil || s.pump.ended() {
-		ctx, cancel := context.WithCancel(context.Background())
+		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 		s.pump = &pump{
 			cancel: cancel, done: make(chan struct{}), base: after,
 			readers: make(map[*cursor]struct{}), room: make(chan struct{}, 1),

@@ -85,6 +85,7 @@ func (a *API) Serve(ctx context.Context, l net.Listener) error {
 	closing := make(chan struct{})
 	srv := &http.Server{
 		Handler:           a.handler(closing),
+		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
 		IdleTimeout:       cmp.Or(a.config.IdleTimeout, idleTimeout),

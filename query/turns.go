@@ -64,7 +64,7 @@ type rider struct {
 // within visit.
 func (l *turns) scan(ctx context.Context, opts eventlog.ReadOptions, visit func(*eventlog.Record) bool) error {
 	m := &rider{upTo: opts.UpTo, done: make(chan error, 1), visit: visit}
-	p := l.join(opts, m)
+	p := l.join(ctx, opts, m)
 	defer l.leave(p, m)
 	select {
 	case err := <-m.done:
@@ -78,7 +78,7 @@ func (l *turns) scan(ctx context.Context, opts eventlog.ReadOptions, visit func(
 }
 
 // join finds the pass that reads what opts say, or makes one.
-func (l *turns) join(opts eventlog.ReadOptions, m *rider) *pass {
+func (l *turns) join(ctx context.Context, opts eventlog.ReadOptions, m *rider) *pass {
 	// What reads a little has no use for a pass that reads on for others.
 	key := fmt.Sprint(opts.After, opts.Slices == nil, opts.Slices, opts.Slices == nil && opts.UpTo-opts.After <= smallRead)
 	l.mu.Lock()
@@ -86,7 +86,7 @@ func (l *turns) join(opts eventlog.ReadOptions, m *rider) *pass {
 	p := l.waiting[key]
 	if p == nil {
 		p = &pass{key: key}
-		p.ctx, p.cancel = context.WithTimeout(context.Background(), passTimeout)
+		p.ctx, p.cancel = context.WithTimeout(context.WithoutCancel(ctx), passTimeout)
 		l.waiting[key] = p
 		go l.run(p, opts)
 	}
@@ -194,7 +194,7 @@ type tail struct {
 // reach returns how far the log is once it holds the record least; head is how
 // far it was.
 func (l *turns) reach(ctx context.Context, head eventlog.Head, least eventlog.Seq) (eventlog.Head, error) {
-	if err := l.follow(head.Last); err != nil {
+	if err := l.follow(ctx, head.Last); err != nil {
 		return head, err
 	}
 	defer l.unfollow()
@@ -218,7 +218,7 @@ func (l *turns) reach(ctx context.Context, head eventlog.Head, least eventlog.Se
 }
 
 // follow starts the one reader that all who wait share.
-func (l *turns) follow(after eventlog.Seq) error {
+func (l *turns) follow(ctx context.Context, after eventlog.Seq) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	t := &l.tail
@@ -230,7 +230,7 @@ func (l *turns) follow(after eventlog.Seq) error {
 	if t.waiting++; t.waiting > 1 {
 		return nil
 	}
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	*t = tail{waiting: 1, last: after, changed: make(chan struct{}), stop: stop}
 	go func() {
 		for r, err := range l.Log.Read(ctx, eventlog.ReadOptions{After: after, Follow: true}) {

@@ -4,6 +4,7 @@ package main
 const (
 	keyPart     = "part"
 	keyView     = "view"
+	keyStream   = "stream"
 	keyAddress  = "address"
 	keyURL      = "url"
 	keyTarget   = "target"

@@ -22,6 +22,7 @@ import (
 
 	"rollcall/eventlog"
 	"rollcall/eventlog/natslog"
+	"rollcall/eventlog/wire"
 	"rollcall/ingest"
 )
 
@@ -54,6 +55,7 @@ type node struct {
 
 	embedded  *embedded
 	guard     *guard
+	reads     wire.Watch // which reads can't go on
 	conns     []*nats.Conn
 	log       *natslog.Log
 	views     []*viewRole
@@ -91,6 +93,7 @@ func newNode(c nodeConfig, logger zerolog.Logger) *node {
 
 // run starts everything, and stops it when ctx ends or a part fails.
 func (n *node) run(ctx context.Context) error {
+	ctx = wire.WithWatch(ctx, &n.reads)
 	for i := range n.stages {
 		n.stages[i].ctx, n.stages[i].cancel = context.WithCancel(context.WithoutCancel(ctx))
 	}

@@ -12,7 +12,8 @@ import (
 // startRoles starts what this process does. Ingest comes first: it must not
 // wait for anything behind the log.
 func (n *node) startRoles(ctx context.Context) error {
-	n.health.add(check{"log", n.checkLog})
+	n.health.add(check{"log", n.checkLog}, check{"reads", n.checkReads})
+	n.serve(stageProject, n.watchReads)
 	if n.doIngest {
 		if err := n.startIngest(); err != nil {
 			return err

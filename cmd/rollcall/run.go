@@ -26,6 +26,9 @@ type app struct {
 	log    zerolog.Logger
 	parsed *kong.Context
 	file   *fileConfig
+	// patience is how long the command waits for what the server refuses; 0:
+	// giveUpAfter.
+	patience time.Duration
 }
 
 // stopParsing is how kong's exit hook leaves the parser after --help.
@@ -43,7 +46,7 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 			panic(stopped) // a bug: not to be taken for "done"
 		}
 	}()
-	err := a.run()
+	err := a.patiently(a.run)
 	if err == nil {
 		return exitDone
 	}

@@ -110,6 +110,8 @@ type Message struct {
 // the end of the stream was met, or Missing or Away has passed. A stream that is
 // missing shows as jetstream.ErrStreamNotFound.
 func (r *Reader) Read(ctx context.Context) error {
+	watch := watchOf(ctx)
+	defer watch.moves(r)
 	var missing, away time.Time // since when
 	for wait := retryMin; ; {
 		before := r.After
@@ -138,6 +140,7 @@ func (r *Reader) Read(ctx context.Context) error {
 		} else {
 			missing = time.Time{}
 		}
+		watch.failed(r, err)
 		if r.Failed != nil {
 			r.Failed(err)
 		}
@@ -174,6 +177,7 @@ func (r *Reader) consume(ctx context.Context) error {
 			return err
 		}
 	}
+	watchOf(ctx).moves(r)
 	if !r.Follow && info.NumPending == 0 {
 		return nil
 	}

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"rollcall/eventlog"
+)
+
+// fillStream takes every consumer that a stream has, with the rights of the
+// program itself, and drops those that others hold.
+func fillStream(t *testing.T, js jetstream.JetStream, name string, enough func() bool) {
+	t.Helper()
+	stream, err := js.Stream(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(time.Minute); !enough(); {
+		if time.Now().After(end) {
+			t.Fatalf("stream %s still has consumers for others after a minute", name)
+		}
+		for info := range stream.ListConsumers(t.Context()).Info() {
+			if info.Config.Description != "test" {
+				_ = stream.DeleteConsumer(t.Context(), info.Name) // its owner may have been faster
+			}
+		}
+		for err = nil; err == nil; {
+			_, err = stream.CreateConsumer(t.Context(), jetstream.ConsumerConfig{Description: "test", MemoryStorage: true, InactiveThreshold: time.Hour})
+		}
+		if apiCode(err) != codeConsumers {
+			t.Fatalf("CreateConsumer on a full stream = %v; want error %d", err, codeConsumers)
+		}
+	}
+}
+
+// readiness is what /readyz?verbose answers.
+func readiness(t *testing.T, n *node) (int, string) {
+	t.Helper()
+	res, err := http.Get("http://" + n.addresses().Admin + "/readyz?verbose")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, string(b)
+}
+
+// TestAttackNoConsumerLeft: somebody with a role takes the last consumer of the
+// log. Who can't read any more says so: a projector is not ready, a process that
+// also takes webhooks notes it and takes them, a command says what it waits for and
+// ends.
+func TestAttackNoConsumerLeft(t *testing.T) {
+	all := testNode(t, t.TempDir(), "--nats-listen", "127.0.0.1:0", "--views", "recordings",
+		"--nats-users", writeFile(t, "users.yaml", []byte("users:\n  - {name: p, password: password-of-p, role: projector}\n")))
+	runNode(t, all)
+	postStarted(t, all, "a")
+	url := all.addresses().NATS
+	login := writeFile(t, "login", []byte("p:password-of-p\n"))
+	projecting := testNode(t, t.TempDir(), "--target", "project", "--views", "sessions", "--nats-url", url, "--nats-login-file", login)
+	runNode(t, projecting)
+	nc, err := all.embedded.connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fillStream(t, js, eventlog.Stream, func() bool {
+		return len(all.reads.Stuck(sayAfter)) > 0 && len(projecting.reads.Stuck(sayAfter)) > 0
+	})
+	const why = "stream MEETINGS can't be read: make consumer on MEETINGS: nats: API error: code=400 err_code=10026"
+	if code, text := readiness(t, projecting); code != http.StatusServiceUnavailable || !strings.Contains(text, "[-]reads: "+why) {
+		t.Errorf("/readyz of the projector = %d, %s; want 503 and the reason", code, text)
+	}
+	if code, text := readiness(t, all); code != http.StatusOK || !strings.Contains(text, "[+]reads: "+why) {
+		t.Errorf("/readyz of the process that takes webhooks = %d, %s; want 200 and a note", code, text)
+	}
+	postStarted(t, all, "b")
+
+	for _, args := range [][]string{
+		{"events", "list", "--nats-url", url, "--nats-login-file", login},
+		{"events", "export", filepath.Join(t.TempDir(), "export"), "--nats-url", url, "--nats-login-file", login},
+		{"verify", "sessions", "--nats-url", url, "--nats-login-file", login},
+	} {
+		var out, problems bytes.Buffer
+		a := &app{ctx: t.Context(), args: args, env: func(string) (string, bool) { return "", false }, stdin: strings.NewReader(""), stdout: &out, stderr: &problems, patience: sayAfter + time.Second}
+		err := a.patiently(a.run)
+		if exitCode(err) != exitFailed || !strings.Contains(err.Error(), "given up after 3s") {
+			t.Errorf("%s = %v; want it given up", args[:2], err)
+		}
+		if !strings.Contains(problems.String(), "rollcall: waiting: "+why) {
+			t.Errorf("stderr of %s = %q; want a word on what it waits for", args[:2], problems.String())
+		}
+	}
+}
