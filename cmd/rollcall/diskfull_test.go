@@ -19,14 +19,21 @@ import (
 // ready; when there is space again it recovers by itself, and has every 200.
 func TestDiskFull(t *testing.T) { fillDisk(t) }
 
-// fillDisk returns the number of 200s, all of which were found in the log once.
-func fillDisk(t *testing.T) int {
+// smallDisk is a directory on a disk of its own.
+func smallDisk(t *testing.T, size string) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=24m"); err != nil {
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
 		t.Skip("mounting a small tmpfs needs root: ", err)
 	}
 	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
+	return dir
+}
+
+// fillDisk returns the number of 200s, all of which were found in the log once.
+func fillDisk(t *testing.T) int {
+	t.Helper()
+	dir := smallDisk(t, "24m")
 	p := startServe(t, "serve", "--data-dir", filepath.Join(dir, "data"), "--source", "test=none", "--nats-listen", "127.0.0.1:0")
 	padding := strings.Repeat("x", 100<<10)
 	post := func(n int) int {
