@@ -23,7 +23,7 @@ import (
 )
 
 var (
-	schedules    = flag.Int("schedules", 500, "schedules of TestSchedules")
+	schedules    = flag.Int("schedules", 300, "schedules of TestSchedules")
 	scheduleSeed = flag.Uint64("schedule-seed", 1, "the first seed of TestSchedules; with -schedules 1 the only one")
 	scheduleActs = flag.String("schedule-acts", "", "of TestSchedules: restart, rejoin, stop, trouble, lost-view, lost-log, unreadable, operate, none; empty: all")
 	scheduleLog  = flag.Bool("schedule-log", false, "TestSchedules says what each schedule does")
@@ -346,8 +346,8 @@ func (s *schedule) begin(i int) {
 	s.note("process %d starts", i)
 	p.machine = &machine{id: fmt.Sprintf("p%d", i)}
 	ctx, stop := context.WithCancel(context.Background())
-	p.stop, p.done, p.projectors = stop, make(chan struct{}), map[string]*projector.Projector{}
-	p.leave = map[string]context.CancelFunc{}
+	p.stop, p.done = stop, make(chan struct{})
+	p.forget()
 	source := projector.Share(scriptedSource{s.w, p.machine})
 	store := scriptedStore{s.w, p.machine}
 	var wg sync.WaitGroup
@@ -372,6 +372,14 @@ func (s *schedule) end(i int, kill bool) {
 	p.stop()
 	<-p.done
 	p.stop = nil
+	p.forget()
+}
+
+// forget empties what is known of a program.
+func (p *process) forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.projectors, p.leave = map[string]*projector.Projector{}, map[string]context.CancelFunc{}
 }
 
 // serve follows one view, and does what Run's error says.
@@ -411,7 +419,7 @@ func (p *process) status(view string) (projector.Status, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	one := p.projectors[view]
-	if p.stop == nil || one == nil {
+	if one == nil {
 		return projector.Status{}, false
 	}
 	return one.Status(), true
@@ -572,26 +580,4 @@ func (s *schedule) wrongIn(f twin, g *scriptedGeneration, records []eventlog.Rec
 		}
 	}
 	return fmt.Sprintf("WRONG: %s at %d: %s", entry.Bucket, stored.cp.Sequence, strings.Join(text[:min(3, len(text))], ", "))
-}
-
-// refolds holds their number against what there was to learn.
-func (s *schedule) refolds() {
-	total := 0.0
-	for _, p := range s.machines {
-		for _, r := range p.registries {
-			all, err := r.Gather()
-			if err != nil {
-				s.fail("Gather() = %v", err)
-				return
-			}
-			for _, m := range all {
-				if m.GetName() == "rollcall_projector_refolds_total" {
-					total += m.GetMetric()[0].GetCounter().GetValue()
-				}
-			}
-		}
-	}
-	if total > maxRefolds {
-		s.fail("REFOLDS: folding began again %v times; want at most %d", total, maxRefolds)
-	}
 }

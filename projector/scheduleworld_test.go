@@ -344,3 +344,25 @@ func (f twin) leftOut(records []eventlog.Record) []string {
 func about(key, session string) bool {
 	return key == "live."+session || key == "ended."+session || strings.HasPrefix(key, session+".")
 }
+
+// refolds holds their number against what there was to learn.
+func (s *schedule) refolds() {
+	total := 0.0
+	for _, p := range s.machines {
+		for _, r := range p.registries {
+			all, err := r.Gather()
+			if err != nil {
+				s.fail("Gather() = %v", err)
+				return
+			}
+			for _, m := range all {
+				if m.GetName() == "rollcall_projector_refolds_total" {
+					total += m.GetMetric()[0].GetCounter().GetValue()
+				}
+			}
+		}
+	}
+	if total > maxRefolds {
+		s.fail("REFOLDS: folding began again %v times; want at most %d", total, maxRefolds)
+	}
+}
