@@ -3,6 +3,7 @@ package query
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -173,8 +174,7 @@ func (f *feed) advance(ctx context.Context) (moved bool, err error) {
 	from := f.key()
 	p, mine := f.api.feeds.part(from)
 	if mine {
-		p.err = f.read(ctx, p)
-		f.api.feeds.made(from, p, maps.Equal(p.to, f.at))
+		f.make(ctx, from, p)
 	}
 	select {
 	case <-p.done:
@@ -188,6 +188,13 @@ func (f *feed) advance(ctx context.Context) (moved bool, err error) {
 	f.at = maps.Clone(p.to)
 	f.buf = append(f.buf, p.text...)
 	return moved, nil
+}
+
+// make fills a part and shows it to those who wait, whatever comes of it.
+func (f *feed) make(ctx context.Context, from string, p *feedPart) {
+	p.err = errors.New("changes were not read")
+	defer func() { f.api.feeds.made(from, p, maps.Equal(p.to, f.at)) }()
+	p.err = f.read(ctx, p)
 }
 
 // key names the feed's views, and its place in each.

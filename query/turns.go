@@ -169,9 +169,18 @@ func (l *turns) read(ctx context.Context, opts eventlog.ReadOptions, riders *[]*
 }
 
 // offer shows a record to a rider, and reports whether it wants more.
+//
+// A panic is the rider's alone: the pass is nobody's request, and would end the
+// process.
 func (m *rider) offer(r *eventlog.Record) (more bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	defer func() {
+		if p := recover(); p != nil {
+			m.done <- fmt.Errorf("read record %d: panic: %v", r.Seq, p)
+			more = false
+		}
+	}()
 	switch {
 	case m.left:
 		return false

@@ -75,10 +75,9 @@ func TestReadsOfTheLogTakeTurns(t *testing.T) {
 	}
 }
 
-// memoryLog is a log of n records.
+// memoryLog is a log of as many records as are asked for.
 type memoryLog struct {
 	query.Log
-	n     eventlog.Seq
 	reads atomic.Int64
 	// gate, where not nil, lets the first read go on.
 	entered, gate chan struct{}
@@ -101,7 +100,7 @@ func (l *memoryLog) Read(ctx context.Context, opts eventlog.ReadOptions) iter.Se
 // What came while a pass was under way shares the next one, each up to its own
 // end, and who leaves is not called again.
 func TestPassIsShared(t *testing.T) {
-	log := &memoryLog{n: 100, entered: make(chan struct{}), gate: make(chan struct{})}
+	log := &memoryLog{entered: make(chan struct{}), gate: make(chan struct{})}
 	turns := query.NewTurns(log)
 	var wg sync.WaitGroup
 	sum := func(upTo eventlog.Seq, stop eventlog.Seq) func() {
@@ -162,5 +161,34 @@ func TestWaitsForTheLogAreBounded(t *testing.T) {
 	}
 	if n := slow.open.Load() + int64(len(slow.entered)); n > 2 {
 		t.Errorf("%d waits hold %d readers of the log; want 1", query.LogWaits, n)
+	}
+}
+
+// What panics for one request fails that one, and neither the others of its pass
+// nor the process.
+func TestPassSurvivesAPanic(t *testing.T) {
+	log := &memoryLog{entered: make(chan struct{}), gate: make(chan struct{})}
+	turns := query.NewTurns(log)
+	all := eventlog.ReadOptions{UpTo: 10, Slices: []int{1}}
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = turns.Scan(t.Context(), all, func(*eventlog.Record) bool { return false }) })
+	<-log.entered
+	wg.Go(func() {
+		err := turns.Scan(t.Context(), all, func(r *eventlog.Record) bool { panic("a fold's") })
+		if query.StatusOf(err) != http.StatusInternalServerError {
+			t.Errorf("Scan() that panics = %v; want an internal error", err)
+		}
+	})
+	seen := 0
+	wg.Go(func() {
+		if err := turns.Scan(t.Context(), all, func(*eventlog.Record) bool { seen++; return true }); err != nil {
+			t.Errorf("Scan() beside it = %v; want nil", err)
+		}
+	})
+	turns.WaitForRiders(2)
+	close(log.gate)
+	wg.Wait()
+	if seen != 10 {
+		t.Errorf("Scan() beside a panic saw %d records; want 10", seen)
 	}
 }
