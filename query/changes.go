@@ -197,11 +197,12 @@ func (f *feed) make(ctx context.Context, from string, p *feedPart) {
 	p.err = f.read(ctx, p)
 }
 
-// key names the feed's views, and its place in each.
+// key names the feed's views, and its place in each. Parts of a place are as the
+// client sent them, and quoted, so that none can pass for another.
 func (f *feed) key() string {
 	var b strings.Builder
 	for _, v := range f.views {
-		fmt.Fprint(&b, v, f.at[v], ",")
+		fmt.Fprintf(&b, "%s %#v,", v, f.at[v])
 	}
 	return b.String()
 }
