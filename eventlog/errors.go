@@ -15,6 +15,8 @@ var (
 	ErrNotEmpty = errors.New("log is not empty")
 	// ErrTrimmed: records that the reader still needs were removed.
 	ErrTrimmed = errors.New("log no longer holds the next record")
+	// ErrDamaged: a record within the log can't be read any more.
+	ErrDamaged = errors.New("log is damaged")
 	// ErrIncarnation: the stream was created anew since the reader's last record.
 	ErrIncarnation = errors.New("log is another incarnation")
 	// ErrLostTail: the log ends before, or holds another record at, the

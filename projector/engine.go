@@ -159,6 +159,10 @@ func checkPoint(ctx context.Context, source Source, view string, cp Checkpoint, 
 		return nil
 	}
 	r, err := source.Record(ctx, cp.Sequence)
+	if errors.Is(err, eventlog.ErrNotFound) {
+		return fmt.Errorf("%w: record %d, the view's last one, can't be read; `rollcall events scan` names what is damaged and what to do",
+			eventlog.ErrDamaged, cp.Sequence)
+	}
 	if err != nil {
 		return fmt.Errorf("read record %d of checkpoint: %w", cp.Sequence, err)
 	}
@@ -172,7 +176,7 @@ func checkPoint(ctx context.Context, source Source, view string, cp Checkpoint, 
 // fatal reports whether trying again can't help.
 func fatal(err error) bool {
 	for _, e := range []error{
-		eventlog.ErrTrimmed, eventlog.ErrIncarnation, eventlog.ErrLostTail,
+		eventlog.ErrTrimmed, eventlog.ErrIncarnation, eventlog.ErrLostTail, eventlog.ErrDamaged,
 		ErrVersion, ErrSettings, ErrState, ErrBusy, ErrNoGeneration,
 	} {
 		if errors.Is(err, e) {

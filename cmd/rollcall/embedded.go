@@ -43,6 +43,7 @@ type embedded struct {
 	mu     sync.Mutex
 	server *server.Server
 	stuck  atomic.Bool // a stream could not be written since the last start
+	files  salvage
 
 	password string
 	local    string // password of localUser
@@ -52,13 +53,14 @@ type embedded struct {
 }
 
 // startEmbedded takes the data directory and starts the server. It returns when
-// clients can connect, which after a crash includes the scan of the files.
+// clients can connect, which includes the check of the files (see salvage).
 func startEmbedded(ctx context.Context, c embeddedConfig) (*embedded, error) {
 	unlock, err := lockDir(c.dir)
 	if err != nil {
 		return nil, err
 	}
 	e := &embedded{unlock: unlock, password: randomPassword(), local: randomPassword(), fatal: make(chan error, 1)}
+	e.files = salvage{dir: c.dir, now: time.Now, log: c.log.With().Str(keyPart, "store").Logger()}
 	if err := e.start(ctx, c); err != nil {
 		return nil, errors.Join(err, unlock())
 	}
@@ -138,6 +140,9 @@ func (e *embedded) start(ctx context.Context, c embeddedConfig) error {
 		if err := tryListen(c.listen); err != nil {
 			return listenError("--nats-listen", c.listen, err)
 		}
+	}
+	if err := e.files.run(ctx); err != nil {
+		return err
 	}
 	s, err := server.NewServer(opts)
 	if err != nil {

@@ -225,6 +225,9 @@ func (n *node) openNATS(ctx context.Context) error {
 	if err := checkImported(n.DataDir); err != nil {
 		return err
 	}
+	e.files.register(n.registry)
+	n.health.add(check{"files", e.files.check})
+	n.serve(stageAdmin, func(ctx context.Context) error { e.files.watch(ctx); return nil })
 	if e.url() != "" {
 		if remove, err := writeLocalLogin(e.url(), e.local); err == nil {
 			n.closers = append(n.closers, remove)

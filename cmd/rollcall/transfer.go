@@ -67,8 +67,11 @@ func (f whichLog) open(a *app, otherwise whichLog) (js jetstream.JetStream, offl
 
 type eventsExportCmd struct {
 	whichLog
-	File  string `arg:"" help:"File to write; - is stdout."`
-	Force bool   `help:"Write over a file that exists."`
+	File        string `arg:"" help:"File to write; - is stdout."`
+	Force       bool   `help:"Write over a file that exists."`
+	SkipDamaged bool   `help:"Leave out records that can't be read, and name them; exit code 5 where there are any."`
+
+	skipped []scanned
 }
 
 // Help is the command's example.
@@ -95,7 +98,7 @@ func (c *eventsExportCmd) Run(a *app) (err error) {
 	began := time.Now()
 	var n int
 	if c.File == "-" {
-		n, err = writeExport(a.ctx, log, a.stdout)
+		n, err = c.write(a.ctx, log, a.stdout)
 	} else {
 		n, err = c.toFile(a.ctx, log)
 	}
@@ -103,6 +106,19 @@ func (c *eventsExportCmd) Run(a *app) (err error) {
 		return a.left(err, "%s", c.left(n))
 	}
 	fmt.Fprintf(a.stderr, "%d records in %s\n", n, elapsed(began))
+	return c.leftOut(a)
+}
+
+// leftOut names the records that the export lacks.
+func (c *eventsExportCmd) leftOut(a *app) error {
+	lost := uint64(0)
+	for _, d := range c.skipped {
+		fmt.Fprintf(a.stderr, "left out, damaged: records %d to %d\n", d.From, d.To)
+		lost += uint64(d.To - d.From + 1)
+	}
+	if lost > 0 {
+		return differencef("the export is written without %d damaged records; `rollcall events scan` says more", lost)
+	}
 	return nil
 }
 
@@ -140,7 +156,7 @@ func (c *eventsExportCmd) toFile(ctx context.Context, log *natslog.Log) (n int, 
 	if err := errors.Join(f.Chmod(0o600), f.Truncate(0)); err != nil {
 		return 0, fmt.Errorf("write export: %w", err)
 	}
-	n, err = writeExport(ctx, log, f)
+	n, err = c.write(ctx, log, f)
 	if err = errors.Join(err, f.Sync()); err != nil {
 		return n, err
 	}
@@ -161,10 +177,14 @@ func stillNamed(f *os.File) error {
 	return nil
 }
 
-func writeExport(ctx context.Context, log *natslog.Log, w io.Writer) (n int, err error) {
+func (c *eventsExportCmd) write(ctx context.Context, log *natslog.Log, w io.Writer) (n int, err error) {
 	out := bufio.NewWriterSize(w, 1<<20)
 	var line []byte
-	for r, err := range log.Read(ctx, eventlog.ReadOptions{}) {
+	opts := eventlog.ReadOptions{}
+	if c.SkipDamaged {
+		opts.Damaged = func(from, to eventlog.Seq) { c.skipped = append(c.skipped, scanned{From: from, To: to}) }
+	}
+	for r, err := range log.Read(ctx, opts) {
 		if err != nil {
 			return n, fmt.Errorf("read log: %w", err)
 		}

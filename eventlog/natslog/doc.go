@@ -51,6 +51,6 @@
 // Read notices, at each consumer it makes and each record it gets, that the
 // stream was created anew ([eventlog.ErrIncarnation]), that it ends before or
 // holds another record at the last one read ([eventlog.ErrLostTail]) and that
-// the next record is gone ([eventlog.ErrTrimmed]). JetStream itself would go on
-// silently in all three cases. A server that is away is waited for.
+// the next record is gone ([eventlog.ErrTrimmed]) or can't be read
+// ([eventlog.ErrDamaged]). JetStream itself would go on silently in all these cases. A server that is away is waited for.
 package natslog

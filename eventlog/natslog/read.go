@@ -55,7 +55,7 @@ type reader struct {
 	wire  *wire.Reader // wire.After is the last sequence yielded, or opts.After
 
 	stored time.Time    // when the record at wire.After was stored; zero if that is not known
-	hole   eventlog.Seq // where a record was missing last time; 0: nowhere
+	hole   eventlog.Seq // the record that was missing last time; 0: none
 	plain  bool         // a connection of its own did not work for the backlog
 	end    eventlog.Seq // last sequence to read; 0: none
 	left   bool         // the caller had enough
@@ -79,7 +79,12 @@ func (r *reader) run(ctx context.Context) error {
 			return err
 		}
 		// The end was met before the last record wanted: a limit removed it
-		// meanwhile, which the next look at the log says.
+		// meanwhile, which the next look at the log says, or it can't be read.
+		if skipped, err := r.missing(ctx, r.end); err != nil && !errors.Is(err, errHole) {
+			return err
+		} else if skipped {
+			return nil
+		}
 	}
 }
 
@@ -133,7 +138,7 @@ func (r *reader) prove(ctx context.Context, c wire.Consumer) error {
 	if err != nil {
 		return err
 	}
-	backlog := r.backlog(h)
+	backlog := min(r.backlog(h), c.Pending) // some of it may be damaged
 	if backlog < bulkMin {
 		return nil
 	}
@@ -141,8 +146,8 @@ func (r *reader) prove(ctx context.Context, c wire.Consumer) error {
 }
 
 // message takes what a consumer delivered.
-func (r *reader) message(_ context.Context, m *wire.Message) error {
-	return r.take(record(m.Sequence, m.Time, m.Header, m.Data))
+func (r *reader) message(ctx context.Context, m *wire.Message) error {
+	return r.take(ctx, record(m.Sequence, m.Time, m.Header, m.Data))
 }
 
 func (r *reader) at() eventlog.Seq { return eventlog.Seq(r.wire.After) }
@@ -150,7 +155,7 @@ func (r *reader) at() eventlog.Seq { return eventlog.Seq(r.wire.After) }
 // final reports whether waiting can't help.
 func final(err error) bool {
 	return errors.Is(err, eventlog.ErrTrimmed) || errors.Is(err, eventlog.ErrIncarnation) ||
-		errors.Is(err, eventlog.ErrLostTail) || errors.Is(err, ErrServer)
+		errors.Is(err, eventlog.ErrLostTail) || errors.Is(err, eventlog.ErrDamaged) || errors.Is(err, ErrServer)
 }
 
 // check compares the log with what was read from it, and returns its state.
@@ -211,7 +216,7 @@ func (r *reader) drain(ctx context.Context, consumer string, backlog uint64) err
 			r.plain = r.at() == before
 			break
 		}
-		if err := r.take(rec); err != nil {
+		if err := r.take(ctx, rec); err != nil {
 			return err
 		}
 		r.wire.After = uint64(rec.Seq)
@@ -223,18 +228,14 @@ func (r *reader) drain(ctx context.Context, consumer string, backlog uint64) err
 }
 
 // take yields one record.
-func (r *reader) take(rec eventlog.Record) error {
+func (r *reader) take(ctx context.Context, rec eventlog.Record) error {
 	if r.end != 0 && rec.Seq > r.end {
 		return wire.ErrStop
 	}
-	if next := r.at() + 1; !r.filtered() && rec.Seq != next {
-		err := fmt.Errorf("%w: after record %d comes %d", eventlog.ErrTrimmed, r.at(), rec.Seq)
-		if r.hole == next {
-			return wire.End(err)
+	if !r.filtered() && rec.Seq != r.at()+1 {
+		if _, err := r.missing(ctx, rec.Seq-1); err != nil {
+			return err
 		}
-		// Removed by a limit since the last look? The next one says.
-		r.hole = next
-		return err
 	}
 	if !r.yield(rec, nil) {
 		r.left = true
@@ -246,6 +247,31 @@ func (r *reader) take(rec eventlog.Record) error {
 		return wire.ErrStop
 	}
 	return nil
+}
+
+// errHole: records are missing, and why will show.
+var errHole = errors.New("records are missing")
+
+// missing judges that the records behind the last one, up to last, do not come.
+// The first time it only has the log looked at again: a limit may have removed
+// them since, and what the server could not read once it may read the next time.
+func (r *reader) missing(ctx context.Context, last eventlog.Seq) (skipped bool, err error) {
+	first := r.at() + 1
+	if r.hole != first {
+		r.hole = first
+		return false, fmt.Errorf("%w: %d to %d", errHole, first, last)
+	}
+	ctx, cancel := context.WithTimeout(ctx, setupTimeout)
+	defer cancel()
+	if _, err := r.log.message(ctx, first); !errors.Is(err, jetstream.ErrMsgNotFound) {
+		return false, fmt.Errorf("%w: %d to %d: %w", errHole, first, last, err)
+	}
+	if r.opts.Damaged != nil {
+		r.opts.Damaged(first, last)
+		return true, nil
+	}
+	return false, wire.End(fmt.Errorf("%w: record %d can't be read, the next that can be is behind %d; `rollcall events scan` names what is damaged and what to do",
+		eventlog.ErrDamaged, first, last))
 }
 
 func (r *reader) filtered() bool { return r.opts.Slices != nil }

@@ -1,0 +1,258 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"rollcall/eventlog"
+	"rollcall/eventlog/blocks"
+	"rollcall/eventlog/natslog"
+	"rollcall/projector/viewstore"
+)
+
+// checkWhole is the size up to which the files of a log that was stopped in
+// order are read before each start: a second or two, docs/perf/damage.txt. A
+// larger one is read while the server runs. After any other stop it is read
+// before the start whatever its size: the server reads it all then too, and cuts.
+const checkWhole = 1 << 30
+
+// salvage looks at the files of the embedded server while it is stopped. It mends
+// the log, and moves aside what can be made again from it.
+type salvage struct {
+	dir string // the data directory
+	now func() time.Time
+	log zerolog.Logger
+
+	mu     sync.Mutex
+	notes  []string
+	lost   uint64 // records of the log that are lost
+	moved  int    // streams moved aside
+	unread bool   // the log's files were not read yet
+}
+
+// keep is where a run keeps what it changes.
+func (s *salvage) keep() string {
+	return filepath.Join(s.dir, "salvage", s.now().UTC().Format("20060102T150405Z"))
+}
+
+func (s *salvage) note(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.notes = append(s.notes, fmt.Sprintf(format, args...))
+}
+
+// check is the part of /readyz?verbose: what was found at the last start.
+func (s *salvage) check(context.Context) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return strings.Join(s.notes, "; "), nil
+}
+
+// register has the metrics show what was found.
+func (s *salvage) register(registry *prometheus.Registry) {
+	number := func(name, help string, value func() float64) {
+		registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return value()
+		}))
+	}
+	number("rollcall_store_lost_records", "Records of the log that its files were found to have lost since this process started.", func() float64 { return float64(s.lost) })
+	number("rollcall_store_moved_streams", "Damaged streams of views that were moved aside, to be made again, since this process started.", func() float64 { return float64(s.moved) })
+}
+
+// run looks at all streams. It is called before each start of the server.
+func (s *salvage) run(ctx context.Context) error {
+	streams, err := blocks.Streams(storeDir(s.dir))
+	if err != nil {
+		return fmt.Errorf("check files of the embedded server: %w; check the permissions of --data-dir", err)
+	}
+	s.mu.Lock()
+	s.notes = nil
+	s.mu.Unlock()
+	for _, stream := range streams {
+		switch {
+		case stream.Name == eventlog.Stream:
+			err = s.mendLog(ctx, stream)
+		case isView(stream.Name):
+			err = s.checkView(ctx, stream)
+		}
+		if err != nil {
+			return fmt.Errorf("check files of stream %s: %w", stream.Name, err)
+		}
+	}
+	return nil
+}
+
+// isView reports whether a stream holds a view, or says which ones there are:
+// what is made again when it is missing. Others may keep streams of their own.
+func isView(stream string) bool {
+	if stream == viewstore.StreamOf(viewstore.Control) {
+		return true
+	}
+	for _, view := range viewNames() {
+		if strings.HasPrefix(stream, viewstore.StreamOf(view+"_g")) {
+			return true
+		}
+	}
+	return false
+}
+
+// mendLog has nothing lost of the log but what can't be read.
+func (s *salvage) mendLog(ctx context.Context, stream blocks.Stream) error {
+	if !stream.SettingsFit() {
+		if err := s.dropSettings(stream); err != nil {
+			return err
+		}
+	}
+	trusted, err := stream.Trusted()
+	if err != nil {
+		return err
+	}
+	if size, err := stream.Size(); err != nil {
+		return err
+	} else if trusted && size > checkWhole {
+		s.unread = true
+		return nil
+	}
+	report, err := blocks.Scan(ctx, stream, true)
+	if err != nil || len(report.Damage) == 0 {
+		return err
+	}
+	return s.mend(stream, report)
+}
+
+// mend puts marks in the place of what is lost.
+func (s *salvage) mend(stream blocks.Stream, report *blocks.Report) error {
+	keep := s.keep()
+	err := blocks.Mend(stream, report, keep, lostMark)
+	if errors.Is(err, blocks.ErrTooMuch) {
+		s.note("%v: nothing was mended; restore a backup", err)
+		s.log.Error().Err(err).Msg("the log is damaged beyond repair: restore a backup (docs/OPERATIONS.md)")
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.lost += report.Lost()
+	s.mu.Unlock()
+	for i := range report.Damage {
+		d := &report.Damage[i]
+		s.note("%s lost in block %s", d.Records(), d.Block)
+		s.log.Error().Str("block", d.Block).Int64("offset", d.Offset).Int64("bytes", d.Bytes).Uint64("from", d.From).Uint64("to", d.To).
+			Int("saved_behind", d.Behind).Str("copy", keep).
+			Msg("the log was damaged: " + d.Records() + " lost, what stands behind was saved; views may hold more than the log now, `rollcall verify --repair` brings them in line")
+	}
+	return nil
+}
+
+// lostMark is what stands for a lost record of the log.
+func lostMark(sequence uint64, after time.Time) (m blocks.Message) {
+	m.Subject, m.Headers, m.Body = natslog.Lost(sequence, after)
+	return m
+}
+
+// dropSettings moves settings that the server would not read, and with which it
+// would ignore the log. The log is then made over its blocks, as another
+// incarnation.
+func (s *salvage) dropSettings(stream blocks.Stream) error {
+	if err := blocks.Keep(stream, &blocks.Report{}, s.keep()); err != nil {
+		return err
+	}
+	for _, path := range stream.Settings() {
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	s.note("settings of the log were damaged and made again: views have to be rebuilt")
+	s.log.Error().Str("copy", s.keep()).Msg("the settings of the log were damaged and are made again, with all records; its views have to be rebuilt")
+	return nil
+}
+
+// checkView moves a damaged view aside: nats-server may never come back from
+// reading a damaged block, and views can be made again.
+func (s *salvage) checkView(ctx context.Context, stream blocks.Stream) error {
+	why := "its settings can't be read"
+	if stream.SettingsFit() {
+		trusted, err := stream.Trusted()
+		if err != nil {
+			return err
+		}
+		report, err := blocks.Scan(ctx, stream, false)
+		if err != nil || !report.Harmed() && !(trusted && len(report.Damage) > 0) {
+			return err
+		}
+		why = fmt.Sprintf("block %s is damaged at %d", report.Damage[0].Block, report.Damage[0].Offset)
+	}
+	to := filepath.Join(s.keep(), stream.Name)
+	err := os.MkdirAll(filepath.Dir(to), 0o750)
+	if err == nil {
+		err = os.Rename(stream.Dir, to)
+	}
+	if err != nil { // as across file systems: what can be made again is not worth a start
+		err = os.RemoveAll(stream.Dir)
+	}
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.moved++
+	s.mu.Unlock()
+	s.note("%s was damaged and moved aside, to be made again", stream.Name)
+	s.log.Error().Str("stream", stream.Name).Str("why", why).Str("copy", to).Msg("a stream of views was damaged and moved aside; it is made again from the log")
+	return nil
+}
+
+// watch reads the files of a log that was too large to be read before the
+// start. It mends nothing: the server runs. It keeps a copy of what is damaged,
+// before the server cuts it.
+func (s *salvage) watch(ctx context.Context) {
+	if !s.unread {
+		return
+	}
+	report, err := s.later(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			s.log.Warn().Err(err).Msg("the files of the log can't be checked")
+		}
+		return
+	}
+	for i := range report.Damage {
+		d := &report.Damage[i]
+		s.note("%s damaged in block %s", d.Records(), d.Block)
+		s.log.Error().Str("block", d.Block).Int64("offset", d.Offset).Uint64("from", d.From).Uint64("to", d.To).Str("copy", s.keep()).
+			Msg("the log is damaged: " + d.Records() + " can't be read; stop, run `rollcall events scan --repair --data-dir DIR`, and start again")
+	}
+}
+
+func (s *salvage) later(ctx context.Context) (*blocks.Report, error) {
+	streams, err := blocks.Streams(storeDir(s.dir))
+	if err != nil {
+		return nil, err
+	}
+	for _, stream := range streams {
+		if stream.Name != eventlog.Stream {
+			continue
+		}
+		report, err := blocks.Scan(ctx, stream, true)
+		if err != nil {
+			return nil, err
+		}
+		report.ForgetEnd() // it is written to
+		if len(report.Damage) == 0 {
+			return report, nil
+		}
+		return report, blocks.Keep(stream, report, s.keep())
+	}
+	return &blocks.Report{}, nil
+}
