@@ -92,7 +92,8 @@ type scan struct {
 	*Report
 	stream Stream
 	dense  bool
-	last   uint64    // sequence of the last message, or before which nothing is expected
+	last   uint64    // sequence of the last message, or behind which the stream begins
+	begun  bool      // last is known
 	stored time.Time // of the last message
 	open   int       // index of the damage that no message has followed yet; -1: none
 }
@@ -107,11 +108,7 @@ func Scan(ctx context.Context, s Stream, dense bool) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Only an index that fits knows where the stream begins: a limit may have
-	// removed messages since another one was written.
-	if dense && x.first > 0 && (len(numbers) == 0 || x.fits(s, numbers)) {
-		r.last = x.first - 1
-	}
+	r.last, r.begun = s.begin(x, numbers)
 	if len(numbers) == 0 && x.last > 0 {
 		numbers = []int{1} // of which nothing is there
 	}
@@ -172,10 +169,10 @@ func (r *scan) message(number int, at int64, m *Message) {
 	if m.tombstone || m.Sequence <= r.last {
 		return
 	}
-	if r.dense && m.Sequence > r.last+1 && (r.First != 0 || r.last != 0) {
+	if r.dense && r.begun && m.Sequence > r.last+1 {
 		r.gap(number, at, m.Sequence)
 	}
-	r.open = -1
+	r.open, r.begun = -1, true
 	if !m.gone {
 		r.Messages++
 		if r.First == 0 {

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -142,6 +143,33 @@ func (s Stream) SettingsFit() bool {
 	h := keyed(s.Name)
 	h.Write(settings)
 	return hex.EncodeToString(h.Sum(nil)) == string(sum)
+}
+
+// begin returns the sequence behind which the stream begins, where it is known.
+// A limit may have removed messages since an index was written that does not fit.
+func (s Stream) begin(x index, numbers []int) (last uint64, known bool) {
+	switch limited := s.limited(); {
+	case x.first > 0 && (!limited || len(numbers) == 0 || x.fits(s, numbers)):
+		return x.first - 1, true
+	case x == (index{}) && !limited:
+		return 0, true
+	}
+	return 0, false
+}
+
+// limited reports whether the server removes old messages from the stream by
+// itself, as far as its settings can be read.
+func (s Stream) limited() bool {
+	b, err := os.ReadFile(filepath.Join(s.Dir, "meta.inf"))
+	c := struct {
+		Age      int64 `json:"max_age"`
+		Bytes    int64 `json:"max_bytes"`
+		Messages int64 `json:"max_msgs"`
+	}{}
+	if err != nil || json.Unmarshal(b, &c) != nil {
+		return true
+	}
+	return c.Age > 0 || c.Bytes > 0 || c.Messages > 0
 }
 
 // index is what the server wrote of a stream when it was stopped, and every two

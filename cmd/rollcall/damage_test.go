@@ -1,0 +1,416 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"rollcall/eventlog/natslog"
+)
+
+var (
+	damages    = flag.Int("damages", 6, "how many random damages TestDamageRandom does")
+	damageSeed = flag.Uint64("damage-seed", 0, "seed of TestDamageRandom; 0 takes one and prints it")
+)
+
+// harm is one thing that a disk or a hand may do to a data directory.
+type harm struct {
+	name string
+	do   func(dir string, rng *rand.Rand) (string, error)
+}
+
+// harms are the rows of the matrix, by what they touch.
+var harms = []harm{
+	{"log tail", onFile("MEETINGS/msgs/*.blk", last, cut)},
+	{"log bit", onFile("MEETINGS/msgs/*.blk", some, flipBit)},
+	{"log page", onFile("MEETINGS/msgs/*.blk", some, zeroPage)},
+	{"log block", onFile("MEETINGS/msgs/*.blk", some, remove)},
+	{"log index", onFile("MEETINGS/msgs/index.db", some, flipBit)},
+	{"log settings", onFile("MEETINGS/meta.*", some, flipBit)},
+	{"view bit", onFile("KV_*_g1/msgs/*.blk", some, flipBit)},
+	{"view page", onFile("KV_*_g1/msgs/*.blk", some, zeroPage)},
+	{"view tail", onFile("KV_*_g1/msgs/*.blk", some, cut)},
+	{"view block", onFile("KV_*_g1/msgs/*.blk", some, remove)},
+	{"view index", onFile("KV_*_g1/msgs/index.db", some, flipBit)},
+	{"view settings", onFile("KV_*_g1/meta.*", some, flipBit)},
+	{"control bit", onFile("KV_rollcall/msgs/*.blk", some, flipBit)},
+	{"control page", onFile("KV_rollcall/msgs/*.blk", some, zeroPage)},
+	{"control block", onFile("KV_rollcall/msgs/*.blk", some, remove)},
+	{"control settings", onFile("KV_rollcall/meta.*", some, flipBit)},
+	{"replica page", onFile("replica/replica.db", some, zeroPage)},
+	{"replica row", onFile("replica/replica.db", some, flipDigit)},
+	{"replica bit", onFile("replica/replica.db", some, flipBit)},
+}
+
+type choice func(rng *rand.Rand, paths []string) string
+
+func last(_ *rand.Rand, paths []string) string { return paths[len(paths)-1] }
+
+func some(rng *rand.Rand, paths []string) string { return paths[rng.IntN(len(paths))] }
+
+// onFile harms one file, named below the streams' directory or the data directory.
+func onFile(pattern string, which choice, how func(path string, b []byte, rng *rand.Rand) (string, error)) func(string, *rand.Rand) (string, error) {
+	return func(dir string, rng *rand.Rand) (string, error) {
+		below := filepath.Join(dir, "nats", "jetstream", "*", "streams", pattern)
+		if strings.HasPrefix(pattern, "replica") {
+			below = filepath.Join(dir, pattern)
+		}
+		paths, err := filepath.Glob(below)
+		if err != nil || len(paths) == 0 {
+			return "", fmt.Errorf("no %s: %w", below, err)
+		}
+		path := which(rng, paths)
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return "", err
+		}
+		what, err := how(path, b, rng)
+		return fmt.Sprintf("%s of %s", what, strings.TrimPrefix(path, dir)), err
+	}
+}
+
+func cut(path string, b []byte, rng *rand.Rand) (string, error) {
+	n := 1 + rng.IntN(min(400, len(b)))
+	return fmt.Sprintf("last %d bytes", n), os.Truncate(path, int64(len(b)-n))
+}
+
+// poke changes bytes in place, as a disk does: the file stays the one that is open.
+func poke(path string, at int, with []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(with, int64(at))
+	if closed := f.Close(); err == nil {
+		err = closed
+	}
+	return err
+}
+
+func flipBit(path string, b []byte, rng *rand.Rand) (string, error) {
+	if len(b) == 0 {
+		return "nothing", nil
+	}
+	at, bit := rng.IntN(len(b)), byte(1)<<rng.IntN(8)
+	return fmt.Sprintf("bit %#x at %d", bit, at), poke(path, at, []byte{b[at] ^ bit})
+}
+
+func zeroPage(path string, b []byte, rng *rand.Rand) (string, error) {
+	at := rng.IntN(len(b)/4096+1) * 4096
+	n := min(4096, len(b)-at)
+	return fmt.Sprintf("zeroed page at %d", at), poke(path, at, make([]byte, n))
+}
+
+func flipDigit(path string, b []byte, rng *rand.Rand) (string, error) {
+	begin := rng.IntN(len(b))
+	for i := range b {
+		if at := (begin + i) % len(b); '0' <= b[at] && b[at] <= '8' {
+			return fmt.Sprintf("digit at %d", at), poke(path, at, []byte{b[at] + 1})
+		}
+	}
+	return "nothing", nil
+}
+
+func remove(path string, _ []byte, _ *rand.Rand) (string, error) { return "all", os.Remove(path) }
+
+// moments are when the harm is done.
+var moments = []string{"stopped", "killed", "running"}
+
+// lab is a data directory under test.
+type lab struct {
+	t   *testing.T
+	dir string
+	p   *process
+	n   int // deliveries posted
+}
+
+func (l *lab) start() {
+	l.t.Helper()
+	l.p = startServe(l.t, "rollcall", "--data-dir", l.dir, "--source", "test=none", "--nats-listen", "127.0.0.1:0", "--source-rate", "0")
+}
+
+// post posts a delivery of session s; pad is how long its body is.
+func (l *lab) post(event, s string, pad int) {
+	l.t.Helper()
+	body := fmt.Sprintf(`{"event":%q,"meeting":{"id":"m","sessionId":%q,"title":"t"},"participant":{"peerId":"p%s","customParticipantId":"c"},"pad":%q}`,
+		event, s, s, strings.Repeat("x", pad))
+	deadline := time.Now().Add(time.Minute)
+	for {
+		res, err := http.Post("http://"+l.p.at.Ingest+"/webhooks/test", "application/json", strings.NewReader(body))
+		if err == nil {
+			_, _ = io.Copy(io.Discard, res.Body)
+			res.Body.Close()
+			if res.StatusCode == http.StatusOK {
+				l.n++
+				return
+			}
+		}
+		if time.Now().After(deadline) || err == nil && res.StatusCode != http.StatusServiceUnavailable {
+			l.t.Fatalf("POST = %v, %v; want 200\n%s", res, err, l.p.log)
+		}
+	}
+}
+
+// ids are the event ids that the log holds, and how many marks of lost records.
+func (l *lab) ids() (ids map[string]bool, marks int) {
+	l.t.Helper()
+	ids = map[string]bool{}
+	for line := range strings.Lines(cliCommand(l.t, "events", "export", "-", "--nats-url", l.p.at.NATS)) {
+		var r struct{ EventID, Type string }
+		if err := json.Unmarshal([]byte(line), &r); err != nil || r.EventID == "" {
+			l.t.Fatalf("export line %.100q: %v", line, err)
+		}
+		if r.Type == natslog.LostType {
+			marks++
+			continue
+		}
+		ids[r.EventID] = true
+	}
+	return ids, marks
+}
+
+// try runs a command that may fail.
+func try(args ...string) (string, error) {
+	cmd := exec.Command("rollcall", args...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := cmd.Run()
+	return out.String(), err
+}
+
+// base is a directory whose log has two blocks, made once a moment.
+var base = struct {
+	once sync.Once
+	dirs map[string]string
+	ids  map[string]bool
+}{}
+
+func makeBase(t *testing.T) {
+	t.Helper()
+	base.once.Do(func() {
+		dir, err := os.MkdirTemp("", "rollcall-damage-")
+		if err != nil {
+			t.Fatal(err)
+		}
+		base.dirs = map[string]string{}
+		l := &lab{t: t, dir: filepath.Join(dir, "live")}
+		l.start()
+		for i := range 90 {
+			s := fmt.Sprintf("s%d", i%30)
+			l.post([]string{"meeting.started", "meeting.participantJoined", "meeting.ended"}[i/30], s, 120_000)
+		}
+		cliCommand(t, "status", "--wait", "60s", "--nats-url", l.p.at.NATS)
+		base.ids, _ = l.ids()
+		waitFor(t, "replica", func() bool { return len(items(t, l)) == 30 })
+		l.p.kill()
+		for _, m := range moments[1:] {
+			base.dirs[m] = filepath.Join(dir, m)
+			copyTree(t, l.dir, base.dirs[m])
+		}
+		l.start()
+		l.p.stop()
+		base.dirs["stopped"] = l.dir
+	})
+	if base.ids == nil {
+		t.Fatal("the base was not made")
+	}
+}
+
+// waitFor waits for a condition.
+func waitFor(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !done(); {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: not within a minute", what)
+		}
+	}
+}
+
+// items are the sessions that the read API shows, as documents.
+func items(t *testing.T, l *lab) []string {
+	t.Helper()
+	res, err := http.Get("http://" + l.p.at.API + "/v1/sessions?limit=1000")
+	if err != nil {
+		return nil
+	}
+	defer res.Body.Close()
+	var page struct{ Items []json.RawMessage }
+	if err := json.NewDecoder(res.Body).Decode(&page); err != nil || res.StatusCode != http.StatusOK {
+		return nil
+	}
+	var ids []string
+	for _, i := range page.Items {
+		ids = append(ids, string(i))
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+func copyTree(t *testing.T, from, to string) {
+	t.Helper()
+	err := filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		target := filepath.Join(to, strings.TrimPrefix(path, from))
+		if d.IsDir() {
+			return os.MkdirAll(target, 0o750)
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(target, b, 0o600)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// damage does one harm at one moment, and has the program live with it.
+func damage(t *testing.T, h harm, moment string, seed uint64) {
+	t.Helper()
+	makeBase(t)
+	rng := rand.New(rand.NewPCG(seed, 1))
+	l := &lab{t: t, dir: filepath.Join(t.TempDir(), "data")}
+	copyTree(t, base.dirs[moment], l.dir)
+	if moment == "running" {
+		l.start()
+		l.post("meeting.started", "warm", 10)
+	}
+	what, err := h.do(l.dir, rng)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if moment == "running" {
+		// Whatever the server makes of it, a delivery is taken or refused for now.
+		res, err := http.Post("http://"+l.p.at.Ingest+"/webhooks/test", "application/json", strings.NewReader(`{"event":"meeting.started","meeting":{"id":"m","sessionId":"during"}}`))
+		if err == nil {
+			res.Body.Close()
+		}
+		l.p.kill()
+	}
+	l.start()
+	l.post("meeting.started", "after", 10)
+	note := l.note()
+	advice := l.advised()
+	ids, marks := l.ids()
+	missing := 0
+	for id := range base.ids {
+		if !ids[id] {
+			missing++
+		}
+	}
+	if missing > 0 && missing > marks && !strings.Contains(note, "lost") {
+		t.Errorf("%d records of the log are gone, %d are marked, and readyz says %q", missing, marks, note)
+	}
+	t.Logf("seed %d: %s, %s: %s; lost %d, marked %d; said: %s; advice followed: %s", seed, h.name, moment, what, missing, marks, note, advice)
+}
+
+// note is what /readyz?verbose says of the files.
+func (l *lab) note() string {
+	res, err := http.Get("http://" + l.p.at.Admin + "/readyz?verbose")
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != http.StatusOK {
+		l.t.Errorf("readyz = %s, %v; want ready\n%s", res.Status, err, b)
+	}
+	for line := range strings.Lines(string(b)) {
+		if rest, ok := strings.CutPrefix(line, "[+]files"); ok {
+			return strings.TrimSpace(strings.TrimPrefix(rest, ":"))
+		}
+	}
+	return ""
+}
+
+// advised does what the program says until every view equals the log, and
+// returns what that was.
+func (l *lab) advised() string {
+	l.t.Helper()
+	var done []string
+	for {
+		out, err := try("status", "--wait", "20s", "--nats-url", l.p.at.NATS)
+		verified, verr := "", err
+		if err == nil {
+			verified, verr = try("verify", "--nats-url", l.p.at.NATS)
+		}
+		if verr == nil {
+			break
+		}
+		switch {
+		case len(done) >= 8:
+			l.t.Fatalf("views differ from the log after %v:\n%s\n%s\n%s", done, out, verified, l.p.log)
+		case strings.Contains(verified, "events scan") || strings.Contains(out, "events scan"):
+			l.p.stop()
+			repaired, err := try("events", "scan", "--repair", "--data-dir", l.dir)
+			if err != nil {
+				l.t.Fatalf("events scan --repair: %v\n%s", err, repaired)
+			}
+			l.start()
+			done = append(done, "events scan --repair")
+		case strings.Contains(verified, "--repair"):
+			_, _ = try("verify", "--repair", "--nats-url", l.p.at.NATS)
+			done = append(done, "verify --repair")
+		default:
+			for _, view := range viewNames() {
+				if s := l.p.state(view); s != "live" {
+					said, err := try("rebuild", view, "--nats-url", l.p.at.NATS)
+					done = append(done, "rebuild "+view)
+					if err != nil {
+						l.t.Logf("rebuild %s: %v %s", view, err, said)
+					}
+				}
+			}
+			if len(done) == 0 {
+				done = append(done, "waited: "+out+verified)
+			}
+		}
+	}
+	waitFor(l.t, "the API to show the view", func() bool {
+		docs := strings.Count(cliCommand(l.t, "views", "get", "sessions", "--nats-url", l.p.at.NATS), "sessionId")
+		return docs == len(items(l.t, l))
+	})
+	return strings.Join(done, ", ")
+}
+
+// TestDamageMatrix does every harm once at every moment.
+func TestDamageMatrix(t *testing.T) {
+	if *damages < 100 {
+		t.Skip("part of make damage")
+	}
+	for _, h := range harms {
+		for _, m := range moments {
+			t.Run(h.name+", "+m, func(t *testing.T) { damage(t, h, m, 1) })
+		}
+	}
+}
+
+// TestDamageRandom does harms from a seed.
+func TestDamageRandom(t *testing.T) {
+	seed := *damageSeed
+	if seed == 0 {
+		seed = rand.Uint64() >> 12
+	}
+	t.Logf("replay with -damage-seed %d -damages %d", seed, *damages)
+	rng := rand.New(rand.NewPCG(seed, 2))
+	for i := range *damages {
+		h, m, s := harms[rng.IntN(len(harms))], moments[rng.IntN(len(moments))], rng.Uint64()>>12
+		t.Run(fmt.Sprintf("%d %s, %s", i, h.name, m), func(t *testing.T) { damage(t, h, m, s) })
+	}
+}
