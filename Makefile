@@ -7,6 +7,7 @@ PKG           ?= ./...
 FUZZTIME      ?= 30s
 CHAOS_TIMEOUT ?= 60m
 SCHEDULES     ?= 50000
+DAMAGES       ?= 200
 SEED          ?= 1
 LINT_VERSION  := v2.15.0
 LINT          := .cache/golangci-lint-$(LINT_VERSION)
@@ -73,6 +74,10 @@ $(LINT):
 .PHONY: attack
 attack: ## what hostile readers, senders and disks could do (TestAttack…); .ci/run runs it too
 	$(GO) test $(RACE) -count=1 -timeout 10m -run '^TestAttack' $$(git grep -l 'func TestAttack' -- '*_test.go' | xargs -n 1 dirname | sort -u | sed 's|^|./|')
+
+.PHONY: damage
+damage: ## bits, pages and files of a data directory damaged at random, DAMAGES times; SEED=… replays
+	$(GO) test -count=1 -v -timeout 60m -run '^TestDamage' ./cmd/rollcall -args -damages $(DAMAGES) -damage-seed $(SEED)
 
 .PHONY: chaos
 chaos: ## kill -9 of real processes, again and again (build tag chaos; minutes to hours)

@@ -32,6 +32,7 @@ const (
 	natsServer = "github.com/nats-io/nats-server/v2"
 	jsonCodec  = "github.com/go-json-experiment/json"
 	ulidModule = "github.com/oklog/ulid/v2"
+	hashModule = "github.com/minio/highwayhash"
 	testKit    = "eventlog/eventlogtest"
 )
 
@@ -42,6 +43,10 @@ var rooms = map[string]room{
 		outside: []string{jsonCodec, ulidModule},
 		never:   []string{natsClient, natsServer, "net"},
 		noOS:    true,
+	},
+	"eventlog/blocks": {
+		outside: []string{hashModule},
+		never:   []string{natsClient, natsServer, "net"},
 	},
 	"eventlog/wire": {
 		never: []string{natsServer},

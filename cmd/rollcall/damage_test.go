@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -69,8 +70,17 @@ func onFile(pattern string, which choice, how func(path string, b []byte, rng *r
 			below = filepath.Join(dir, pattern)
 		}
 		paths, err := filepath.Glob(below)
+		if strings.HasSuffix(pattern, "index.db") && err == nil && len(paths) == 0 { // it is written after two minutes
+			paths, err = filepath.Glob(filepath.Dir(below))
+			for i := range paths {
+				paths[i] = filepath.Join(paths[i], "index.db")
+				if err := os.WriteFile(paths[i], make([]byte, 100), 0o600); err != nil {
+					return "", err
+				}
+			}
+		}
 		if err != nil || len(paths) == 0 {
-			return "", fmt.Errorf("no %s: %w", below, err)
+			return "", errors.Join(fmt.Errorf("no %s", below), err)
 		}
 		path := which(rng, paths)
 		b, err := os.ReadFile(path)
@@ -168,7 +178,14 @@ func (l *lab) post(event, s string, pad int) {
 func (l *lab) ids() (ids map[string]bool, marks int) {
 	l.t.Helper()
 	ids = map[string]bool{}
-	for line := range strings.Lines(cliCommand(l.t, "events", "export", "-", "--nats-url", l.p.at.NATS)) {
+	out, err := l.cli("events", "export", "-")
+	if err != nil {
+		l.t.Fatalf("export: %v\n%s", err, out)
+	}
+	for line := range strings.Lines(out) {
+		if !strings.HasPrefix(line, "{") {
+			continue // what goes to stderr
+		}
 		var r struct{ EventID, Type string }
 		if err := json.Unmarshal([]byte(line), &r); err != nil || r.EventID == "" {
 			l.t.Fatalf("export line %.100q: %v", line, err)
@@ -182,11 +199,15 @@ func (l *lab) ids() (ids map[string]bool, marks int) {
 	return ids, marks
 }
 
-// try runs a command that may fail.
-func try(args ...string) (string, error) {
+// cli runs a command as the user who runs the server; it may fail.
+func (l *lab) cli(args ...string) (string, error) {
 	cmd := exec.Command("rollcall", args...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.Env = append(os.Environ(), "NO_COLOR=1", "XDG_CACHE_HOME="+l.p.cache)
+	if !slices.Contains(args, "--data-dir") {
+		cmd.Args = append(cmd.Args, "--nats-url", l.p.at.NATS)
+	}
 	err := cmd.Run()
 	return out.String(), err
 }
@@ -212,7 +233,9 @@ func makeBase(t *testing.T) {
 			s := fmt.Sprintf("s%d", i%30)
 			l.post([]string{"meeting.started", "meeting.participantJoined", "meeting.ended"}[i/30], s, 120_000)
 		}
-		cliCommand(t, "status", "--wait", "60s", "--nats-url", l.p.at.NATS)
+		if out, err := l.cli("status", "--wait", "60s"); err != nil {
+			t.Fatal(out, err)
+		}
 		base.ids, _ = l.ids()
 		waitFor(t, "replica", func() bool { return len(items(t, l)) == 30 })
 		l.p.kill()
@@ -233,7 +256,7 @@ func makeBase(t *testing.T) {
 func waitFor(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); !done(); {
-		if time.Now().After(deadline) {
+		if time.Now().After(deadline) || pause(t.Context(), 20*time.Millisecond) != nil {
 			t.Fatalf("%s: not within a minute", what)
 		}
 	}
@@ -344,49 +367,83 @@ func (l *lab) note() string {
 func (l *lab) advised() string {
 	l.t.Helper()
 	var done []string
-	for {
-		out, err := try("status", "--wait", "20s", "--nats-url", l.p.at.NATS)
-		verified, verr := "", err
+	for len(done) < 20 {
+		if failed := l.failed(); len(failed) > 0 {
+			for view, said := range failed {
+				done = append(done, l.follow(view, said))
+			}
+			continue
+		}
+		out, err := l.cli("status", "--wait", "10s")
 		if err == nil {
-			verified, verr = try("verify", "--nats-url", l.p.at.NATS)
+			out, err = l.cli("verify")
 		}
-		if verr == nil {
-			break
+		if err == nil {
+			l.shown()
+			return strings.Join(done, ", ")
 		}
-		switch {
-		case len(done) >= 8:
-			l.t.Fatalf("views differ from the log after %v:\n%s\n%s\n%s", done, out, verified, l.p.log)
-		case strings.Contains(verified, "events scan") || strings.Contains(out, "events scan"):
-			l.p.stop()
-			repaired, err := try("events", "scan", "--repair", "--data-dir", l.dir)
-			if err != nil {
-				l.t.Fatalf("events scan --repair: %v\n%s", err, repaired)
-			}
-			l.start()
-			done = append(done, "events scan --repair")
-		case strings.Contains(verified, "--repair"):
-			_, _ = try("verify", "--repair", "--nats-url", l.p.at.NATS)
-			done = append(done, "verify --repair")
-		default:
-			for _, view := range viewNames() {
-				if s := l.p.state(view); s != "live" {
-					said, err := try("rebuild", view, "--nats-url", l.p.at.NATS)
-					done = append(done, "rebuild "+view)
-					if err != nil {
-						l.t.Logf("rebuild %s: %v %s", view, err, said)
-					}
-				}
-			}
-			if len(done) == 0 {
-				done = append(done, "waited: "+out+verified)
-			}
-		}
+		done = append(done, l.follow("", out))
 	}
-	waitFor(l.t, "the API to show the view", func() bool {
-		docs := strings.Count(cliCommand(l.t, "views", "get", "sessions", "--nats-url", l.p.at.NATS), "sessionId")
-		return docs == len(items(l.t, l))
+	l.t.Fatalf("views differ from the log after %v:\n%s", done, l.p.log)
+	return ""
+}
+
+// failed waits until every view is live or has failed, and returns why.
+func (l *lab) failed() map[string]string {
+	l.t.Helper()
+	failed := map[string]string{}
+	waitFor(l.t, "views live or failed", func() bool {
+		clear(failed)
+		for _, view := range viewNames() {
+			switch s := l.p.says(view); {
+			case strings.HasPrefix(s, "failed"):
+				failed[view] = s
+			case !strings.HasPrefix(s, "live"):
+				return false
+			}
+		}
+		return true
 	})
-	return strings.Join(done, ", ")
+	return failed
+}
+
+// follow runs the command that the program named.
+func (l *lab) follow(view, said string) string {
+	l.t.Helper()
+	var command []string
+	switch {
+	case strings.Contains(said, "events scan"):
+		l.p.stop()
+		if out, err := l.cli("events", "scan", "--repair", "--data-dir", l.dir); err != nil {
+			l.t.Fatalf("events scan --repair: %v\n%s", err, out)
+		}
+		l.start()
+		return "events scan --repair"
+	case strings.Contains(said, "rollcall rebuild ") && strings.Contains(said, "--carry"):
+		command = []string{"rebuild", view, "--carry"}
+	case strings.Contains(said, "rollcall rebuild "):
+		if _, rest, _ := strings.Cut(said, "rollcall rebuild "); view == "" {
+			view = strings.FieldsFunc(rest, func(r rune) bool { return r == ' ' || r == '`' })[0]
+		}
+		command = []string{"rebuild", view}
+	case strings.Contains(said, "verify --repair"), strings.Contains(said, "--repair folds them"):
+		command = []string{"verify", "--repair"}
+	default:
+		return "nothing, on: " + said
+	}
+	if out, err := l.cli(command...); err != nil {
+		l.t.Logf("%v: %v %s", command, err, out)
+	}
+	return strings.Join(command, " ")
+}
+
+// shown waits until the read API shows what the view sessions holds.
+func (l *lab) shown() {
+	l.t.Helper()
+	waitFor(l.t, "the API to show the view", func() bool {
+		out, err := l.cli("views", "get", "sessions")
+		return err == nil && strings.Count(out, "\"sessionId\"") == len(items(l.t, l))
+	})
 }
 
 // TestDamageMatrix does every harm once at every moment.

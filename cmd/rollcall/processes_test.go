@@ -23,6 +23,7 @@ type process struct {
 	cmd   *exec.Cmd
 	at    addresses
 	log   *lockedBuffer
+	cache string // its XDG_CACHE_HOME: where a server leaves its user's login
 	ended chan struct{}
 }
 
@@ -59,9 +60,9 @@ type launch struct {
 // startWith is start with what else a child gets.
 func startWith(t *testing.T, l launch, name, program string, args ...string) *process {
 	t.Helper()
-	p := &process{name: name, cmd: exec.Command(program, args...), log: &lockedBuffer{}, ended: make(chan struct{})}
+	p := &process{name: name, cmd: exec.Command(program, args...), log: &lockedBuffer{}, cache: t.TempDir(), ended: make(chan struct{})}
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = l.stdin, p.log, p.log
-	p.cmd.Env = append(append(os.Environ(), "NO_COLOR=1", "XDG_CACHE_HOME="+t.TempDir()), l.env...)
+	p.cmd.Env = append(append(os.Environ(), "NO_COLOR=1", "XDG_CACHE_HOME="+p.cache), l.env...)
 	if err := p.cmd.Start(); err != nil {
 		t.Fatalf("start %s: %v", name, err)
 	}
@@ -108,6 +109,12 @@ func (p *process) stop() {
 
 // state is what a process says of a projection.
 func (p *process) state(view string) string {
+	state, _, _ := strings.Cut(p.says(view), ",")
+	return state
+}
+
+// says is all that it says.
+func (p *process) says(view string) string {
 	resp, err := http.Get("http://" + p.at.Admin + "/readyz?verbose")
 	if err != nil {
 		return ""
@@ -119,8 +126,7 @@ func (p *process) state(view string) string {
 	}
 	for line := range strings.Lines(string(b)) {
 		if rest, ok := strings.CutPrefix(line, "[+]project "+view+": "); ok {
-			state, _, _ := strings.Cut(rest, ",")
-			return state
+			return strings.TrimSpace(rest)
 		}
 	}
 	return ""

@@ -20,7 +20,7 @@ import (
 )
 
 // checkWhole is the size up to which the files of a log that was stopped in
-// order are read before each start: a second or two, docs/perf/damage.txt. A
+// order are read before each start: 0.7 to 2.3 s, docs/perf/damage.txt. A
 // larger one is read while the server runs. After any other stop it is read
 // before the start whatever its size: the server reads it all then too, and cuts.
 const checkWhole = 1 << 30
@@ -148,10 +148,14 @@ func (s *salvage) mend(stream blocks.Stream, report *blocks.Report) error {
 	s.mu.Unlock()
 	for i := range report.Damage {
 		d := &report.Damage[i]
-		s.note("%s lost in block %s", d.Records(), d.Block)
+		if d.Lost() == 0 {
+			s.note("the end of block %s was not written whole: %d bytes cut", d.Block, d.Bytes)
+		} else {
+			s.note("%s lost in block %s", d.Records(), d.Block)
+		}
 		s.log.Error().Str("block", d.Block).Int64("offset", d.Offset).Int64("bytes", d.Bytes).Uint64("from", d.From).Uint64("to", d.To).
 			Int("saved_behind", d.Behind).Str("copy", keep).
-			Msg("the log was damaged: " + d.Records() + " lost, what stands behind was saved; views may hold more than the log now, `rollcall verify --repair` brings them in line")
+			Msg("the log was damaged: " + d.Records() + ", lost; what stands behind was saved; views may hold more than the log now, `rollcall verify --repair` brings them in line")
 	}
 	return nil
 }

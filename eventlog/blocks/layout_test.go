@@ -19,15 +19,19 @@ import (
 const streamName = "DENSE"
 
 // secondAt is where the second message of the second block begins.
-const secondAt = 524_288 + 22 + 3 + 4 + 23 + 8
+const secondAt = 2800 + 22 + 3 + 4 + 24 + 8
 
-// filled is a stopped server's stream of n messages of half a megabyte, with and
+// maxBytes is more than the messages take. With so little the server makes its
+// smallest blocks, of 32,000 bytes, which hold eleven.
+const maxBytes = 126_000
+
+// filled is a stopped server's stream of n messages of 2,800 bytes, with and
 // without headers.
 func filled(t *testing.T, n int) (*eventlogtest.Node, blocks.Stream) {
 	t.Helper()
 	node := eventlogtest.Server(t)
 	js := node.JetStream(t)
-	_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: streamName, Subjects: []string{"d.>"}, Storage: jetstream.FileStorage})
+	_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: streamName, Subjects: []string{"d.>"}, Storage: jetstream.FileStorage, MaxBytes: maxBytes})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +53,7 @@ func publish(t *testing.T, js jetstream.JetStream, i int) {
 	}
 }
 
-func body(i int) []byte { return bytes.Repeat([]byte(fmt.Sprintf("%07d ", i)), 64<<10) }
+func body(i int) []byte { return bytes.Repeat([]byte(fmt.Sprintf("%07d ", i)), 350) }
 
 func find(t *testing.T, node *eventlogtest.Node) blocks.Stream {
 	t.Helper()
@@ -126,21 +130,21 @@ func TestLayout(t *testing.T) {
 }
 
 // damages are what a disk may do to the second of several blocks, each of
-// fifteen messages, and which of them are lost by it.
+// eleven messages, and which of them are lost by it.
 var damages = []struct {
 	name        string
 	harm        func(path string, b []byte) error
 	first, last int // of what is lost
 }{
-	{"a bit of a body", flip(200_000), 16, 16},
-	{"a bit of a length", flip(secondAt + 3), 17, 17},
-	{"a bit of a sequence", flip(6), 16, 16},
-	{"a zeroed page", zero(8192, 4096), 16, 16},
-	{"a zeroed page over two messages", zero(secondAt-2048, 4096), 16, 17},
-	{"noise", noise(100_000, 600_000), 16, 17},
-	{"a cut end", func(path string, b []byte) error { return os.Truncate(path, int64(len(b))-100) }, 30, 30},
-	{"a missing block", func(path string, _ []byte) error { return os.Remove(path) }, 16, 30},
-	{"an empty block", func(path string, _ []byte) error { return os.Truncate(path, 0) }, 16, 30},
+	{"a bit of a body", flip(1000), 12, 12},
+	{"a bit of a length", flip(secondAt + 3), 13, 13},
+	{"a bit of a sequence", flip(6), 12, 12},
+	{"a zeroed page", zero(1024, 1024), 12, 12},
+	{"a zeroed page over two messages", zero(secondAt-512, 1024), 12, 13},
+	{"noise", noise(500, 4000), 12, 13},
+	{"a cut end", func(path string, b []byte) error { return os.Truncate(path, int64(len(b))-100) }, 22, 22},
+	{"a missing block", func(path string, _ []byte) error { return os.Remove(path) }, 12, 22},
+	{"an empty block", func(path string, _ []byte) error { return os.Truncate(path, 0) }, 12, 22},
 }
 
 func change(at int, with func(b []byte)) func(string, []byte) error {
@@ -202,36 +206,41 @@ func TestMend(t *testing.T) {
 }
 
 // TestTornEnd has the last block cut: known to be lost is what the index
-// remembers, and where there is none the server goes on behind what is whole.
+// remembers, and whose sequence can still be read. Where neither says anything
+// the server goes on behind what is whole.
 func TestTornEnd(t *testing.T) {
-	for _, indexed := range []bool{true, false} {
-		t.Run(fmt.Sprintf("index %v", indexed), func(t *testing.T) {
+	for _, c := range []struct {
+		indexed bool
+		cut     int64
+		known   bool
+	}{{true, 100, true}, {true, secondAt - 10, true}, {false, 100, true}, {false, secondAt - 10, false}} {
+		t.Run(fmt.Sprintf("index %v, %d bytes", c.indexed, c.cut), func(t *testing.T) {
 			node, s := filled(t, 40)
-			path := filepath.Join(s.Dir, "msgs", "3.blk")
+			path := filepath.Join(s.Dir, "msgs", "4.blk")
 			info, err := os.Stat(path)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !indexed {
+			if !c.indexed {
 				if err := os.Remove(filepath.Join(s.Dir, "msgs", "index.db")); err != nil {
 					t.Fatal(err)
 				}
 			}
-			if err := os.Truncate(path, info.Size()-100); err != nil {
+			if err := os.Truncate(path, info.Size()-c.cut); err != nil {
 				t.Fatal(err)
 			}
 			if ok, err := s.Trusted(); ok || err != nil {
 				t.Errorf("Trusted of a cut end = %v, %v; want false", ok, err)
 			}
 			r := scan(t, s)
-			if len(r.Damage) != 1 || (r.Damage[0].From == 40) != indexed {
-				t.Fatalf("Scan = %+v; want record 40 lost: %v", r.Damage, indexed)
+			if len(r.Damage) != 1 || (r.Damage[0].From == 40) != c.known {
+				t.Fatalf("Scan = %+v; want record 40 lost: %v", r.Damage, c.known)
 			}
 			if err := blocks.Mend(s, r, t.TempDir(), mark); err != nil {
 				t.Fatal(err)
 			}
 			node.Start(t)
-			if indexed {
+			if c.known {
 				holds(t, node, 40, func(i int) bool { return i == 40 })
 			} else {
 				holds(t, node, 39, never)

@@ -60,7 +60,7 @@ func (d *Damage) Lost() uint64 {
 func (d *Damage) Records() string {
 	switch d.Lost() {
 	case 0:
-		return "no known record"
+		return "an end that was not written whole"
 	case 1:
 		return fmt.Sprintf("record %d", d.From)
 	}
@@ -95,6 +95,7 @@ type scan struct {
 	last   uint64    // sequence of the last message, or behind which the stream begins
 	begun  bool      // last is known
 	stored time.Time // of the last message
+	torn   uint64    // sequence in the damaged header of what may be the last message
 	open   int       // index of the damage that no message has followed yet; -1: none
 }
 
@@ -121,8 +122,12 @@ func Scan(ctx context.Context, s Stream, dense bool) (*Report, error) {
 			return nil, err
 		}
 	}
-	if dense && x.last > r.last {
-		r.gap(numbers[len(numbers)-1], r.size(numbers[len(numbers)-1]), x.last+1)
+	end := x.last
+	if dense && r.torn == r.last+1 {
+		end = max(end, r.torn)
+	}
+	if dense && end > r.last {
+		r.gap(r.newest, r.size(r.newest), end+1)
 	}
 	return r.Report, nil
 }
@@ -150,6 +155,9 @@ func (r *scan) block(number int) error {
 		if !ok {
 			end := next(c, buf, at, r.last)
 			r.damaged(Damage{number: number, Offset: int64(at), Bytes: int64(end - at)})
+			if r.torn = 0; len(buf)-at >= 12 {
+				r.torn = binary.LittleEndian.Uint64(buf[at+4:])
+			}
 			at = end
 			continue
 		}
