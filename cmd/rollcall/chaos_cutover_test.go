@@ -134,8 +134,8 @@ func natsPoll(r *viewstore.Reader, key string) func(ctx context.Context) (eventl
 	}
 }
 
-// cut is a line that rebuild, promote or rollback prints about a cut-over.
-func cut(t *testing.T, out string) (m moved) {
+// moveOf is a line that rebuild, promote or rollback prints about a cut-over.
+func moveOf(t *testing.T, out string) (m moved) {
 	t.Helper()
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &m); err != nil {
@@ -184,10 +184,10 @@ func TestChaosCutOver(t *testing.T) {
 	runs := max(1, *projectorRuns/3)
 	for range runs {
 		sometime(t, 2*time.Second)
-		over := cut(t, cliCommand(t, "rebuild", "sessions", "-o", "json", "--nats-url", b.url))
+		over := moveOf(t, cliCommand(t, "rebuild", "sessions", "-o", "json", "--nats-url", b.url))
 		sometime(t, 2*time.Second)
 		rollbacks = append(rollbacks, time.Now())
-		back := cut(t, cliCommand(t, "rollback", "sessions", "-o", "json", "--nats-url", b.url))
+		back := moveOf(t, cliCommand(t, "rollback", "sessions", "-o", "json", "--nats-url", b.url))
 		worst = max(worst, over.PauseMs, back.PauseMs)
 		t.Logf("generation %d in force in %.1f ms after %d records, back to %d in %.1f ms", over.Generation, over.PauseMs, over.Records, back.Generation, back.PauseMs)
 		sometime(t, 2*time.Second)

@@ -167,13 +167,6 @@ func (b *lostBed) loseTail(t *testing.T, names ...string) {
 	_, b.server = plainNATS(t, b.dir, b.port)
 }
 
-func copyTree(t *testing.T, from, to string) {
-	t.Helper()
-	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // settleAll ends the traffic, and holds views, followers and the query process
 // against the log.
 func (b *lostBed) settleAll(t *testing.T, fault string, runs int) {
