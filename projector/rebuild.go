@@ -170,6 +170,7 @@ func (r *rebuild) run(ctx context.Context) (out Rebuilt, err error) {
 	}
 	// One that was further is left as it is until the lease shows that nobody
 	// else is at work on it.
+	ready := r.g.State == StateReady
 	r.g.State = StateCatchingUp
 	inner, stop := context.WithCancel(ctx)
 	done := make(chan error, 1)
@@ -182,6 +183,11 @@ func (r *rebuild) run(ctx context.Context) (out Rebuilt, err error) {
 	}
 	defer stop()
 	if err := r.follow(ctx, done, finish); err != nil {
+		if ready && !r.Hold && errors.Is(err, ErrBusy) {
+			// Its projectors follow it, and so hold its lease: only the promotion is missing.
+			out, err = Promote(ctx, r.Registry, r.g.View, r.g.Version)
+			out.Elapsed = r.Now().Sub(r.began)
+		}
 		return out, err
 	}
 	if r.g, err = r.save(ctx, StateReady); err != nil {
