@@ -21,6 +21,9 @@ type Viewer interface {
 	View(ctx context.Context, view string, reset func(), put func(key string, value []byte)) (Generation, Checkpoint, error)
 	// Document returns a document of a bucket as it is now; nil where there is none.
 	Document(ctx context.Context, bucket, key string) ([]byte, error)
+	// States returns what a bucket holds of each entity's state now, in the order
+	// of the entities.
+	States(ctx context.Context, bucket string, entities []string) ([]StoredState, error)
 	// Parked lists the records that the generation in force leaves out.
 	Parked(ctx context.Context, view string) ([]Parked, error)
 }
@@ -72,7 +75,8 @@ type Verified struct {
 type Difference struct {
 	Key    string `json:"key"`
 	Entity string `json:"entity"`
-	// Kind is wrong, missing (the view lacks it) or extra (the log knows no such key).
+	// Kind is wrong, missing (the view lacks it), extra (the log knows no such key)
+	// or state ([KindState]; Key is the entity's, escaped).
 	Kind string `json:"kind"`
 	// First is the first record after which log and view part; 0 where no
 	// record can be named.
@@ -97,6 +101,8 @@ type verifier struct {
 	parked map[eventlog.Seq]Parked
 	found  []*finding
 	sealed bool
+	// suspects are entities whose stored state is not the bytes that the log gives.
+	suspects []string
 	// horizon and sweeping are those of the view's checkpoint.
 	horizon, sweeping eventlog.Time
 }
@@ -171,6 +177,9 @@ func (v *verifier) run(ctx context.Context) error {
 		}
 		passes = append(passes, more...)
 	}
+	if err := v.judgeStates(ctx); err != nil {
+		return err
+	}
 	if v.Sample == 0 || v.Sample >= 1 {
 		for _, key := range slices.Sorted(maps.Keys(v.live)) {
 			v.out.Keys++
@@ -229,23 +238,30 @@ func (v *verifier) pass(ctx context.Context, p part) (more []part, err error) {
 		return nil, err
 	}
 	v.out.Entities += len(states)
+	flushed := make(map[string]map[string]uint64, len(states))
 	for key, s := range states {
-		w := &comparer{v: v, entity: key, leaving: over(s, v.horizon, v.sweeping)}
+		w := &comparer{v: v, entity: key, leaving: over(s, v.horizon, v.sweeping), parts: make(map[string]uint64)}
 		if err := guard(func() { s.Flush(w) }); err != nil {
 			return nil, fmt.Errorf("flush entity %s: %w", eventlog.EscapeID(key), err)
 		}
+		if !left(s) && !w.leaving {
+			flushed[key] = w.parts
+		}
 	}
-	return more, nil
+	return more, v.compareStates(ctx, flushed)
 }
 
 // replay decodes the records up to the view's checkpoint, with the entity that
 // each folds into.
 func (v *verifier) replay(ctx context.Context, pass int, each func(ev *eventlog.Event, key string)) error {
+	return v.replayTo(ctx, v.out.Sequence, pass, each)
+}
+
+func (v *verifier) replayTo(ctx context.Context, upTo eventlog.Seq, pass int, each func(ev *eventlog.Event, key string)) error {
 	head, err := v.Source.Head(ctx)
 	if err != nil {
 		return fmt.Errorf("read head of log: %w", err)
 	}
-	upTo := v.out.Sequence
 	if upTo < max(1, head.First) {
 		return nil
 	}
@@ -303,6 +319,7 @@ type comparer struct {
 	v       *verifier
 	entity  string
 	leaving bool // the entity may be there or not
+	parts   map[string]uint64
 }
 
 // Put, Delete and PutPart implement eventlog.Writer.
@@ -331,8 +348,8 @@ func (w *comparer) Delete(key string) {
 	}
 }
 
-// PutPart does nothing: documents are what counts.
-func (*comparer) PutPart(string, []byte) {}
+// PutPart keeps the hash of the part.
+func (w *comparer) PutPart(part string, value []byte) { w.parts[part] = maphash.Bytes(w.v.seed, value) }
 
 func (v *verifier) differs(key, entity, kind string) {
 	if v.sealed && kind != "missing" {
@@ -354,7 +371,7 @@ func (v *verifier) explain(ctx context.Context) error {
 			return err
 		}
 		f.raw, f.view, f.since, f.types = document, members(document), map[string]eventlog.Seq{}, map[eventlog.Seq]string{}
-		if f.Entity == "" {
+		if f.Entity == "" || f.Kind == KindState {
 			continue
 		}
 		t := byEntity[f.Entity]

@@ -137,8 +137,7 @@ type follower struct {
 // an error.
 func (f *follower) run(ctx context.Context, from Position) (moved bool, err error) {
 	bucket := f.alias.Bucket
-	stream, err := f.reader.stream(ctx, StreamOf(bucket))
-	if err != nil {
+	if _, err := f.reader.stream(ctx, StreamOf(bucket)); err != nil {
 		return false, err
 	}
 	if from.Bucket != bucket || from.Takeover == "" {
@@ -148,7 +147,7 @@ func (f *follower) run(ctx context.Context, from Position) (moved bool, err erro
 		if from.Revision == 0 && !f.send(Change{Kind: Reset}) {
 			return false, nil
 		}
-		moved, err := f.read(ctx, stream, from)
+		moved, err := f.read(ctx, from)
 		if !errors.Is(err, errOtherPast) {
 			return moved, err
 		}
@@ -157,10 +156,10 @@ func (f *follower) run(ctx context.Context, from Position) (moved bool, err erro
 }
 
 // read follows one past.
-func (f *follower) read(ctx context.Context, stream jetstream.Stream, from Position) (moved bool, err error) {
+func (f *follower) read(ctx context.Context, from Position) (moved bool, err error) {
 	feed := f.reader.feed(ctx, f.alias.Bucket, from)
 	defer feed.stop()
-	whole := assembly{gaps: gaps{stream: stream}}
+	whole := assembly{gaps: gaps{reader: f.reader, bucket: f.alias.Bucket}}
 	for {
 		select {
 		case <-ctx.Done():
@@ -218,10 +217,11 @@ func (a *assembly) take(ctx context.Context, c Change) ([]Change, error) {
 // gaps finds out which commits a follower has seen in part only. A bucket keeps
 // one message a key, so a commit that the follower is slow to read loses the
 // documents that a later one writes again. The view is whole once that later
-// one is read: nothing that went missing is behind the stream's end as it was
-// when the gap showed.
+// one is read: nothing that went missing is behind the last message of those that
+// are read, as it was when the gap showed.
 type gaps struct {
-	stream jetstream.Stream
+	reader *Reader
+	bucket string
 	last   string // the last commit seen; "" at first, which is a gap
 	until  uint64 // commits below are not whole
 	// The documents of the commit that is being read.
@@ -255,22 +255,39 @@ func (g *gaps) commit(ctx context.Context, c Change) (bool, error) {
 	return c.Revision >= g.until, nil
 }
 
-// end asks for the stream's last sequence, until the server answers.
-func (g *gaps) end(ctx context.Context) (uint64, error) {
+// end asks for the sequence of the last message that a follower gets, until the
+// server answers. The stream may end with others, which nothing has to follow.
+func (g *gaps) end(ctx context.Context) (end uint64, err error) {
+	for _, subject := range []string{documentSubject(g.bucket, ">"), checkpointSubject(g.bucket)} {
+		m, err := g.final(ctx, subject)
+		if err != nil {
+			return 0, err
+		}
+		if m != nil {
+			end = max(end, m.Sequence)
+		}
+	}
+	return end, nil
+}
+
+// final is the last message of the subjects; nil: none.
+func (g *gaps) final(ctx context.Context, subject string) (*wire.Message, error) {
 	for {
 		request, cancel := context.WithTimeout(ctx, requestTimeout)
-		info, err := g.stream.Info(request)
+		m, err := wire.LeaderLast(request, g.reader.js, StreamOf(g.bucket), subject)
 		cancel()
 		switch {
 		case err == nil:
-			return info.State.LastSeq, nil
+			return m, nil
 		case ctx.Err() != nil:
-			return 0, ctx.Err()
+			return nil, ctx.Err()
+		case errors.Is(err, jetstream.ErrMsgNotFound):
+			return nil, nil
 		case errors.Is(err, jetstream.ErrStreamNotFound):
-			return 0, fmt.Errorf("follow view: %w", err)
+			return nil, fmt.Errorf("follow view: %w", err)
 		}
 		if err := wire.Pause(ctx, standbyPoll); err != nil {
-			return 0, err
+			return nil, err
 		}
 	}
 }

@@ -3,8 +3,11 @@ package viewstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 
+	"rollcall/eventlog/wire"
 	"rollcall/projector"
 )
 
@@ -44,4 +47,76 @@ func (r *Reader) Document(ctx context.Context, bucket, key string) ([]byte, erro
 		return nil, nil
 	}
 	return e.Value, err
+}
+
+// States implements projector.Viewer.
+func (r *Reader) States(ctx context.Context, bucket string, entities []string) ([]projector.StoredState, error) {
+	subjects := []string{checkpointSubject(bucket)}
+	at := make(map[string]int, len(entities))
+	for i, e := range entities {
+		root := entityRoot(bucket, e)
+		subjects, at[root] = append(subjects, root+"*"), i
+	}
+	request, cancel := context.WithTimeout(ctx, requestTimeout)
+	all, err := r.lastMessages(request, StreamOf(bucket), subjects)
+	cancel()
+	if errors.Is(err, errTooMany) && len(entities) > 1 {
+		half := len(entities) / 2
+		first, err := r.States(ctx, bucket, entities[:half])
+		if err != nil {
+			return nil, err
+		}
+		rest, err := r.States(ctx, bucket, entities[half:])
+		return append(first, rest...), err
+	}
+	if errors.Is(err, errTooMany) {
+		all, err = r.scanState(ctx, bucket, subjects)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read states from %s: %w", bucket, err)
+	}
+	out := make([]projector.StoredState, len(entities))
+	var cp projector.Checkpoint
+	for i := range all {
+		m := &all[i]
+		dot := strings.LastIndexByte(m.Subject, '.') + 1
+		if m.Subject == subjects[0] {
+			if cp, err = readCheckpoint(bucket, m); err != nil {
+				return nil, err
+			}
+		} else if n, ok := at[m.Subject[:dot]]; ok && !deleted(m.Header) {
+			out[n].Parts = append(out[n].Parts, projector.Part{Name: m.Subject[dot:], Value: m.Data})
+		}
+	}
+	for i := range out {
+		out[i].Sequence = cp.Sequence
+		out[i].Parts, out[i].Err = unbundle(out[i].Parts)
+	}
+	return out, nil
+}
+
+// maxScans bounds how often a state of many parts is read again because of a
+// commit in between.
+const maxScans = 10
+
+// scanState reads an entity of more parts than one request may return, between
+// two commits.
+func (r *Reader) scanState(ctx context.Context, bucket string, subjects []string) (all []wire.Message, err error) {
+	for range maxScans {
+		before, _, err := r.checkpoint(ctx, bucket)
+		if err != nil {
+			return nil, err
+		}
+		all = all[:0]
+		for m, err := range r.scan(ctx, bucket, subjects, scanOptions{}) {
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, m)
+		}
+		if after, _, err := r.checkpoint(ctx, bucket); err != nil || after.Commit == before.Commit {
+			return all, err
+		}
+	}
+	return nil, fmt.Errorf("%w: an entity of many parts changes all the time; try again when it is quiet", errTooMany)
 }

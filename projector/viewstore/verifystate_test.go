@@ -1,0 +1,124 @@
+package viewstore_test
+
+import (
+	"bytes"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"rollcall/projector"
+)
+
+// stateMessages are the stored parts of the view sessions, by subject.
+func (d *deployment) stateMessages(t *testing.T) map[string][]byte {
+	t.Helper()
+	js, err := jetstream.New(d.node.Connect(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := js.Stream(testContext(t), "KV_sessions_g1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string][]byte{}
+	info := stream.CachedInfo()
+	for seq := info.State.FirstSeq; seq <= info.State.LastSeq; seq++ {
+		m, err := stream.GetMsg(testContext(t), seq)
+		if err == nil && strings.HasPrefix(m.Subject, "rollcall.state.sessions_g1.e.") && m.Header.Get("KV-Operation") == "" {
+			found[m.Subject] = m.Data
+		}
+	}
+	return found
+}
+
+// overwrite publishes on a subject of the view's state, past the projector. nil
+// deletes what stands there.
+func (d *deployment) overwrite(t *testing.T, subject string, value []byte) {
+	t.Helper()
+	js, err := jetstream.New(d.node.Connect(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := nats.NewMsg(subject)
+	m.Data = value
+	if value == nil {
+		m.Header.Set("KV-Operation", "DEL")
+	}
+	if _, err := js.PublishMsg(testContext(t), m); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestVerifyLooksAtState damages stored parts of a quiet view, whose documents
+// stay right: verify ends, names the entity, and repair mends it.
+func TestVerifyLooksAtState(t *testing.T) {
+	all := records(31, 30)
+	for name, c := range map[string]struct {
+		part  string
+		value func(parts map[string][]byte, subject string) []byte
+	}{
+		"garbage":           {".ALL", func(map[string][]byte, string) []byte { return []byte("garbage") }},
+		"deleted":           {".ALL", func(map[string][]byte, string) []byte { return nil }},
+		"of another entity": {".ALL", another},
+		"garbage core":      {".core", func(map[string][]byte, string) []byte { return []byte("garbage") }},
+		"older core":        {".core", func(map[string][]byte, string) []byte { return nil }}, // what the bundle has
+	} {
+		t.Run(name, func(t *testing.T) {
+			first := len(all)
+			if c.part != ".ALL" {
+				first /= 2 // parts that change stand beside the bundle of the first ones
+			}
+			d := deploy(t, all[:first])
+			if rest := all[first:]; len(rest) > 0 {
+				reached(t, d.store, "sessions", d.append(t, rest))
+			}
+			if v := d.verify(t, nil); len(v.Differences) != 0 {
+				t.Fatalf("Verify() of a right view = %+v; want no difference", v.Differences)
+			}
+			parts := d.stateMessages(t)
+			subject := one(parts, c.part)
+			if subject == "" {
+				t.Fatalf("there is no such part among %v", slices.Sorted(maps.Keys(parts)))
+			}
+			d.overwrite(t, subject, c.value(parts, subject))
+			v := d.verify(t, nil)
+			if len(v.Differences) != 1 || v.Differences[0].Kind != projector.KindState || v.Differences[0].Entity == "" || v.Keys != v.Equal {
+				t.Fatalf("Verify() = %+v, %d of %d keys equal; want one difference of kind state", v.Differences, v.Equal, v.Keys)
+			}
+			if n, err := projector.Repair(testContext(t), d.surgery(), v.Differences); err != nil || n != 1 {
+				t.Errorf("Repair() = %d, %v; want 1 entity", n, err)
+			}
+			if v := d.verify(t, nil); len(v.Differences) != 0 {
+				t.Errorf("Verify() after Repair = %+v; want no difference", v.Differences)
+			}
+			reached(t, d.store, "sessions", d.append(t, records(32, 10)))
+			if v := d.verify(t, nil); len(v.Differences) != 0 {
+				t.Errorf("Verify() after more records = %+v; want no difference", v.Differences)
+			}
+		})
+	}
+}
+
+// another is what the state of another entity is.
+func another(parts map[string][]byte, subject string) []byte {
+	for _, s := range slices.Sorted(maps.Keys(parts)) {
+		if strings.HasSuffix(s, ".ALL") && s != subject && !bytes.Equal(parts[s], parts[subject]) {
+			return parts[s]
+		}
+	}
+	return nil
+}
+
+// one is the subject of a part of that name, the same in each run.
+func one(parts map[string][]byte, name string) (subject string) {
+	for s := range parts {
+		if strings.HasSuffix(s, name) && (subject == "" || s < subject) {
+			subject = s
+		}
+	}
+	return subject
+}
