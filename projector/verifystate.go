@@ -77,6 +77,11 @@ type stateCase struct {
 // or records that it should hold already change it; or new ones give other
 // documents than they give on the state that the log makes.
 func (v *verifier) judgeStates(ctx context.Context) error {
+	known := make(map[string]bool) // entities whose documents differ
+	for _, f := range v.found {
+		known[f.Entity] = true
+	}
+	v.suspects = slices.DeleteFunc(v.suspects, func(key string) bool { return known[key] })
 	for keys := range slices.Chunk(v.suspects, judgeChunk) {
 		cases, last, err := v.stateCases(ctx, keys)
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -18,6 +19,9 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"rollcall/eventlog/natslog"
 )
@@ -31,29 +35,61 @@ var (
 type harm struct {
 	name string
 	do   func(dir string, rng *rand.Rand) (string, error)
+	// live is done over NATS instead, as by an operator's tool.
+	live func(l *lab, rng *rand.Rand) (string, error)
 }
 
 // harms are the rows of the matrix, by what they touch.
 var harms = []harm{
-	{"log tail", onFile("MEETINGS/msgs/*.blk", last, cut)},
-	{"log bit", onFile("MEETINGS/msgs/*.blk", some, flipBit)},
-	{"log page", onFile("MEETINGS/msgs/*.blk", some, zeroPage)},
-	{"log block", onFile("MEETINGS/msgs/*.blk", some, remove)},
-	{"log index", onFile("MEETINGS/msgs/index.db", some, flipBit)},
-	{"log settings", onFile("MEETINGS/meta.*", some, flipBit)},
-	{"view bit", onFile("KV_*_g1/msgs/*.blk", some, flipBit)},
-	{"view page", onFile("KV_*_g1/msgs/*.blk", some, zeroPage)},
-	{"view tail", onFile("KV_*_g1/msgs/*.blk", some, cut)},
-	{"view block", onFile("KV_*_g1/msgs/*.blk", some, remove)},
-	{"view index", onFile("KV_*_g1/msgs/index.db", some, flipBit)},
-	{"view settings", onFile("KV_*_g1/meta.*", some, flipBit)},
-	{"control bit", onFile("KV_rollcall/msgs/*.blk", some, flipBit)},
-	{"control page", onFile("KV_rollcall/msgs/*.blk", some, zeroPage)},
-	{"control block", onFile("KV_rollcall/msgs/*.blk", some, remove)},
-	{"control settings", onFile("KV_rollcall/meta.*", some, flipBit)},
-	{"replica page", onFile("replica/replica.db", some, zeroPage)},
-	{"replica row", onFile("replica/replica.db", some, flipDigit)},
-	{"replica bit", onFile("replica/replica.db", some, flipBit)},
+	{name: "log tail", do: onFile("MEETINGS/msgs/*.blk", last, cut)},
+	{name: "log bit", do: onFile("MEETINGS/msgs/*.blk", some, flipBit)},
+	{name: "log page", do: onFile("MEETINGS/msgs/*.blk", some, zeroPage)},
+	{name: "log block", do: onFile("MEETINGS/msgs/*.blk", some, remove)},
+	{name: "log index", do: onFile("MEETINGS/msgs/index.db", some, flipBit)},
+	{name: "log settings", do: onFile("MEETINGS/meta.*", some, flipBit)},
+	{name: "view bit", do: onFile("KV_*_g1/msgs/*.blk", some, flipBit)},
+	{name: "view page", do: onFile("KV_*_g1/msgs/*.blk", some, zeroPage)},
+	{name: "view tail", do: onFile("KV_*_g1/msgs/*.blk", some, cut)},
+	{name: "view block", do: onFile("KV_*_g1/msgs/*.blk", some, remove)},
+	{name: "view index", do: onFile("KV_*_g1/msgs/index.db", some, flipBit)},
+	{name: "view settings", do: onFile("KV_*_g1/meta.*", some, flipBit)},
+	{name: "control bit", do: onFile("KV_rollcall/msgs/*.blk", some, flipBit)},
+	{name: "control page", do: onFile("KV_rollcall/msgs/*.blk", some, zeroPage)},
+	{name: "control block", do: onFile("KV_rollcall/msgs/*.blk", some, remove)},
+	{name: "control settings", do: onFile("KV_rollcall/meta.*", some, flipBit)},
+	{name: "replica page", do: onFile("replica/replica.db", some, zeroPage)},
+	{name: "replica row", do: onFile("replica/replica.db", some, flipDigit)},
+	{name: "replica bit", do: onFile("replica/replica.db", some, flipBit)},
+	{name: "state part", live: overwriteState},
+}
+
+// overwriteState writes garbage over a stored part of a view, or deletes it.
+func overwriteState(l *lab, rng *rand.Rand) (string, error) {
+	l.t.Setenv("XDG_CACHE_HOME", l.p.cache)
+	nc, js, err := operatorFlags{clientFlags{NATSURL: l.p.at.NATS}}.connectOperator(l.t.Context())
+	if err != nil {
+		return "", err
+	}
+	defer nc.Close()
+	bucket := []string{"sessions_g1", "attendance_g1", "usage_g1"}[rng.IntN(3)]
+	stream, err := js.Stream(l.t.Context(), "KV_"+bucket)
+	if err != nil {
+		return "", err
+	}
+	info, err := stream.Info(l.t.Context(), jetstream.WithSubjectFilter("rollcall.state."+bucket+".e.>"))
+	if err != nil {
+		return "", err
+	}
+	subjects := slices.Sorted(maps.Keys(info.State.Subjects))
+	m := nats.NewMsg(subjects[rng.IntN(len(subjects))])
+	what := "deleted"
+	if rng.IntN(2) == 0 {
+		what, m.Data = "garbage", []byte("garbage")
+	} else {
+		m.Header.Set("KV-Operation", "DEL")
+	}
+	_, err = js.PublishMsg(l.t.Context(), m)
+	return what + " " + m.Subject, err
 }
 
 type choice func(rng *rand.Rand, paths []string) string
@@ -314,11 +350,25 @@ func damage(t *testing.T, h harm, moment string, seed uint64) {
 		l.start()
 		l.post("meeting.started", "warm", 10)
 	}
-	what, err := h.do(l.dir, rng)
+	if h.live != nil && moment != "running" {
+		l.start()
+	}
+	var what string
+	var err error
+	if h.live != nil {
+		what, err = h.live(l, rng)
+	} else {
+		what, err = h.do(l.dir, rng)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	if moment == "running" {
+	if h.live != nil && moment == "stopped" {
+		l.p.stop()
+	} else if h.live != nil {
+		l.p.kill()
+	}
+	if moment == "running" && h.live == nil {
 		// Whatever the server makes of it, a delivery is taken or refused for now.
 		res, err := http.Post("http://"+l.p.at.Ingest+"/webhooks/test", "application/json", strings.NewReader(`{"event":"meeting.started","meeting":{"id":"m","sessionId":"during"}}`))
 		if err == nil {
@@ -328,6 +378,7 @@ func damage(t *testing.T, h harm, moment string, seed uint64) {
 	}
 	l.start()
 	l.post("meeting.started", "after", 10)
+	l.post("meeting.ended", "s7", 10)
 	note := l.note()
 	advice := l.advised()
 	ids, marks := l.ids()
@@ -469,5 +520,23 @@ func TestDamageRandom(t *testing.T) {
 	for i := range *damages {
 		h, m, s := harms[rng.IntN(len(harms))], moments[rng.IntN(len(moments))], rng.Uint64()>>12
 		t.Run(fmt.Sprintf("%d %s, %s", i, h.name, m), func(t *testing.T) { damage(t, h, m, s) })
+	}
+}
+
+// TestDamagedSettings: users and keys are the operator's files. What is damaged
+// there is refused before anything is touched, and named.
+func TestDamagedSettings(t *testing.T) {
+	garbage := filepath.Join(t.TempDir(), "garbage")
+	if err := os.WriteFile(garbage, []byte{0x80, 0, '{', 0xff}, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"--nats-users", garbage}, {"--source", "prod=rsa:" + garbage}, {"--source", "prod=standard:" + garbage}, {"--tls-cert", garbage, "--tls-key", garbage},
+	} {
+		dir := t.TempDir()
+		_, err := configOf(t, dir, args...)
+		if exitCode(err) != exitUsage || !strings.Contains(err.Error(), garbage) && !strings.Contains(err.Error(), args[0]) {
+			t.Errorf("%v = %v; want a usage error that names the file", args, err)
+		}
 	}
 }

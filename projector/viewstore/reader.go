@@ -21,12 +21,12 @@ import (
 type Reader struct {
 	js jetstream.JetStream
 	// Tests change these.
-	followTTL, goneAfter time.Duration
+	followTTL, goneAfter, viewQuiet time.Duration
 }
 
 // NewReader returns a Reader on a connection's JetStream.
 func NewReader(js jetstream.JetStream) *Reader {
-	return &Reader{js: js, followTTL: followTTL, goneAfter: goneAfter}
+	return &Reader{js: js, followTTL: followTTL, goneAfter: goneAfter, viewQuiet: viewQuiet}
 }
 
 // Alias says which generation of a view is in force.

@@ -6,15 +6,27 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"rollcall/eventlog/wire"
 	"rollcall/projector"
 )
 
+// viewQuiet is how long View waits for the next message of a view that is not
+// whole yet: a generation without a checkpoint never will be.
+const viewQuiet = 30 * time.Second
+
 // View implements projector.Viewer: what a follower holds at its first Commit.
 func (r *Reader) View(ctx context.Context, view string, reset func(), put func(key string, value []byte)) (projector.Generation, projector.Checkpoint, error) {
 	var g projector.Generation
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	quiet := time.AfterFunc(r.viewQuiet, func() {
+		cancel(fmt.Errorf("%w: view %s has no checkpoint, and nothing came for %v; run `rollcall rebuild %[2]s`", projector.ErrState, view, r.viewQuiet))
+	})
+	defer quiet.Stop()
 	for c, err := range r.Follow(ctx, view, Position{}) {
+		quiet.Reset(r.viewQuiet)
 		if err != nil {
 			return g, projector.Checkpoint{}, err
 		}
@@ -37,7 +49,7 @@ func (r *Reader) View(ctx context.Context, view string, reset func(), put func(k
 			return g, c.Checkpoint, nil
 		}
 	}
-	return g, projector.Checkpoint{}, ctx.Err()
+	return g, projector.Checkpoint{}, context.Cause(ctx)
 }
 
 // Document implements projector.Viewer.

@@ -2,15 +2,18 @@ package viewstore_test
 
 import (
 	"bytes"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"rollcall/projector"
+	"rollcall/projector/viewstore"
 )
 
 // stateMessages are the stored parts of the view sessions, by subject.
@@ -81,6 +84,9 @@ func TestVerifyLooksAtState(t *testing.T) {
 			}
 			parts := d.stateMessages(t)
 			subject := one(parts, c.part)
+			if c.part == ".ALL" {
+				subject = alone(parts)
+			}
 			if subject == "" {
 				t.Fatalf("there is no such part among %v", slices.Sorted(maps.Keys(parts)))
 			}
@@ -103,6 +109,29 @@ func TestVerifyLooksAtState(t *testing.T) {
 	}
 }
 
+// TestVerifyWithoutACheckpoint: a view whose checkpoint is gone is no reason to
+// wait for ever.
+func TestVerifyWithoutACheckpoint(t *testing.T) {
+	d := deploy(t, records(33, 5))
+	js, err := jetstream.New(d.node.Connect(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := js.Stream(testContext(t), "KV_sessions_g1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Purge(testContext(t), jetstream.WithPurgeSubject("rollcall.state.sessions_g1.checkpoint")); err != nil {
+		t.Fatal(err)
+	}
+	reader := viewstore.NewReader(d.node.JetStream(t))
+	viewstore.SetViewQuiet(reader, 300*time.Millisecond)
+	_, err = projector.Verify(testContext(t), projector.VerifyConfig{Projection: d.fold, Source: d.log, Viewer: reader})
+	if !errors.Is(err, projector.ErrState) {
+		t.Errorf("Verify() without a checkpoint = %v; want ErrState", err)
+	}
+}
+
 // another is what the state of another entity is.
 func another(parts map[string][]byte, subject string) []byte {
 	for _, s := range slices.Sorted(maps.Keys(parts)) {
@@ -111,6 +140,23 @@ func another(parts map[string][]byte, subject string) []byte {
 		}
 	}
 	return nil
+}
+
+// alone is a bundle with no parts beside it.
+func alone(parts map[string][]byte) string {
+	for _, s := range slices.Sorted(maps.Keys(parts)) {
+		root := strings.TrimSuffix(s, "ALL")
+		beside := 0
+		for other := range parts {
+			if strings.HasPrefix(other, root) {
+				beside++
+			}
+		}
+		if root != s && beside == 1 {
+			return s
+		}
+	}
+	return ""
 }
 
 // one is the subject of a part of that name, the same in each run.
