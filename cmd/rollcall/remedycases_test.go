@@ -36,6 +36,7 @@ func remedies() map[string]remedy {
 		"view was made by another version of its fold":                                     everywhere(otherVersion),
 		"log is another incarnation":                                                       everywhere(otherLog),
 		"log lost records that were already read":                                          everywhere(lostTail),
+		"log is damaged":                                                                   embeddedOnly(logDamaged),
 		"log no longer holds the next record":                                              everywhere(trimmed),
 		"another projector has taken over":                                                 externalOnly(takenOver),
 		"corrupt state":                                                                    everywhere(corruptState),
@@ -59,6 +60,34 @@ func remedies() map[string]remedy {
 		"…: too many for a process that may open … files (ulimit -n)":                      everywhere(tooManyConnections),
 		"…: open log: change stream settings: …":                                           embeddedOnly(changeOfSettings),
 	}
+}
+
+// logDamaged has a disk flip a bit below a server that runs.
+func logDamaged(w *world) {
+	w.filled("a", "b", "c")
+	data := w.dir + "/data"
+	path := data + "/nats/jetstream/ROLLCALL/streams/MEETINGS/msgs/1.blk"
+	b, err := os.ReadFile(path)
+	w.must(err)
+	w.must(poke(path, bytes.Index(b, []byte(`"sessionId":"b"`))+13, []byte{'x'}))
+	w.fails(exitDifference, "1 record can't be read", "events", "scan", "--data-dir", data)
+	for began := time.Now(); ; { // the server has the block in memory for some seconds
+		code, _, errs := w.command(w.at("events", "export", "-")...)
+		if code == exitFailed && strings.Contains(errs, "log is damaged") {
+			break
+		}
+		if time.Since(began) > time.Minute || pause(w.t.Context(), time.Second) != nil {
+			w.t.Fatalf("export = %d, %s; want it to say that the log is damaged", code, errs)
+		}
+	}
+	w.fails(exitDifference, "record 2", w.at("events", "scan")...)
+	w.fails(exitDifference, "left out, damaged: records 2 to 2", w.at("events", "export", w.dir+"/some.ndjson", "--skip-damaged")...)
+	w.post("more")
+	w.program.stop()
+	w.works("events", "scan", "--repair", "--data-dir", data)
+	w.serve()
+	w.works(w.at("verify", "--repair")...)
+	w.mended("sessions")
 }
 
 func directoryInUse(w *world) {

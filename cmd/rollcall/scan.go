@@ -158,7 +158,7 @@ func (c *eventsScanCmd) online(a *app) error {
 		lost += uint64(d.To - d.From + 1)
 	}
 	if lost > 0 {
-		return differencef("%s; stop rollcall and run `rollcall events scan --repair --data-dir DIR` with its data directory", lostWords(lost))
+		return differencef("%s, the first is record %d; stop rollcall and run `rollcall events scan --repair --data-dir DIR` with its data directory", lostWords(lost), found[0].From)
 	}
 	return nil
 }
