@@ -21,6 +21,8 @@ const (
 	defaultStaleAfter = 24 * time.Hour
 	// answerTimeout bounds an answer's work, waiting for minSequence apart.
 	answerTimeout = 15 * time.Second
+	// longPage is how many items a page has that takes a turn to be written down.
+	longPage = 100
 )
 
 // Config says what the API answers from and to whom.
@@ -206,6 +208,13 @@ func (a *API) do(ctx context.Context, r *route, path map[string]string, query ur
 	ans, err := r.answer(ctx, c)
 	if err != nil {
 		return a.refuse(r, err)
+	}
+	if ans.page != nil && len(ans.page.items) > longPage {
+		leave, err := a.replica.pace.enter(ctx)
+		if err != nil {
+			return a.refuse(r, err)
+		}
+		defer leave()
 	}
 	rep, err := ans.encode(c)
 	if err != nil {
