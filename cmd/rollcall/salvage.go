@@ -33,6 +33,7 @@ type salvage struct {
 	log zerolog.Logger
 
 	mu     sync.Mutex
+	kept   string // see keep
 	notes  []string
 	lost   uint64 // records of the log that are lost
 	moved  int    // streams moved aside
@@ -41,7 +42,12 @@ type salvage struct {
 
 // keep is where a run keeps what it changes.
 func (s *salvage) keep() string {
-	return filepath.Join(s.dir, "salvage", s.now().UTC().Format("20060102T150405Z"))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.kept == "" {
+		s.kept = filepath.Join(s.dir, "salvage", s.now().UTC().Format("20060102T150405Z"))
+	}
+	return s.kept
 }
 
 func (s *salvage) note(format string, args ...any) {
@@ -77,7 +83,7 @@ func (s *salvage) run(ctx context.Context) error {
 		return fmt.Errorf("check files of the embedded server: %w; check the permissions of --data-dir", err)
 	}
 	s.mu.Lock()
-	s.notes = nil
+	s.notes, s.kept, s.unread = nil, "", false
 	s.mu.Unlock()
 	for _, stream := range streams {
 		switch {
@@ -118,11 +124,18 @@ func (s *salvage) mendLog(ctx context.Context, stream blocks.Stream) error {
 	if err != nil {
 		return err
 	}
-	if size, err := stream.Size(); err != nil {
+	size, err := stream.Size()
+	if err != nil {
 		return err
-	} else if trusted && size > checkWhole {
+	}
+	if trusted && size > checkWhole {
+		s.mu.Lock()
 		s.unread = true
+		s.mu.Unlock()
 		return nil
+	}
+	if size > checkWhole {
+		s.log.Warn().Int64("bytes", size).Msg("the log was not stopped in order: its files are read before the start, about a GB a second")
 	}
 	report, err := blocks.Scan(ctx, stream, true)
 	if err != nil || len(report.Damage) == 0 {
@@ -186,20 +199,12 @@ func (s *salvage) dropSettings(stream blocks.Stream) error {
 // checkView moves a damaged view aside: nats-server may never come back from
 // reading a damaged block, and views can be made again.
 func (s *salvage) checkView(ctx context.Context, stream blocks.Stream) error {
-	why := "its settings can't be read"
-	if stream.SettingsFit() {
-		trusted, err := stream.Trusted()
-		if err != nil {
-			return err
-		}
-		report, err := blocks.Scan(ctx, stream, false)
-		if err != nil || !report.Harmed() && !(trusted && len(report.Damage) > 0) {
-			return err
-		}
-		why = fmt.Sprintf("block %s is damaged at %d", report.Damage[0].Block, report.Damage[0].Offset)
+	why, err := harmOf(ctx, stream)
+	if err != nil || why == "" {
+		return err
 	}
 	to := filepath.Join(s.keep(), stream.Name)
-	err := os.MkdirAll(filepath.Dir(to), 0o750)
+	err = os.MkdirAll(filepath.Dir(to), 0o750)
 	if err == nil {
 		err = os.Rename(stream.Dir, to)
 	}
@@ -217,11 +222,35 @@ func (s *salvage) checkView(ctx context.Context, stream blocks.Stream) error {
 	return nil
 }
 
+// harmOf says what is wrong with the files of a view's stream; "": nothing.
+func harmOf(ctx context.Context, stream blocks.Stream) (string, error) {
+	if !stream.SettingsFit() {
+		return "its settings can't be read", nil
+	}
+	trusted, err := stream.Trusted()
+	if err != nil {
+		return "", err
+	}
+	report, err := blocks.Scan(ctx, stream, false)
+	switch {
+	case ctx.Err() != nil:
+		return "", ctx.Err()
+	case err != nil:
+		return oneLine(err), nil
+	case report.Harmed(), trusted && len(report.Damage) > 0:
+		return fmt.Sprintf("block %s is damaged at %d", report.Damage[0].Block, report.Damage[0].Offset), nil
+	}
+	return "", nil
+}
+
 // watch reads the files of a log that was too large to be read before the
 // start. It mends nothing: the server runs. It keeps a copy of what is damaged,
 // before the server cuts it.
 func (s *salvage) watch(ctx context.Context) {
-	if !s.unread {
+	s.mu.Lock()
+	unread := s.unread
+	s.mu.Unlock()
+	if !unread {
 		return
 	}
 	report, err := s.later(ctx)

@@ -60,37 +60,41 @@ func (d *deployment) overwrite(t *testing.T, subject string, value []byte) {
 // stay right: verify ends, names the entity, and repair mends it.
 func TestVerifyLooksAtState(t *testing.T) {
 	all := records(31, 30)
-	for name, c := range map[string]struct {
-		part  string
-		value func(parts map[string][]byte, subject string) []byte
-	}{
-		"garbage":           {".ALL", func(map[string][]byte, string) []byte { return []byte("garbage") }},
-		"deleted":           {".ALL", func(map[string][]byte, string) []byte { return nil }},
-		"of another entity": {".ALL", another},
-		"garbage core":      {".core", func(map[string][]byte, string) []byte { return []byte("garbage") }},
-		"older core":        {".core", func(map[string][]byte, string) []byte { return nil }}, // what the bundle has
+	for name, damage := range map[string]func(parts map[string][]byte) (written map[string][]byte){
+		"garbage bundle": func(parts map[string][]byte) map[string][]byte {
+			return map[string][]byte{one(parts, ".ALL"): []byte("garbage")}
+		},
+		"garbage core": func(parts map[string][]byte) map[string][]byte {
+			return map[string][]byte{one(parts, ".core"): []byte("garbage")}
+		},
+		"older core": func(parts map[string][]byte) map[string][]byte { // what the bundle has
+			return map[string][]byte{one(parts, ".core"): nil}
+		},
+		"core of another entity": func(parts map[string][]byte) map[string][]byte {
+			subject := one(parts, ".core")
+			return map[string][]byte{subject: another(parts, subject)}
+		},
+		"all deleted": func(parts map[string][]byte) map[string][]byte {
+			root := strings.TrimSuffix(one(parts, ".core"), "core")
+			gone := map[string][]byte{}
+			for subject := range parts {
+				if strings.HasPrefix(subject, root) {
+					gone[subject] = nil
+				}
+			}
+			return gone
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			first := len(all)
-			if c.part != ".ALL" {
-				first /= 2 // parts that change stand beside the bundle of the first ones
-			}
-			d := deploy(t, all[:first])
-			if rest := all[first:]; len(rest) > 0 {
-				reached(t, d.store, "sessions", d.append(t, rest))
-			}
+			// In two commits: parts that change stand beside the bundle of the first ones.
+			d := deploy(t, all[:len(all)/2])
+			reached(t, d.store, "sessions", d.append(t, all[len(all)/2:]))
 			if v := d.verify(t, nil); len(v.Differences) != 0 {
 				t.Fatalf("Verify() of a right view = %+v; want no difference", v.Differences)
 			}
-			parts := d.stateMessages(t)
-			subject := one(parts, c.part)
-			if c.part == ".ALL" {
-				subject = alone(parts)
+			for subject, value := range damage(d.stateMessages(t)) {
+				d.overwrite(t, subject, value)
 			}
-			if subject == "" {
-				t.Fatalf("there is no such part among %v", slices.Sorted(maps.Keys(parts)))
-			}
-			d.overwrite(t, subject, c.value(parts, subject))
 			v := d.verify(t, nil)
 			if len(v.Differences) != 1 || v.Differences[0].Kind != projector.KindState || v.Differences[0].Entity == "" || v.Keys != v.Equal {
 				t.Fatalf("Verify() = %+v, %d of %d keys equal; want one difference of kind state", v.Differences, v.Equal, v.Keys)
@@ -132,31 +136,14 @@ func TestVerifyWithoutACheckpoint(t *testing.T) {
 	}
 }
 
-// another is what the state of another entity is.
+// another is what another entity has in the place of subject.
 func another(parts map[string][]byte, subject string) []byte {
 	for _, s := range slices.Sorted(maps.Keys(parts)) {
-		if strings.HasSuffix(s, ".ALL") && s != subject && !bytes.Equal(parts[s], parts[subject]) {
+		if strings.HasSuffix(s, ".core") && s != subject && !bytes.Equal(parts[s], parts[subject]) {
 			return parts[s]
 		}
 	}
 	return nil
-}
-
-// alone is a bundle with no parts beside it.
-func alone(parts map[string][]byte) string {
-	for _, s := range slices.Sorted(maps.Keys(parts)) {
-		root := strings.TrimSuffix(s, "ALL")
-		beside := 0
-		for other := range parts {
-			if strings.HasPrefix(other, root) {
-				beside++
-			}
-		}
-		if root != s && beside == 1 {
-			return s
-		}
-	}
-	return ""
 }
 
 // one is the subject of a part of that name, the same in each run.
