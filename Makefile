@@ -9,6 +9,8 @@ CHAOS_TIMEOUT ?= 60m
 SCHEDULES     ?= 50000
 DAMAGES       ?= 200
 SEED          ?= 1
+MUTANTS       ?= 8
+ROOMS         ?=
 LINT_VERSION  := v2.15.0
 LINT          := .cache/golangci-lint-$(LINT_VERSION)
 AXE_VERSION   := 4.14.1
@@ -92,8 +94,13 @@ bench: ## Go benchmarks; results worth keeping go to docs/perf with machine and 
 	$(GO) test -run '^$$' -bench . -benchmem $(PKG)
 
 .PHONY: mutants
-mutants: ## break each fold rule once and show that a test goes red
-	$(GO) test -tags mutants -count=1 -v -timeout 60m -run '^TestMutants' ./projections/...
+mutants: ## break each fold rule, and MUTANTS statements of each package chosen by SEED (ROOMS=eventlog,query: only these; MUTANTS=0: all, for hours), and show that a test goes red
+	$(GO) test -tags mutants -count=1 -v -timeout 60m -run '^TestMutants' ./projections
+	$(GO) test -tags mutants -count=1 -v -timeout 72h -run '^TestMutantsSample$$' ./docs -args -seed $(SEED) -mutants $(MUTANTS) -rooms '$(ROOMS)'
+
+.PHONY: promises
+promises: ## break each promise of docs/GUARANTEES, and what no test saw once, and show that the test named for it goes red
+	$(GO) test -tags mutants -count=1 -v -timeout 3h -run '^TestMutantsPromises$$' ./docs
 
 .PHONY: fuzz
 fuzz: ## every fuzz test for FUZZTIME each (FUZZTIME=1h make fuzz)

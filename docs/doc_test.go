@@ -87,3 +87,16 @@ func files(t *testing.T, ending string) []string {
 	}
 	return paths
 }
+
+// testNames lists the functions of a test file that go test may run.
+func (s *source) testNames() (names []string) {
+	if !s.test() {
+		return nil
+	}
+	for _, d := range s.file.Decls {
+		if f, ok := d.(*ast.FuncDecl); ok && f.Recv == nil {
+			names = append(names, f.Name.Name)
+		}
+	}
+	return names
+}

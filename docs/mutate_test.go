@@ -1,4 +1,4 @@
-//go:build mutants
+//go:build mutants && unix
 
 package docs
 
@@ -23,6 +23,7 @@ type mutation struct {
 	function  string
 	kind      string
 	old       string // the source that is replaced, on one line
+	nth       int    // tells mutations apart whose names would be the same; from 1
 	from, to  int
 	new       string
 	line      int
@@ -30,15 +31,20 @@ type mutation struct {
 
 // String names the mutation; the file of equivalent mutations holds these names.
 func (m mutation) String() string {
-	return fmt.Sprintf("%s/%s %s: %s %s", m.pkg, m.file, m.function, m.kind, m.old)
+	name := fmt.Sprintf("%s/%s %s: %s %s", m.pkg, m.file, m.function, m.kind, m.old)
+	if m.nth > 1 {
+		return fmt.Sprintf("%s #%d", name, m.nth)
+	}
+	return name
 }
 
 // Kinds of mutations.
 const (
 	negate  = "negate"          // the condition of an if or for
 	noCheck = "drop-check"      // an if that leaves the function or the loop
-	noCall  = "drop-call"       // a statement that is a call, go and defer included
+	noCall  = "drop-call"       // a statement that is a call, defer included
 	noError = "return-nil"      // the error of a return
+	noErr   = "drop-error"      // the error of an assignment, where no check follows it
 	logic   = "swap-logic"      // && and ||
 	bound   = "shift-bound"     // < and <=, > and >=
 	equal   = "swap-equality"   // == and !=
@@ -86,6 +92,12 @@ func mutations(t *testing.T, pkg string) (all []mutation) {
 			}
 		}
 		all = append(all, m.all...)
+	}
+	seen := map[string]int{}
+	for i := range all {
+		name := all[i].String()
+		seen[name]++
+		all[i].nth = seen[name]
 	}
 	return all
 }
@@ -139,13 +151,15 @@ func (m *mutator) visit(n ast.Node) bool {
 		m.add(noCall, n, "")
 	case *ast.IfStmt:
 		m.add(negate, n.Cond, "!("+m.text(n.Cond)+")")
-		if n.Else == nil && n.Init == nil && leaves(n.Body) {
-			m.add(noCheck, n, "")
+		if n.Else == nil && leaves(n.Body) {
+			m.add(noCheck, n.Cond, "false && ("+m.text(n.Cond)+")")
 		}
 	case *ast.ForStmt:
 		if n.Cond != nil {
 			m.add(negate, n.Cond, "!("+m.text(n.Cond)+")")
 		}
+	case *ast.AssignStmt:
+		m.visitAssign(n)
 	case *ast.ReturnStmt:
 		m.visitReturn(n)
 	case *ast.BinaryExpr:
@@ -162,6 +176,21 @@ func (m *mutator) visit(n ast.Node) bool {
 		}
 	}
 	return true
+}
+
+// visitAssign drops an error that is joined to others, or kept in a field. One
+// that a check follows is dropped with the check.
+func (m *mutator) visitAssign(n *ast.AssignStmt) {
+	if n.Tok != token.ASSIGN || len(n.Lhs) != 1 {
+		return
+	}
+	to := m.text(n.Lhs[0])
+	if to == "err" && !strings.Contains(m.text(n.Rhs[0]), "errors.Join") {
+		return
+	}
+	if to = to[strings.LastIndex(to, ".")+1:]; strings.HasPrefix(to, "err") || strings.HasSuffix(to, "Err") {
+		m.add(noErr, n, "_ = "+m.text(n.Rhs[0]))
+	}
 }
 
 // visitReturn drops the error that a return ends with.
