@@ -11,6 +11,7 @@ import (
 	"rollcall/projections"
 	"rollcall/projector"
 	"rollcall/projector/viewstore"
+	"strings"
 	"testing"
 	"time"
 )
@@ -437,4 +438,16 @@ func announceLastCommit(t *testing.T, keys int) {
 	if want := map[string]string{"rollcall.views.toy.b": "2", "rollcall.views.toy.c": "DEL"}; !maps.Equal(told, want) {
 		t.Errorf("told = %v; want %v", told, want)
 	}
+}
+
+// A rebuild does not go on with what another version of the fold has begun.
+func TestRebuildOfAnotherVersion(t *testing.T) {
+	d := deploy(t, records(12, 20))
+	if _, err := d.store.Stage(testContext(t), d.fold.Name(), "another"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.rebuild(t, testContext(t), nil); !errors.Is(err, projector.ErrBusy) || !strings.Contains(err.Error(), "rollcall abort") {
+		t.Errorf("Rebuild() beside the staging of another version = %v; want %v that says how to end it", err, projector.ErrBusy)
+	}
+	d.wantStates(t, map[int]projector.State{1: projector.StateLive, 2: projector.StateStaging})
 }

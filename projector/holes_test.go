@@ -1,0 +1,121 @@
+package projector_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+
+	"rollcall/eventlog"
+	"rollcall/projector"
+)
+
+// Somebody else committed in this projector's epoch: that is seen, and the term
+// ends, although the projector's own next commit would fit.
+func TestAnotherCommitIsSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		records := script(400, 5)
+		log, store := newMemLog(records...), newMemStore()
+		store.plan = func(step string, n int) fault {
+			if step != "commit" || n != 2 {
+				return works
+			}
+			store.cp.Commit = "of somebody else"
+			return fails
+		}
+		_, stop := start(t, projector.Config{Source: log, Store: store, BatchEntities: 3})
+		reach(t, store, 400)
+		sameView(t, store.view(), expect(records))
+		if n := store.counts["acquire"]; n != 2 {
+			t.Errorf("the store was acquired %d times; want twice, since the first term ends", n)
+		}
+		if err := stop(); err != nil {
+			t.Errorf("Run() = %v; want nil", err)
+		}
+	})
+}
+
+// A record whose key could not be found stays parked while that is so. It is
+// folded once the fold is mended, and never taken for settled before.
+func TestParkedWithoutKeyStaysParked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		records := script(60, 5)
+		bad := records[31].EventID
+		log, store := newMemLog(records...), newMemStore()
+		ill := toy{keyOn: bad}
+		_, stop := start(t, projector.Config{Projection: ill, Source: log, Store: store})
+		reach(t, store, 60)
+		if err := stop(); err != nil {
+			t.Fatalf("Run() = %v; want nil", err)
+		}
+		retry := func(fold toy) int {
+			n, err := projector.RetryParked(t.Context(), projector.SurgeryConfig{Projection: fold, Source: log, Store: store})
+			if err != nil {
+				t.Errorf("RetryParked() = %v", err)
+			}
+			return n
+		}
+		if n := retry(ill); n != 0 || len(store.parked) != 1 {
+			t.Errorf("RetryParked() by the fold that fails = %d, %d stay parked; want 0 and 1", n, len(store.parked))
+		}
+		if n := retry(toy{}); n != 1 || len(store.parked) != 0 {
+			t.Errorf("RetryParked() by the mended fold = %d, %d stay parked; want 1 and 0", n, len(store.parked))
+		}
+		sameView(t, store.view(), expect(records))
+	})
+}
+
+// heldView is a stored view as Verify reads it.
+type heldView struct {
+	documents map[string]string
+	cp        projector.Checkpoint
+}
+
+func (v heldView) View(_ context.Context, view string, _ func(), put func(string, []byte)) (projector.Generation, projector.Checkpoint, error) {
+	for key, doc := range v.documents {
+		put(key, []byte(doc))
+	}
+	return projector.Generation{View: view, Number: 1, Bucket: view + "_g1", Version: "v1"}, v.cp, nil
+}
+
+func (v heldView) Document(_ context.Context, _, key string) ([]byte, error) {
+	if doc, ok := v.documents[key]; ok {
+		return []byte(doc), nil
+	}
+	return nil, nil
+}
+
+func (heldView) Parked(context.Context, string) ([]projector.Parked, error) { return nil, nil }
+
+// While a sweep is under way, what is due may be in the view or not: neither is a
+// difference. What was due before must be gone, all else must be there.
+func TestVerifyWhileASweepRuns(t *testing.T) {
+	records := []eventlog.Record{
+		record(0, "gone", "ended"), record(1, "leaving", "ended"), record(2, "leaving2", "ended"), record(3, "stays", "ended"), record(4, "open", "started"),
+	}
+	view := heldView{documents: expect(records), cp: projector.Checkpoint{
+		Incarnation: "log", Sequence: eventlog.Seq(len(records)), Horizon: records[1].ReceivedAt, Sweeping: records[3].ReceivedAt,
+	}}
+	log := newMemLog(records...)
+	verify := func() projector.Verified {
+		head, err := log.Head(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		view.cp.Incarnation = head.Incarnation
+		out, err := projector.Verify(t.Context(), projector.VerifyConfig{Projection: toy{}, Source: log, Viewer: view})
+		if err != nil {
+			t.Fatalf("Verify() = %v", err)
+		}
+		return out
+	}
+	delete(view.documents, "ended.gone")
+	delete(view.documents, "ended.leaving")
+	if out := verify(); len(out.Differences) != 0 || out.Leaving != 1 || out.Equal != 3 {
+		t.Errorf("Verify() = %+v; want one key that is leaving, three equal, and no difference", out)
+	}
+	delete(view.documents, "ended.stays")
+	view.documents["ended.gone"] = "{}"
+	if out := verify(); len(out.Differences) != 2 || out.Differences[0].Kind != "extra" || out.Differences[1].Kind != "missing" {
+		t.Errorf("Verify() of what stayed and what went too early = %+v; want one extra, one missing", out)
+	}
+}
