@@ -19,7 +19,7 @@ func TestMutantsPromises(t *testing.T) {
 			}
 			t.Run(b.what, func(t *testing.T) {
 				list := overlay(t, map[string]string{b.file: b.apply(t)})
-				o := goTest(t, 5*time.Minute, "-tags="+b.tags, "-overlay", list, "-run", wholeName(b.test), "./"+b.pkg)
+				o := goTest(t, 3*time.Minute, "-tags="+b.tags, "-overlay", list, "-run", wholeName(b.test), "./"+b.pkg)
 				out("%-8s %s, %s: %s in %s", map[bool]string{true: "SURVIVED", false: "red"}[o.green], b.file, b.what, o.failure, o.took)
 				switch {
 				case !o.built:

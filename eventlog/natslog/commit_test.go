@@ -284,7 +284,9 @@ func TestAbandonedIsNotPublished(t *testing.T) {
 	if err != nil || a.Seq != 1 {
 		t.Errorf("Append = %+v, %v; want sequence 1, nothing else stored", a, err)
 	}
-	if a, err := l.Append(t.Context(), rec(2)); err != nil || a.Duplicate {
+	again, stop := context.WithTimeout(t.Context(), 10*time.Second)
+	defer stop()
+	if a, err := l.Append(again, rec(2)); err != nil || a.Duplicate {
 		t.Errorf("Append of what was taken back = %+v, %v; want it stored", a, err)
 	}
 }
