@@ -38,7 +38,7 @@ func TestNamesAtTheirEdges(t *testing.T) {
 	}
 	for _, n := range []int{64, 65} {
 		name := strings.Repeat("n", n)
-		if got := Identify([]byte(`{"event":"` + name + `"}`)).Name == name; got != (n == 64) {
+		if got := Identify([]byte(`{"event":"`+name+`"}`)).Name == name; got != (n == 64) {
 			t.Errorf("Identify() takes a name of %d letters: %v", n, got)
 		}
 	}
