@@ -20,13 +20,16 @@ func TestMutantsPromises(t *testing.T) {
 			t.Run(b.what, func(t *testing.T) {
 				list := overlay(t, map[string]string{b.file: b.apply(t)})
 				o := goTest(t, 3*time.Minute, "-tags="+b.tags, "-overlay", list, "-run", wholeName(b.test), "./"+b.pkg)
-				out("%-8s %s, %s: %s in %s", map[bool]string{true: "SURVIVED", false: "red"}[o.green], b.file, b.what, o.failure, o.took)
+				fate := killed
 				switch {
 				case !o.built:
+					fate = noBuild
 					t.Errorf("%s does not build: %s", b.what, o.failure)
 				case o.green:
+					fate = survived
 					t.Errorf("%s is green with %q in %s; want it red", b.test, b.new, b.file)
 				}
+				out("%-10s %s, %s: %s in %s", fate, b.file, b.what, o.failure, o.took)
 			})
 		}
 	}

@@ -34,6 +34,26 @@ func TestAnotherCommitIsSeen(t *testing.T) {
 	})
 }
 
+// A commit that came to nothing is made again, also where nothing follows it.
+func TestFailedCommitIsMadeAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		records := script(20, 2)
+		log, store := newMemLog(records...), newMemStore()
+		store.plan = func(step string, n int) fault {
+			if step == "commit" && n == 1 {
+				return fails
+			}
+			return works
+		}
+		_, stop := start(t, projector.Config{Source: log, Store: store})
+		reach(t, store, 20)
+		sameView(t, store.view(), expect(records))
+		if err := stop(); err != nil {
+			t.Errorf("Run() = %v; want nil", err)
+		}
+	})
+}
+
 // A record whose key could not be found stays parked while that is so. It is
 // folded once the fold is mended, and never taken for settled before.
 func TestParkedWithoutKeyStaysParked(t *testing.T) {

@@ -223,6 +223,16 @@ func TestReadDetectsTrimmed(t *testing.T) {
 			t.Errorf("Read(after %d) of a log that begins at 16 = %v, %v; want ErrTrimmed", after, got, err)
 		}
 	}
+	every := make([]int, eventlog.Slices)
+	for i := range every {
+		every[i] = i
+	}
+	if got, err := sequences(t, l, eventlog.ReadOptions{After: 14, Slices: every}); !errors.Is(err, eventlog.ErrTrimmed) {
+		t.Errorf("Read(after 14) of the slices of a log that begins at 16 = %v, %v; want ErrTrimmed", got, err)
+	}
+	if got, err := sequences(t, l, eventlog.ReadOptions{After: 21}); !errors.Is(err, eventlog.ErrLostTail) {
+		t.Errorf("Read(after 21) of a log that ends at 20 = %v, %v; want ErrLostTail", got, err)
+	}
 	if got, err := sequences(t, l, eventlog.ReadOptions{After: 15}); err != nil || !slices.Equal(got, between(15, 20)) {
 		t.Errorf("Read(after 15) = %v, %v; want 16 to 20", got, err)
 	}

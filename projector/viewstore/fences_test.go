@@ -192,6 +192,47 @@ func TestPromotionWaits(t *testing.T) {
 	}
 }
 
+// A follower goes over to the generation that comes into force.
+func TestFollowMovesWithTheAlias(t *testing.T) {
+	s := open(t, eventlogtest.Connect(t), viewstore.Config{Exclusive: true})
+	commit(t, acquire(t, s, projector.Claim{}), 1, "a", "1")
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	held, moved := map[string]string{}, false
+	for c, err := range s.Follow(ctx, "toy", viewstore.Position{}) {
+		if err != nil {
+			t.Fatalf("Follow() = %v", err)
+		}
+		switch c.Kind {
+		case viewstore.Reset:
+			clear(held)
+		case viewstore.Put:
+			held[c.Key] = c.Bucket + " " + string(c.Value)
+		case viewstore.Commit:
+			if moved {
+				cancel()
+				continue
+			}
+			moved = true
+			g, err := s.Stage(ctx, "toy", "v1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			commit(t, acquire(t, s, projector.Claim{Generation: g.Number}), 1, "b", "2")
+			g.State = projector.StateReady
+			if _, err := s.Save(ctx, g); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Promote(ctx, "toy", g.Number); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if len(held) != 1 || held["b"] != "toy_g2 2" {
+		t.Errorf("the follower holds %v; want b of toy_g2 alone", held)
+	}
+}
+
 // A projector that stops in order leaves its lease free, however long it would
 // hold.
 func TestReleaseFreesTheLease(t *testing.T) {
