@@ -88,6 +88,7 @@ func sessionsIn(t *testing.T, s *viewstore.Store, view string) map[string]bool {
 // and state, by any id. Rebuilds leave it out, verify agrees, and a rebuild that
 // is told to brings it back.
 func TestViewMaxAge(t *testing.T) {
+	t.Parallel()
 	for _, fold := range projections.All() {
 		if !slices.Contains([]string{"sessions", "attendance", "artifacts", "usage"}, fold.Name()) {
 			continue

@@ -131,6 +131,7 @@ func reached(t *testing.T, s *viewstore.Store, view string, seq eventlog.Seq) {
 }
 
 func TestAllViewsOnARealServer(t *testing.T) {
+	t.Parallel()
 	all := records(1, 120)
 	js := eventlogtest.Connect(t)
 	log, s := fill(t, js, all), open(t, js, viewstore.Config{})
@@ -157,6 +158,7 @@ func (s thief) Acquire(ctx context.Context, c projector.Claim) (*projector.Opene
 // Two projectors of one view that take the lease from each other all the time,
 // while records come in, and the server restarts: nothing is lost or doubled.
 func TestProjectorsFight(t *testing.T) {
+	t.Parallel()
 	all := records(2, 150)
 	half := len(all) / 2
 	node := eventlogtest.Server(t)

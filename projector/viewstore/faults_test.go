@@ -136,6 +136,7 @@ const (
 //
 // It is a part of the matrix; TestChaosOperationFaults is all of it.
 func TestOperationFaults(t *testing.T) {
+	t.Parallel()
 	runFaultCells(t, false, func(c faultCell) bool {
 		switch c.step {
 		case "alias":

@@ -124,6 +124,32 @@ func TestAnswerLostIsTold(t *testing.T) {
 	}
 }
 
+// Plain subjects are told what the generation in force holds, and nothing of one
+// that is made beside it.
+func TestOnlyWhatIsInForceIsTold(t *testing.T) {
+	node := eventlogtest.Server(t)
+	s := open(t, node.JetStream(t), viewstore.Config{Exclusive: true})
+	live := acquire(t, s, projector.Claim{})
+	g, err := s.Stage(testContext(t), "toy", "v1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	staged := acquire(t, s, projector.Claim{Generation: g.Number})
+	nc := node.Connect(t)
+	told, err := nc.SubscribeSync("rollcall.views.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	commit(t, staged, 1, "staged", "1")
+	commit(t, live, 1, "live", "1")
+	if m, err := told.NextMsg(patience); err != nil || m.Subject != "rollcall.views.toy.live" {
+		t.Errorf("the first plain message is %v, %v; want that of the generation in force", m, err)
+	}
+}
+
 // An answer that the server cut, since it would be too large, is not taken for
 // all that there is. No view that is stored makes a server of default settings do
 // that, so its answer stands in here.
@@ -161,6 +187,7 @@ func TestCutAnswerIsNotWhole(t *testing.T) {
 // The alias moves once the generation holds no less of the log than the one in
 // force.
 func TestPromotionWaits(t *testing.T) {
+	t.Parallel()
 	s := open(t, eventlogtest.Connect(t), viewstore.Config{Exclusive: true})
 	commit(t, acquire(t, s, projector.Claim{}), 10, "a", "1")
 	g, err := s.Stage(testContext(t), "toy", "v1")

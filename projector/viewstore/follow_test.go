@@ -113,6 +113,7 @@ func TestFollow(t *testing.T) {
 // At every Commit that a follower sees, wherever it began, all keys of each
 // commit are there together.
 func TestFollowIsNeverTorn(t *testing.T) {
+	t.Parallel()
 	s := open(t, eventlogtest.Connect(t), viewstore.Config{})
 	o := acquire(t, s, projector.Claim{})
 	const commits, keys = 60, 30

@@ -265,7 +265,10 @@ func difference(got, want map[string]string) string {
 // TestFoldsOnFromAnyPrefix: a process that writes a view may die between any two
 // messages, whatever it is about. The next one folds on from there, and the view
 // is what the records say. TestChaosAnyPrefix takes every prefix.
-func TestFoldsOnFromAnyPrefix(t *testing.T) { anyPrefix(t, 15) }
+func TestFoldsOnFromAnyPrefix(t *testing.T) {
+	t.Parallel()
+	anyPrefix(t, 15)
+}
 
 // anyPrefix takes about so many prefixes of each sequence of writes; 0: all.
 func anyPrefix(t *testing.T, some int) {

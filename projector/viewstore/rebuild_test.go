@@ -91,6 +91,7 @@ func (d *deployment) wantStates(t *testing.T, want map[int]projector.State) {
 // A rebuild under live traffic, the roll-back, and the drop, with a reader that
 // follows all the time.
 func TestRebuildUnderTraffic(t *testing.T) {
+	t.Parallel()
 	all := records(3, 200)
 	cut := len(all) - 300
 	d := deploy(t, all[:cut])
@@ -147,6 +148,7 @@ func (f counting) New(key string) eventlog.State {
 // What a rebuild has written and nothing changes any more it does not hold: its
 // memory would grow with the log. A record that comes later still counts.
 func TestRebuildDropsWhatIsCold(t *testing.T) {
+	t.Parallel()
 	all := records(7, 200)
 	d := deploy(t, all)
 	for _, cache := range []int64{0, 1} {
@@ -172,6 +174,7 @@ func TestRebuildDropsWhatIsCold(t *testing.T) {
 // A rebuild that ends in the middle is resumed, wherever that was; a second one
 // beside it is refused.
 func TestRebuildResumes(t *testing.T) {
+	t.Parallel()
 	all := records(5, 200)
 	d := deploy(t, all)
 	for i := range 4 {
@@ -207,6 +210,7 @@ func TestRebuildResumes(t *testing.T) {
 }
 
 func TestRebuildHoldAndPromote(t *testing.T) {
+	t.Parallel()
 	all := records(6, 50)
 	d := deploy(t, all)
 	ready := make(chan struct{})
@@ -273,6 +277,7 @@ func trim(t *testing.T, d *deployment, n int) {
 
 // A log that lost its beginning is not enough for a new generation.
 func TestRebuildOfATrimmedLog(t *testing.T) {
+	t.Parallel()
 	all := records(9, 80)
 	d := deploy(t, all)
 	trim(t, d, len(all)-len(all)/2+1)
@@ -292,6 +297,7 @@ func TestRebuildOfATrimmedLog(t *testing.T) {
 // TestDeletedAlias deletes and purges the alias: the projector puts the same
 // generation in force again, also where that is not the first.
 func TestDeletedAlias(t *testing.T) {
+	t.Parallel()
 	all := records(3, 8)
 	d := deploy(t, all)
 	if _, err := d.rebuild(t, testContext(t), nil); err != nil {
@@ -330,6 +336,7 @@ func TestDeletedAlias(t *testing.T) {
 // TestRebuildAfterDropAndAbort stages again after the highest generation was
 // dropped, and after it was aborted.
 func TestRebuildAfterDropAndAbort(t *testing.T) {
+	t.Parallel()
 	d := deploy(t, records(3, 8))
 	view, version := d.fold.Name(), d.fold.Version()
 	if _, err := d.rebuild(t, testContext(t), nil); err != nil {
@@ -357,6 +364,7 @@ func TestRebuildAfterDropAndAbort(t *testing.T) {
 // TestDropRightAfterARebuild drops the generation that was in force before its
 // projector has seen that another one is.
 func TestDropRightAfterARebuild(t *testing.T) {
+	t.Parallel()
 	d := deployWith(t, records(3, 8), sessionsFold(), 300*time.Millisecond)
 	for i := range 3 {
 		if _, err := d.rebuild(t, testContext(t), nil); err != nil {

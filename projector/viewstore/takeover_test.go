@@ -107,6 +107,7 @@ func commitUntil(t *testing.T, js jetstream.JetStream, o *projector.Opened, seq 
 // projector folds again, in fewer commits, so that what it stores stands at
 // revisions that followers have read as something else.
 func TestFollowAfterALostTail(t *testing.T) {
+	t.Parallel()
 	for _, running := range []bool{false, true} {
 		t.Run(fmt.Sprintf("running=%v", running), func(t *testing.T) {
 			node := eventlogtest.Server(t)
@@ -235,6 +236,7 @@ func TestFollowAwayForTooLong(t *testing.T) {
 // The control bucket is away for longer than a stream may be missing: followers
 // stay with their generation, and see where the alias is when it is back.
 func TestFollowWithoutTheControlBucket(t *testing.T) {
+	t.Parallel()
 	js := eventlogtest.Connect(t)
 	s := open(t, js, viewstore.Config{Exclusive: true})
 	viewstore.SetGoneAfter(s.Reader, 100*time.Millisecond)

@@ -48,6 +48,7 @@ func (d *deployment) plant(t *testing.T, key string, value []byte) {
 }
 
 func TestVerifyAndRepair(t *testing.T) {
+	t.Parallel()
 	all := records(11, 40)
 	d := deploy(t, all)
 	if v := d.verify(t, nil); len(v.Differences) != 0 || v.Keys != v.Equal || v.Records != uint64(len(all)) || v.Keys == 0 {

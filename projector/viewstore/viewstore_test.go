@@ -230,6 +230,7 @@ func TestLoadOfManyParts(t *testing.T) {
 }
 
 func TestStandby(t *testing.T) {
+	t.Parallel()
 	js := eventlogtest.Connect(t)
 	ttl := time.Second
 	first := open(t, js, viewstore.Config{Holder: "a", LeaseTTL: ttl})
@@ -289,6 +290,7 @@ func TestStandbyAfterKill(t *testing.T) {
 // The process with the embedded server waits for a repair of another process
 // like anybody else; only what a process before it left behind is free at once.
 func TestExclusive(t *testing.T) {
+	t.Parallel()
 	js := eventlogtest.Connect(t)
 	acquire(t, open(t, js, viewstore.Config{Holder: "dead", LeaseTTL: time.Minute}), projector.Claim{})
 	config := viewstore.Config{Holder: "server", LeaseTTL: time.Second, Exclusive: true}

@@ -1,6 +1,7 @@
 package viewstore_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -20,6 +21,7 @@ import (
 // A writer that stood still commits nothing when it goes on, even where the
 // stream was made again and its checkpoint has come to the same revision.
 func TestStaleWriterInAnotherStream(t *testing.T) {
+	t.Parallel()
 	js := eventlogtest.Connect(t)
 	s := open(t, js, viewstore.Config{Exclusive: true, LeaseTTL: 50 * time.Millisecond})
 	for _, c := range []struct {
@@ -133,7 +135,9 @@ func TestServerAwayIsNoLostView(t *testing.T) {
 	o := acquire(t, s, projector.Claim{})
 	commit(t, o, 1, "a", "1")
 	node.Stop(t)
-	if _, err := o.Tenure.Checkpoint(testContext(t)); err == nil || errors.Is(err, projector.ErrLostView) {
+	away, cancel := context.WithTimeout(testContext(t), 300*time.Millisecond)
+	defer cancel()
+	if _, err := o.Tenure.Checkpoint(away); err == nil || errors.Is(err, projector.ErrLostView) {
 		t.Errorf("Checkpoint() without a server = %v; want another error than %v", err, projector.ErrLostView)
 	}
 	node.Start(t)
@@ -237,6 +241,7 @@ func TestBulkStoresNothingBehindAGap(t *testing.T) {
 // which a carry asks for something. What was carried is one moment of the view:
 // of no entity the state is newer than the documents.
 func TestCarryUnderTraffic(t *testing.T) {
+	t.Parallel()
 	for moment := 1; ; moment++ {
 		node := eventlogtest.Server(t)
 		js := node.JetStream(t)
