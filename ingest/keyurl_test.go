@@ -81,6 +81,14 @@ const keyURL = "https://keys.example/.well-known/webhooks.json?secret=1"
 
 func startRotation(t *testing.T, e *endpoint, c ingest.Config) rotation {
 	t.Helper()
+	r := startRotationOver(t, e, c)
+	r.endpoint = e
+	return r
+}
+
+// startRotationOver is startRotation with any transport.
+func startRotationOver(t *testing.T, e http.RoundTripper, c ingest.Config) rotation {
+	t.Helper()
 	log := &memory{}
 	c.Log, c.KeyTransport = log, e
 	c.Sources = []ingest.Source{{Name: "prod", Scheme: "rsa", Key: keyURL}}
@@ -90,7 +98,7 @@ func startRotation(t *testing.T, e *endpoint, c ingest.Config) rotation {
 	go func() { defer close(done); h.Run(ctx) }()
 	t.Cleanup(func() { cancel(); <-done })
 	synctest.Wait()
-	return rotation{e, h, log}
+	return rotation{nil, h, log}
 }
 
 func (r rotation) post(t testing.TB, k *rsa.PrivateKey) *httptest.ResponseRecorder {

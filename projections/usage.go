@@ -75,7 +75,6 @@ func (s *usageState) Apply(ev *eventlog.Event) {
 }
 
 func (s *usageState) Flush(w eventlog.Writer) {
-	s.roster.start()
 	if !s.changed {
 		return
 	}

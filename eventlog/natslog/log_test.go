@@ -309,7 +309,9 @@ func TestAppendHangs(t *testing.T) {
 	node := eventlogtest.Server(t)
 	l := open(t, node.JetStream(t), natslog.Config{Batch: natslog.BatchConfig{Timeout: 50 * time.Millisecond}})
 	l.DropAcks(true)
-	if _, err := l.Append(t.Context(), rec(1)); !errors.Is(err, eventlog.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer time.AfterFunc(10*time.Second, cancel).Stop()
+	if _, err := l.Append(ctx, rec(1)); !errors.Is(err, eventlog.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Append without an ack = %v; want ErrUnavailable, deadline exceeded", err)
 	}
 	l.DropAcks(false)
