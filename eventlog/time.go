@@ -24,11 +24,9 @@ const (
 	endOfTime Time = 3652059 * day
 )
 
-// TimeOf returns t cut to whole microseconds. The zero time.Time gives no Time.
+// TimeOf returns t cut to whole microseconds. The zero time.Time, which is where
+// Time begins, gives no Time.
 func TimeOf(t time.Time) Time {
-	if t.IsZero() {
-		return 0
-	}
 	return Time(t.UnixMicro()) + unixEpoch
 }
 
