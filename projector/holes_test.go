@@ -34,7 +34,8 @@ func TestAnotherCommitIsSeen(t *testing.T) {
 	})
 }
 
-// A commit that came to nothing is made again, also where nothing follows it.
+// A commit that came to nothing is made again, also where nothing follows it, and
+// at once: another term would read everything again.
 func TestFailedCommitIsMadeAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		records := script(20, 2)
@@ -48,6 +49,9 @@ func TestFailedCommitIsMadeAgain(t *testing.T) {
 		_, stop := start(t, projector.Config{Source: log, Store: store})
 		reach(t, store, 20)
 		sameView(t, store.view(), expect(records))
+		if n := store.counts["acquire"]; n != 1 {
+			t.Errorf("the store was acquired %d times; want once", n)
+		}
 		if err := stop(); err != nil {
 			t.Errorf("Run() = %v; want nil", err)
 		}

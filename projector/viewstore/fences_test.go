@@ -260,6 +260,63 @@ func TestFollowMovesWithTheAlias(t *testing.T) {
 	}
 }
 
+// A commit of several batches is under way, and has overwritten a document of the
+// one before: a follower that begins now is told of no commit until the view is
+// whole.
+func TestFollowerMeetsHalfACommit(t *testing.T) {
+	node := eventlogtest.Server(t)
+	checkpoints := 0
+	wire := &eventlogtest.Wire{Plan: func(subject string) eventlogtest.Moment {
+		if subject == "rollcall.state.toy_g1.checkpoint" {
+			if checkpoints++; checkpoints == 3 { // of the take-over, of commit 1, of commit 2
+				return eventlogtest.Before
+			}
+		}
+		return eventlogtest.Never
+	}}
+	js, err := jetstream.New(node.ConnectTCP(t, nats.SetCustomDialer(wire), nats.ReconnectWait(time.Millisecond)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := acquire(t, open(t, js, viewstore.Config{Exclusive: true}), projector.Claim{})
+	commit(t, o, 1, "a", "1", "b", "1")
+	pairs := []string{"a", "2"}
+	for n := range 1500 {
+		pairs = append(pairs, "k"+strconv.Itoa(n), "2")
+	}
+	if err := o.Commit(testContext(t), write(o, 2, pairs...)); err == nil {
+		t.Fatal("Commit() = nil; want an error, since it broke off behind its first batch")
+	}
+	finish := func() {
+		for o.Commit(testContext(t), write(o, 2, pairs...)) != nil {
+			if _, err := o.Tenure.Checkpoint(testContext(t)); err != nil && testContext(t).Err() != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	held := map[string]string{}
+	for c, err := range viewstore.NewReader(node.JetStream(t)).Follow(ctx, "toy", viewstore.Position{}) {
+		if err != nil {
+			t.Fatalf("Follow() = %v", err)
+		}
+		switch c.Kind {
+		case viewstore.Put:
+			held[c.Key] = string(c.Value)
+			if c.Key == "k900" && finish != nil {
+				finish()
+				finish = nil
+			}
+		case viewstore.Commit:
+			if held["a"] != "2" || held["b"] != "1" || len(held) != 1502 {
+				t.Errorf("at the first commit the follower holds a = %q, b = %q and %d keys; want 2, 1 and 1502", held["a"], held["b"], len(held))
+			}
+			cancel()
+		}
+	}
+}
+
 // A projector that stops in order leaves its lease free, however long it would
 // hold.
 func TestReleaseFreesTheLease(t *testing.T) {
