@@ -223,7 +223,7 @@ func TestPromotionWaits(t *testing.T) {
 func TestFollowMovesWithTheAlias(t *testing.T) {
 	s := open(t, eventlogtest.Connect(t), viewstore.Config{Exclusive: true})
 	commit(t, acquire(t, s, projector.Claim{}), 1, "a", "1")
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	held, moved := map[string]string{}, false
 	for c, err := range s.Follow(ctx, "toy", viewstore.Position{}) {
