@@ -18,6 +18,7 @@ import (
 // a limit removed it; where the log's files are synced here, a power cut would
 // leave it.
 func TestAnswersUnderFaults(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(4) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			w := &faulty{T: t, rand: rand.New(rand.NewPCG(seed, 7)), node: eventlogtest.Server(t)}

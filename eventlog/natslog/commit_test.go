@@ -222,6 +222,7 @@ func TestBatchIsSettledByReading(t *testing.T) {
 // TestBatchThatNeverArrived proves that a batch which is not in the log is
 // answered with an error, not guessed.
 func TestBatchThatNeverArrived(t *testing.T) {
+	t.Parallel()
 	node := eventlogtest.Server(t)
 	l := open(t, node.JetStream(t), natslog.Config{Batch: natslog.BatchConfig{
 		Timeout: time.Second, Settle: 50 * time.Millisecond, Singles: 1,
@@ -294,6 +295,7 @@ func TestAbandonedIsNotPublished(t *testing.T) {
 // TestAppendUnderRestarts proves the promise itself: whatever got a sequence is
 // in the log at it, once.
 func TestAppendUnderRestarts(t *testing.T) {
+	t.Parallel()
 	node := eventlogtest.Server(t, eventlogtest.Options{SyncAlways: true})
 	nc := node.ConnectTCP(t, nats.ReconnectBufSize(-1))
 	l := open(t, jetStream(t, nc), natslog.Config{Batch: natslog.BatchConfig{Timeout: 300 * time.Millisecond, Settle: 300 * time.Millisecond}})

@@ -31,6 +31,7 @@ func synced(t testing.TB, l *natslog.Log, r *eventlog.Record) {
 // TestSyncedBesideAnother has another ingester fill blocks, and retention remove
 // them, while this one is idle: the block that it knows is gone, and the next.
 func TestSyncedBesideAnother(t *testing.T) {
+	t.Parallel()
 	node := eventlogtest.Server(t)
 	l := openSynced(t, node, natslog.Config{MaxBytes: 4 << 20})
 	appendAll(t, l, 0, 1)
@@ -51,6 +52,7 @@ func TestSyncedBesideAnother(t *testing.T) {
 
 // TestSyncedBelowOneFlight has retention remove records before they are synced.
 func TestSyncedBelowOneFlight(t *testing.T) {
+	t.Parallel()
 	node := eventlogtest.Server(t)
 	l := openSynced(t, node, natslog.Config{MaxBytes: 400 << 10})
 	for n := range 40 {

@@ -103,6 +103,7 @@ func TestSyncedAcrossRestart(t *testing.T) {
 
 // TestSyncedFollowsExpiry removes all blocks under the sync's feet.
 func TestSyncedFollowsExpiry(t *testing.T) {
+	t.Parallel()
 	node := eventlogtest.Server(t)
 	l := openSynced(t, node, natslog.Config{MaxBytes: 4 << 20})
 	for n := range 60 {

@@ -134,6 +134,7 @@ func (p *power) left(names map[string]os.FileInfo) (left []byte) {
 // TestPowerCut holds the promise of a 200 against a disk that keeps nothing but
 // what was synced: alone, in groups, and across blocks.
 func TestPowerCut(t *testing.T) {
+	t.Parallel()
 	node, p := eventlogtest.Server(t), newPower(t)
 	l := open(t, node.JetStream(t), p.config(node, natslog.Config{}))
 	for n := range 20 {
@@ -168,6 +169,7 @@ func TestPowerCut(t *testing.T) {
 // TestPowerCutAfterOpen has records that nobody synced: a repeat of one is
 // answered as stored.
 func TestPowerCutAfterOpen(t *testing.T) {
+	t.Parallel()
 	node, p := eventlogtest.Server(t), newPower(t)
 	lazy := open(t, node.JetStream(t), natslog.Config{})
 	var records []*eventlog.Record
@@ -187,6 +189,7 @@ func TestPowerCutAfterOpen(t *testing.T) {
 // TestPowerCutAfterCompaction has a copy put in the newest block's place, which
 // nobody synced.
 func TestPowerCutAfterCompaction(t *testing.T) {
+	t.Parallel()
 	node, p := eventlogtest.Server(t), newPower(t)
 	l := open(t, node.JetStream(t), p.config(node, natslog.Config{}))
 	appendAll(t, l, 0, 5)
@@ -208,6 +211,7 @@ func TestPowerCutAfterCompaction(t *testing.T) {
 // TestPowerCutBesideRetention has two ingesters with a small log: blocks that
 // one knows are filled and removed by the other's records.
 func TestPowerCutBesideRetention(t *testing.T) {
+	t.Parallel()
 	node, p := eventlogtest.Server(t), newPower(t)
 	one := open(t, node.JetStream(t), p.config(node, natslog.Config{MaxBytes: 20 << 20}))
 	two := open(t, node.JetStream(t), natslog.Config{})

@@ -259,6 +259,7 @@ func TestReadDetectsNewIncarnation(t *testing.T) {
 // TestReadDetectsLostTail puts an older copy of the server's directory back, as
 // a power loss under a lazy sync does: the last sequences are free again.
 func TestReadDetectsLostTail(t *testing.T) {
+	t.Parallel()
 	for _, reused := range []int{0, 3, 20} {
 		t.Run(fmt.Sprintf("%d sequences used again", reused), func(t *testing.T) {
 			node := eventlogtest.Server(t)
