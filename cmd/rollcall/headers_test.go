@@ -19,7 +19,7 @@ func TestHeaderMemoryIsBounded(t *testing.T) {
 	}
 	l := &bounded{inner, make(chan struct{}, 100), newHeaderBudget(1 << 20)}
 	server := &http.Server{
-		MaxHeaderBytes: 512 << 10, ReadHeaderTimeout: time.Minute,
+		MaxHeaderBytes: 512 << 10, ReadHeaderTimeout: time.Hour,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") }),
 	}
 	go server.Serve(l)
@@ -42,7 +42,11 @@ func TestHeaderMemoryIsBounded(t *testing.T) {
 		}()
 	}
 	for range 16 { // three fit
-		<-closed
+		select {
+		case <-closed:
+		case <-time.After(20 * time.Second):
+			t.Fatal("connections stay open with more headers than may be held")
+		}
 	}
 	get := func(client *http.Client, header string) error {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address, http.NoBody)
