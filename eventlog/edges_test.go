@@ -117,3 +117,17 @@ func TestSizes(t *testing.T) {
 		}
 	}
 }
+
+// TestProblemsNameTheirPlace: what is wrong in an object is named with where it
+// stands.
+func TestProblemsNameTheirPlace(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"event":"meeting.started","meeting":{"organizedBy":{"id":7}}}`:                      "[meeting.organizedBy.id]",
+		`{"event":"meeting.chatSynced","organizedBy":{"name":7}}`:                             "[organizedBy.name]",
+		`{"event":"meeting.started","meeting":{"organizedBy":{"id":7},"title":8},"reason":9}`: "[meeting.organizedBy.id meeting.title reason]",
+	} {
+		if got := fmt.Sprint(Decode(&Record{Body: []byte(body)}).Problems); got != want {
+			t.Errorf("Problems of %s = %s; want %s", body, got, want)
+		}
+	}
+}

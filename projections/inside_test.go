@@ -292,3 +292,12 @@ func TestWhatFollows(t *testing.T) {
 		t.Errorf("SupersededBy() of an ended session = %q; want none", got)
 	}
 }
+
+// TestRanksOfStatuses: a recording goes through its statuses in one order.
+func TestRanksOfStatuses(t *testing.T) {
+	for i, status := range []string{"", "OTHER", "INVOKED", "PAUSED", "RECORDING", "UPLOADING", "ERRORED", "UPLOADED"} {
+		if got := rank(status); got != i-1 {
+			t.Errorf("rank(%q) = %d; want %d", status, got, i-1)
+		}
+	}
+}

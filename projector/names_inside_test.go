@@ -1,0 +1,67 @@
+package projector
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+// TestNamesAtTheirEdges: what a store takes as a key and as a part's name, to the
+// letter.
+func TestNamesAtTheirEdges(t *testing.T) {
+	for c := range byte(0x80) {
+		lower := 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '_' || c == '-'
+		if got := validPart("x" + string(rune(c))); got != lower {
+			t.Errorf("validPart(%q) = %v; want %v", "x"+string(rune(c)), got, lower)
+		}
+		any := lower || 'A' <= c && c <= 'Z' || c == '=' || c == '/'
+		if got := ValidKey(string(rune(c)) + "x"); got != any {
+			t.Errorf("ValidKey(%q) = %v; want %v", string(rune(c))+"x", got, any)
+		}
+	}
+	for name, want := range map[string]bool{"": false, strings.Repeat("p", 32): true, strings.Repeat("p", 33): false} {
+		if got := validPart(name); got != want {
+			t.Errorf("validPart of %d letters = %v; want %v", len(name), got, want)
+		}
+	}
+	for key, want := range map[string]bool{
+		"": false, "a": true, "a.b": true, ".a": false, "a.": false, "a..b": false, ".": false, "a.b.c": true,
+		strings.Repeat("k", 512): true, strings.Repeat("k", 513): false,
+	} {
+		if got := ValidKey(key); got != want {
+			t.Errorf("ValidKey(%.20q of %d) = %v; want %v", key, len(key), got, want)
+		}
+	}
+}
+
+// TestOneLine: what a panic says is kept on one line, and short.
+func TestOneLine(t *testing.T) {
+	for text, want := range map[string]string{
+		"a\n\tb  c": "a b c", strings.Repeat("x", 200): strings.Repeat("x", 200), strings.Repeat("x", 201): strings.Repeat("x", 200) + "…",
+		strings.Repeat("x", 199) + "é": strings.Repeat("x", 199) + "…",
+	} {
+		if got := oneLine(errors.New(text)); got != want {
+			t.Errorf("oneLine(%.20q of %d) = %q; want %q", text, len(text), got, want)
+		}
+	}
+}
+
+// TestParkedSet: an entity is degraded since its earliest parked record, until the
+// last of them is settled.
+func TestParkedSet(t *testing.T) {
+	s := newParkedSet([]Parked{{Sequence: 5, Entity: "a", ReceivedAt: 50}, {Sequence: 3, Entity: "a", ReceivedAt: 70}, {Sequence: 4, Entity: "b", ReceivedAt: 40}})
+	if s.since("a") != 50 || s.since("b") != 40 || s.since("c") != 0 || s.count() != 3 {
+		t.Errorf("since = %d, %d, %d of %d; want 50, 40, 0 of 3", s.since("a"), s.since("b"), s.since("c"), s.count())
+	}
+	if got := s.list(4); len(got) != 2 || got[0].Sequence != 3 || got[1].Sequence != 4 {
+		t.Errorf("list(4) = %v; want records 3 and 4", got)
+	}
+	s.remove(5)
+	if s.since("a") != 70 {
+		t.Errorf("since = %d once the earliest is settled; want 70", s.since("a"))
+	}
+	s.remove(3)
+	if s.since("a") != 0 || s.count() != 1 || len(s.list(100)) != 1 {
+		t.Errorf("since = %d, %d records; want none of a, and one", s.since("a"), s.count())
+	}
+}
