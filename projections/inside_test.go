@@ -301,3 +301,63 @@ func TestRanksOfStatuses(t *testing.T) {
 		}
 	}
 }
+
+// TestEntryInTwoParts: a process that died while an entry moved from one part of a
+// state to another leaves it in both. It counts once, with what both know, and the
+// next flush leaves it in one.
+func TestEntryInTwoParts(t *testing.T) {
+	status := func(n int) string {
+		return fmt.Sprintf(`{"event":"recording.statusUpdate","recording":{"id":"r","status":"ODD%02d"},"meeting":{"id":"m","sessionId":"s"}}`, n)
+	}
+	// The last of these stands in the second part.
+	var many []string
+	for n := range statusesEach + 1 {
+		many = append(many, status(n))
+	}
+	all := &written{parts: map[string][]byte{}}
+	states(many)["recordings/r"].Flush(all)
+	alone := &written{parts: map[string][]byte{}}
+	early := recordingFold{}.New("r")
+	ev := event(-5, status(statusesEach))
+	early.Apply(&ev)
+	early.Flush(alone)
+	for _, order := range [][2]string{{"s0", "s1"}, {"s1", "s0"}} {
+		s := recordingFold{}.New("r").(*recordingState)
+		parts := map[string][]byte{"s0": alone.parts["s0"], "s1": all.parts["s1"]}
+		for _, part := range order {
+			if err := s.Load(part, parts[part]); err != nil {
+				t.Fatalf("Load(%s) = %v", part, err)
+			}
+		}
+		v := s.statuses[fmt.Sprintf("ODD%02d", statusesEach)]
+		if len(s.statuses) != 1 || v == nil || v.at != ev.Order.At {
+			t.Errorf("loaded as %v: %d statuses, the one at %v; want one, at %v", order, len(s.statuses), v, ev.Order.At)
+		}
+		next := event(30, status(0))
+		s.Apply(&next)
+		w := &written{parts: map[string][]byte{}}
+		s.Flush(w)
+		found := 0
+		for _, part := range []string{"s0", "s1"} {
+			value, ok := w.parts[part]
+			if !ok {
+				value = parts[part]
+			}
+			found += strings.Count(string(value), fmt.Sprintf("ODD%02d", statusesEach))
+		}
+		if found != 1 {
+			t.Errorf("loaded as %v: after the next flush the status stands in %d places; want 1", order, found)
+		}
+	}
+}
+
+// TestUsageSlotIsFiveNumbers: a slot that is none is an error.
+func TestUsageSlotIsFiveNumbers(t *testing.T) {
+	var u UsageSlot
+	if err := json.Unmarshal([]byte(`[1,2,3,4,5]`), &u); err != nil || u != (UsageSlot{1, 2, 3, 4, 5}) {
+		t.Errorf("Unmarshal = %v, %v; want 1 to 5", u, err)
+	}
+	if err := json.Unmarshal([]byte(`["1"]`), &u); err == nil {
+		t.Error("Unmarshal of a text = nil; want an error")
+	}
+}

@@ -280,9 +280,15 @@ func TestAttackConnections(t *testing.T) {
 			}
 			t.Cleanup(func() { conn.Close() })
 			go func() {
-				if target == strings.TrimPrefix(at.NATS, "nats://") {
-					fmt.Fprint(conn, "CONNECT {}\r\nPING\r\n")
+				if target != strings.TrimPrefix(at.NATS, "nats://") {
+					fmt.Fprint(conn, "GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+					if n, _ := conn.Read(make([]byte, 1)); n > 0 {
+						return // it was taken, and stays open for another request
+					}
+					closed <- true
+					return
 				}
+				fmt.Fprint(conn, "CONNECT {}\r\nPING\r\n")
 				_, err := io.Copy(io.Discard, conn)
 				closed <- err == nil
 			}()
