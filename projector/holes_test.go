@@ -58,6 +58,30 @@ func TestFailedCommitIsMadeAgain(t *testing.T) {
 	})
 }
 
+// A commit that landed, and whose answer was lost, is seen: nobody is taken for a
+// rival, and nothing is committed twice.
+func TestLandedCommitIsSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		records := script(400, 5)
+		log, store := newMemLog(records...), newMemStore()
+		store.plan = func(step string, n int) fault {
+			if step == "commit" && n%2 == 0 {
+				return failsButHappened
+			}
+			return works
+		}
+		_, stop := start(t, projector.Config{Source: log, Store: store, BatchEntities: 3})
+		reach(t, store, 400)
+		sameView(t, store.view(), expect(records))
+		if n := store.counts["acquire"]; n != 1 || store.counts["commit"] != len(store.commits) {
+			t.Errorf("the store was acquired %d times, and asked for %d commits, which came to %d; want once, and as many", n, store.counts["commit"], len(store.commits))
+		}
+		if err := stop(); err != nil {
+			t.Errorf("Run() = %v; want nil", err)
+		}
+	})
+}
+
 // A record whose key could not be found stays parked while that is so. It is
 // folded once the fold is mended, and never taken for settled before.
 func TestParkedWithoutKeyStaysParked(t *testing.T) {

@@ -131,6 +131,13 @@ func TestKeysAreWrittenForTheirOwner(t *testing.T) {
 			t.Errorf("mode of %s = %v, %v; want %v", name, info.Mode().Perm(), err, want)
 		}
 	}
+	taken := t.TempDir()
+	if err := os.Mkdir(filepath.Join(taken, "private.pem"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := inProcess(t, nil, "keygen", "--force", taken); code == exitDone || stderr == "" {
+		t.Errorf("keygen where a directory has the key's name = %d, %q; want a failure", code, stderr)
+	}
 	if err := writeNew("/dev/full", os.O_WRONLY, 0o600, []byte("key")); err == nil {
 		t.Errorf("write of a key to a full device = nil; want an error")
 	}

@@ -32,10 +32,13 @@ func inBulk(o *projector.Opened, names ...string) *projector.Commit {
 // took over from: behind the message that has it nothing is stored.
 func TestBulkIsFenced(t *testing.T) {
 	t.Run("checkpoint", func(t *testing.T) {
-		s := open(t, eventlogtest.Connect(t), viewstore.Config{Exclusive: true})
+		js := eventlogtest.Connect(t)
+		s := open(t, js, viewstore.Config{Exclusive: true})
 		old := acquire(t, s, projector.Claim{})
-		fresh := acquire(t, s, projector.Claim{Steal: true})
-		commit(t, fresh, 1, "a", "1")
+		// A program that knows no markers wrote a checkpoint.
+		if _, err := js.Publish(testContext(t), "rollcall.state.toy_g1.checkpoint", []byte(`{"epoch":9}`)); err != nil {
+			t.Fatal(err)
+		}
 		if err := old.Commit(testContext(t), inBulk(old, "b", "c", "d")); !errors.Is(err, projector.ErrFenced) {
 			t.Errorf("Commit() of a stale writer = %v; want %v", err, projector.ErrFenced)
 		}
@@ -315,6 +318,16 @@ func TestFollowerMeetsHalfACommit(t *testing.T) {
 			cancel()
 		}
 	}
+}
+
+// The generation in force is not dropped, whoever asks for it.
+func TestWhatIsInForceIsNotDropped(t *testing.T) {
+	s := open(t, eventlogtest.Connect(t), viewstore.Config{Exclusive: true})
+	commit(t, acquire(t, s, projector.Claim{}), 1, "a", "1")
+	if err := s.Drop(testContext(t), "toy", 1); !errors.Is(err, projector.ErrNoGeneration) {
+		t.Errorf("Drop() of the generation in force = %v; want %v", err, projector.ErrNoGeneration)
+	}
+	wantGet(t, s, "a", "1")
 }
 
 // A projector that stops in order leaves its lease free, however long it would
