@@ -155,7 +155,7 @@ func TestStoreProbe(t *testing.T) {
 	n.embedded = &embedded{}
 	n.embedded.stuck.Store(true)
 	w := &storeWatch{node: n}
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	done := make(chan error, 1)
 	go func() { done <- w.run(ctx) }()
 	for {
