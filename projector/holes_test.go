@@ -2,6 +2,7 @@ package projector_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"testing/synctest"
 
@@ -114,6 +115,7 @@ func TestParkedWithoutKeyStaysParked(t *testing.T) {
 
 // heldView is a stored view as Verify reads it.
 type heldView struct {
+	records   []eventlog.Record
 	documents map[string]string
 	cp        projector.Checkpoint
 }
@@ -132,6 +134,36 @@ func (v heldView) Document(_ context.Context, _, key string) ([]byte, error) {
 	return nil, nil
 }
 
+// States are those that the records give.
+func (v heldView) States(_ context.Context, _ string, entities []string) ([]projector.StoredState, error) {
+	all := make([]projector.StoredState, len(entities))
+	for i, entity := range entities {
+		s, w := toy{}.New(entity), heldParts{}
+		for n := range v.records {
+			if ev := eventlog.Decode(&v.records[n]); ev.SessionID == entity {
+				s.Apply(&ev)
+			}
+		}
+		s.Flush(w)
+		over := s.(projector.Aging).Over()
+		if !over.IsZero() && over < v.cp.Horizon {
+			w = heldParts{projector.MarkPart: fmt.Append(nil, over.UnixMicro())}
+		}
+		for name, value := range w {
+			all[i].Parts = append(all[i].Parts, projector.Part{Name: name, Value: value})
+		}
+		all[i].Sequence = v.cp.Sequence
+	}
+	return all, nil
+}
+
+// heldParts takes the parts that a state flushes.
+type heldParts map[string][]byte
+
+func (heldParts) Put(string, []byte)                  {}
+func (heldParts) Delete(string)                       {}
+func (w heldParts) PutPart(name string, value []byte) { w[name] = value }
+
 func (heldView) Parked(context.Context, string) ([]projector.Parked, error) { return nil, nil }
 
 // While a sweep is under way, what is due may be in the view or not: neither is a
@@ -140,7 +172,7 @@ func TestVerifyWhileASweepRuns(t *testing.T) {
 	records := []eventlog.Record{
 		record(0, "gone", "ended"), record(1, "leaving", "ended"), record(2, "leaving2", "ended"), record(3, "stays", "ended"), record(4, "open", "started"),
 	}
-	view := heldView{documents: expect(records), cp: projector.Checkpoint{
+	view := heldView{records: records, documents: expect(records), cp: projector.Checkpoint{
 		Incarnation: "log", Sequence: eventlog.Seq(len(records)), Horizon: records[1].ReceivedAt, Sweeping: records[3].ReceivedAt,
 	}}
 	log := newMemLog(records...)
