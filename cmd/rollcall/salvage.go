@@ -168,7 +168,7 @@ func (s *salvage) mend(stream blocks.Stream, report *blocks.Report) error {
 		}
 		s.log.Error().Str("block", d.Block).Int64("offset", d.Offset).Int64("bytes", d.Bytes).Uint64("from", d.From).Uint64("to", d.To).
 			Int("saved_behind", d.Behind).Str("copy", keep).
-			Msg("the log was damaged: " + d.Records() + ", lost; what stands behind was saved; views may hold more than the log now, `rollcall verify --repair` brings them in line")
+			Msg("the log was damaged: " + d.Records() + " cut out, and marked where a record is known to be lost; all else is kept. Views may hold more than the log now: run `rollcall verify --repair`")
 	}
 	return nil
 }
