@@ -77,6 +77,10 @@ $(LINT):
 attack: ## what hostile readers, senders and disks could do (TestAttack…); .ci/run runs it too
 	$(GO) test $(RACE) -count=1 -timeout 10m -run '^TestAttack' $$(git grep -l 'func TestAttack' -- '*_test.go' | xargs -n 1 dirname | sort -u | sed 's|^|./|')
 
+.PHONY: remedies
+remedies: ## what OPERATIONS advises for each error, with the embedded and with an external server, and a few damages
+	$(GO) test -count=1 -timeout 20m -run '^(TestRemedies|TestDamage)' ./cmd/rollcall -args -remedies -damages 6
+
 .PHONY: damage
 damage: ## bits, pages and files of a data directory damaged at random, DAMAGES times; SEED=… replays
 	$(GO) test -count=1 -v -timeout 60m -run '^TestDamage' ./cmd/rollcall -args -damages $(DAMAGES) -damage-seed $(SEED)

@@ -27,7 +27,7 @@ import (
 )
 
 var (
-	damages    = flag.Int("damages", 6, "how many random damages TestDamageRandom does")
+	damages    = flag.Int("damages", 0, "how many random damages TestDamageRandom does")
 	damageSeed = flag.Uint64("damage-seed", 1, "seed of TestDamageRandom; 0 takes one and prints it")
 )
 

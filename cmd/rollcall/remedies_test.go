@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"net/http"
 	"os"
 	"os/exec"
@@ -258,9 +259,12 @@ func errorRows(t *testing.T) (rows []string) {
 	return rows
 }
 
+// tryRemedies has each remedy tried, which takes minutes: `make remedies`.
+var tryRemedies = flag.Bool("remedies", false, "TestRemedies tries each remedy")
+
 // TestRemedies tries what each row of OPERATIONS' table of errors advises, with
-// the embedded server and with one of its own. A row without a case is red, and
-// so is a case without a row.
+// the embedded server and with one of its own, where -remedies is given. A row
+// without a case is red always, and so is a case without a row.
 func TestRemedies(t *testing.T) {
 	cases := remedies()
 	rows := errorRows(t)
@@ -280,7 +284,7 @@ func TestRemedies(t *testing.T) {
 			try      bool
 			embedded bool
 		}{{"embedded", c.embedded, true}, {"external", c.external, false}} {
-			if !kind.try {
+			if !kind.try || !*tryRemedies {
 				continue
 			}
 			t.Run(kind.name+"/"+text, func(t *testing.T) {
