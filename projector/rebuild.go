@@ -170,7 +170,7 @@ func (r *rebuild) run(ctx context.Context) (out Rebuilt, err error) {
 	}
 	// One that was further is left as it is until the lease shows that nobody
 	// else is at work on it.
-	ready := r.g.State == StateReady
+	ready := r.g.State == StateReady && !r.g.Held && !r.Hold
 	r.g.State = StateCatchingUp
 	inner, stop := context.WithCancel(ctx)
 	done := make(chan error, 1)
@@ -183,7 +183,7 @@ func (r *rebuild) run(ctx context.Context) (out Rebuilt, err error) {
 	}
 	defer stop()
 	if err := r.follow(ctx, done, finish); err != nil {
-		if ready && !r.Hold && errors.Is(err, ErrBusy) {
+		if ready && errors.Is(err, ErrBusy) {
 			// Its projectors follow it, and so hold its lease: only the promotion is missing.
 			out, err = Promote(ctx, r.Registry, r.g.View, r.g.Version)
 			out.Elapsed = r.Now().Sub(r.began)
@@ -292,7 +292,7 @@ func (r *rebuild) carry(ctx context.Context, live Generation, force Checkpoint, 
 
 func (r *rebuild) save(ctx context.Context, s State) (Generation, error) {
 	g := r.g
-	g.State = s
+	g.State, g.Held = s, s == StateReady && r.Hold
 	g, err := r.Registry.Save(ctx, g)
 	if errors.Is(err, ErrMoved) {
 		return g, fmt.Errorf("%w: %w", ErrAborted, err)

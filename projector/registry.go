@@ -36,6 +36,8 @@ type Generation struct {
 	// generation was made with --carry: what it holds of earlier records was
 	// copied. 0: all of it was folded.
 	Sealed eventlog.Seq `json:"sealed,omitempty"`
+	// Held: it is ready, and waits for somebody to promote it.
+	Held bool `json:"held,omitempty"`
 
 	// Revision is the entry's in the store.
 	Revision uint64 `json:"-"`
