@@ -16,7 +16,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -249,44 +248,36 @@ func (l *lab) cli(args ...string) (string, error) {
 	return out.String(), err
 }
 
-// base is a directory whose log has two blocks, made once a moment.
-var base = struct {
-	once sync.Once
+// base is a directory whose log has two blocks, as each moment finds it.
+type base struct {
 	dirs map[string]string
-	ids  map[string]bool
-}{}
+	ids  map[string]bool // of the log's records
+}
 
-func makeBase(t *testing.T) {
+func newBase(t *testing.T) *base {
 	t.Helper()
-	base.once.Do(func() {
-		dir, err := os.MkdirTemp("", "rollcall-damage-")
-		if err != nil {
-			t.Fatal(err)
-		}
-		base.dirs = map[string]string{}
-		l := &lab{t: t, dir: filepath.Join(dir, "live")}
-		l.start()
-		for i := range 90 {
-			s := fmt.Sprintf("s%d", i%30)
-			l.post([]string{"meeting.started", "meeting.participantJoined", "meeting.ended"}[i/30], s, 120_000)
-		}
-		if out, err := l.cli("status", "--wait", "60s"); err != nil {
-			t.Fatal(out, err)
-		}
-		base.ids, _ = l.ids()
-		waitFor(t, "replica", func() bool { return len(items(t, l)) == 30 })
-		l.p.kill()
-		for _, m := range moments[1:] {
-			base.dirs[m] = filepath.Join(dir, m)
-			copyTree(t, l.dir, base.dirs[m])
-		}
-		l.start()
-		l.p.stop()
-		base.dirs["stopped"] = l.dir
-	})
-	if base.ids == nil {
-		t.Fatal("the base was not made")
+	dir := t.TempDir()
+	b := &base{dirs: map[string]string{}}
+	l := &lab{t: t, dir: filepath.Join(dir, "live")}
+	l.start()
+	for i := range 90 {
+		s := fmt.Sprintf("s%d", i%30)
+		l.post([]string{"meeting.started", "meeting.participantJoined", "meeting.ended"}[i/30], s, 120_000)
 	}
+	if out, err := l.cli("status", "--wait", "60s"); err != nil {
+		t.Fatal(out, err)
+	}
+	b.ids, _ = l.ids()
+	waitFor(t, "replica", func() bool { return len(items(t, l)) == 30 })
+	l.p.kill()
+	for _, m := range moments[1:] {
+		b.dirs[m] = filepath.Join(dir, m)
+		copyTree(t, l.dir, b.dirs[m])
+	}
+	l.start()
+	l.p.stop()
+	b.dirs["stopped"] = l.dir
+	return b
 }
 
 // waitFor waits for a condition.
@@ -341,12 +332,11 @@ func copyTree(t *testing.T, from, to string) {
 }
 
 // damage does one harm at one moment, and has the program live with it.
-func damage(t *testing.T, h harm, moment string, seed uint64) {
+func damage(t *testing.T, from *base, h harm, moment string, seed uint64) {
 	t.Helper()
-	makeBase(t)
 	rng := rand.New(rand.NewPCG(seed, 1))
 	l := &lab{t: t, dir: filepath.Join(t.TempDir(), "data")}
-	copyTree(t, base.dirs[moment], l.dir)
+	copyTree(t, from.dirs[moment], l.dir)
 	if moment == "running" {
 		l.start()
 		l.post("meeting.started", "warm", 10)
@@ -384,7 +374,7 @@ func damage(t *testing.T, h harm, moment string, seed uint64) {
 	advice := l.advised()
 	ids, marks := l.ids()
 	missing := 0
-	for id := range base.ids {
+	for id := range from.ids {
 		if !ids[id] {
 			missing++
 		}
@@ -506,9 +496,10 @@ func TestDamageMatrix(t *testing.T) {
 	if *damages < 100 {
 		t.Skip("part of make damage")
 	}
+	from := newBase(t)
 	for _, h := range harms {
 		for _, m := range moments {
-			t.Run(h.name+", "+m, func(t *testing.T) { damage(t, h, m, 1) })
+			t.Run(h.name+", "+m, func(t *testing.T) { damage(t, from, h, m, 1) })
 		}
 	}
 }
@@ -521,9 +512,10 @@ func TestDamageRandom(t *testing.T) {
 	}
 	t.Logf("replay with -damage-seed %d -damages %d", seed, *damages)
 	rng := rand.New(rand.NewPCG(seed, 2))
+	from := newBase(t)
 	for i := range *damages {
 		h, m, s := harms[rng.IntN(len(harms))], moments[rng.IntN(len(moments))], rng.Uint64()>>12
-		t.Run(fmt.Sprintf("%d %s, %s", i, h.name, m), func(t *testing.T) { damage(t, h, m, s) })
+		t.Run(fmt.Sprintf("%d %s, %s", i, h.name, m), func(t *testing.T) { damage(t, from, h, m, s) })
 	}
 }
 
