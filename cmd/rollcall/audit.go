@@ -10,10 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
 	"rollcall/eventlog"
-	"rollcall/eventlog/natslog"
 	"rollcall/ingest"
 )
 
@@ -63,16 +60,11 @@ func (c *eventsVerifyCmd) Run(a *app) (err error) {
 	if err != nil {
 		return usagef("read --key: %w", err)
 	}
-	js, _, closeAll, err := c.open(a, whichLog{NATSURL: nats.DefaultURL})
+	log, closeLog, err := c.attach(a)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, closeAll()) }()
-	log, err := natslog.Attach(a.ctx, js)
-	if err != nil {
-		return logError(err)
-	}
-	defer log.Close()
+	defer func() { err = errors.Join(err, closeLog()) }()
 	found := audit{Bad: []eventlog.Seq{}}
 	for r, err := range log.Read(a.ctx, eventlog.ReadOptions{After: eventlog.Seq(c.After), UpTo: eventlog.Seq(c.To)}) {
 		if err != nil {

@@ -7,8 +7,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
 	"rollcall/eventlog"
 	"rollcall/eventlog/blocks"
 	"rollcall/eventlog/natslog"
@@ -133,17 +131,12 @@ func logFiles(dataDir string) (blocks.Stream, error) {
 }
 
 // online asks the server for every record.
-func (c *eventsScanCmd) online(a *app) error {
-	js, _, closeAll, err := c.open(a, whichLog{NATSURL: nats.DefaultURL})
+func (c *eventsScanCmd) online(a *app) (err error) {
+	log, closeLog, err := c.attach(a)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, closeAll()) }()
-	log, err := natslog.Attach(a.ctx, js)
-	if err != nil {
-		return logError(err)
-	}
-	defer log.Close()
+	defer func() { err = errors.Join(err, closeLog()) }()
 	began := time.Now()
 	found, n, err := unreadable(a.ctx, log)
 	if err != nil {

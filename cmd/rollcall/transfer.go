@@ -65,6 +65,20 @@ func (f whichLog) open(a *app, otherwise whichLog) (js jetstream.JetStream, offl
 	return js, true, closeAll, nil
 }
 
+// attach opens a log that is there, by default that of the local server. The
+// caller calls the function when it is done.
+func (f whichLog) attach(a *app) (*natslog.Log, func() error, error) {
+	js, _, closeAll, err := f.open(a, whichLog{NATSURL: nats.DefaultURL})
+	if err != nil {
+		return nil, nil, err
+	}
+	log, err := natslog.Attach(a.ctx, js)
+	if err != nil {
+		return nil, nil, errors.Join(logError(err), closeAll())
+	}
+	return log, func() error { log.Close(); return closeAll() }, nil
+}
+
 type eventsExportCmd struct {
 	whichLog
 	File        string `arg:"" help:"File to write; - is stdout."`
@@ -85,16 +99,11 @@ Example:
 
 // Run exports up to the last record there is at the start.
 func (c *eventsExportCmd) Run(a *app) (err error) {
-	js, _, closeAll, err := c.open(a, whichLog{NATSURL: nats.DefaultURL})
+	log, closeLog, err := c.attach(a)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, closeAll()) }()
-	log, err := natslog.Attach(a.ctx, js)
-	if err != nil {
-		return logError(err)
-	}
-	defer log.Close()
+	defer func() { err = errors.Join(err, closeLog()) }()
 	began := time.Now()
 	var n int
 	if c.File == "-" {
