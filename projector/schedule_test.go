@@ -23,7 +23,7 @@ import (
 )
 
 var (
-	schedules    = flag.Int("schedules", 300, "schedules of TestSchedules")
+	schedules    = flag.Int("schedules", someSchedules, "schedules of TestSchedules")
 	scheduleSeed = flag.Uint64("schedule-seed", 1, "the first seed of TestSchedules; with -schedules 1 the only one")
 	scheduleActs = flag.String("schedule-acts", "", "of TestSchedules: restart, rejoin, stop, trouble, lost-view, lost-log, unreadable, operate, none; empty: all")
 	scheduleLog  = flag.Bool("schedule-log", false, "TestSchedules says what each schedule does")

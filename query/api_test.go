@@ -6,6 +6,7 @@ import (
 )
 
 func TestSessions(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.post(started("s1", "m1", "Weekly planning", 0))
 	w.post(joined("s1", "m1", "p1", "ann", 0))

@@ -18,6 +18,7 @@ import (
 func line(cells ...string) string { return string(query.AppendCSV(nil, cells)) }
 
 func TestAppendCSV(t *testing.T) {
+	t.Parallel()
 	for in, want := range map[string]string{
 		"": "", "plain": "plain", "=1+1": "'=1+1", "+1": "'+1", "-1": "'-1", "@x": "'@x", "\tx": "'\tx", "\rx": "\"'\rx\"",
 		" =x": "' =x", "＝x": "'＝x", "\x00=": "'\x00=", "a,b": `"a,b"`, `a"b`: `"a""b"`, "a\nb": "\"a\nb\"", "12": "12", "a=b": "a=b", "a-b": "a-b",
@@ -36,6 +37,7 @@ func TestAppendCSV(t *testing.T) {
 // TestNothingIsComputed: whatever a text is, and wherever a spreadsheet splits
 // and whether it heeds quotes there, no cell begins as a formula does.
 func TestNothingIsComputed(t *testing.T) {
+	t.Parallel()
 	alphabet := []rune{'=', '+', '-', '@', ';', ',', '\t', '\n', '\r', ' ', '"', '\'', 'x', '1', '.', '\v', '\x00', '\u00a0', '\ufeff', '\u200b', '＝', '\u2028'}
 	computed := func(cell string) bool {
 		cell = strings.TrimLeftFunc(cell, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsGraphic(r) })
@@ -68,6 +70,7 @@ func TestNothingIsComputed(t *testing.T) {
 // TestCSVEndsWithAllRows: without a limit a list as CSV has all rows, with one
 // a page; over NATS and as HEAD too.
 func TestCSVEndsWithAllRows(t *testing.T) {
+	t.Parallel()
 	s := newScript()
 	w := scripted(t, s)
 	docs, people := map[string][]byte{}, map[string][]byte{}

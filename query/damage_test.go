@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"rollcall/eventlog/eventlogtest"
 	"rollcall/projector/viewstore"
 	"rollcall/query"
 )
@@ -78,6 +79,7 @@ func (w *world) twelve(s *script) string {
 // TestDirectoryIsLiteral: what means something in a URI means nothing in the
 // path of the replica's directory, and nobody else may read the file.
 func TestDirectoryIsLiteral(t *testing.T) {
+	t.Parallel()
 	root := t.TempDir()
 	names := []string{"srv#1", "srv#2", "srv", "50%25", "50%", "p%41q", "pAq", "a?mode=memory", "a", "sp ace", "ünï", "q&x=1", "%2e%2e", "b;c"}
 	for i, name := range names {
@@ -109,6 +111,7 @@ func TestDirectoryIsLiteral(t *testing.T) {
 // TestDamagedFile spoils the file at rest, page by page: the replica is loaded
 // again, nothing wrong is answered meanwhile, and Run goes on.
 func TestDamagedFile(t *testing.T) {
+	t.Parallel()
 	s, dir := newScript(), t.TempDir()
 	first, stop := runReplica(t, query.ReplicaConfig{Dir: dir, Views: s}, nil)
 	w := ask(t, first, &world{})
@@ -121,7 +124,7 @@ func TestDamagedFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	const page = 4096
-	for at := 0; at < len(sound); at += page {
+	for at := 0; at < len(sound); at += page * eventlogtest.Rounds(1, 4) {
 		spoilt := append([]byte(nil), sound...)
 		copy(spoilt[at:at+page], strings.Repeat("\xa5\x5agarbage", page))
 		for _, end := range []string{"-wal", "-shm"} {
@@ -142,6 +145,7 @@ func TestDamagedFile(t *testing.T) {
 // TestDamageWhileRunning spoils the file, or takes it away, under a replica that
 // runs.
 func TestDamageWhileRunning(t *testing.T) {
+	t.Parallel()
 	for name, spoil := range map[string]func(dir string) error{
 		"garbage": func(dir string) error {
 			for _, end := range []string{"", "-wal"} {
@@ -183,6 +187,7 @@ func TestDamageWhileRunning(t *testing.T) {
 // TestFlippedDigit changes a row behind its sum: it is not answered, and loaded
 // again.
 func TestFlippedDigit(t *testing.T) {
+	t.Parallel()
 	for _, change := range []string{
 		`UPDATE $T SET doc = CAST(replace(CAST(doc AS TEXT), 'title 7', 'title 1') AS BLOB) WHERE sessionId = 's07'`,
 		`UPDATE $T SET durationSeconds = durationSeconds + 1 WHERE sessionId = 's07'`, `UPDATE $T SET lastEventAt = 1 WHERE sessionId = 's07'`,
@@ -206,6 +211,7 @@ func TestFlippedDigit(t *testing.T) {
 // TestReplicaAudit spoils the copy so that no row's sum tells of it, or nobody
 // asks for the row: the audit finds it, and has the view loaded again.
 func TestReplicaAudit(t *testing.T) {
+	t.Parallel()
 	keep := []string{"DROP TABLE IF EXISTS kept", "CREATE TABLE kept AS SELECT * FROM $T WHERE sessionId = 's07'"}
 	for name, c := range map[string]struct{ before, after []string }{
 		"a row is missing":     {nil, []string{"DELETE FROM $T WHERE sessionId = 's07'"}},
@@ -249,6 +255,7 @@ func TestReplicaAudit(t *testing.T) {
 // TestAuditOfALiveView audits all the time while the view changes and its
 // generations come and go: nothing is ever found to differ.
 func TestAuditOfALiveView(t *testing.T) {
+	t.Parallel()
 	s := newScript()
 	registry := prometheus.NewRegistry()
 	r, _ := runReplica(t, query.ReplicaConfig{Dir: t.TempDir(), Views: s, AuditEvery: time.Microsecond, Registerer: registry}, nil)
@@ -286,6 +293,7 @@ func counted(t *testing.T, from prometheus.Gatherer, name, label string) (sum fl
 // TestReplicaOfAnotherTimeline: servers that share a replica's directory one
 // after the other, or one that was set back, each find their own views in it.
 func TestReplicaOfAnotherTimeline(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	one, other := newWorld(t), newWorld(t)
 	for _, id := range []string{"a", "b", "c"} {
@@ -316,6 +324,7 @@ func TestReplicaOfAnotherTimeline(t *testing.T) {
 // TestAuditOfARealView audits the copy of real views all the time while records
 // come in: nothing is found to differ.
 func TestAuditOfARealView(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	registry := prometheus.NewRegistry()
 	r, _ := runReplica(t, query.ReplicaConfig{Dir: t.TempDir(), Views: viewstore.NewReader(w.js), AuditEvery: time.Microsecond, Registerer: registry}, nil)

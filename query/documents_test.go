@@ -34,6 +34,7 @@ func (w *world) story() (before eventlog.Seq) {
 }
 
 func TestSingleItems(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.story()
 	a := w.get("/v1/sessions/s1")
@@ -79,6 +80,7 @@ func TestSingleItems(t *testing.T) {
 }
 
 func TestStuckRecording(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.post(recording("r1", "s1", "UPLOADING"))
 	if got := w.items("/v1/recordings?stuckFor=10m").column("recordingId"); got != "" {
@@ -92,6 +94,7 @@ func TestStuckRecording(t *testing.T) {
 
 // TestAsOf compares the past with what the API answered then.
 func TestAsOf(t *testing.T) {
+	t.Parallel()
 	t.Run("short log", func(t *testing.T) { testAsOf(t, newWorld(t)) })
 	t.Run("long log", func(t *testing.T) {
 		w := newWorld(t)
@@ -102,6 +105,7 @@ func TestAsOf(t *testing.T) {
 
 // TestAsOfUnderTwoMeetings has a session's records in several slices.
 func TestAsOfUnderTwoMeetings(t *testing.T) {
+	t.Parallel()
 	for _, long := range []bool{false, true} {
 		w := newWorld(t)
 		if long {
@@ -129,6 +133,7 @@ func TestAsOfUnderTwoMeetings(t *testing.T) {
 // TestSessionOfATrimmedLog asks for a session whose first records retention has
 // removed.
 func TestSessionOfATrimmedLog(t *testing.T) {
+	t.Parallel()
 	for _, long := range []bool{false, true} {
 		w := newWorld(t)
 		if long {
@@ -212,6 +217,7 @@ func (w *world) receivedAt(seq eventlog.Seq) string {
 }
 
 func TestEvents(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.story()
 	l := w.items("/v1/events")
@@ -255,6 +261,7 @@ func TestEvents(t *testing.T) {
 }
 
 func TestCSV(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.story()
 	for _, a := range []answer{w.get("/v1/sessions?format=csv&sort=startedAt"), w.get("/v1/sessions?sort=startedAt", "Accept", "text/csv")} {
@@ -279,6 +286,7 @@ func TestCSV(t *testing.T) {
 }
 
 func TestUsage(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.story()
 	l := w.items("/v1/usage?from=2026-03-01&to=2026-03-05&groupBy=day,organizer&timezone=UTC")
@@ -300,6 +308,7 @@ func TestUsage(t *testing.T) {
 }
 
 func TestProjections(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.story()
 	l := w.items("/v1/projections")
@@ -316,6 +325,7 @@ func TestProjections(t *testing.T) {
 // TestEventsSorted pages through the log in the order of each field: nothing is
 // left out, nothing comes twice, and the sequence breaks ties.
 func TestEventsSorted(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.story()
 	head := w.items("/v1/events?limit=1000")
@@ -366,6 +376,7 @@ func moment(t *testing.T, v any) time.Time {
 // TestLongTexts pages past texts that make a cursor long, and asks for a session
 // by such an id.
 func TestLongTexts(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	long := strings.Repeat("y", 20_000)
 	for _, id := range []string{"a", long, "z"} {

@@ -109,6 +109,7 @@ func (s *stream) until(key string) (sse, []string) {
 }
 
 func TestChanges(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.post(started("s1", "m1", "T", 0))
 	w.get("/v1/sessions")
@@ -167,6 +168,7 @@ func TestChanges(t *testing.T) {
 }
 
 func TestService(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.post(started("s1", "m1", "T", 0))
 	w.post(joined("s1", "m1", "p1", "ann", 0))
@@ -223,6 +225,7 @@ func TestService(t *testing.T) {
 }
 
 func TestGuard(t *testing.T) {
+	t.Parallel()
 	const token = "0123456789abcdef"
 	w := newWorld(t, func(c *query.Config) { c.Tokens = []string{"another-token-here", token} })
 	for _, c := range []struct {
@@ -254,6 +257,7 @@ func TestGuard(t *testing.T) {
 }
 
 func TestHosts(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, func(c *query.Config) { c.Hosts = []string{"rollcall.example"} })
 	for host, want := range map[string]int{
 		"localhost": 200, "localhost:8081": 200, "127.0.0.1:1": 200, "[::1]:8081": 200, "rollcall.example": 200, "ROLLCALL.example:80": 200,
@@ -278,6 +282,7 @@ func TestHosts(t *testing.T) {
 }
 
 func TestCheckAddr(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		addr     string
 		tokens   []string

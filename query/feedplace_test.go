@@ -63,6 +63,7 @@ func (l *late) Follow(ctx context.Context, view string, from viewstore.Position)
 // TestFeedOfAReplicaBehind: a client that comes from another process, whose
 // replica was a commit further, waits for this one; it is told nothing twice.
 func TestFeedOfAReplicaBehind(t *testing.T) {
+	t.Parallel()
 	s := newScript()
 	session := func(id string) map[string][]byte {
 		return map[string][]byte{"live." + id: sessionDoc(id, "m", id, "LIVE", 0)}
@@ -95,6 +96,7 @@ func TestFeedOfAReplicaBehind(t *testing.T) {
 // TestFeedOfALostTail: a client at a revision that the view no longer reaches
 // begins anew, after a while.
 func TestFeedOfALostTail(t *testing.T) {
+	t.Parallel()
 	s := newScript()
 	w := scripted(t, s)
 	w.last = s.commit("sessions", map[string][]byte{"live.a": sessionDoc("a", "m", "t", "LIVE", 0)})
@@ -117,6 +119,7 @@ func TestFeedOfALostTail(t *testing.T) {
 // TestFeedOfAnotherPast: a revision is a place only with the take-over that it
 // belongs to, since a view that lost its tail gives the same revisions again.
 func TestFeedOfAnotherPast(t *testing.T) {
+	t.Parallel()
 	s := newScript()
 	w := scripted(t, s)
 	put := func(takeover, id string) (revision uint64) {
@@ -176,6 +179,7 @@ func (w *brokenWriter) SetWriteDeadline(time.Time) error { return nil }
 
 // TestFeedEndsWithItsClient: a feed whose writes fail ends, whichever of them it is.
 func TestFeedEndsWithItsClient(t *testing.T) {
+	t.Parallel()
 	s := newScript()
 	w := scripted(t, s)
 	docs := map[string][]byte{}
@@ -212,6 +216,7 @@ func TestFeedEndsWithItsClient(t *testing.T) {
 // TestFeedOfManyKeys: a client that begins at nothing gets each key of a view
 // once, though there are more than are read at a time, and then what comes.
 func TestFeedOfManyKeys(t *testing.T) {
+	t.Parallel()
 	s := newScript()
 	w := scripted(t, s)
 	docs := map[string][]byte{}

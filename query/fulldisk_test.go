@@ -83,6 +83,7 @@ func fullError(ctx context.Context) error {
 // TestFullDisk has each write of the replica meet a full disk, with generations
 // that come and go: what it holds is the view, whole and of one generation.
 func TestFullDisk(t *testing.T) {
+	t.Parallel()
 	for name, hook := range map[string]func(d *disk) func(*sql.Conn, string) error{
 		"page":      func(d *disk) func(*sql.Conn, string) error { return d.narrow },
 		"statement": func(d *disk) func(*sql.Conn, string) error { return d.each },

@@ -26,6 +26,7 @@ func counted(process string, uptime float64, records, duplicates, refused uint64
 // TestPipelineRates: rates are over a process's own clock, summed over those
 // that are heard of; one that is silent counts for nothing, and is forgotten.
 func TestPipelineRates(t *testing.T) {
+	t.Parallel()
 	now := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 	p := NewPipeline(func() time.Time { return now })
 	p.take(counted(processA, 10, 1000, 10, 5))
@@ -71,6 +72,7 @@ func TestPipelineRates(t *testing.T) {
 // TestPipelineAudits: the latest word on a view counts, whoever has it, and stays
 // when its process has gone; a rebuild goes with its process.
 func TestPipelineAudits(t *testing.T) {
+	t.Parallel()
 	p := NewPipeline(nil)
 	audit := func(at eventlog.Time, result string) []Audit {
 		return []Audit{{View: "sessions", At: at, Result: result}}
@@ -96,6 +98,7 @@ func TestPipelineAudits(t *testing.T) {
 // TestReadStatus: what a process publishes is read as it was; what a server or
 // somebody else can put on the subject is not.
 func TestReadStatus(t *testing.T) {
+	t.Parallel()
 	eta := 12.5
 	said := counted(processA, 5, 1, 2, 3)
 	said.Rebuilds = []Rebuild{{View: "sessions", Share: 0.25, ETASeconds: &eta}}

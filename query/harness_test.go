@@ -69,7 +69,7 @@ func newWorld(t testing.TB, change ...func(*query.Config)) *world {
 	w.js = w.node.JetStream(t)
 	ctx := t.Context()
 	var err error
-	if w.log, err = natslog.Open(ctx, w.js, natslog.Config{}); err != nil {
+	if w.log, err = natslog.Open(ctx, w.js, natslog.Config{Batch: natslog.BatchConfig{Timeout: 20 * time.Second}}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.log.Close)

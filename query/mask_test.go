@@ -12,6 +12,7 @@ import (
 // TestMasked shows bodies that carry a stream key in every way that was thought
 // of. None may show any part of it, and what stands around it stays.
 func TestMasked(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		body, want string
 		isJSON     bool
@@ -45,6 +46,7 @@ func TestMasked(t *testing.T) {
 
 // TestMaskedBody: what is compressed is read, and nothing is shown of what can't be.
 func TestMaskedBody(t *testing.T) {
+	t.Parallel()
 	var zipped bytes.Buffer
 	w := gzip.NewWriter(&zipped)
 	if _, err := w.Write([]byte(`{"streamKey":"s3cret","a":1}`)); err != nil {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"rollcall/eventlog/eventlogtest"
 )
 
 // spec is the part of openapi.json that the tests read.
@@ -154,6 +156,7 @@ func (s spec) checkType(at string, schema map[string]any, v any) error {
 // TestOpenAPI holds the description against real answers: every path is asked,
 // every answer has exactly what its schema says.
 func TestOpenAPI(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.story()
 	s := w.spec()
@@ -239,11 +242,12 @@ func (w *world) checkParameters(s spec, target string, op operation) {
 // nearly right and hostile: whatever is asked, the answer is one that is
 // described, and it comes.
 func TestFuzzAPI(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.story()
 	w.get("/v1/sessions")
 	s := w.spec()
-	tries := 1200
+	tries := eventlogtest.Rounds(1200, 300)
 	if testing.Short() {
 		tries = 300
 	}

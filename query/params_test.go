@@ -9,6 +9,7 @@ import (
 
 // TestLiteralDots: an id "." or ".." is an id in every form of a path.
 func TestLiteralDots(t *testing.T) {
+	t.Parallel()
 	s := newScript()
 	w := scripted(t, s)
 	s.commit("sessions", map[string][]byte{"live.a": sessionDoc(".", "m", "one dot", "LIVE", 0), "live.b": sessionDoc("..", "m", "two dots", "LIVE", 0)})
@@ -37,6 +38,7 @@ func TestLiteralDots(t *testing.T) {
 
 // TestListParameters: a list may be given with commas, repeatedly, and both.
 func TestListParameters(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.story()
 	want := string(w.get("/v1/usage?groupBy=day,organizer").body)

@@ -175,6 +175,7 @@ func sessionDoc(id, meeting, title, status string, startedAt int) []byte {
 // TestCursor walks lists while sessions come, change and go: each session that
 // stays as it is comes exactly once, in order.
 func TestCursor(t *testing.T) {
+	t.Parallel()
 	s := newScript()
 	w := scripted(t, s)
 	all := map[string][]byte{} // keys of the run before, to be deleted
@@ -231,6 +232,7 @@ func TestCursor(t *testing.T) {
 }
 
 func TestCursorIsHeld(t *testing.T) {
+	t.Parallel()
 	s := newScript()
 	w := scripted(t, s)
 	w.last = s.commit("sessions", map[string][]byte{"live.a": sessionDoc("a", "m", "t", "LIVE", 0), "live.b": sessionDoc("b", "m", "t", "LIVE", 1)})
@@ -249,6 +251,7 @@ func TestCursorIsHeld(t *testing.T) {
 // TestGenerations switches a view's generation while readers read: they see the
 // old one whole or the new one whole, never a mixture or nothing.
 func TestGenerations(t *testing.T) {
+	t.Parallel()
 	s := newScript()
 	w := scripted(t, s)
 	generation := func(n int) map[string][]byte {
@@ -280,6 +283,7 @@ func TestGenerations(t *testing.T) {
 
 // TestResume opens a replica again: it goes on where it stood.
 func TestResume(t *testing.T) {
+	t.Parallel()
 	s, dir := newScript(), t.TempDir()
 	open := func() (*query.Replica, func()) {
 		r, err := query.OpenReplica(t.Context(), query.ReplicaConfig{Dir: dir, Views: s})
@@ -342,6 +346,7 @@ func TestResume(t *testing.T) {
 // TestNotLoaded: a view that no projector has made is a 503, not an empty list,
 // and does not hold a record that is asked for.
 func TestNotLoaded(t *testing.T) {
+	t.Parallel()
 	s := newScript()
 	w := scripted(t, s)
 	a := w.do("/v1/sessions?wait=1ms")
@@ -359,6 +364,7 @@ func TestNotLoaded(t *testing.T) {
 
 // TestRandomViews compares the replica with a map after random commits.
 func TestRandomViews(t *testing.T) {
+	t.Parallel()
 	s := newScript()
 	w := scripted(t, s)
 	r := rand.New(rand.NewPCG(3, 0))

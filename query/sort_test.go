@@ -38,6 +38,7 @@ func odd(r *rand.Rand, i int, doc map[string]any, fields map[string]string) map[
 // TestSortingByEveryColumn sorts each list by each of its fields, both ways:
 // numbers as numbers, texts as texts whatever they look like, null first.
 func TestSortingByEveryColumn(t *testing.T) {
+	t.Parallel()
 	s := newScript()
 	w := scripted(t, s)
 	r := rand.New(rand.NewPCG(11, 0))

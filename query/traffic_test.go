@@ -16,6 +16,7 @@ import (
 // TestTraffic plays shuffled traffic with repeats and noise, and holds what the
 // API says in one way against what it says in another.
 func TestTraffic(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	for d := range traffic.New(traffic.Config{Seed: 5, Sessions: 30, Shuffle: true, Duplicates: 0.2, Noise: 0.2}) {
 		w.n++
@@ -119,6 +120,7 @@ func near(a, b float64) bool { return max(a-b, b-a) < 1e-3 }
 
 // TestSearch compares the search with a plain one.
 func TestSearch(t *testing.T) {
+	t.Parallel()
 	s := newScript()
 	w := scripted(t, s)
 	titles := []string{"Weekly planning", "weekly PLANNING 2", "100% of it", "under_score", `back\slash`, "Ünïcödé Straße", "会議の計画", "a\x00b", "\"quoted\" OR x", "AND", "emoji 🙂 here", "İstanbul", ""}
@@ -147,6 +149,7 @@ func TestSearch(t *testing.T) {
 // TestSearchFolds: letter case, accents and the form of Unicode don't count,
 // neither in q nor in a title.
 func TestSearchFolds(t *testing.T) {
+	t.Parallel()
 	for _, group := range [][]string{
 		{"café", "cafe\u0301", "CAFE\u0301", "cafe", "CAFÉ"}, {"ὈΔΥΣΣΕΎΣ", "Ὀδυσσεύς", "οδυσσευσ", "ΟΔΥΣΣΕΥΣ"}, {"Straße", "STRASSE", "strasse", "straẞe"},
 		{"Łódź", "lodz", "ŁÓDŹ"}, {"ﬁnance", "finance", "FINANCE", "ｆｉｎａｎｃｅ"}, {"Å", "Å", "å", "a\u030a"}, {"한국어", "한국어"}, {"İstanbul", "istanbul", "ISTANBUL", "ıstanbul"}, {"Йога", "и\u0306ога"},
@@ -172,6 +175,7 @@ func TestSearchFolds(t *testing.T) {
 
 // TestOddIDs: ids are opaque texts, and a path can hold any.
 func TestOddIDs(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	for i, id := range []string{"a/b", "..", ".", "x y", "会議", "a%2Fb", "?q=1", "#", `"`, "'", "a+b", "live.x", strings.Repeat("long", 300), "\u0000"} {
 		quoted, err := json.Marshal(id)

@@ -39,6 +39,7 @@ func (l *slowLog) Read(ctx context.Context, opts eventlog.ReadOptions) iter.Seq2
 // Requests for the past each fold a part of the log. However many come, those
 // that want the same part share a pass, and few passes are under way.
 func TestReadsOfTheLogTakeTurns(t *testing.T) {
+	t.Parallel()
 	const requests = 40
 	slow := &slowLog{entered: make(chan struct{}, requests), letGo: make(chan struct{})}
 	w := newWorld(t, func(c *query.Config) { slow.Log, c.Log = c.Log, slow })
@@ -100,6 +101,7 @@ func (l *memoryLog) Read(ctx context.Context, opts eventlog.ReadOptions) iter.Se
 // What came while a pass was under way shares the next one, each up to its own
 // end, and who leaves is not called again.
 func TestPassIsShared(t *testing.T) {
+	t.Parallel()
 	log := &memoryLog{entered: make(chan struct{}), gate: make(chan struct{})}
 	turns := query.NewTurns(log)
 	var wg sync.WaitGroup
@@ -146,6 +148,7 @@ func TestPassIsShared(t *testing.T) {
 // All requests that wait for a record share one reader. One more than the bound
 // is asked to come again.
 func TestWaitsForTheLogAreBounded(t *testing.T) {
+	t.Parallel()
 	slow := &slowLog{entered: make(chan struct{}, query.LogWaits), letGo: make(chan struct{})}
 	ctx, cancel := context.WithCancel(t.Context())
 	turns := query.NewTurns(slow)
@@ -167,6 +170,7 @@ func TestWaitsForTheLogAreBounded(t *testing.T) {
 // What panics for one request fails that one, and neither the others of its pass
 // nor the process.
 func TestPassSurvivesAPanic(t *testing.T) {
+	t.Parallel()
 	log := &memoryLog{entered: make(chan struct{}), gate: make(chan struct{})}
 	turns := query.NewTurns(log)
 	all := eventlog.ReadOptions{UpTo: 10, Slices: []int{1}}

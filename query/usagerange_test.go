@@ -19,6 +19,7 @@ func used(row map[string]any) float64 {
 // TestUsageWithStrayTimes: one time far away hides no usage, and the bounds that
 // are given are kept.
 func TestUsageWithStrayTimes(t *testing.T) {
+	t.Parallel()
 	const lateLeft = `{"event":"meeting.participantLeft","meeting":{"id":"m2","sessionId":"far"},"participant":{"peerId":"p","customParticipantId":"far","joinedAt":"2262-01-01T00:00:00Z","leftAt":"2262-01-01T01:00:00Z"}}`
 	const early = `{"event":"meeting.participantLeft","meeting":{"id":"m3","sessionId":"old"},"participant":{"peerId":"p","customParticipantId":"old","joinedAt":"0001-01-02T00:00:00Z","leftAt":"0001-01-02T01:00:00Z"}}`
 	for name, stray := range map[string][]string{

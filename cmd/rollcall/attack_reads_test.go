@@ -60,6 +60,7 @@ func readiness(t *testing.T, n *node) (int, string) {
 // also takes webhooks notes it and takes them, a command says what it waits for and
 // ends.
 func TestAttackNoConsumerLeft(t *testing.T) {
+	t.Parallel()
 	all := testNode(t, t.TempDir(), "--nats-listen", "127.0.0.1:0", "--views", "recordings",
 		"--nats-users", writeFile(t, "users.yaml", []byte("users:\n  - {name: p, password: password-of-p, role: projector}\n")))
 	runNode(t, all)

@@ -37,6 +37,7 @@ func get(t *testing.T, n *node, path string) (int, string) {
 // TestAttackConsumers: a reader without credentials asks for a thousand
 // consumers with acknowledgements and a long life. Nobody else loses a read.
 func TestAttackConsumers(t *testing.T) {
+	t.Parallel()
 	n := testNode(t, t.TempDir(), "--nats-listen", "127.0.0.1:0")
 	runNode(t, n)
 	postStarted(t, n, "a")

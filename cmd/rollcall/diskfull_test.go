@@ -17,7 +17,10 @@ import (
 
 // TestDiskFull fills a small disk: deliveries get 503 and the process is not
 // ready; when there is space again it recovers by itself, and has every 200.
-func TestDiskFull(t *testing.T) { fillDisk(t) }
+func TestDiskFull(t *testing.T) {
+	t.Parallel()
+	fillDisk(t)
+}
 
 // smallDisk is a directory on a disk of its own.
 func smallDisk(t *testing.T, size string) string {

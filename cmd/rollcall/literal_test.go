@@ -12,6 +12,7 @@ import (
 // something in a URI, a glob pattern, a format or a shell: each has its own data,
 // and nothing appears beside them.
 func TestDataDirIsLiteral(t *testing.T) {
+	t.Parallel()
 	root := t.TempDir()
 	names := []string{"srv#1", "srv#2", "50%25", "50%", "p%41q", "a?b=c&d", "[ab]*", "*", `back\slash`, "{x,y}", "sp ace", "$HOME", "ünï", "%s%d", "semi;colon", "'quote'"}
 	for i, name := range names {

@@ -160,6 +160,7 @@ func TestEveryListenerSpeaksTLS(t *testing.T) {
 // TestWrongRoleIsNamed starts a projector as an ingester's user: the error says
 // which right is missing, and what to do.
 func TestWrongRoleIsNamed(t *testing.T) {
+	t.Parallel()
 	users := writeFile(t, "users.yaml", []byte("users:\n  - {name: i, password: password-of-i, role: ingester}\n"))
 	all := testNode(t, t.TempDir(), "--nats-listen", "127.0.0.1:0", "--nats-users", users)
 	runNode(t, all)

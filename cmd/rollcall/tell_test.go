@@ -40,6 +40,7 @@ func pipelineState(t *testing.T, n *node, wanted string, ok func(query.PipelineS
 // API of their own process and at that of another, which has a reader's rights; a
 // reader who makes the server say the same on the same subject is not believed.
 func TestStatusIsTold(t *testing.T) {
+	t.Parallel()
 	users := writeFile(t, "users.yaml", []byte("users:\n  - {name: q, password: password-of-q, role: query}\n"))
 	all := testNode(t, t.TempDir(), "--nats-listen", "127.0.0.1:0", "--nats-users", users, "--audit-interval", "10ms", "--audit-sample", "1")
 	runNode(t, all)
@@ -108,6 +109,7 @@ func TestStatusIsTold(t *testing.T) {
 // TestRebuildIsTold: a rebuild that a command of its own does is at the API of the
 // server while it runs, and no longer when it has ended.
 func TestRebuildIsTold(t *testing.T) {
+	t.Parallel()
 	n := testNode(t, t.TempDir(), "--nats-listen", "127.0.0.1:0")
 	runNode(t, n)
 	for i := range 40 {

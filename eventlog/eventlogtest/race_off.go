@@ -1,0 +1,5 @@
+//go:build !race
+
+package eventlogtest
+
+const underRace = false
