@@ -3,6 +3,7 @@ package query_test
 import (
 	"encoding/json"
 	"fmt"
+	"iter"
 	"net/url"
 	"slices"
 	"strconv"
@@ -47,15 +48,23 @@ func TestTraffic(t *testing.T) {
 }
 
 // walk reads all pages of a list.
-func (w *world) walk(path string) (all []map[string]any) {
-	w.t.Helper()
-	for cursor := ""; ; {
-		l := w.items(path + cursor)
-		all = append(all, l.Items...)
-		if l.NextCursor == nil {
-			return all
+func (w *world) walk(path string) []map[string]any { return slices.Collect(w.rows(path)) }
+
+// rows reads a list page by page, as far as it is asked for.
+func (w *world) rows(path string) iter.Seq[map[string]any] {
+	return func(yield func(map[string]any) bool) {
+		for cursor := ""; ; {
+			l := w.items(path + cursor)
+			for _, row := range l.Items {
+				if !yield(row) {
+					return
+				}
+			}
+			if l.NextCursor == nil {
+				return
+			}
+			cursor = "&cursor=" + *l.NextCursor
 		}
-		cursor = "&cursor=" + *l.NextCursor
 	}
 }
 

@@ -39,13 +39,13 @@ func TestUsageWithStrayTimes(t *testing.T) {
 			for _, body := range stray {
 				w.post(body)
 			}
-			day := func(path string) (found bool) {
-				for _, row := range w.walk(path) {
+			day := func(path string) bool {
+				for row := range w.rows(path) {
 					if row["day"] == "2026-03-02" && row["organizerId"] == "org-m1" {
-						found = row["participantSeconds"] == 600.0 && row["sessions"] == 1.0
+						return row["participantSeconds"] == 600.0 && row["sessions"] == 1.0
 					}
 				}
-				return found
+				return false
 			}
 			for _, path := range []string{"/v1/usage?limit=1000", "/v1/usage?limit=1000&from=2026-03-01", "/v1/usage?limit=1000&to=2026-03-09", "/v1/usage?from=2026-03-02&to=2026-03-03"} {
 				if !day(path) {
