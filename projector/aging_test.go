@@ -52,15 +52,15 @@ func TestDropsWhatWasOver(t *testing.T) {
 			at(began.Add(time.Hour), record(4, "young", "ended")),
 		)
 		store := newMemStore()
-		config := projector.Config{Source: log, Store: store, MaxAge: 24 * time.Hour}
+		config := projector.Config{Source: log, Store: store, MaxAge: 2 * time.Hour}
 		_, stop := start(t, config)
 		reach(t, store, 5)
 		if gone(store, "old") {
-			t.Error("the ended session is gone at once; want it to stay for a day")
+			t.Error("the ended session is gone at once; want it to stay for two hours")
 		}
 		settled(t, store, began.Add(time.Second))
 		if !gone(store, "old") || gone(store, "young") || gone(store, "open") {
-			t.Errorf("a day later the view is %v, %v is left of the old session; want that alone to be gone", slices.Sorted(maps.Keys(store.view())), store.stored("old"))
+			t.Errorf("two hours later the view is %v, %v is left of the old session; want that alone to be gone", slices.Sorted(maps.Keys(store.view())), store.stored("old"))
 		}
 		// What comes late for it changes nothing, with a warm cache or a cold one.
 		log.append(at(time.Now(), record(5, "old", "joined:q")))
@@ -89,7 +89,7 @@ func TestDropsWhatWasOver(t *testing.T) {
 		start(t, config)
 		log.append(at(time.Now(), record(8, "old", "joined:r")), at(time.Now(), record(9, "open", "ended")))
 		reach(t, store, 10)
-		<-time.After(48 * time.Hour)
+		<-time.After(4 * time.Hour)
 		if !gone(store, "old") || gone(store, "open") {
 			t.Errorf("without a limit the view is %v; want the session that was open, ended", slices.Sorted(maps.Keys(store.view())))
 		}
