@@ -15,6 +15,8 @@ import (
 type past struct {
 	documents map[string]map[string][]byte // by view, then key
 	sequence  eventlog.Seq
+	// leave gives back the place among the reads at work; the caller calls it.
+	leave func()
 }
 
 // foldKey names one entity's state.
@@ -50,7 +52,11 @@ func (a *API) past(ctx context.Context, c *call, views ...string) (*past, error)
 			return nil, fmt.Errorf("read log: %w", err)
 		}
 	}
+	if p.leave, err = a.replica.pace.enter(ctx); err != nil {
+		return nil, err
+	}
 	for k, st := range states {
+		yield()
 		docs := p.documents[k.view]
 		if docs == nil {
 			docs = map[string][]byte{}
@@ -96,6 +102,7 @@ func (a *API) sessionAsOf(ctx context.Context, c *call) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer p.leave()
 	doc, session, err := p.session(c)
 	if err != nil {
 		return nil, err
@@ -160,12 +167,14 @@ func (a *API) participantsAsOf(ctx context.Context, c *call) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer p.leave()
 	_, session, err := p.session(c)
 	if err != nil {
 		return nil, err
 	}
 	items := []item{}
 	for _, doc := range p.documents[viewAttendance] {
+		yield()
 		who, err := projections.Parse[projections.Participant](doc)
 		if err != nil {
 			return nil, fmt.Errorf("read participant: %w", err)

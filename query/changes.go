@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strconv"
@@ -124,12 +125,8 @@ func (f *feed) run(ctx context.Context, closing <-chan struct{}) {
 		if f.send() != nil {
 			return
 		}
-		if pause := time.Duration(f.api.feeds.open.Load()-1) * time.Second / feedShare; pause > 0 {
-			select {
-			case <-time.After(pause):
-			case <-closing:
-			case <-ctx.Done():
-			}
+		if !f.rest(ctx, closing) {
+			return
 		}
 		select {
 		case <-changed:
@@ -143,6 +140,22 @@ func (f *feed) run(ctx context.Context, closing <-chan struct{}) {
 			return
 		}
 	}
+}
+
+// rest has many feeds take their turns: each sends once in so long that all of them
+// are a bounded load. The length varies, so that they don't all wake at once.
+func (f *feed) rest(ctx context.Context, closing <-chan struct{}) bool {
+	pause := time.Duration(f.api.feeds.open.Load()-1) * time.Second / feedShare
+	if pause <= 0 {
+		return true
+	}
+	select {
+	case <-time.After(pause/2 + rand.N(pause)):
+	case <-closing: // what is left is sent before the end
+	case <-ctx.Done():
+		return false
+	}
+	return true
 }
 
 // send flushes what was gathered. A client that does not read is dropped.

@@ -198,6 +198,7 @@ func (q *reader) run(ctx context.Context, condition string, args []any) error {
 }
 
 func (q *reader) scan(rows *sql.Rows, whole []*wholeRow) error {
+	yield()
 	it := item{extra: make([]string, len(q.extra))}
 	dest := []any{&it.id, &it.num}
 	if q.by.text {

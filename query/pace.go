@@ -18,6 +18,11 @@ const (
 // are cores, so that one is always left for webhooks and for folding.
 func spareCores() int { return max(1, runtime.GOMAXPROCS(0)-1) }
 
+// yield lets everything that is ready to run go first. What reads much calls it
+// for each record and row: webhooks then wait for the one that is at work, not for
+// the ten milliseconds after which the runtime would stop it.
+func yield() { runtime.Gosched() }
+
 // pace bounds how many reads are at work, and has each place rest for as long as
 // it was used: readers together take half of the spare cores, whatever they ask
 // for, and what they ask for above that waits.

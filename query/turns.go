@@ -158,6 +158,7 @@ func (l *turns) read(ctx context.Context, opts eventlog.ReadOptions, riders *[]*
 		if len(*riders) == 0 {
 			return nil
 		}
+		yield()
 		if worked := time.Since(began); worked >= workSlice {
 			if err := wait(ctx, min(worked, 2*workSlice)); err != nil {
 				return err
