@@ -28,14 +28,14 @@ import (
 )
 
 const (
-	benchRounds  = 3
-	benchTurns   = 10  // of each part in the measurement of single requests
-	benchBodies  = 64  // signed in advance: signing costs more than all the rest
-	benchBody    = 600 // bytes, of a typical event
+	benchRounds = 3
+	benchTurns  = 10  // of each part in the measurement of single requests
+	benchBodies = 64  // signed in advance: signing costs more than all the rest
+	benchBody   = 600 // bytes, of a typical event
 	// benchSameBody lets the bodies in however often they come: the limit on one
 	// body is asked as in a real ingester, and never reached.
 	benchSameBody = 1 << 20
-	benchWorkers = 64  // connections of the open loop
+	benchWorkers  = 64 // connections of the open loop
 	// benchStage bounds the answer to one request.
 	benchStage = 10 * time.Second
 )
