@@ -6,7 +6,9 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -24,27 +26,54 @@ type outcome struct {
 	took         time.Duration
 }
 
-// goTest runs go test with arguments in the module's root, within a time. The
-// processes that the tests leave behind end with it.
+// buildLimit is how long the compiler may take.
+const buildLimit = 5 * time.Minute
+
+// ran is what a process said, and how long it took.
+type ran struct {
+	text   string
+	failed bool
+	took   time.Duration
+}
+
+// execute starts a process in a folder and waits for its end, or for a time. The
+// processes that it leaves behind end with it.
+func execute(t *testing.T, limit time.Duration, dir string, env []string, args ...string) ran {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "sh", append([]string{"-c", fmt.Sprintf("ulimit -v %d; exec \"$@\"", memoryKiB), "sh"}, args...)...)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = 5 * time.Second // a child of a killed test may hold its output open
+	began := time.Now()
+	out, err := cmd.CombinedOutput()
+	if cmd.Process != nil {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // mostly there is none left
+	}
+	return ran{text: string(out), failed: err != nil, took: time.Since(began)}
+}
+
+// goTool runs the go command in the module's root.
+func goTool(t *testing.T, limit time.Duration, args ...string) ran {
+	t.Helper()
+	return execute(t, limit, root, nil, append([]string{"go"}, args...)...)
+}
+
+// runTests runs a package's compiled tests where go test would.
+func runTests(t *testing.T, limit time.Duration, bin, pkg string, env []string, args ...string) ran {
+	t.Helper()
+	return execute(t, limit, filepath.Join(root, filepath.FromSlash(pkg)), env, append([]string{bin}, args...)...)
+}
+
+// goTest runs go test with arguments in the module's root, within a time.
 func goTest(t *testing.T, limit time.Duration, args ...string) outcome {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), limit+2*time.Minute) // the rest is for the compiler
-	defer cancel()
-	args = append([]string{"test", "-count=1", "-failfast", "-vet=off", "-timeout", limit.String()}, args...)
-	run := exec.CommandContext(ctx, "sh", append([]string{"-c", fmt.Sprintf("ulimit -v %d; exec go \"$@\"", memoryKiB), "sh"}, args...)...)
-	run.Dir = root
-	run.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	run.Cancel = func() error { return syscall.Kill(-run.Process.Pid, syscall.SIGKILL) }
-	run.WaitDelay = 5 * time.Second // a child of a killed test may hold its output open
-	began := time.Now()
-	out, err := run.CombinedOutput()
-	if run.Process != nil {
-		_ = syscall.Kill(-run.Process.Pid, syscall.SIGKILL) // mostly there is none left
-	}
-	text := string(out)
+	o := goTool(t, limit+2*time.Minute, append([]string{"test", "-count=1", "-failfast", "-vet=off", "-timeout", limit.String()}, args...)...) // the rest is for the compiler
 	return outcome{
-		green: err == nil, took: time.Since(began).Round(time.Second), failure: firstFailure(text),
-		built: !strings.Contains(text, "[build failed]") && !strings.Contains(text, "[setup failed]"),
+		green: !o.failed, took: o.took.Round(time.Second), failure: firstFailure(o.text),
+		built: !strings.Contains(o.text, "[build failed]") && !strings.Contains(o.text, "[setup failed]"),
 	}
 }
 

@@ -18,11 +18,12 @@ import (
 )
 
 var (
-	mutantSeed   = flag.Uint64("seed", 1, "chooses the sample of TestMutantsSample")
+	mutantSeeds  = flag.String("seed", "1", "chooses the sample of TestMutantsSample; several with commas: a sample of each")
 	mutantCount  = flag.Int("mutants", 15, "how many mutants of each package that build; 0: all")
 	mutantRooms  = flag.String("rooms", "", "packages to break, with commas; empty: all")
 	mutantReport = flag.String("report", "", "a file that gets each mutant and the table")
 	mutantFilter = flag.String("match", "", "break only where the mutant's name contains this")
+	mutantCache  = flag.String("cache", "", "a folder that keeps what each test covers for the next run")
 )
 
 // heldBy lists the packages that TestMutantsSample breaks, and whose tests hold
@@ -56,8 +57,8 @@ const (
 func TestMutantsSample(t *testing.T) {
 	accepted := equivalents(t)
 	out := report(t)
-	limits := limits{}
-	table := []string{fmt.Sprintf("%-22s %8s %8s %8s %11s %6s", "package", "mutants", "tried", "killed", "equivalent", "left")}
+	tests := suites{}
+	table := []string{fmt.Sprintf("%-22s %4s %8s %8s %8s %11s %6s", "package", "seed", "mutants", "tried", "killed", "equivalent", "left")}
 	for _, h := range heldBy {
 		if *mutantRooms != "" && !slices.Contains(strings.Split(*mutantRooms, ","), h.pkg) {
 			continue
@@ -66,50 +67,33 @@ func TestMutantsSample(t *testing.T) {
 		if len(all) == 0 {
 			t.Errorf("heldBy names %s, which has no code to break", h.pkg)
 		}
-		count := map[string]int{}
-		tried := 0
-		for _, m := range shuffled(all, *mutantSeed) {
-			if *mutantCount > 0 && tried == *mutantCount {
-				break
+		for seed := range strings.SplitSeq(*mutantSeeds, ",") {
+			count, tried := map[string]int{}, 0
+			for _, m := range shuffled(all, seed) {
+				if *mutantCount > 0 && tried == *mutantCount {
+					break
+				}
+				if !strings.Contains(m.String(), *mutantFilter) {
+					continue
+				}
+				fate, how := equivalent, accepted[m.String()]
+				if how == "" {
+					fate, how = try(t, m, h.tests, tests)
+				}
+				if fate == noBuild {
+					continue
+				}
+				tried++
+				count[fate]++
+				out("%-10s %s (line %d) %s", fate, m, m.line, how)
+				if fate == survived {
+					t.Errorf("survived: %s (line %d)", m, m.line)
+				}
 			}
-			if !strings.Contains(m.String(), *mutantFilter) {
-				continue
-			}
-			fate, how := equivalent, accepted[m.String()]
-			if how == "" {
-				fate, how = try(t, m, h.tests, limits)
-			}
-			if fate == noBuild {
-				continue
-			}
-			tried++
-			count[fate]++
-			out("%-10s %s (line %d) %s", fate, m, m.line, how)
-			if fate == survived {
-				t.Errorf("survived: %s (line %d)", m, m.line)
-			}
+			table = append(table, fmt.Sprintf("%-22s %4s %8d %8d %8d %11d %6d", h.pkg, seed, len(all), tried, count[killed], count[equivalent], count[survived]))
 		}
-		table = append(table, fmt.Sprintf("%-22s %8d %8d %8d %11d %6d", h.pkg, len(all), tried, count[killed], count[equivalent], count[survived]))
 	}
 	out("\n%s", strings.Join(table, "\n"))
-}
-
-// limits is how long the tests of a package may take on a mutant, so that a
-// hang is found, too: some times as long as on the code as it stands.
-type limits map[string]time.Duration
-
-// of measures a package on its first call. A package that is red without any
-// mutant can judge none.
-func (l limits) of(t *testing.T, pkg string) time.Duration {
-	t.Helper()
-	if l[pkg] == 0 {
-		good := goTest(t, 20*time.Minute, "./"+pkg)
-		if !good.green {
-			t.Fatalf("the tests of %s are red without a mutant: %s", pkg, good.failure)
-		}
-		l[pkg] = time.Minute + 3*good.took
-	}
-	return l[pkg]
 }
 
 // report returns a function that writes a line to the log and to -report.
@@ -136,14 +120,14 @@ func report(t *testing.T) func(format string, args ...any) {
 
 // shuffled puts mutations in an order that the seed and each name alone decide:
 // a change of the code leaves the sample as it is, but for what changed.
-func shuffled(all []mutation, seed uint64) []mutation {
+func shuffled(all []mutation, seed string) []mutation {
 	type ranked struct {
 		rank [sha256.Size]byte
 		m    mutation
 	}
 	ranks := make([]ranked, len(all))
 	for i, m := range all {
-		ranks[i] = ranked{sha256.Sum256(fmt.Appendf(nil, "%d %s", seed, m)), m}
+		ranks[i] = ranked{sha256.Sum256(fmt.Appendf(nil, "%s %s", seed, m)), m}
 	}
 	slices.SortFunc(ranks, func(a, b ranked) int { return bytes.Compare(a.rank[:], b.rank[:]) })
 	for i, r := range ranks {
@@ -182,8 +166,9 @@ func equivalents(t *testing.T) map[string]string {
 	return reasons
 }
 
-// try runs the tests that hold a package on one mutant of it.
-func try(t *testing.T, m mutation, tests []string, limits limits) (fate, how string) {
+// try runs the tests that hold a package on one mutant of it, as far as they
+// run its line.
+func try(t *testing.T, m mutation, tests []string, all suites) (fate, how string) {
 	t.Helper()
 	file := path.Join(m.pkg, m.file)
 	source, err := os.ReadFile(filepath.Join(root, file))
@@ -191,13 +176,42 @@ func try(t *testing.T, m mutation, tests []string, limits limits) (fate, how str
 		t.Fatal(err)
 	}
 	list := overlay(t, map[string]string{file: string(source[:m.from]) + m.new + string(source[m.to:])})
-	for _, pkg := range tests {
-		switch o := goTest(t, limits.of(t, pkg), "-overlay", list, "./"+pkg); {
-		case !o.built:
+	bin := filepath.Join(t.TempDir(), "tests")
+	defer os.Remove(bin) // it is large; the folder goes with the test
+	how = "no test runs it"
+	for i, pkg := range tests {
+		fast, slow := all.of(t, m.pkg, pkg).covering(m)
+		if i > 0 && len(fast)+len(slow) == 0 {
+			continue
+		}
+		if o := goTool(t, buildLimit, "test", "-c", "-vet=off", "-overlay", list, "-o", bin, "./"+pkg); o.failed {
 			return noBuild, ""
-		case !o.green:
-			return killed, fmt.Sprintf("by %s in %s: %s", pkg, o.took, o.failure)
+		}
+		for _, some := range [][]coveringTest{fast, slow} {
+			if o, red := runSome(t, bin, pkg, some); red {
+				return killed, fmt.Sprintf("by %s in %s: %s", pkg, o.took.Round(time.Second), firstFailure(o.text))
+			}
+		}
+		if n := len(fast) + len(slow); n > 0 {
+			how = fmt.Sprintf("%d tests of %s run it", n, pkg)
 		}
 	}
-	return survived, ""
+	return survived, how
+}
+
+// runSome runs some tests of a package, and reports whether one went red. A
+// hang is found, too: they may take some times as long as without a mutant.
+func runSome(t *testing.T, bin, pkg string, some []coveringTest) (o ran, red bool) {
+	t.Helper()
+	if len(some) == 0 {
+		return ran{}, false
+	}
+	limit := 30 * time.Second
+	var names []string
+	for _, c := range some {
+		limit += 4 * c.Took
+		names = append(names, c.Name)
+	}
+	o = runTests(t, limit+30*time.Second, bin, pkg, nil, "-test.failfast", "-test.timeout", limit.String(), "-test.run", "^("+strings.Join(names, "|")+")$")
+	return o, o.failed
 }

@@ -5,6 +5,7 @@ package docs
 import (
 	"fmt"
 	"go/ast"
+	"go/build"
 	"go/parser"
 	"go/token"
 	"os"
@@ -68,14 +69,7 @@ type mutator struct {
 // fixed order.
 func mutations(t *testing.T, pkg string) (all []mutation) {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(root, pkg, "*.go"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, path := range files {
-		if strings.HasSuffix(path, "_test.go") {
-			continue
-		}
+	for _, path := range sourcesOf(t, pkg) {
 		source, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
@@ -100,6 +94,20 @@ func mutations(t *testing.T, pkg string) (all []mutation) {
 		all[i].nth = seen[name]
 	}
 	return all
+}
+
+// sourcesOf lists the files of a package that this system builds, tests left out.
+func sourcesOf(t *testing.T, pkg string) (paths []string) {
+	t.Helper()
+	dir := filepath.Join(root, filepath.FromSlash(pkg))
+	p, err := build.ImportDir(dir, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range p.GoFiles {
+		paths = append(paths, filepath.Join(dir, name))
+	}
+	return paths
 }
 
 func functionName(f *ast.FuncDecl) string {

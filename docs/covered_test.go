@@ -1,0 +1,191 @@
+//go:build mutants && unix
+
+package docs
+
+import (
+	"bufio"
+	"cmp"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// suite is the tests of a package, each with the lines of a room that it runs: a
+// mutant is tried on those that can see it alone, the fast ones first.
+type suite struct {
+	Pkg   string
+	Tests []coveringTest // the fastest first
+}
+
+// coveringTest is a test, and what it runs of a room.
+type coveringTest struct {
+	Name  string
+	Took  time.Duration
+	Lines map[string][][2]int // from and to, inclusive, by the file's base name
+}
+
+// suites are measured once, by room and package.
+type suites map[[2]string]*suite
+
+// of returns the tests of a package with what they run of a room.
+func (all suites) of(t *testing.T, room, pkg string) *suite {
+	t.Helper()
+	key := [2]string{room, pkg}
+	if all[key] == nil {
+		all[key] = measure(t, room, pkg)
+	}
+	return all[key]
+}
+
+// measure runs each test alone, on the code as it stands. With -cache, a test
+// that was measured earlier on the same code of the room is not run again.
+func measure(t *testing.T, room, pkg string) *suite {
+	t.Helper()
+	s := &suite{Pkg: pkg}
+	cache := filepath.Join(*mutantCache, fmt.Sprintf("%s-%s-%.12x.json", flat(room), flat(pkg), fingerprint(t, room)))
+	known := map[string]coveringTest{}
+	if text, err := os.ReadFile(cache); *mutantCache != "" && err == nil {
+		if err := json.Unmarshal(text, s); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range s.Tests {
+			known[c.Name] = c
+		}
+	}
+	bin := filepath.Join(t.TempDir(), "tests")
+	if o := goTool(t, buildLimit, "test", "-c", "-vet=off", "-cover", "-coverpkg=rollcall/"+room, "-o", bin, "./"+pkg); o.failed {
+		t.Fatalf("the tests of %s do not build: %s", pkg, o.text)
+	}
+	s.Tests = nil
+	for _, name := range testNames(t, bin, pkg) {
+		c, ok := known[name]
+		if !ok {
+			c, ok = cover(t, bin, pkg, name)
+		}
+		if ok {
+			s.Tests = append(s.Tests, c)
+		}
+	}
+	slices.SortFunc(s.Tests, func(a, b coveringTest) int { return cmp.Compare(a.Took, b.Took) })
+	if *mutantCache != "" {
+		text, err := json.Marshal(s)
+		if err == nil {
+			err = os.WriteFile(cache, text, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s
+}
+
+func flat(pkg string) string { return strings.ReplaceAll(pkg, "/", "-") }
+
+// fingerprint tells apart the states of a room's code.
+func fingerprint(t *testing.T, room string) []byte {
+	t.Helper()
+	h := sha256.New()
+	for _, path := range sourcesOf(t, room) {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(h, "%s %d %s", path, len(text), text)
+	}
+	return h.Sum(nil)
+}
+
+// testNames lists what -test.run can choose from.
+func testNames(t *testing.T, bin, pkg string) (names []string) {
+	t.Helper()
+	o := runTests(t, time.Minute, bin, pkg, nil, "-test.list", "^(Test|Fuzz|Example)")
+	for line := range strings.Lines(o.text) {
+		if name := strings.TrimSpace(line); strings.HasPrefix(name, "Test") || strings.HasPrefix(name, "Fuzz") || strings.HasPrefix(name, "Example") {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// cover runs one test. What processes run that it starts counts too, but for
+// those that it kills. A test that is red twice without a mutant can judge none:
+// ok is false.
+func cover(t *testing.T, bin, pkg, name string) (c coveringTest, ok bool) {
+	t.Helper()
+	dir := t.TempDir()
+	profile, children := filepath.Join(dir, "profile"), filepath.Join(dir, "children")
+	if err := os.Mkdir(children, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	var o ran
+	for range 2 {
+		o = runTests(t, 20*time.Minute, bin, pkg, []string{"GOCOVERDIR=" + children},
+			"-test.run", wholeName(name), "-test.timeout", "20m", "-test.coverprofile", profile)
+		if !o.failed {
+			break
+		}
+	}
+	if o.failed {
+		t.Errorf("%s of %s is red without a mutant: %s", name, pkg, firstFailure(o.text))
+		return coveringTest{}, false
+	}
+	c = coveringTest{Name: name, Took: o.took, Lines: map[string][][2]int{}}
+	c.read(t, profile)
+	if files, err := os.ReadDir(children); err == nil && len(files) > 0 {
+		text := filepath.Join(dir, "text")
+		if o := goTool(t, time.Minute, "tool", "covdata", "textfmt", "-i", children, "-o", text); o.failed {
+			t.Fatalf("read what the processes of %s ran: %s", name, o.text)
+		}
+		c.read(t, text)
+	}
+	return c, true
+}
+
+// read adds the lines that a profile counts.
+func (c *coveringTest) read(t *testing.T, profile string) {
+	t.Helper()
+	f, err := os.Open(profile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		var from, to, n, statements, count int
+		path, rest, ok := strings.Cut(lines.Text(), ":")
+		if !ok || path == "mode" {
+			continue
+		}
+		if _, err := fmt.Sscanf(rest, "%d.%d,%d.%d %d %d", &from, &n, &to, &n, &statements, &count); err != nil {
+			t.Fatalf("read %s: %q: %v", profile, lines.Text(), err)
+		}
+		span := [2]int{from, to}
+		if name := filepath.Base(path); count > 0 && !slices.Contains(c.Lines[name], span) {
+			c.Lines[name] = append(c.Lines[name], span)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// covering lists the tests that run a mutant's line: those of less than a
+// second, and the others.
+func (s *suite) covering(m mutation) (fast, slow []coveringTest) {
+	for _, c := range s.Tests {
+		runs := slices.ContainsFunc(c.Lines[m.file], func(l [2]int) bool { return l[0] <= m.line && m.line <= l[1] })
+		switch {
+		case runs && c.Took < time.Second:
+			fast = append(fast, c)
+		case runs:
+			slow = append(slow, c)
+		}
+	}
+	return fast, slow
+}
