@@ -2,6 +2,10 @@ package ingest_test
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -29,6 +33,48 @@ func TestSignatureHeaderAtItsLimit(t *testing.T) {
 		if w.Code != c.want {
 			t.Errorf("a header of %s = %d; want %d", name, w.Code, c.want)
 		}
+	}
+}
+
+// TestToleranceAtItsLimit: a signed time five minutes off is taken, before and
+// after this server's; a second more is not.
+func TestToleranceAtItsLimit(t *testing.T) {
+	secret := []byte("a secret of 24 bytes ...")
+	at := time.Unix(1614265330, 0)
+	h, _ := standardHandler(t, "whsec_"+base64.StdEncoding.EncodeToString(secret), at)
+	for off, want := range map[int64]int{-301: 401, -300: 200, 0: 200, 300: 200, 301: 401} {
+		stamp := fmt.Sprint(at.Unix() + off)
+		mac := hmac.New(sha256.New, secret)
+		fmt.Fprintf(mac, "id.%s.%s", stamp, started)
+		w := post(h, "/webhooks/std", started, "webhook-id", "id", "webhook-timestamp", stamp, "webhook-signature", "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil)))
+		if w.Code != want {
+			t.Errorf("signed %d s off = %d; want %d", off, w.Code, want)
+		}
+	}
+}
+
+// TestStandardKeyFiles: which key files are taken, and what the error of one that
+// is not says.
+func TestStandardKeyFiles(t *testing.T) {
+	line := func(prefix string, n int) string { return prefix + base64.StdEncoding.EncodeToString(make([]byte, n)) }
+	good := line("whsec_", 16)
+	for file, says := range map[string]string{
+		good: "", line("", 16): "", line("whpk_", 32): "", "# old\n\n" + good + "\r\n" + line("whpk_", 32): "", "\ufeff" + good: "",
+		good + strings.Repeat("\n", 64<<10-len(good)):   "",
+		good + strings.Repeat("\n", 64<<10-len(good)+1): "65537 bytes; at most 65536",
+		line("whsec_", 15):                  "line 1: the secret has 15 bytes; at least 16",
+		"# a\n" + line("whpk_", 31):         "line 2: an ed25519 public key has 32 bytes, not 31",
+		good + "\n" + line("whpk_", 33):     "line 2: an ed25519 public key has 32 bytes, not 33",
+		good + "\n\nwhsec_no base64 at all": "line 3 is no key",
+		"# none\n":                          "no key in it",
+	} {
+		_, err := ingest.New(ingest.Config{Log: &memory{}, Sources: []ingest.Source{{Name: "std", Scheme: "standard", Key: keyFile(t, []byte(file))}}})
+		if says == "" && err != nil || says != "" && (err == nil || !strings.Contains(err.Error(), says)) {
+			t.Errorf("New with key file %.80q of %d bytes = %v; want %q", file, len(file), err, says)
+		}
+	}
+	if _, err := ingest.New(ingest.Config{Log: &memory{}, Sources: []ingest.Source{{Name: "std", Scheme: "standard"}}}); err == nil || !strings.Contains(err.Error(), "no key") {
+		t.Errorf("New without a key = %v; want an error that says so", err)
 	}
 }
 

@@ -351,6 +351,40 @@ func TestEntryInTwoParts(t *testing.T) {
 	}
 }
 
+// TestPeerInTwoParts: a connection that a killed process left in two parts counts
+// once, with the join that one part knows and the leave that the other does.
+func TestPeerInTwoParts(t *testing.T) {
+	const of = `"meeting":{"id":"m","sessionId":"s"},"participant":{"peerId":"p"`
+	part := func(n int, body string) []byte {
+		w := &written{parts: map[string][]byte{}}
+		r := newRoster(true, func(*peer, *link, *link) {})
+		ev := event(n, body)
+		r.apply(&ev)
+		r.shelf.flush(w)
+		return w.parts[peersPrefix+"0"]
+	}
+	parts := map[string][]byte{
+		"p0": part(1, `{"event":"meeting.participantJoined",`+of+`,"customParticipantId":"ann","joinedAt":"2026-01-05T10:00:01Z"}}`),
+		"p1": part(9, `{"event":"meeting.participantLeft",`+of+`,"userDisplayName":"Ann","leftAt":"2026-01-05T10:00:09Z"}}`),
+	}
+	for _, order := range [][2]string{{"p0", "p1"}, {"p1", "p0"}} {
+		r := newRoster(true, func(*peer, *link, *link) {})
+		for _, name := range order {
+			if ours, err := r.load(name, parts[name]); !ours || err != nil {
+				t.Fatalf("load(%s) = %v, %v; want true, nil", name, ours, err)
+			}
+		}
+		p := r.peers["p"]
+		if len(r.peers) != 1 || p == nil {
+			t.Fatalf("loaded as %v: %d peers; want p alone", order, len(r.peers))
+		}
+		l := p.link()
+		if got := fmt.Sprintf("%s %s for %v", l.participant, p.name.text, l.seconds(0)); got != "ann Ann for "+fmt.Sprint(l.left.Sub(l.joined)) || l.left.Sub(l.joined) != 8e6 {
+			t.Errorf("loaded as %v: %s, from %v to %v; want ann Ann for 8 s", order, got, l.joined, l.left)
+		}
+	}
+}
+
 // TestUsageSlotIsFiveNumbers: a slot that is none is an error.
 func TestUsageSlotIsFiveNumbers(t *testing.T) {
 	var u UsageSlot

@@ -7,6 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -246,13 +249,16 @@ func TestGuard(t *testing.T) {
 			t.Errorf("GET %s: security headers are missing: %v", c.path, a.header)
 		}
 	}
-	for _, file := range []string{"", "# none\n\n", "short\n"} {
+	for _, file := range []string{"", "# none\n\n", "short\n", "fifteen-letters\n", token + "\nshort"} {
 		if _, err := query.ReadTokens(writeFile(t, file)); err == nil {
 			t.Errorf("ReadTokens(%q) = nil; want an error", file)
 		}
 	}
-	if got, err := query.ReadTokens(writeFile(t, "# old and new\n"+token+"\n\nanother-token-here\n")); err != nil || len(got) != 2 {
-		t.Errorf("ReadTokens = %v, %v; want two tokens", got, err)
+	if got, err := query.ReadTokens(writeFile(t, "# old and new\n"+token+"\n\n\t sixteen-letters! \n")); err != nil || !slices.Equal(got, []string{token, "sixteen-letters!"}) {
+		t.Errorf("ReadTokens = %q, %v; want two tokens", got, err)
+	}
+	if _, err := query.ReadTokens(filepath.Join(t.TempDir(), "none")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("ReadTokens of no file = %v; want %v", err, os.ErrNotExist)
 	}
 }
 

@@ -149,3 +149,51 @@ func TestReadStatus(t *testing.T) {
 		}
 	}
 }
+
+// TestStatusBounds: a status of the largest size that a process can have is
+// read; one letter or one item more is not, wherever it stands.
+func TestStatusBounds(t *testing.T) {
+	most := counted(processA, 5, 1, 2, 3)
+	text := strings.Repeat("t", maxStatusText)
+	*most.Ingest = IngestCounts{Refusals: map[string]uint64{text: 1}}
+	most.Host, most.Roles, most.Problems = text, []string{text}, []string{text}
+	most.Projections, most.Rebuilds = []ProjectionRun{{text, text}}, []Rebuild{{View: text, Bucket: text, State: text}}
+	most.Audits = make([]Audit, maxStatusItems-5)
+	most.Audits[7] = Audit{View: text, Result: text}
+	m, err := most.Message()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := readStatus(m); err != nil {
+		t.Errorf("readStatus of the largest = %v; want it read", err)
+	}
+	for name, grow := range map[string]func(s *Status){
+		"host":       func(s *Status) { s.Host += "t" },
+		"role":       func(s *Status) { s.Roles = []string{text + "t"} },
+		"problem":    func(s *Status) { s.Problems = []string{text + "t"} },
+		"projection": func(s *Status) { s.Projections = []ProjectionRun{{text + "t", ""}} },
+		"state":      func(s *Status) { s.Projections = []ProjectionRun{{"", text + "t"}} },
+		"rebuild":    func(s *Status) { s.Rebuilds = []Rebuild{{View: text + "t"}} },
+		"bucket":     func(s *Status) { s.Rebuilds = []Rebuild{{Bucket: text + "t"}} },
+		"audit":      func(s *Status) { s.Audits = []Audit{{Result: text + "t"}} },
+		"refusal":    func(s *Status) { s.Ingest = &IngestCounts{Refusals: map[string]uint64{text + "t": 1}} },
+		"two roles":  func(s *Status) { s.Roles = []string{"a", "b"} },
+		"two problems": func(s *Status) {
+			s.Problems = []string{"a", "b"}
+		},
+		"two refusals": func(s *Status) { s.Ingest = &IngestCounts{Refusals: map[string]uint64{"a": 1, "b": 1}} },
+		"two views":    func(s *Status) { s.Projections = make([]ProjectionRun, 2) },
+		"two rebuilds": func(s *Status) { s.Rebuilds = make([]Rebuild, 2) },
+		"an audit":     func(s *Status) { s.Audits = make([]Audit, maxStatusItems-4) },
+	} {
+		s := most
+		grow(&s)
+		m, err := s.Message()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := readStatus(m); err == nil {
+			t.Errorf("readStatus with more: %s = nil; want an error", name)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package query_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 
 	"rollcall/eventlog"
@@ -61,5 +62,33 @@ func TestListParameters(t *testing.T) {
 	}
 	if feed := w.watch(t, "/v1/changes?views=sessions&views=usage", ""); feed.status != http.StatusOK {
 		t.Errorf("GET /v1/changes with two views = %d; want 200", feed.status)
+	}
+}
+
+// TestParameterBounds: the last value that is taken, and the first that is not.
+func TestParameterBounds(t *testing.T) {
+	s := newScript()
+	w := scripted(t, s)
+	w.last = s.commit("sessions", nil)
+	w.get("/v1/sessions") // once it is loaded
+	long := strings.Repeat("a", 192<<10)
+	for query, want := range map[string]int{
+		"limit=1": 200, "limit=1000": 200, "limit=1001": 400, "limit=0": 400, "limit=-1": 400, "limit=": 400,
+		"wait=0s": 200, "wait=30s": 200, "wait=30s1ns": 400, "wait=-1ns": 400, "wait=5": 400,
+		"minSequence=0": 200, "minSequence=1": 200, "minSequence=9223372036854775808": 400, "minSequence=-1": 400,
+		"q=" + strings.Repeat("%0A", 15): 200, "q=" + strings.Repeat("%0A", 16): 400,
+		"q=" + long: 200, "q=" + long + "a": 400, "q=%FF": 400,
+		"from=2026-03-02": 200, "from=2026-03-02T00:00:00Z": 200, "from=2026-03-2": 400, "from=0001-01-01": 400, "from=": 400,
+		"sort=": 400, "status=": 400, "status=LIVE": 200, "nope=": 400,
+	} {
+		if a := w.do("/v1/sessions?" + query); a.status != want {
+			t.Errorf("GET /v1/sessions?%.60s (%d bytes) = %d %.200s; want %d", query, len(query), a.status, a.body, want)
+		}
+	}
+	// What was sent is quoted in part, and never more than there is.
+	for _, c := range []struct{ sent, quoted string }{{"x", `"x"`}, {strings.Repeat("x", 64), `"` + strings.Repeat("x", 64) + `"`}, {strings.Repeat("x", 65), `"` + strings.Repeat("x", 64) + `"`}} {
+		if a := w.do("/v1/sessions?limit=" + c.sent); !strings.Contains(string(a.body), "can't be "+strings.ReplaceAll(c.quoted, `"`, `\"`)+";") {
+			t.Errorf("GET /v1/sessions?limit=%s = %s; want %s quoted", c.sent, a.body, c.quoted)
+		}
 	}
 }

@@ -149,9 +149,11 @@ func scripted(t testing.TB, s *script) *world {
 	return w
 }
 
-func (w *world) serve() {
+func (w *world) serve() { w.serveLog(noLog{}) }
+
+func (w *world) serveLog(l query.Log) {
 	var err error
-	w.api, err = query.New(query.Config{Replica: w.replica, Log: noLog{}, Folds: projections.All(), Now: w.clock.Now})
+	w.api, err = query.New(query.Config{Replica: w.replica, Log: l, Folds: projections.All(), Now: w.clock.Now})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -340,6 +342,22 @@ func TestResume(t *testing.T) {
 			t.Errorf("sessions = %s; want a,b,c", got)
 		}
 		stop()
+	}
+}
+
+// TestUnreadableDocument: a document that is no JSON is left out, as it comes and
+// when its view is loaded, and the view goes on.
+func TestUnreadableDocument(t *testing.T) {
+	s := newScript()
+	s.commit("sessions", map[string][]byte{"live.a": sessionDoc("a", "m", "A", "LIVE", 1), "live.b": []byte(`{"sessionId":"b"`)})
+	w := scripted(t, s)
+	w.last = s.commit("sessions", map[string][]byte{"live.c": sessionDoc("c", "m", "C", "LIVE", 3), "live.d": []byte(`[]`)})
+	if got := w.items("/v1/sessions?sort=sessionId").column("sessionId"); got != "a,c" {
+		t.Errorf("sessions beside unreadable ones = %s; want a,c", got)
+	}
+	w.last = s.commit("sessions", map[string][]byte{"live.d": sessionDoc("d", "m", "D", "LIVE", 4)})
+	if got := w.items("/v1/sessions?sort=sessionId").column("sessionId"); got != "a,c,d" {
+		t.Errorf("sessions once one can be read = %s; want a,c,d", got)
 	}
 }
 

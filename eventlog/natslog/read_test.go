@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/nats-io/nats.go"
@@ -219,8 +220,9 @@ func TestReadDetectsTrimmed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, after := range []eventlog.Seq{0, 14} {
-		if got, err := sequences(t, l, eventlog.ReadOptions{After: after}); !errors.Is(err, eventlog.ErrTrimmed) {
-			t.Errorf("Read(after %d) of a log that begins at 16 = %v, %v; want ErrTrimmed", after, got, err)
+		says := fmt.Sprintf("begins at 16, next is %d", after+1)
+		if got, err := sequences(t, l, eventlog.ReadOptions{After: after}); !errors.Is(err, eventlog.ErrTrimmed) || !strings.Contains(err.Error(), says) {
+			t.Errorf("Read(after %d) of a log that begins at 16 = %v, %v; want ErrTrimmed: %s", after, got, err, says)
 		}
 	}
 	every := make([]int, eventlog.Slices)

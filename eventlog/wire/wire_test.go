@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -240,6 +241,40 @@ func TestReaderTakesItsOwnConsumerOnly(t *testing.T) {
 				t.Errorf("attack: %v", err)
 			}
 		})
+	}
+}
+
+// What a consumer sent may get lost on the way, or be dropped by a client that is
+// too slow: the reader sees the gap by the deliveries' numbers, and another
+// consumer begins where it was.
+func TestReaderSeesALostDelivery(t *testing.T) {
+	node := eventlogtest.Server(t)
+	js, spy := node.JetStream(t), node.JetStream(t)
+	fill(t, js, 1, 1)
+	requests, err := spy.Conn().SubscribeSync("$JS.API.CONSUMER.MSG.NEXT." + stream + ".*")
+	if err == nil {
+		err = spy.Conn().Flush()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := make(chan error, 1)
+	go func() {
+		m, err := requests.NextMsgWithContext(bounded(t))
+		if err == nil {
+			consumer := m.Subject[strings.LastIndex(m.Subject, ".")+1:]
+			err = spy.Conn().PublishRequest(m.Reply, "$JS.ACK."+stream+"."+consumer+".1.3.2.1.0", []byte("the second delivery"))
+		}
+		second <- err
+	}()
+	var got []uint64
+	r := &wire.Reader{JS: js, Stream: stream, Follow: true, After: 1, Take: collect(&got, 3)}
+	r.Failed = func(error) { fill(t, js, 2, 3) }
+	if err := r.Read(bounded(t)); err != nil || fmt.Sprint(got) != "[2 3]" {
+		t.Errorf("Read() = %v, %v; want [2 3], nil", got, err)
+	}
+	if err := <-second; err != nil {
+		t.Errorf("send the second delivery: %v", err)
 	}
 }
 
