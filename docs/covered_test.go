@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -99,6 +100,50 @@ func fingerprint(t *testing.T, room string) []byte {
 		fmt.Fprintf(h, "%s %d %s", path, len(text), text)
 	}
 	return h.Sum(nil)
+}
+
+// kills are the mutants of a room that a test killed, with what it said, by name.
+// With -cache they are not tried again on the same code of the room: a run that
+// was broken off goes on, and one with more tests looks at the survivors.
+type kills struct {
+	file  string
+	known map[string]string
+}
+
+func killedBefore(t *testing.T, room string) kills {
+	t.Helper()
+	k := kills{known: map[string]string{}}
+	if *mutantCache == "" {
+		return k
+	}
+	k.file = filepath.Join(*mutantCache, fmt.Sprintf("%s-%.12x.killed", flat(room), fingerprint(t, room)))
+	text, err := os.ReadFile(k.file)
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		name, how, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
+		k.known[name] = how
+	}
+	return k
+}
+
+// add notes a mutant.
+func (k kills) add(t *testing.T, m mutation, how string) {
+	t.Helper()
+	if k.file == "" || k.known[m.String()] != "" {
+		return
+	}
+	how = strings.Join(strings.Fields(how), " ")
+	k.known[m.String()] = how
+	f, err := os.OpenFile(k.file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err == nil {
+		_, err = fmt.Fprintf(f, "%s\t%s\n", m, how)
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // testNames lists what -test.run can choose from.

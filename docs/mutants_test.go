@@ -23,7 +23,7 @@ var (
 	mutantRooms  = flag.String("rooms", "", "packages to break, with commas; empty: all")
 	mutantReport = flag.String("report", "", "a file that gets each mutant and the table")
 	mutantFilter = flag.String("match", "", "break only where the mutant's name contains this")
-	mutantCache  = flag.String("cache", "", "a folder that keeps what each test covers for the next run")
+	mutantCache  = flag.String("cache", "", "a folder that keeps for the next run what each test covers, and what was killed on the same code")
 )
 
 // heldBy lists the packages that TestMutantsSample breaks, and whose tests hold
@@ -67,6 +67,7 @@ func TestMutantsSample(t *testing.T) {
 		if len(all) == 0 {
 			t.Errorf("heldBy names %s, which has no code to break", h.pkg)
 		}
+		before := killedBefore(t, h.pkg)
 		for seed := range strings.SplitSeq(*mutantSeeds, ",") {
 			count, tried := map[string]int{}, 0
 			for _, m := range shuffled(all, seed) {
@@ -78,10 +79,16 @@ func TestMutantsSample(t *testing.T) {
 				}
 				fate, how := equivalent, accepted[m.String()]
 				if how == "" {
+					fate, how = killed, before.known[m.String()]
+				}
+				if how == "" {
 					fate, how = try(t, m, h.tests, tests)
 				}
-				if fate == noBuild {
+				switch fate {
+				case noBuild:
 					continue
+				case killed:
+					before.add(t, m, how)
 				}
 				tried++
 				count[fate]++

@@ -3,7 +3,9 @@ package projections
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -348,6 +350,34 @@ func TestEntryInTwoParts(t *testing.T) {
 		if found != 1 {
 			t.Errorf("loaded as %v: after the next flush the status stands in %d places; want 1", order, found)
 		}
+	}
+}
+
+// TestPartsHoldManyItems: sixteen connections share a part of a state, and a
+// change of one rewrites its part alone.
+func TestPartsHoldManyItems(t *testing.T) {
+	join := func(n int, at string) eventlog.Event {
+		return event(n, fmt.Sprintf(`{"event":"meeting.participantJoined","meeting":{"id":"m","sessionId":"s"},"participant":{"peerId":"p%d","joinedAt":%q}}`, n, at))
+	}
+	r := newRoster(true, func(*peer, *link, *link) {})
+	w := &written{parts: map[string][]byte{}}
+	for n := range 2*peersEach + 1 {
+		ev := join(n, "2026-01-05T10:00:00Z")
+		r.apply(&ev)
+		if n == peersEach/2 {
+			r.shelf.flush(w) // the others come to what is stored
+		}
+	}
+	r.shelf.flush(w)
+	if got := slices.Sorted(maps.Keys(w.parts)); !slices.Equal(got, []string{"p0", "p1", "p2"}) {
+		t.Errorf("parts of %d connections = %v; want p0 to p2", len(r.peers), got)
+	}
+	clear(w.parts)
+	ev := join(peersEach+3, "2026-01-05T09:00:00Z")
+	r.apply(&ev)
+	r.shelf.flush(w)
+	if got := slices.Sorted(maps.Keys(w.parts)); !slices.Equal(got, []string{"p1"}) {
+		t.Errorf("parts that a change of connection %d writes = %v; want p1", peersEach+3, got)
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -244,37 +243,76 @@ func TestReaderTakesItsOwnConsumerOnly(t *testing.T) {
 	}
 }
 
-// What a consumer sent may get lost on the way, or be dropped by a client that is
-// too slow: the reader sees the gap by the deliveries' numbers, and another
-// consumer begins where it was.
+// What a consumer delivers may get lost on the way, be dropped by a client that is
+// too slow, or go to somebody else who asks for it: the reader sees by the
+// deliveries' numbers that one is missing, and another consumer begins where it was.
 func TestReaderSeesALostDelivery(t *testing.T) {
-	node := eventlogtest.Server(t)
-	js, spy := node.JetStream(t), node.JetStream(t)
-	fill(t, js, 1, 1)
-	requests, err := spy.Conn().SubscribeSync("$JS.API.CONSUMER.MSG.NEXT." + stream + ".*")
-	if err == nil {
-		err = spy.Conn().Flush()
+	js := eventlogtest.Connect(t)
+	fill(t, js, 1, 3)
+	var got []uint64
+	begun := 0
+	r := &wire.Reader{JS: js, Stream: stream, Follow: true, Take: collect(&got, 3)}
+	r.Begin = func(ctx context.Context, c wire.Consumer) error {
+		if begun++; begun > 1 {
+			return nil
+		}
+		_, err := js.Conn().RequestWithContext(ctx, "$JS.API.CONSUMER.MSG.NEXT."+stream+"."+c.Name, []byte("1"))
+		return err
 	}
-	if err != nil {
+	if err := r.Read(bounded(t)); err != nil || fmt.Sprint(got) != "[1 2 3]" || begun != 2 {
+		t.Errorf("Read() = %v, %v through %d consumers; want [1 2 3], nil, 2", got, err, begun)
+	}
+}
+
+// TestWatch: a read that can't go on is listed with how long, and the last reason,
+// until it goes on.
+func TestWatch(t *testing.T) {
+	js := eventlogtest.Connect(t)
+	fill(t, js, 1, 1)
+	var w wire.Watch
+	tries := 0
+	var stuck []wire.Stuck
+	r := &wire.Reader{JS: js, Stream: stream, Follow: true}
+	r.Begin = func(context.Context, wire.Consumer) error {
+		if tries++; tries < 3 {
+			return fmt.Errorf("try %d", tries)
+		}
+		stuck = w.Stuck(0)
+		return nil
+	}
+	r.Take = func(context.Context, *wire.Message) error {
+		if got := w.Stuck(0); len(got) != 0 {
+			t.Errorf("Stuck(0) of a read that goes on = %v; want none", got)
+		}
+		return wire.ErrStop
+	}
+	began := time.Now()
+	if err := r.Read(wire.WithWatch(bounded(t), &w)); err != nil {
 		t.Fatal(err)
 	}
-	second := make(chan error, 1)
-	go func() {
-		m, err := requests.NextMsgWithContext(bounded(t))
-		if err == nil {
-			consumer := m.Subject[strings.LastIndex(m.Subject, ".")+1:]
-			err = spy.Conn().PublishRequest(m.Reply, "$JS.ACK."+stream+"."+consumer+".1.3.2.1.0", []byte("the second delivery"))
-		}
-		second <- err
-	}()
-	var got []uint64
-	r := &wire.Reader{JS: js, Stream: stream, Follow: true, After: 1, Take: collect(&got, 3)}
-	r.Failed = func(error) { fill(t, js, 2, 3) }
-	if err := r.Read(bounded(t)); err != nil || fmt.Sprint(got) != "[2 3]" {
-		t.Errorf("Read() = %v, %v; want [2 3], nil", got, err)
+	if len(stuck) != 1 || stuck[0].Stream != stream || stuck[0].Err.Error() != "try 2" || stuck[0].Since.Before(began) {
+		t.Errorf("Stuck(0) after two tries = %v; want one of %s, that says try 2", stuck, stream)
 	}
-	if err := <-second; err != nil {
-		t.Errorf("send the second delivery: %v", err)
+	// One that ends is stuck no more; one that has not been for long is not listed.
+	r = &wire.Reader{JS: js, Stream: stream, Follow: true, Away: -1, Begin: func(context.Context, wire.Consumer) error { return errors.New("no") }}
+	r.Failed = func(error) { t.Error("Failed was called; want an end at once") }
+	if err := r.Read(wire.WithWatch(bounded(t), &w)); err == nil || len(w.Stuck(0)) != 0 {
+		t.Errorf("Stuck(0) after Read() = %v is %v; want none", err, w.Stuck(0))
+	}
+	two := &wire.Reader{JS: js, Stream: stream, Follow: true}
+	ctx, cancel := context.WithCancel(wire.WithWatch(bounded(t), &w))
+	two.Begin = func(context.Context, wire.Consumer) error { return errors.New("no") }
+	two.Failed = func(error) {
+		if got := w.Stuck(0); len(got) != 1 {
+			t.Errorf("Stuck(0) = %v; want one", got)
+		}
+		if got := w.Stuck(time.Hour); len(got) != 0 {
+			t.Errorf("Stuck(an hour) = %v; want none", got)
+		}
+		cancel()
+	}
+	if err := two.Read(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("Read() = %v; want %v", err, context.Canceled)
 	}
 }
 
