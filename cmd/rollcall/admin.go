@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/rs/zerolog"
 
+	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/query"
 )
 
@@ -71,7 +72,7 @@ func (h *health) report(ctx context.Context) (lines []string, ready bool) {
 		switch {
 		case err != nil:
 			ready = false
-			lines = append(lines, "[-]"+c.name+": "+oneLine(err))
+			lines = append(lines, "[-]"+c.name+": "+console.OneLine(err))
 		case note != "":
 			lines = append(lines, "[+]"+c.name+": "+note)
 		default:

@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/eventlog"
 )
 
@@ -34,8 +35,8 @@ func fillStream(t *testing.T, js jetstream.JetStream, name string, enough func()
 		for err = nil; err == nil; {
 			_, err = stream.CreateConsumer(t.Context(), jetstream.ConsumerConfig{Description: "test", MemoryStorage: true, InactiveThreshold: time.Hour})
 		}
-		if apiCode(err) != codeConsumers {
-			t.Fatalf("CreateConsumer on a full stream = %v; want error %d", err, codeConsumers)
+		if console.APICode(err) != console.CodeConsumers {
+			t.Fatalf("CreateConsumer on a full stream = %v; want error %d", err, console.CodeConsumers)
 		}
 	}
 }
@@ -69,7 +70,7 @@ func TestAttackNoConsumerLeft(t *testing.T) {
 	login := writeFile(t, "login", []byte("p:password-of-p\n"))
 	projecting := testNode(t, t.TempDir(), "--target", "project", "--views", "sessions", "--nats-url", url, "--nats-login-file", login)
 	runNode(t, projecting)
-	nc, err := all.embedded.connect()
+	nc, err := all.embedded.Connect()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +80,7 @@ func TestAttackNoConsumerLeft(t *testing.T) {
 		t.Fatal(err)
 	}
 	fillStream(t, js, eventlog.Stream, func() bool {
-		return len(all.reads.Stuck(sayAfter)) > 0 && len(projecting.reads.Stuck(sayAfter)) > 0
+		return len(all.reads.Stuck(console.SayAfter)) > 0 && len(projecting.reads.Stuck(console.SayAfter)) > 0
 	})
 	const why = "stream MEETINGS can't be read: make consumer on MEETINGS: nats: API error: code=400 err_code=10026"
 	if code, text := readiness(t, projecting); code != http.StatusServiceUnavailable || !strings.Contains(text, "[-]reads: "+why) {
@@ -96,9 +97,9 @@ func TestAttackNoConsumerLeft(t *testing.T) {
 		{"verify", "sessions", "--nats-url", url, "--nats-login-file", login},
 	} {
 		var out, problems bytes.Buffer
-		a := &app{ctx: t.Context(), args: args, env: func(string) (string, bool) { return "", false }, stdin: strings.NewReader(""), stdout: &out, stderr: &problems, patience: sayAfter + time.Second}
-		err := a.patiently(a.run)
-		if exitCode(err) != exitFailed || !strings.Contains(err.Error(), "given up after 3s") {
+		a := &app{args: args, IO: &console.IO{Ctx: t.Context(), Env: func(string) (string, bool) { return "", false }, Stdin: strings.NewReader(""), Stdout: &out, Stderr: &problems, Patience: console.SayAfter + time.Second}}
+		err := a.Patiently(a.run)
+		if console.ExitCode(err) != console.ExitFailed || !strings.Contains(err.Error(), "given up after 3s") {
 			t.Errorf("%s = %v; want it given up", args[:2], err)
 		}
 		if !strings.Contains(problems.String(), "rollcall: waiting: "+why) {

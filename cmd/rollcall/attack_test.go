@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
+	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/eventlog"
 )
 
@@ -57,8 +57,9 @@ func TestAttackConsumers(t *testing.T) {
 			t.Fatalf("refusal = %s; want error 10026", m.Data)
 		}
 	}
-	if made > readerConsumers || made < readerConsumers/2 {
-		t.Errorf("a reader made %d consumers; want at most %d", made, readerConsumers)
+	const most = 500 // a stream takes 1,000, and half of them are Rollcall's own
+	if made > most || made < most/2 {
+		t.Errorf("a reader made %d consumers; want at most %d", made, most)
 	}
 	for _, path := range []string{"/v1/events", "/v1/sessions/a/events", "/v1/sessions/a?asOf=1"} {
 		if code, body := get(t, n, path); code != http.StatusOK {
@@ -74,54 +75,6 @@ func TestAttackConsumers(t *testing.T) {
 				t.Fatalf("read of the log = %d, %v; want record 1", r.Seq, err)
 			}
 		}
-	}
-}
-
-// TestAttackConsumersLiveShortly: nothing that a reader asks for makes a consumer
-// stay, or hold much.
-func TestAttackConsumersLiveShortly(t *testing.T) {
-	url, own := testServer(t)
-	nc, _ := dial(t, url)
-	for _, config := range []string{
-		`{"ack_policy":"explicit","max_ack_pending":-1,"max_waiting":100000,"inactive_threshold":900000000000}`,
-		`{"deliver_subject":"_INBOX.x","ack_policy":"none","inactive_threshold":900000000000}`,
-	} {
-		m, err := nc.Request("$JS.API.CONSUMER.CREATE.MEETINGS", []byte(`{"stream_name":"MEETINGS","config":`+config+`}`), 5*time.Second)
-		if err != nil || strings.Contains(string(m.Data), `"error"`) {
-			t.Fatalf("consumer %s = %v, %v; want it made", config, m, err)
-		}
-	}
-	for _, config := range []string{
-		`{"ack_policy":"none","pause_until":"2099-01-01T00:00:00Z"}`,
-		`{"ack_policy":"none","priority_groups":["a"],"priority_policy":"overflow"}`,
-		`{"ack_policy":"explicit","backoff":[1000000000]}`,
-		`{"ack_policy":"none","direct":true}`,
-		`{"ack_policy":"none","filter_subjects":[` + strings.Repeat(`"meetings.1.a.b",`, 1000) + `"meetings.2.a.b"]}`,
-		`{"ack_policy":"none","description":"` + strings.Repeat("x", 1<<16) + `"}`,
-	} {
-		m, err := nc.Request("$JS.API.CONSUMER.CREATE.MEETINGS", []byte(`{"stream_name":"MEETINGS","config":`+config+`}`), 5*time.Second)
-		if err != nil || !strings.Contains(string(m.Data), `"error"`) {
-			t.Errorf("consumer %.80s = %v, %v; want a refusal", config, m, err)
-		}
-	}
-	js, err := jetstream.New(own)
-	if err != nil {
-		t.Fatal(err)
-	}
-	stream, err := js.Stream(t.Context(), "MEETINGS")
-	if err != nil {
-		t.Fatal(err)
-	}
-	seen := 0
-	for info := range stream.ListConsumers(t.Context()).Info() {
-		seen++
-		c := info.Config
-		if c.InactiveThreshold > readerIdle || c.MaxAckPending < 0 || c.MaxAckPending > readerUnacked || c.MaxWaiting > readerPulls || !c.MemoryStorage {
-			t.Errorf("consumer = %+v; want the limits of a reader", c)
-		}
-	}
-	if seen != 2 {
-		t.Errorf("%d consumers; want 2", seen)
 	}
 }
 
@@ -235,7 +188,7 @@ func TestAttackIngesterLimits(t *testing.T) {
 // links and stream keys, to nobody without credentials.
 func TestAttackOpenPort(t *testing.T) {
 	for _, refused := range []string{"0.0.0.0:0", "[::]:0", ":0", "192.0.2.1:4222", "example.com:4222"} {
-		if _, err := configOf(t, t.TempDir(), "--nats-listen", refused); exitCode(err) != exitUsage || !strings.Contains(err.Error(), "--nats-users, or --insecure") {
+		if _, err := configOf(t, t.TempDir(), "--nats-listen", refused); console.ExitCode(err) != console.ExitUsage || !strings.Contains(err.Error(), "--nats-users, or --insecure") {
 			t.Errorf("--nats-listen %s = %v; want a usage error that names --nats-users and --insecure", refused, err)
 		}
 	}
@@ -326,7 +279,7 @@ func TestConnectionsFitTheDescriptors(t *testing.T) {
 		cfg.NATSListen = "127.0.0.1:4222"
 		err := cfg.setConnections(c.descriptors)
 		if c.err != "" {
-			if exitCode(err) != exitUsage || !strings.Contains(err.Error(), c.err) {
+			if console.ExitCode(err) != console.ExitUsage || !strings.Contains(err.Error(), c.err) {
 				t.Errorf("%d descriptors: %v; want a usage error about %s", c.descriptors, err, c.err)
 			}
 			continue

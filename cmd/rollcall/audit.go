@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/eventlog"
 	"rollcall/ingest"
 )
@@ -17,7 +18,7 @@ import (
 // eventsVerifyCmd is `rollcall events verify`.
 type eventsVerifyCmd struct {
 	whichLog
-	outputFlag
+	console.OutputFlag
 	Key    []string `help:"Key to check against: a file (PEM, the provider's key document, or Standard Webhooks secrets) or an https URL; repeatable." required:"" placeholder:"FILE_OR_URL"`
 	After  uint64   `help:"Only records behind this sequence." placeholder:"N"`
 	To     uint64   `help:"Only records up to this sequence; 0 is the last." placeholder:"N"`
@@ -50,7 +51,7 @@ const maxListed = 1000
 func (c *eventsVerifyCmd) Run(a *app) (err error) {
 	var documents [][]byte
 	for _, key := range c.Key {
-		d, err := keyDocument(a.ctx, key)
+		d, err := keyDocument(a.Ctx, key)
 		if err != nil {
 			return err
 		}
@@ -58,7 +59,7 @@ func (c *eventsVerifyCmd) Run(a *app) (err error) {
 	}
 	auditor, err := ingest.NewAuditor(documents...)
 	if err != nil {
-		return usagef("read --key: %w", err)
+		return console.Usagef("read --key: %w", err)
 	}
 	log, closeLog, err := c.attach(a)
 	if err != nil {
@@ -66,9 +67,9 @@ func (c *eventsVerifyCmd) Run(a *app) (err error) {
 	}
 	defer func() { err = errors.Join(err, closeLog()) }()
 	found := audit{Bad: []eventlog.Seq{}}
-	for r, err := range log.Read(a.ctx, eventlog.ReadOptions{After: eventlog.Seq(c.After), UpTo: eventlog.Seq(c.To)}) {
+	for r, err := range log.Read(a.Ctx, eventlog.ReadOptions{After: eventlog.Seq(c.After), UpTo: eventlog.Seq(c.To)}) {
 		if err != nil {
-			return a.left(fmt.Errorf("read log: %w", err), "%d records were checked, %d of them do not verify; nothing was changed", found.Checked, found.OtherKey+found.Forged)
+			return a.Left(fmt.Errorf("read log: %w", err), "%d records were checked, %d of them do not verify; nothing was changed", found.Checked, found.OtherKey+found.Forged)
 		}
 		if c.Source == "" || r.Source == c.Source {
 			found.add(r.Seq, auditor.Check(&r))
@@ -99,31 +100,31 @@ func (f *audit) add(seq eventlog.Seq, err error) {
 func (c *eventsVerifyCmd) show(a *app, f audit) error {
 	var err error
 	if c.Output == "json" {
-		err = printJSON(a.stdout, f)
+		err = console.PrintJSON(a.Stdout, f)
 	} else {
-		g := &grid{columns: []string{"checked", "verified", "unsigned", "otherKey", "forged"}}
-		g.add(f.Checked, f.Verified, f.Unsigned, f.OtherKey, f.Forged)
-		err = c.print(a.stdout, g)
+		g := &console.Grid{Columns: []string{"checked", "verified", "unsigned", "otherKey", "forged"}}
+		g.Add(f.Checked, f.Verified, f.Unsigned, f.OtherKey, f.Forged)
+		err = c.Print(a.Stdout, g)
 	}
 	if err != nil || len(f.Bad) == 0 {
 		return err
 	}
 	shown := f.Bad[:min(len(f.Bad), 10)]
-	return differencef("%d of %d records do not verify, the first at sequences %s; `rollcall events --after %d --limit 1 -o json` shows one",
+	return console.Differencef("%d of %d records do not verify, the first at sequences %s; `rollcall events --after %d --limit 1 -o json` shows one",
 		f.OtherKey+f.Forged, f.Checked, strings.Trim(fmt.Sprint(shown), "[]"), shown[0]-1)
 }
 
 // keyDocument reads a key from a file or an https address.
 func keyDocument(ctx context.Context, key string) ([]byte, error) {
 	if !strings.Contains(key, "://") {
-		return readSmallFile("--key", key)
+		return console.ReadSmallFile("--key", key)
 	}
 	if !strings.HasPrefix(key, "https://") {
-		return nil, usagef("--key %s: want https", redactURL(key))
+		return nil, console.Usagef("--key %s: want https", redactURL(key))
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, key, http.NoBody)
 	if err != nil {
-		return nil, usagef("read --key: %w", err)
+		return nil, console.Usagef("read --key: %w", err)
 	}
 	client := &http.Client{Timeout: 10 * time.Second}
 	resp, err := client.Do(req)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/eventlog/eventlogtest"
 )
 
@@ -43,8 +44,8 @@ func TestServersThatCanNotHoldTheLog(t *testing.T) {
 	t.Run("without JetStream", func(t *testing.T) {
 		url := "nats://" + natsWithoutJetStream(t)
 		code, message := refused(t, append(serve, url)...)
-		if code != exitFailed || !strings.Contains(message, "JetStream") {
-			t.Errorf("serve = %d, %q; want %d and a word about JetStream", code, message, exitFailed)
+		if code != console.ExitFailed || !strings.Contains(message, "JetStream") {
+			t.Errorf("serve = %d, %q; want %d and a word about JetStream", code, message, console.ExitFailed)
 		}
 	})
 
@@ -55,8 +56,8 @@ func TestServersThatCanNotHoldTheLog(t *testing.T) {
 			t.Fatal(err)
 		}
 		code, message := refused(t, append(serve, s.URL())...)
-		if code != exitFailed || !strings.Contains(message, "MEETINGS") {
-			t.Errorf("serve = %d, %q; want %d and the stream's name", code, message, exitFailed)
+		if code != console.ExitFailed || !strings.Contains(message, "MEETINGS") {
+			t.Errorf("serve = %d, %q; want %d and the stream's name", code, message, console.ExitFailed)
 		}
 	})
 }

@@ -22,8 +22,10 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/eventlog"
 	"rollcall/eventlog/natslog"
+	"rollcall/eventlog/wire"
 	"rollcall/ingest"
 )
 
@@ -46,7 +48,7 @@ type benchIngestCmd struct {
 	Connections int           `help:"Connections of the throughput measurement." default:"256" placeholder:"N"`
 	Rate        int           `help:"Requests a second of the latency measurement." default:"1000" placeholder:"N"`
 	Dir         string        `help:"Directory for the logs, on the disk that is to be measured." default:"." type:"path" placeholder:"DIR"`
-	outputFlag
+	console.OutputFlag
 }
 
 // Help is the command's example.
@@ -79,23 +81,29 @@ type benchResult struct {
 
 type benchReport struct {
 	Results []benchResult `json:"results"`
-	Ratios  object        `json:"ratios"`
+	Ratios  benchRatios   `json:"ratios"`
+}
+
+// benchRatios compare the throughput of parts.
+type benchRatios struct {
+	Naive   float64 `json:"durable/naive"`
+	Handler float64 `json:"durable/handler"`
 }
 
 // Run measures.
 func (c *benchIngestCmd) Run(a *app) (err error) {
 	if c.Duration < benchRounds*100*time.Millisecond || c.Connections < 1 || c.Rate < 1 {
-		return usagef("give a --duration of at least 300ms, and at least 1 for --connections and --rate")
+		return console.Usagef("give a --duration of at least 300ms, and at least 1 for --connections and --rate")
 	}
 	dir, err := os.MkdirTemp(c.Dir, "rollcall-bench-")
 	if err != nil {
 		return fmt.Errorf("make directory: %w; check --dir", err)
 	}
-	ctx, cancel := context.WithCancel(a.ctx)
+	ctx, cancel := context.WithCancel(a.Ctx)
 	b := &bench{ctx: ctx, dir: dir}
 	defer func() {
 		cancel()
-		err = a.left(errors.Join(err, b.close(), os.RemoveAll(dir)), benchLeft)
+		err = a.Left(errors.Join(err, b.close(), os.RemoveAll(dir)), benchLeft)
 	}()
 	if err := b.start(); err != nil {
 		return err
@@ -106,7 +114,7 @@ func (c *benchIngestCmd) Run(a *app) (err error) {
 			return err
 		}
 		for _, p := range b.parts {
-			fmt.Fprintf(a.stderr, "round %d of %d: %s\n", round+1, benchRounds, p.name)
+			fmt.Fprintf(a.Stderr, "round %d of %d: %s\n", round+1, benchRounds, p.name)
 			if err := b.measure(p, *c, slice); err != nil {
 				return fmt.Errorf("%s: %w", p.name, err)
 			}
@@ -118,23 +126,22 @@ func (c *benchIngestCmd) Run(a *app) (err error) {
 func (c *benchIngestCmd) print(a *app, parts []*benchPart) error {
 	of := map[string]benchRound{}
 	report := benchReport{}
-	g := &grid{columns: []string{"name", "perSecond", "p50Ms", "p99Ms", "aloneMs"}}
+	g := &console.Grid{Columns: []string{"name", "perSecond", "p50Ms", "p99Ms", "aloneMs"}}
 	for _, p := range parts {
 		m := p.median()
 		of[p.name] = m
 		report.Results = append(report.Results, benchResult{p.name, m.perSecond, m.p50, m.p99})
-		g.add(p.name, m.perSecond, m.p50, m.p99, m.alone)
+		g.Add(p.name, m.perSecond, m.p50, m.p99, m.alone)
 	}
 	ratio := func(y string) float64 { return of["durable"].perSecond / of[y].perSecond }
-	names := []string{"durable/naive", "durable/handler"}
-	report.Ratios = object{names, []any{ratio("naive"), ratio("handler")}}
+	report.Ratios = benchRatios{ratio("naive"), ratio("handler")}
 	if c.Output == "json" {
-		return printJSON(a.stdout, report)
+		return console.PrintJSON(a.Stdout, report)
 	}
-	if err := c.outputFlag.print(a.stdout, g); err != nil || c.Output == "csv" {
+	if err := c.OutputFlag.Print(a.Stdout, g); err != nil || c.Output == "csv" {
 		return err
 	}
-	fmt.Fprintf(a.stdout, "\ndurable/naive %.2f   durable/handler %.2f   durable/nosync %.2f   alone: durable/naive %.2f\n",
+	fmt.Fprintf(a.Stdout, "\ndurable/naive %.2f   durable/handler %.2f   durable/nosync %.2f   alone: durable/naive %.2f\n",
 		ratio("naive"), ratio("handler"), ratio("nosync"), of["durable"].alone/of["naive"].alone)
 	return nil
 }
@@ -358,7 +365,7 @@ func (b *bench) openLoop(address string, rate int, d time.Duration) (*hdrhistogr
 	_, h, err := b.drive(address, min(benchWorkers, rate), func(c *benchClient, h *hdrhistogram.Histogram) (int64, error) {
 		for i := next.Add(1) - 1; i < total; i = next.Add(1) - 1 {
 			due := began.Add(time.Duration(i) * time.Second / time.Duration(rate))
-			if err := pause(b.ctx, time.Until(due)); err != nil {
+			if err := wire.Pause(b.ctx, time.Until(due)); err != nil {
 				return 0, err
 			}
 			if err := c.post(b); err != nil {

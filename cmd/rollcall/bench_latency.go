@@ -20,6 +20,9 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"rollcall/cmd/rollcall/internal/console"
+	"rollcall/eventlog/wire"
 )
 
 // benchLatencyCmd is `rollcall bench latency`.
@@ -28,7 +31,7 @@ type benchLatencyCmd struct {
 	Events int    `help:"Webhooks until their view is seen." default:"4000" placeholder:"N"`
 	Reads  int    `help:"Webhooks whose effect is read with minSequence." default:"1000" placeholder:"N"`
 	Dir    string `help:"Directory for the data, on the disk to measure; temporary by default." type:"path" placeholder:"DIR"`
-	outputFlag
+	console.OutputFlag
 }
 
 // Help is the command's example.
@@ -54,24 +57,24 @@ type latencyResult struct {
 // Run measures.
 func (c *benchLatencyCmd) Run(a *app) (err error) {
 	if c.Rate < 1 || c.Events < 1 || c.Reads < 1 {
-		return usagef("give at least 1 for --rate, --events and --reads")
+		return console.Usagef("give at least 1 for --rate, --events and --reads")
 	}
 	dir, err := os.MkdirTemp(c.Dir, "rollcall-bench-")
 	if err != nil {
 		return fmt.Errorf("make directory: %w; check --dir", err)
 	}
-	defer func() { err = a.left(errors.Join(err, os.RemoveAll(dir)), benchLeft) }()
+	defer func() { err = a.Left(errors.Join(err, os.RemoveAll(dir)), benchLeft) }()
 	b := &latencyBench{dir: dir, http: http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: benchWorkers}}}
 	stop, err := b.start(a)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
-	visible, err := b.visible(a.ctx, c.Rate, c.Events)
+	visible, err := b.visible(a.Ctx, c.Rate, c.Events)
 	if err != nil {
 		return err
 	}
-	webhook, read, both, err := b.readOwnWrites(a.ctx, c.Reads)
+	webhook, read, both, err := b.readOwnWrites(a.Ctx, c.Reads)
 	if err != nil {
 		return err
 	}
@@ -86,13 +89,13 @@ func (c *benchLatencyCmd) Run(a *app) (err error) {
 		})
 	}
 	if c.Output == "json" {
-		return printJSON(a.stdout, map[string]any{"results": results})
+		return console.PrintJSON(a.Stdout, map[string]any{"results": results})
 	}
-	g := &grid{columns: []string{"name", "count", "p50Ms", "p99Ms", "maxMs"}}
+	g := &console.Grid{Columns: []string{"name", "count", "p50Ms", "p99Ms", "maxMs"}}
 	for _, r := range results {
-		g.add(r.Name, r.Count, r.P50Ms, r.P99Ms, r.MaxMs)
+		g.Add(r.Name, r.Count, r.P50Ms, r.P99Ms, r.MaxMs)
 	}
-	return c.print(a.stdout, g)
+	return c.Print(a.Stdout, g)
 }
 
 // latencyBench posts to a `rollcall serve` and looks at its views.
@@ -125,23 +128,23 @@ func (b *latencyBench) start(a *app) (stop func() error, err error) {
 		}
 	}
 	const free = "127.0.0.1:0"
-	cmd := exec.CommandContext(a.ctx, program, "serve", "--data-dir", filepath.Join(b.dir, "data"), "--source", "bench=rsa:"+keyFile, //nolint:gosec // this very program
+	cmd := exec.CommandContext(a.Ctx, program, "serve", "--data-dir", filepath.Join(b.dir, "data"), "--source", "bench=rsa:"+keyFile, //nolint:gosec // this very program
 		"--ingest-addr", free, "--api-addr", free, "--admin-addr", free, "--nats-listen", free, "--ready-file", readyFile, "--log-level", "error")
 	cmd.Args[0] = os.Args[0]
-	cmd.Stderr = a.stderr
+	cmd.Stderr = a.Stderr
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start rollcall serve: %w", err)
 	}
 	stop = func() error {
 		return errors.Join(cmd.Process.Signal(syscall.SIGTERM), cmd.Wait())
 	}
-	ctx, cancel := context.WithTimeout(a.ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(a.Ctx, time.Minute)
 	defer cancel()
 	for {
 		if ready, err := os.ReadFile(readyFile); err == nil && json.Unmarshal(ready, &b.at) == nil {
 			return stop, nil
 		}
-		if err := pause(ctx, 20*time.Millisecond); err != nil {
+		if err := wire.Pause(ctx, 20*time.Millisecond); err != nil {
 			return nil, errors.Join(fmt.Errorf("wait for rollcall serve: %w", err), stop())
 		}
 	}
@@ -214,7 +217,7 @@ func (b *latencyBench) visible(ctx context.Context, rate, events int) (*hdrhisto
 	posting.Go(func() {
 		began := time.Now()
 		for i := range events {
-			if pause(ctx, time.Until(began.Add(time.Duration(i)*time.Second/time.Duration(rate)))) != nil {
+			if wire.Pause(ctx, time.Until(began.Add(time.Duration(i)*time.Second/time.Duration(rate)))) != nil {
 				return
 			}
 			posting.Go(func() {
@@ -288,7 +291,7 @@ func watchAttendance(ctx context.Context, nc *nats.Conn) (jetstream.KeyWatcher, 
 		if !errors.Is(err, jetstream.ErrBucketNotFound) {
 			return nil, err
 		}
-		if err := pause(ctx, 50*time.Millisecond); err != nil {
+		if err := wire.Pause(ctx, 50*time.Millisecond); err != nil {
 			return nil, err
 		}
 	}

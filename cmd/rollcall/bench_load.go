@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"rollcall/eventlog"
+	"rollcall/eventlog/wire"
 )
 
 // load is what goes on beside the webhooks that `bench readers` measures: it runs
@@ -84,7 +85,7 @@ func many(n int, once func(ctx context.Context, i int) (bool, error)) func(conte
 					}
 					count.add(ok && err == nil)
 					if err != nil { // such as a port that is full: not a hot loop of ours
-						_ = pause(ctx, 100*time.Millisecond)
+						_ = wire.Pause(ctx, 100*time.Millisecond)
 					}
 				}
 			})

@@ -19,8 +19,10 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/oklog/ulid/v2"
 
+	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/eventlog"
 	"rollcall/eventlog/natslog"
+	"rollcall/eventlog/wire"
 )
 
 // benchReadersCmd is `rollcall bench readers`.
@@ -33,7 +35,7 @@ type benchReadersCmd struct {
 	Rows     string        `help:"Regular expression of the rows to measure." default:"." placeholder:"REGEXP"`
 	Serve    string        `help:"Program whose serve is measured; this one by default." type:"path" placeholder:"FILE"`
 	Dir      string        `help:"Directory for the data, on the disk to measure; temporary by default." type:"path" placeholder:"DIR"`
-	outputFlag
+	console.OutputFlag
 }
 
 // Help is the command's example.
@@ -56,40 +58,40 @@ type readersRow struct {
 // Run measures.
 func (c *benchReadersCmd) Run(a *app) (err error) {
 	if c.Rate < 1 || c.Duration < time.Second || c.Records < 1 || c.Feeds < 1 || c.Slow < 1 {
-		return usagef("give at least 1 for --rate, --records, --feeds and --slow, and 1s for --duration")
+		return console.Usagef("give at least 1 for --rate, --records, --feeds and --slow, and 1s for --duration")
 	}
 	rows, err := regexp.Compile(c.Rows)
 	if err != nil {
-		return usagef("--rows: %w", err)
+		return console.Usagef("--rows: %w", err)
 	}
 	dir, err := os.MkdirTemp(c.Dir, "rollcall-bench-")
 	if err != nil {
 		return fmt.Errorf("make directory: %w; check --dir", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	b := &readersBench{latencyBench: &latencyBench{dir: dir, program: c.Serve, http: http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}}}, cmd: c, stderr: a.stderr}
+	b := &readersBench{latencyBench: &latencyBench{dir: dir, program: c.Serve, http: http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}}}, cmd: c, stderr: a.Stderr}
 	stop, err := b.start(a)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
-	if err := b.fill(a.ctx); err != nil {
+	if err := b.fill(a.Ctx); err != nil {
 		return err
 	}
-	g := &grid{columns: []string{"while", "webhooks", "p50Ms", "p99Ms", "maxMs", "refused", "loadAnswers", "loadRefusals"}}
+	g := &console.Grid{Columns: []string{"while", "webhooks", "p50Ms", "p99Ms", "maxMs", "refused", "loadAnswers", "loadRefusals"}}
 	for _, load := range b.loads() {
 		if !rows.MatchString(load.name) {
 			continue
 		}
-		r, err := b.beside(a.ctx, load)
+		r, err := b.beside(a.Ctx, load)
 		if err != nil {
 			return err
 		}
 		ms := func(us int64) float64 { return float64(us) / 1000 }
-		g.add(r.name, r.h.TotalCount(), ms(r.h.ValueAtQuantile(50)), ms(r.h.ValueAtQuantile(99)), ms(r.h.Max()), r.refused, r.ok, r.others)
-		fmt.Fprintf(a.stderr, "%s: p50 %.1f ms, p99 %.1f ms, max %.1f ms\n", r.name, ms(r.h.ValueAtQuantile(50)), ms(r.h.ValueAtQuantile(99)), ms(r.h.Max()))
+		g.Add(r.name, r.h.TotalCount(), ms(r.h.ValueAtQuantile(50)), ms(r.h.ValueAtQuantile(99)), ms(r.h.Max()), r.refused, r.ok, r.others)
+		fmt.Fprintf(a.Stderr, "%s: p50 %.1f ms, p99 %.1f ms, max %.1f ms\n", r.name, ms(r.h.ValueAtQuantile(50)), ms(r.h.ValueAtQuantile(99)), ms(r.h.Max()))
 	}
-	return c.print(a.stdout, g)
+	return c.Print(a.Stdout, g)
 }
 
 // readersBench is a serve with a full log, and what is done to it.
@@ -217,7 +219,7 @@ func (b *readersBench) beside(ctx context.Context, l load) (readersRow, error) {
 			failed <- fmt.Errorf("load %s: %w", l.name, err)
 		}
 	})
-	err := pause(ctx, 2*time.Second) // it is under way
+	err := wire.Pause(ctx, 2*time.Second) // it is under way
 	if err == nil {
 		err = b.post(ctx, requests, &row)
 	}
@@ -240,7 +242,7 @@ func (b *readersBench) post(ctx context.Context, requests []*http.Request, row *
 	began := time.Now()
 	for i, r := range requests {
 		due := began.Add(time.Duration(i) * time.Second / time.Duration(b.cmd.Rate))
-		if err := pause(ctx, time.Until(due)); err != nil {
+		if err := wire.Pause(ctx, time.Until(due)); err != nil {
 			return err
 		}
 		posting.Go(func() {

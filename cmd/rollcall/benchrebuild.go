@@ -18,6 +18,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
+	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/eventlog"
 	"rollcall/eventlog/natslog"
 	"rollcall/eventlog/traffic"
@@ -30,7 +31,7 @@ type benchRebuildCmd struct {
 	Naive  int      `help:"Records that the naive projector gets: it is slow." default:"20000" placeholder:"N"`
 	Views  []string `help:"Views to rebuild; all by default." placeholder:"VIEW"`
 	Dir    string   `help:"Directory for the log, on the disk to measure, kept for the next run; temporary by default." type:"path" placeholder:"DIR"`
-	outputFlag
+	console.OutputFlag
 }
 
 // Help is the command's example.
@@ -60,26 +61,26 @@ type rebuildReport struct {
 // Run measures.
 func (c *benchRebuildCmd) Run(a *app) (err error) {
 	if c.Events < 1 || c.Naive < 1 {
-		return usagef("--events and --naive must be above 0")
+		return console.Usagef("--events and --naive must be above 0")
 	}
 	folds := slices.DeleteFunc(slices.Clone(allFolds()), func(f eventlog.Fold) bool {
 		return len(c.Views) > 0 && !slices.Contains(c.Views, f.Name())
 	})
 	if len(folds) == 0 {
-		return usagef("--views: no such view; see `rollcall views ls`")
+		return console.Usagef("--views: no such view; see `rollcall views ls`")
 	}
 	dir := c.Dir
 	if dir != "" {
 		defer func() {
-			err = a.left(err, "nothing was measured to its end; the log in %s stays for the next run", dir)
+			err = a.Left(err, "nothing was measured to its end; the log in %s stays for the next run", dir)
 		}()
 	} else {
 		if dir, err = os.MkdirTemp("", "rollcall-bench-"); err != nil {
 			return fmt.Errorf("make directory: %w", err)
 		}
-		defer func() { err = a.left(errors.Join(err, os.RemoveAll(dir)), benchLeft) }()
+		defer func() { err = a.Left(errors.Join(err, os.RemoveAll(dir)), benchLeft) }()
 	}
-	nc, server, stop, err := startBenchServer(a.ctx, dir)
+	nc, server, stop, err := startBenchServer(a.Ctx, dir)
 	if err != nil {
 		return err
 	}
@@ -88,7 +89,7 @@ func (c *benchRebuildCmd) Run(a *app) (err error) {
 	if err != nil {
 		return fmt.Errorf("use JetStream: %w", err)
 	}
-	log, err := natslog.Open(a.ctx, js, natslog.Config{})
+	log, err := natslog.Open(a.Ctx, js, natslog.Config{})
 	if err != nil {
 		return err
 	}
@@ -96,7 +97,7 @@ func (c *benchRebuildCmd) Run(a *app) (err error) {
 	if err := c.fill(a, js, log); err != nil {
 		return err
 	}
-	b := &rebuildBench{events: c.Events, naive: min(c.Naive, c.Events), folds: folds, js: js, log: log, server: server, progress: a.stderr}
+	b := &rebuildBench{events: c.Events, naive: min(c.Naive, c.Events), folds: folds, js: js, log: log, server: server, progress: a.Stderr}
 	if err := b.run(a); err != nil {
 		return err
 	}
@@ -106,31 +107,31 @@ func (c *benchRebuildCmd) Run(a *app) (err error) {
 // fill makes the log, or takes the one of an earlier run, and removes the views
 // of that run.
 func (c *benchRebuildCmd) fill(a *app, js jetstream.JetStream, log *natslog.Log) error {
-	streams := js.StreamNames(a.ctx)
+	streams := js.StreamNames(a.Ctx)
 	for name := range streams.Name() {
 		if name == eventlog.Stream {
 			continue
 		}
-		if err := js.DeleteStream(a.ctx, name); err != nil {
+		if err := js.DeleteStream(a.Ctx, name); err != nil {
 			return fmt.Errorf("remove %s of an earlier run: %w", name, err)
 		}
 	}
 	if err := streams.Err(); err != nil {
 		return fmt.Errorf("list streams: %w", err)
 	}
-	head, err := log.Head(a.ctx)
+	head, err := log.Head(a.Ctx)
 	if err != nil {
 		return err
 	}
 	switch head.Last {
 	case 0:
-		fmt.Fprintf(a.stderr, "filling a log with %d events\n", c.Events)
-		_, err = log.Import(a.ctx, generated(c.Events))
+		fmt.Fprintf(a.Stderr, "filling a log with %d events\n", c.Events)
+		_, err = log.Import(a.Ctx, generated(c.Events))
 		return err
 	case eventlog.Seq(c.Events):
 		return nil
 	}
-	return usagef("%s holds a log of %d events; give --events %d, or another --dir", c.Dir, head.Last, head.Last)
+	return console.Usagef("%s holds a log of %d events; give --events %d, or another --dir", c.Dir, head.Last, head.Last)
 }
 
 // generated is n records of traffic.
@@ -231,11 +232,11 @@ func (b *rebuildBench) read(ctx context.Context) error {
 }
 
 func (b *rebuildBench) run(a *app) error {
-	if err := b.read(a.ctx); err != nil {
+	if err := b.read(a.Ctx); err != nil {
 		return err
 	}
 	err := b.time("read+decode", b.events, func() error {
-		return b.raw(a.ctx, func(m jetstream.Msg) {
+		return b.raw(a.Ctx, func(m jetstream.Msg) {
 			r := rawRecord(m)
 			eventlog.Decode(&r)
 		})
@@ -243,37 +244,37 @@ func (b *rebuildBench) run(a *app) error {
 	if err != nil {
 		return err
 	}
-	if err := b.time("naive", b.naive, func() error { return b.naiveProjector(a.ctx) }); err != nil {
+	if err := b.time("naive", b.naive, func() error { return b.naiveProjector(a.Ctx) }); err != nil {
 		return err
 	}
-	store, err := viewstore.Open(a.ctx, b.js, viewstore.Config{Exclusive: true, Logger: a.log})
+	store, err := viewstore.Open(a.Ctx, b.js, viewstore.Config{Exclusive: true, Logger: a.Logger})
 	if err != nil {
 		return err
 	}
 	rebuild := func(ctx context.Context, fold eventlog.Fold, source projector.Source, beside int) error {
 		_, err := projector.Rebuild(ctx, projector.RebuildConfig{
-			Projection: fold, Source: source, Registry: store, Logger: a.log, CacheBytes: rebuildCache / int64(beside),
+			Projection: fold, Source: source, Registry: store, Logger: a.Logger, CacheBytes: rebuildCache / int64(beside),
 		})
 		return err
 	}
 	for i, fold := range b.folds {
 		if i == len(b.folds)/2 { // in the middle, since a shared machine is not the same all the time
-			if err := b.read(a.ctx); err != nil {
+			if err := b.read(a.Ctx); err != nil {
 				return err
 			}
 		}
-		if err := b.time(fold.Name(), b.events, func() error { return rebuild(a.ctx, fold, b.log, 1) }); err != nil {
+		if err := b.time(fold.Name(), b.events, func() error { return rebuild(a.Ctx, fold, b.log, 1) }); err != nil {
 			return err
 		}
 	}
 	for _, fold := range b.folds { // a rebuild beside the retired ones would need room
-		if _, err := projector.Drop(a.ctx, store, fold.Name(), fold.Version()); err != nil {
+		if _, err := projector.Drop(a.Ctx, store, fold.Name(), fold.Version()); err != nil {
 			return err
 		}
 	}
 	source := projector.Share(b.log)
 	err = b.time("all", b.events, func() error {
-		group, ctx := errgroup.WithContext(a.ctx)
+		group, ctx := errgroup.WithContext(a.Ctx)
 		for _, fold := range b.folds {
 			group.Go(func() error { return rebuild(ctx, fold, source, len(b.folds)) })
 		}
@@ -282,7 +283,7 @@ func (b *rebuildBench) run(a *app) error {
 	if err != nil {
 		return err
 	}
-	return b.read(a.ctx)
+	return b.read(a.Ctx)
 }
 
 // rawRecord is what decoding needs of a message.
@@ -409,11 +410,11 @@ func (c *benchRebuildCmd) report(a *app, b *rebuildBench) error {
 		r.Ratios[x.Name+"/naive"] = round(x.PerSecond / by["naive"])
 	}
 	if c.Output == "json" {
-		return printJSON(a.stdout, r)
+		return console.PrintJSON(a.Stdout, r)
 	}
-	g := &grid{columns: []string{"name", "perSecond", "peakBytes", "perRead", "perNaive"}}
+	g := &console.Grid{Columns: []string{"name", "perSecond", "peakBytes", "perRead", "perNaive"}}
 	for _, x := range b.results {
-		g.add(x.Name, x.PerSecond, x.PeakBytes, round(x.PerSecond/by["read"]), round(x.PerSecond/by["naive"]))
+		g.Add(x.Name, x.PerSecond, x.PeakBytes, round(x.PerSecond/by["read"]), round(x.PerSecond/by["naive"]))
 	}
-	return c.print(a.stdout, g)
+	return c.Print(a.Stdout, g)
 }

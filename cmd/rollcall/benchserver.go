@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"math"
@@ -45,7 +46,7 @@ func (c *benchServerCmd) Run(a *app) error {
 	if !s.ReadyForConnections(benchStage) {
 		return errors.New("the server is not ready")
 	}
-	fmt.Fprintln(a.stdout, s.ClientURL())
+	fmt.Fprintln(a.Stdout, s.ClientURL())
 	for err == nil {
 		_, err = in.ReadByte()
 	}
@@ -78,7 +79,7 @@ func startBenchServer(ctx context.Context, dir string) (nc *nats.Conn, pid int, 
 		_ = in.Close()
 		return cmd.Wait()
 	}
-	password := randomPassword()
+	password := rand.Text()
 	if _, err := fmt.Fprintln(in, password); err != nil {
 		return nil, 0, nil, errors.Join(err, stop())
 	}

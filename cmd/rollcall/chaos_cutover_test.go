@@ -18,6 +18,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"rollcall/eventlog"
+	"rollcall/eventlog/wire"
 	"rollcall/projector/viewstore"
 )
 
@@ -244,7 +245,7 @@ func endedSession(t *testing.T, r *viewstore.Reader) string {
 				t.Fatal(err)
 			}
 		}
-		if err := pause(ctx, 50*time.Millisecond); err != nil {
+		if err := wire.Pause(ctx, 50*time.Millisecond); err != nil {
 			t.Fatal("no session has ended within a minute")
 		}
 	}

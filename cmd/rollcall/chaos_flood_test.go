@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"rollcall/eventlog/wire"
 )
 
 var (
@@ -124,7 +126,7 @@ func slowloris(ctx context.Context, address string) (io.Closer, error) {
 					return
 				}
 				_, err = io.WriteString(conn, "POST /webhooks/bench HTTP/1.1\r\nHost: x\r\nX: ")
-				for err == nil && pause(ctx, 100*time.Millisecond) == nil {
+				for err == nil && wire.Pause(ctx, 100*time.Millisecond) == nil {
 					_, err = io.WriteString(conn, "x")
 				}
 				conn.Close()

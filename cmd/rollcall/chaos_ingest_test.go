@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"rollcall/eventlog/wire"
 )
 
 var (
@@ -22,7 +24,7 @@ var (
 // sometime waits for a random moment.
 func sometime(t *testing.T, limit time.Duration) {
 	t.Helper()
-	if err := pause(t.Context(), rand.N(limit)); err != nil {
+	if err := wire.Pause(t.Context(), rand.N(limit)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -103,7 +105,7 @@ func TestChaosServerStopped(t *testing.T) {
 		if err := server.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 			t.Fatal(err)
 		}
-		if err := pause(t.Context(), *chaosStop); err != nil {
+		if err := wire.Pause(t.Context(), *chaosStop); err != nil {
 			t.Fatal(err)
 		}
 		if err := server.cmd.Process.Signal(syscall.SIGCONT); err != nil {

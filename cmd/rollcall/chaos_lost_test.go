@@ -24,6 +24,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"rollcall/eventlog"
+	"rollcall/eventlog/wire"
 	"rollcall/projector/viewstore"
 )
 
@@ -60,7 +61,7 @@ func (c *copyOf) follow(ctx context.Context) {
 				pending = append(pending, change)
 			}
 		}
-		_ = pause(ctx, 100*time.Millisecond) // ctx is asked above
+		_ = wire.Pause(ctx, 100*time.Millisecond) // ctx is asked above
 	}
 }
 
@@ -92,7 +93,7 @@ func (c *copyOf) differs(t *testing.T, seq eventlog.Seq) (keys []string) {
 		at, documents, resets := c.sequence, maps.Clone(c.documents), c.resets
 		c.mu.Unlock()
 		if at < seq {
-			if err := pause(ctx, 20*time.Millisecond); err != nil {
+			if err := wire.Pause(ctx, 20*time.Millisecond); err != nil {
 				t.Errorf("the follower of %s is at %d after a minute; want %d", c.view, at, seq)
 				return nil
 			}

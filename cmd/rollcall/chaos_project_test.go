@@ -20,6 +20,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"rollcall/eventlog/natslog"
+	"rollcall/eventlog/wire"
 	"rollcall/projector"
 	"rollcall/projector/viewstore"
 )
@@ -144,7 +145,7 @@ func TestChaosProjectorKilled(t *testing.T) {
 				first = view
 			}
 		}
-		if err := pause(t.Context(), time.Until(slots[first].due)); err != nil {
+		if err := wire.Pause(t.Context(), time.Until(slots[first].due)); err != nil {
 			t.Fatal(err)
 		}
 		select {
@@ -217,7 +218,7 @@ func TestChaosProjectorsFight(t *testing.T) {
 		if cp, err = reader.Checkpoint(ctx, viewstore.Bucket("sessions", 1)); err != nil {
 			t.Fatal(err)
 		}
-		if err := pause(ctx, 50*time.Millisecond); err != nil {
+		if err := wire.Pause(ctx, 50*time.Millisecond); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -262,7 +263,7 @@ func waitState(t *testing.T, p *process, states ...string) {
 	defer cancel()
 	for _, view := range viewNames() {
 		for !containsState(states, p.state(view)) {
-			if err := pause(ctx, 20*time.Millisecond); err != nil {
+			if err := wire.Pause(ctx, 20*time.Millisecond); err != nil {
 				t.Fatalf("%s is %q with %s; want %v", p.name, p.state(view), view, states)
 			}
 		}
@@ -302,7 +303,7 @@ func TestChaosServerKilledInEveryState(t *testing.T) {
 			rebuild := start(t, "rebuild-"+state, "rollcall", "rebuild", "sessions", "--hold", "--max-per-second", "2000", "-o", "json", "--nats-url", b.url)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			for state != "staging" && !strings.Contains(rebuild.log.String(), `"state":"`+state+`"`) {
-				if err := pause(ctx, 5*time.Millisecond); err != nil {
+				if err := wire.Pause(ctx, 5*time.Millisecond); err != nil {
 					t.Fatalf("rebuild is never %s:\n%s", state, rebuild.log)
 				}
 			}
@@ -323,7 +324,7 @@ func TestChaosServerKilledInEveryState(t *testing.T) {
 			killed := make(chan struct{})
 			go func() {
 				defer close(killed)
-				_ = pause(t.Context(), time.Duration(rand.Int64N(int64(time.Second))))
+				_ = wire.Pause(t.Context(), time.Duration(rand.Int64N(int64(time.Second))))
 				b.server.kill()
 			}()
 			out, _ := exec.Command("rollcall", append(command, "--nats-url", b.url)...).CombinedOutput() // it may be hit

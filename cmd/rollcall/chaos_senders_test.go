@@ -22,6 +22,7 @@ import (
 
 	"rollcall/eventlog"
 	"rollcall/eventlog/natslog"
+	"rollcall/eventlog/wire"
 )
 
 var chaosTable = flag.String("table", "", "file that each chaos test appends its row to")
@@ -117,7 +118,7 @@ func (s *senders) run(ctx context.Context) {
 func (s *senders) deliver(ctx context.Context, client *http.Client, uuid, body, signature string) {
 	targets := s.targets.Load()
 	if targets == nil {
-		_ = pause(ctx, 20*time.Millisecond)
+		_ = wire.Pause(ctx, 20*time.Millisecond)
 		return
 	}
 	var all sync.WaitGroup
@@ -130,7 +131,7 @@ func (s *senders) deliver(ctx context.Context, client *http.Client, uuid, body, 
 				if code == http.StatusOK || code >= 400 && code < 500 {
 					return
 				}
-				_ = pause(ctx, 20*time.Millisecond)
+				_ = wire.Pause(ctx, 20*time.Millisecond)
 			}
 		})
 	}
@@ -189,7 +190,7 @@ func (s *senders) progress(t *testing.T, more int, what string) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	for want := s.count() + more; s.count() < want; {
-		if err := pause(ctx, 5*time.Millisecond); err != nil {
+		if err := wire.Pause(ctx, 5*time.Millisecond); err != nil {
 			t.Fatalf("%s: no 200 any more", what)
 		}
 	}

@@ -1,10 +1,12 @@
 package main
 
+import "rollcall/cmd/rollcall/internal/console"
+
 // cli is the grammar of the command line. One field a command; each command's
 // flags stand with its Run.
 type cli struct {
-	Log    logFlags `embed:""`
-	Config string   `help:"Config file (YAML); keys are the flags' names." type:"path" placeholder:"FILE"`
+	Log    console.LogFlags `embed:""`
+	Config string           `help:"Config file (YAML); keys are the flags' names." type:"path" placeholder:"FILE"`
 
 	Demo     demoCmd     `cmd:"" help:"Run everything with generated traffic, nothing to prepare." group:"Try it"`
 	Send     sendCmd     `cmd:"" help:"Post files as signed webhook deliveries." group:"Try it"`

@@ -29,7 +29,7 @@ func (c *completionCmd) Run(a *app) error {
 		}
 		bashCompletion(&b, a.parsed.Model.Node)
 	}
-	_, err := fmt.Fprint(a.stdout, b.String())
+	_, err := fmt.Fprint(a.Stdout, b.String())
 	return err
 }
 

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -15,6 +13,7 @@ import (
 	"github.com/knadh/koanf/providers/file"
 	"github.com/knadh/koanf/v2"
 
+	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/ingest"
 )
 
@@ -56,9 +55,9 @@ func loadConfig(path string) (*fileConfig, error) {
 	}
 	if err := c.k.Load(file.Provider(path), yaml.Parser()); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, usagef("config file %s does not exist; check --config", path)
+			return nil, console.Usagef("config file %s does not exist; check --config", path)
 		}
-		return nil, usagef("read config file %s: %w", path, err)
+		return nil, console.Usagef("read config file %s: %w", path, err)
 	}
 	return c, nil
 }
@@ -80,7 +79,7 @@ func (c *fileConfig) check(model *kong.Application) error {
 	for _, key := range c.k.Keys() {
 		key, _, _ = strings.Cut(key, "\x00")
 		if !slices.Contains(known, key) {
-			return usagef("config file %s: unknown key %q; keys are the flags' names without the dashes", c.path, key)
+			return console.Usagef("config file %s: unknown key %q; keys are the flags' names without the dashes", c.path, key)
 		}
 	}
 	return nil
@@ -100,13 +99,13 @@ func (c *fileConfig) text(key string) (string, bool, error) {
 		parts := make([]string, len(v))
 		for i, p := range v {
 			if _, nested := p.(map[string]any); nested {
-				return "", false, usagef("config file %s: %q takes a list of texts", c.path, key)
+				return "", false, console.Usagef("config file %s: %q takes a list of texts", c.path, key)
 			}
 			parts[i] = fmt.Sprint(p)
 		}
 		return strings.Join(parts, ","), true, nil
 	case map[string]any:
-		return "", false, usagef("config file %s: %q takes no mapping", c.path, key)
+		return "", false, console.Usagef("config file %s: %q takes no mapping", c.path, key)
 	default:
 		return fmt.Sprint(v), true, nil
 	}
@@ -119,7 +118,7 @@ func (a *app) resolver() kong.Resolver {
 		if flag.Name == "help" || flag.Name == "config" {
 			return nil, nil
 		}
-		if value, ok := a.env(envName(flag.Name)); ok {
+		if value, ok := a.Env(envName(flag.Name)); ok {
 			return value, nil
 		}
 		value, ok, err := a.file.text(flag.Name)
@@ -135,7 +134,7 @@ func (a *app) sources(flags []string) (all []ingest.Source, err error) {
 	for _, text := range flags {
 		s, err := ingest.ParseSource(text)
 		if err != nil {
-			return nil, &codedError{exitUsage, err}
+			return nil, console.Usagef("%w", err)
 		}
 		all = append(all, s)
 	}
@@ -144,12 +143,12 @@ func (a *app) sources(flags []string) (all []ingest.Source, err error) {
 	}
 	list, ok := a.file.k.Get("sources").([]any)
 	if !ok {
-		return nil, usagef("config file %s: sources is no list; want sources: [{name: prod, scheme: rsa, key: public.pem}]", a.file.path)
+		return nil, console.Usagef("config file %s: sources is no list; want sources: [{name: prod, scheme: rsa, key: public.pem}]", a.file.path)
 	}
 	for i, item := range list {
 		s, err := a.file.source(item)
 		if err != nil {
-			return nil, usagef("config file %s: source %d: %w", a.file.path, i+1, err)
+			return nil, console.Usagef("config file %s: source %d: %w", a.file.path, i+1, err)
 		}
 		all = append(all, s)
 	}
@@ -225,29 +224,4 @@ func number(v any) (float64, error) {
 		return n, nil
 	}
 	return 0, errors.New("want a number")
-}
-
-// readSmallFile reads a file that the operator named, with a bound.
-func readSmallFile(what, path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, usagef("read %s: %w; check the path", what, err)
-	}
-	if info.Size() > 1<<20 {
-		return nil, usagef("read %s: %s has %d bytes; want at most 1 MiB", what, path, info.Size())
-	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, usagef("read %s: %w; check its permissions", what, err)
-	}
-	return bytes.TrimPrefix(b, []byte("\xef\xbb\xbf")), nil
-}
-
-// readFileRaw reads a file that is sent as it is.
-func readFileRaw(path string) ([]byte, error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, usagef("read %s: %w; check the path", path, errors.Unwrap(err))
-	}
-	return b, nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/ingest"
 )
 
@@ -20,7 +21,7 @@ type configCmd struct {
 func (configCmd) Help() string { return "Example:\n  rollcall config show --config rollcall.yaml" }
 
 type configShowCmd struct {
-	outputFlag
+	console.OutputFlag
 }
 
 // Help is the command's example.
@@ -39,7 +40,7 @@ func (c *configShowCmd) Run(a *app) error {
 			serve = n
 		}
 	}
-	g := &grid{columns: []string{"name", "value", "from"}}
+	g := &console.Grid{Columns: []string{"name", "value", "from"}}
 	flags := slices.Concat(a.parsed.Model.Flags, serve.Flags)
 	for _, f := range flags {
 		if f.Name == "help" || f.Name == "config" {
@@ -49,19 +50,19 @@ func (c *configShowCmd) Run(a *app) error {
 		if err != nil {
 			return err
 		}
-		g.add(f.Name, redactSetting(f.Name, value), from)
+		g.Add(f.Name, redactSetting(f.Name, value), from)
 	}
 	if a.file.path != "" {
-		g.add("config", a.file.path, "argument")
+		g.Add("config", a.file.path, "argument")
 	}
 	sources, err := a.sources(nil)
 	if err != nil {
 		return err
 	}
 	for _, s := range sources {
-		g.add("sources", sourceText(s), "file")
+		g.Add("sources", sourceText(s), "file")
 	}
-	return c.print(a.stdout, g)
+	return c.Print(a.Stdout, g)
 }
 
 // sourceText is a source of the file in a line: as the flag has it, and what only
@@ -102,7 +103,7 @@ func sourceText(s ingest.Source) string {
 
 // setting is a flag's value as serve would get it.
 func (a *app) setting(f *kong.Flag) (value, from string, err error) {
-	if value, ok := a.env(envName(f.Name)); ok {
+	if value, ok := a.Env(envName(f.Name)); ok {
 		return value, "environment " + envName(f.Name), nil
 	}
 	value, ok, err := a.file.text(f.Name)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"rollcall/cmd/rollcall/internal/console"
+	"rollcall/cmd/rollcall/internal/natsd"
 	"strings"
 	"syscall"
 	"time"
@@ -34,7 +36,7 @@ func (a natsAuth) options() (opts []nats.Option, err error) {
 		if f.path == "" {
 			continue
 		}
-		if _, err := readSmallFile("--"+f.flag, f.path); err != nil {
+		if _, err := console.ReadSmallFile("--"+f.flag, f.path); err != nil {
 			return nil, err
 		}
 	}
@@ -44,19 +46,19 @@ func (a natsAuth) options() (opts []nats.Option, err error) {
 	if a.NATSNKey != "" {
 		o, err := nats.NkeyOptionFromSeed(a.NATSNKey)
 		if err != nil {
-			return nil, usagef("read --nats-nkey: %w", err)
+			return nil, console.Usagef("read --nats-nkey: %w", err)
 		}
 		opts = append(opts, o)
 	}
 	if a.NATSLogin != "" {
 		b, err := os.ReadFile(a.NATSLogin)
 		if err != nil {
-			return nil, usagef("read --nats-login-file: %w", err)
+			return nil, console.Usagef("read --nats-login-file: %w", err)
 		}
 		line, _, _ := strings.Cut(string(b), "\n")
 		user, password, ok := strings.Cut(strings.TrimSpace(line), ":")
 		if !ok {
-			return nil, usagef("read --nats-login-file: want user:password on the first line of %s", a.NATSLogin)
+			return nil, console.Usagef("read --nats-login-file: want user:password on the first line of %s", a.NATSLogin)
 		}
 		opts = append(opts, nats.UserInfo(user, password))
 	}
@@ -64,7 +66,7 @@ func (a natsAuth) options() (opts []nats.Option, err error) {
 		opts = append(opts, nats.RootCAs(a.NATSCA))
 	}
 	if (a.NATSCert == "") != (a.NATSKey == "") {
-		return nil, usagef("--nats-tls-cert and --nats-tls-key belong together")
+		return nil, console.Usagef("--nats-tls-cert and --nats-tls-key belong together")
 	}
 	if a.NATSCert != "" {
 		opts = append(opts, nats.ClientCert(a.NATSCert, a.NATSKey))
@@ -90,6 +92,41 @@ func (f clientFlags) connect(ctx context.Context) (nc *nats.Conn, js jetstream.J
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))...)
 }
 
+// operatorFlags are clientFlags of commands that change something.
+type operatorFlags struct{ clientFlags }
+
+// connectOperator connects with the rights to write views: those of the flags,
+// else the login that a server of this user on this machine has left.
+func (f operatorFlags) connectOperator(ctx context.Context) (*nats.Conn, jetstream.JetStream, error) {
+	named := f.natsAuth
+	named.NATSCA = "" // says who the server is, not who we are
+	if named != (natsAuth{}) {
+		return f.connect(ctx)
+	}
+	path, err := natsd.LoginFile(f.NATSURL)
+	if err != nil {
+		return f.connect(ctx)
+	}
+	if _, err := os.Stat(path); err != nil {
+		return f.connect(ctx)
+	}
+	local := f.clientFlags
+	local.NATSLogin = path
+	nc, js, err := local.connect(ctx)
+	if errors.Is(err, nats.ErrAuthorization) {
+		return f.connect(ctx) // left behind by a server that was killed
+	}
+	return nc, js, err
+}
+
+// needRights explains what a client that may only read sees of a refusal.
+func needRights(err error, nc *nats.Conn) error {
+	if err == nil || !errors.Is(nc.LastError(), nats.ErrPermissionViolation) {
+		return err
+	}
+	return fmt.Errorf("this needs the rights of an operator: run it as the user who runs the server, or name a user with --nats-login-file, --nats-creds or --nats-nkey: %w", err)
+}
+
 // dialNATS connects and says in one line what to do where that fails.
 func dialNATS(ctx context.Context, address string, opts ...nats.Option) (*nats.Conn, jetstream.JetStream, error) {
 	nc, err := nats.Connect(address, append(opts, nats.Timeout(3*time.Second))...)
@@ -112,11 +149,11 @@ func natsError(address string, err error) error {
 	where := redactURL(address)
 	switch {
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired):
-		return unreachablef("NATS at %s refused us: %w; name a user with --nats-creds, --nats-nkey or --nats-login-file", where, err)
+		return console.Unreachablef("NATS at %s refused us: %w; name a user with --nats-creds, --nats-nkey or --nats-login-file", where, err)
 	case errors.Is(err, nats.ErrNoServers), errors.Is(err, syscall.ECONNREFUSED):
-		return unreachablef("no NATS server at %s; start `rollcall serve`, or name another with --nats-url", where)
+		return console.Unreachablef("no NATS server at %s; start `rollcall serve`, or name another with --nats-url", where)
 	}
-	return unreachablef("connect to NATS at %s: %w; check --nats-url and the TLS flags", where, err)
+	return console.Unreachablef("connect to NATS at %s: %w; check --nats-url and the TLS flags", where, err)
 }
 
 // redactURL hides what may be a secret in an address, or a list of them.

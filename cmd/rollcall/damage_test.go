@@ -22,7 +22,9 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/eventlog/natslog"
+	"rollcall/eventlog/wire"
 )
 
 var (
@@ -284,7 +286,7 @@ func newBase(t *testing.T) *base {
 func waitFor(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); !done(); {
-		if time.Now().After(deadline) || pause(t.Context(), 20*time.Millisecond) != nil {
+		if time.Now().After(deadline) || wire.Pause(t.Context(), 20*time.Millisecond) != nil {
 			t.Fatalf("%s: not within a minute", what)
 		}
 	}
@@ -534,7 +536,7 @@ func TestDamagedSettings(t *testing.T) {
 	} {
 		dir := t.TempDir()
 		_, err := configOf(t, dir, args...)
-		if exitCode(err) != exitUsage || !strings.Contains(err.Error(), garbage) && !strings.Contains(err.Error(), args[0]) {
+		if console.ExitCode(err) != console.ExitUsage || !strings.Contains(err.Error(), garbage) && !strings.Contains(err.Error(), args[0]) {
 			t.Errorf("%v = %v; want a usage error that names the file", args, err)
 		}
 	}

@@ -16,8 +16,10 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
+	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/eventlog"
 	"rollcall/eventlog/traffic"
+	"rollcall/eventlog/wire"
 	"rollcall/projections"
 	"rollcall/projector/viewstore"
 )
@@ -46,7 +48,7 @@ Example:
 
 // Run runs the demo.
 func (c *demoCmd) Run(a *app) (err error) {
-	ctx := a.ctx
+	ctx := a.Ctx
 	if c.Duration > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.Duration)
@@ -94,7 +96,7 @@ func (c *demoCmd) Run(a *app) (err error) {
 	})
 	err = group.Wait()
 	if ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)) {
-		c.farewell(a.stdout, dir)
+		c.farewell(a.Stdout, dir)
 		return nil
 	}
 	return err
@@ -103,10 +105,10 @@ func (c *demoCmd) Run(a *app) (err error) {
 // quiet keeps what is only information out of the picture; --log-level debug
 // shows everything.
 func (c *demoCmd) quiet(a *app) zerolog.Logger {
-	if a.log.GetLevel() == zerolog.InfoLevel {
-		return a.log.Level(zerolog.WarnLevel)
+	if a.Logger.GetLevel() == zerolog.InfoLevel {
+		return a.Logger.Level(zerolog.WarnLevel)
 	}
-	return a.log
+	return a.Logger
 }
 
 // demoKey makes the demo's key pair, or reads that of an earlier demo.
@@ -139,7 +141,7 @@ func (c *demoCmd) show(ctx context.Context, a *app, n *node, key signer, dir str
 		return err
 	}
 	defer p.close()
-	nc, err := n.embedded.connect()
+	nc, err := n.embedded.Connect()
 	if err != nil {
 		return err
 	}
@@ -149,11 +151,11 @@ func (c *demoCmd) show(ctx context.Context, a *app, n *node, key signer, dir str
 		return fmt.Errorf("use JetStream: %w", err)
 	}
 	plan := c.traffic(time.Now())
-	fmt.Fprint(a.stdout, hints(at, dir), staged(at, traffic.Scenes(plan)))
+	fmt.Fprint(a.Stdout, hints(at, dir), staged(at, traffic.Scenes(plan)))
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return c.post(ctx, p, plan) })
 	group.Go(func() error {
-		board := &board{out: a.stdout, live: isTerminal(a.stdout)}
+		board := &board{out: a.Stdout, live: console.IsTerminal(a.Stdout)}
 		return board.run(ctx, viewstore.NewReader(js))
 	})
 	return group.Wait()
@@ -176,7 +178,7 @@ func hints(at addresses, dir string) string {
 		line("over NATS", "nats sub 'rollcall.views.>' --server "+at.NATS)
 	}
 	line("health", "curl -s 'http://"+at.Admin+"/readyz?verbose'")
-	line("own event", self()+" send --key "+shellWord(filepath.Join(dir, "private.pem"))+" --url http://"+at.Ingest+"/webhooks/demo FILE")
+	line("own event", self()+" send --key "+console.ShellWord(filepath.Join(dir, "private.pem"))+" --url http://"+at.Ingest+"/webhooks/demo FILE")
 	b.WriteString("\n")
 	return b.String()
 }
@@ -202,7 +204,7 @@ func staged(at addresses, scenes []traffic.Scene) string {
 func (c *demoCmd) farewell(w io.Writer, dir string) {
 	fmt.Fprintln(w, "\nThe demo has ended. Next:")
 	if c.DataDir != "" {
-		fmt.Fprintf(w, "  %s serve --data-dir %s --source demo=rsa:%s\n", self(), shellWord(dir), shellWord(filepath.Join(dir, "public.pem")))
+		fmt.Fprintf(w, "  %s serve --data-dir %s --source demo=rsa:%s\n", self(), console.ShellWord(dir), console.ShellWord(filepath.Join(dir, "public.pem")))
 		return
 	}
 	fmt.Fprintf(w, "  %s serve --source NAME=rsa:FILE_OR_HTTPS_URL\n  %s --help\n", self(), self())
@@ -223,7 +225,7 @@ func (c *demoCmd) traffic(began time.Time) traffic.Config {
 // post sends traffic at the pace of the clock.
 func (c *demoCmd) post(ctx context.Context, p *poster, plan traffic.Config) error {
 	for d := range traffic.New(plan) {
-		if err := pause(ctx, time.Until(d.At)); err != nil {
+		if err := wire.Pause(ctx, time.Until(d.At)); err != nil {
 			return err
 		}
 		if _, err := p.post(ctx, d.Family(), d.Headers(), d.Body); err != nil {
@@ -279,9 +281,9 @@ func (b *board) put(s projections.Session) {
 	}
 	switch {
 	case !known && s.Status == "LIVE":
-		fmt.Fprintf(b.out, "%s  started  %-28s %s\n", s.StartedAt.Std().Format("15:04:05"), printable(s.Title), s.SessionID)
+		fmt.Fprintf(b.out, "%s  started  %-28s %s\n", s.StartedAt.Std().Format("15:04:05"), console.Printable(s.Title), s.SessionID)
 	case s.Status == "ENDED" && before.Status != "ENDED":
-		fmt.Fprintf(b.out, "%s  ended    %-28s %s  %.1f s, %d people, %s\n", s.EndedAt.Std().Format("15:04:05"), printable(s.Title), s.SessionID,
+		fmt.Fprintf(b.out, "%s  ended    %-28s %s  %.1f s, %d people, %s\n", s.EndedAt.Std().Format("15:04:05"), console.Printable(s.Title), s.SessionID,
 			seconds(s), s.UniqueParticipants, s.EndReason)
 	}
 }
@@ -311,7 +313,7 @@ func (b *board) sorted() []projections.Session {
 }
 
 func (b *board) draw(now time.Time) {
-	g := &grid{columns: []string{"status", "title", "in", "people", "started", "lasts", "session"}}
+	g := &console.Grid{Columns: []string{"status", "title", "in", "people", "started", "lasts", "session"}}
 	live := 0
 	for i, s := range b.sorted() {
 		if s.Status == "LIVE" {
@@ -324,10 +326,10 @@ func (b *board) draw(now time.Time) {
 		if s.Status == "ENDED" {
 			lasts = time.Duration(seconds(s) * float64(time.Second))
 		}
-		g.add(s.Status, s.Title, s.LiveParticipants, s.UniqueParticipants, s.StartedAt.Std().Format("15:04:05"), lasts.Round(100*time.Millisecond), s.SessionID)
+		g.Add(s.Status, s.Title, s.LiveParticipants, s.UniqueParticipants, s.StartedAt.Std().Format("15:04:05"), lasts.Round(100*time.Millisecond), s.SessionID)
 	}
 	var text strings.Builder
-	_ = outputFlag{Output: "table"}.print(&text, g) // a Builder takes everything
+	_ = console.OutputFlag{Output: "table"}.Print(&text, g) // a Builder takes everything
 	fmt.Fprintf(&text, " %d live, %d seen, log at %d; Ctrl-C ends the demo\n", live, len(b.sessions), b.sequence)
 	if b.drawn > 0 {
 		fmt.Fprintf(b.out, "\x1b[%dA\x1b[J", b.drawn)
@@ -337,14 +339,3 @@ func (b *board) draw(now time.Time) {
 }
 
 func seconds(s projections.Session) float64 { return s.EndedAt.Std().Sub(s.StartedAt.Std()).Seconds() }
-
-// shellWord is a text as one word of a shell's command line.
-func shellWord(s string) string {
-	plain := func(r rune) bool {
-		return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("_./-+,:@%", r)
-	}
-	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-}

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"rollcall/eventlog/wire"
 )
 
 // TestDiskFull fills a small disk: deliveries get 503 and the process is not
@@ -83,12 +85,12 @@ func fillDisk(t *testing.T) int {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for ready() {
-		if err := pause(ctx, 50*time.Millisecond); err != nil {
+		if err := wire.Pause(ctx, 50*time.Millisecond); err != nil {
 			t.Fatal("the process stays ready on a full disk")
 		}
 	}
 	for !strings.Contains(cliCommand(t, "status", "--nats-url", p.at.NATS), problemTexts["store"]) {
-		if err := pause(ctx, 50*time.Millisecond); err != nil {
+		if err := wire.Pause(ctx, 50*time.Millisecond); err != nil {
 			t.Fatal("status does not say that nothing can be stored")
 		}
 	}
@@ -102,7 +104,7 @@ func fillDisk(t *testing.T) int {
 		t.Fatal(err)
 	}
 	for post(n) != http.StatusOK || !ready() {
-		if err := pause(ctx, 100*time.Millisecond); err != nil {
+		if err := wire.Pause(ctx, 100*time.Millisecond); err != nil {
 			t.Fatalf("it does not recover\n%s", p.log)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/eventlog"
 	"rollcall/eventlog/natslog"
 	"rollcall/query"
@@ -34,7 +35,7 @@ func (eventsCmd) Help() string {
 // recordFlags say which records are printed, and how.
 type recordFlags struct {
 	clientFlags
-	outputFlag
+	console.OutputFlag
 	Session string `help:"Only records of this session." placeholder:"ID"`
 	Type    string `help:"Only records of this event type, like meeting.started." placeholder:"TYPE"`
 	After   uint64 `help:"Only records behind this sequence." placeholder:"N"`
@@ -99,25 +100,25 @@ func listedOf(r *eventlog.Record) listed {
 
 // list prints the records that there are and, with follow, those that come.
 func (c *recordFlags) list(a *app, follow bool) error {
-	nc, js, err := c.connect(a.ctx)
+	nc, js, err := c.connect(a.Ctx)
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
-	log, err := natslog.Attach(a.ctx, js)
+	log, err := natslog.Attach(a.Ctx, js)
 	if err != nil {
 		return logError(err)
 	}
 	defer log.Close()
-	out := bufio.NewWriter(a.stdout)
+	out := bufio.NewWriter(a.Stdout)
 	defer out.Flush()
 	if err := errors.Join(c.header(out), out.Flush()); err != nil {
 		return err
 	}
 	n, at := 0, eventlog.Seq(c.After)
-	for r, err := range log.Read(a.ctx, eventlog.ReadOptions{After: at, Follow: follow}) {
+	for r, err := range log.Read(a.Ctx, eventlog.ReadOptions{After: at, Follow: follow}) {
 		if err != nil {
-			return a.left(errors.Join(err, out.Flush()), "the records up to %d were printed; --after %[1]d goes on behind them", at)
+			return a.Left(errors.Join(err, out.Flush()), "the records up to %d were printed; --after %[1]d goes on behind them", at)
 		}
 		at = r.Seq
 		ev := eventlog.Decode(&r)
@@ -158,8 +159,8 @@ func sessionOf(ev *eventlog.Event) string {
 func (c *recordFlags) header(w io.Writer) error {
 	switch c.Output {
 	case "csv":
-		g := &grid{rows: [][]any{{"sequence", "receivedAt", "type", "source", "sessionId", "eventId", "deliveryId"}}}
-		return g.csvRows(w)
+		g := &console.Grid{Rows: [][]any{{"sequence", "receivedAt", "type", "source", "sessionId", "eventId", "deliveryId"}}}
+		return g.CSVRows(w)
 	case "table":
 		_, err := fmt.Fprintf(w, "%-10s %-24s %-30s %-10s %-36s %s\n", "Sequence", "Received", "Type", "Source", "Session", "Event id")
 		return err
@@ -172,13 +173,13 @@ func (c *recordFlags) show(w io.Writer, r *eventlog.Record, session string) erro
 	case "json":
 		l := listedOf(r)
 		l.SessionID = session
-		return printLine(w, l)
+		return console.PrintLine(w, l)
 	case "csv":
-		g := &grid{rows: [][]any{{r.Seq, r.ReceivedAt, r.Type, r.Source, session, r.EventID, r.DeliveryID}}}
-		return g.csvRows(w)
+		g := &console.Grid{Rows: [][]any{{r.Seq, r.ReceivedAt, r.Type, r.Source, session, r.EventID, r.DeliveryID}}}
+		return g.CSVRows(w)
 	}
 	_, err := fmt.Fprintf(w, "%-10d %-24s %-30s %-10s %-36s %s\n", r.Seq, r.ReceivedAt.Std().Format("2006-01-02T15:04:05.000Z"),
-		printable(r.Type), printable(r.Source), printable(session), r.EventID)
+		console.Printable(r.Type), console.Printable(r.Source), console.Printable(session), r.EventID)
 	return err
 }
 

@@ -16,6 +16,10 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"rollcall/cmd/rollcall/internal/console"
+	"rollcall/cmd/rollcall/internal/natsd"
+	"rollcall/eventlog/wire"
 )
 
 // stall passes on what a client and a server say to each other until the server
@@ -71,7 +75,7 @@ func (p *process) waitFor(t *testing.T, text string) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for !strings.Contains(p.log.String(), text) {
-		if err := pause(ctx, 10*time.Millisecond); err != nil {
+		if err := wire.Pause(ctx, 10*time.Millisecond); err != nil {
 			t.Fatalf("%s does not say %q:\n%s", p.name, text, p.log)
 		}
 	}
@@ -143,7 +147,7 @@ func TestInterruptedCommands(t *testing.T) {
 		want  string
 	}{
 		{[]string{"events", "export", dir + "/cut.ndjson", "--nats-url", "nats://" + held.address}, nil, wait(held.held), "no " + dir + "/cut.ndjson was written"},
-		{[]string{"events", "import", "-", "--data-dir", dir + "/half"}, stdin, func(t *testing.T, _ *process) { waitFile(t, importMark(dir+"/half")) }, "nothing was kept in " + dir + "/half"},
+		{[]string{"events", "import", "-", "--data-dir", dir + "/half"}, stdin, func(t *testing.T, _ *process) { waitFile(t, natsd.ImportMark(dir+"/half")) }, "nothing was kept in " + dir + "/half"},
 		{[]string{"events", "follow", "--nats-url", url}, nil, says("meeting.started"), "goes on behind them"},
 		{[]string{"views", "watch", "sessions", "--nats-url", url}, nil, says("ended."), "were printed"},
 		{[]string{"verify", "--nats-url", "nats://" + heldToo.address}, nil, wait(heldToo.held), "nothing was changed"},
@@ -181,8 +185,8 @@ func TestInterruptedCommands(t *testing.T) {
 	}
 	cliCommand(t, "events", "import", export, "--data-dir", dir+"/half")
 	cliCommand(t, "abort", "sessions", "--nats-url", url)
-	if code, _ := all.interrupt(syscall.SIGTERM); code != exitDone {
-		t.Errorf("serve that stopped gracefully = %d; want %d", code, exitDone)
+	if code, _ := all.interrupt(syscall.SIGTERM); code != console.ExitDone {
+		t.Errorf("serve that stopped gracefully = %d; want %d", code, console.ExitDone)
 	}
 }
 
@@ -207,7 +211,7 @@ func waitFile(t *testing.T, path string) {
 		if found, _ := filepath.Glob(path); len(found) > 0 {
 			return
 		}
-		if err := pause(ctx, 10*time.Millisecond); err != nil {
+		if err := wire.Pause(ctx, 10*time.Millisecond); err != nil {
 			t.Fatalf("no %s after a minute", path)
 		}
 	}
@@ -232,14 +236,14 @@ func TestKilledImportIsNotServed(t *testing.T) {
 	}
 	stdin := endless(t, line)
 	p := startWith(t, launch{stdin: stdin}, "import", "rollcall", "events", "import", "-", "--data-dir", dir)
-	waitFile(t, importMark(dir))
+	waitFile(t, natsd.ImportMark(dir))
 	p.kill()
 	for _, args := range [][]string{
 		{"serve", "--data-dir", dir, "--nats-listen=", "--ingest-addr", "127.0.0.1:0", "--api-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0"},
 		{"events", "export", "-", "--data-dir", dir},
 	} {
-		if code, said := refused(t, args...); code != exitFailed || !strings.Contains(said, "half of an import") {
-			t.Errorf("rollcall %s on half an import = %d, %q; want %d and what to run", args[0], code, said, exitFailed)
+		if code, said := refused(t, args...); code != console.ExitFailed || !strings.Contains(said, "half of an import") {
+			t.Errorf("rollcall %s on half an import = %d, %q; want %d and what to run", args[0], code, said, console.ExitFailed)
 		}
 	}
 	cliCommand(t, "events", "import", export, "--data-dir", dir)
@@ -265,8 +269,8 @@ func TestKilledExport(t *testing.T) {
 	case <-held.held:
 	case <-p.ended:
 	}
-	if code, said := refused(t, "events", "export", dir+"/b.ndjson", "--nats-url", url); code != exitFailed || !strings.Contains(said, "another export") {
-		t.Errorf("a second export to one file = %d, %q; want %d", code, said, exitFailed)
+	if code, said := refused(t, "events", "export", dir+"/b.ndjson", "--nats-url", url); code != console.ExitFailed || !strings.Contains(said, "another export") {
+		t.Errorf("a second export to one file = %d, %q; want %d", code, said, console.ExitFailed)
 	}
 	p.kill()
 	if _, err := os.Stat(dir + "/b.ndjson"); !errors.Is(err, os.ErrNotExist) {
@@ -299,7 +303,7 @@ func TestWatchFails(t *testing.T) {
 	url, _ := plainNATS(t, t.TempDir(), "0")
 	err := exec.CommandContext(t.Context(), "rollcall", "views", "watch", "sessions", "--nats-url", url).Run()
 	exit := (*exec.ExitError)(nil)
-	if !errors.As(err, &exit) || exit.ExitCode() != exitNotFound {
-		t.Errorf("views watch of a view that is not there = %v; want exit code %d", err, exitNotFound)
+	if !errors.As(err, &exit) || exit.ExitCode() != console.ExitNotFound {
+		t.Errorf("views watch of a view that is not there = %v; want exit code %d", err, console.ExitNotFound)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"rollcall/cmd/rollcall/internal/console"
 )
 
 // signer signs bodies the way the providers do: RSASSA-PKCS1-v1_5 with SHA-256
@@ -38,13 +39,13 @@ func newSigner() (signer, error) {
 
 // readSigner reads a private key: PEM, PKCS #1 or PKCS #8.
 func readSigner(path string) (signer, error) {
-	b, err := readSmallFile("private key", path)
+	b, err := console.ReadSmallFile("private key", path)
 	if err != nil {
 		return signer{}, err
 	}
 	block, _ := pem.Decode(b)
 	if block == nil {
-		return signer{}, usagef("read private key: %s is no PEM file; `rollcall keygen` makes a pair", path)
+		return signer{}, console.Usagef("read private key: %s is no PEM file; `rollcall keygen` makes a pair", path)
 	}
 	if key, err := x509.ParsePKCS1PrivateKey(block.Bytes); err == nil {
 		return signer{key}, nil
@@ -52,7 +53,7 @@ func readSigner(path string) (signer, error) {
 	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	key, ok := parsed.(*rsa.PrivateKey)
 	if err != nil || !ok {
-		return signer{}, usagef("read private key: %s holds a %q that is no RSA private key; `rollcall keygen` makes a pair", path, block.Type)
+		return signer{}, console.Usagef("read private key: %s holds a %q that is no RSA private key; `rollcall keygen` makes a pair", path, block.Type)
 	}
 	return signer{key}, nil
 }
@@ -117,7 +118,7 @@ func writeNew(path string, flags int, mode os.FileMode, b []byte) error {
 
 // keygenCmd is `rollcall keygen`.
 type keygenCmd struct {
-	outputFlag
+	console.OutputFlag
 	Dir   string `arg:"" optional:"" help:"Directory for private.pem and public.pem." default:"." type:"path"`
 	Force bool   `help:"Write over files that exist."`
 }
@@ -143,10 +144,10 @@ func (c *keygenCmd) Run(a *app) error {
 		return err
 	}
 	if c.Output == "table" {
-		_, err := fmt.Fprintf(a.stdout, "private key  %s\npublic key   %s\n", private, public)
+		_, err := fmt.Fprintf(a.Stdout, "private key  %s\npublic key   %s\n", private, public)
 		return err
 	}
-	g := &grid{columns: []string{"privateKey", "publicKey"}}
-	g.add(private, public)
-	return c.print(a.stdout, g)
+	g := &console.Grid{Columns: []string{"privateKey", "publicKey"}}
+	g.Add(private, public)
+	return c.Print(a.Stdout, g)
 }

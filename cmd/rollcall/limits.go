@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net"
+	"rollcall/cmd/rollcall/internal/console"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,10 +21,6 @@ const (
 	// files, the replica, the process's own connections. A small limit gives a
 	// quarter of it.
 	ownFiles = 512
-	// reservedConns is how many connections of the embedded server, beside those
-	// of readers, are for users with a role, for this program's own, which need no
-	// descriptor, and for those that are just being opened.
-	reservedConns = 64
 	// leastConns is what a listener can't do without.
 	leastConns = 8
 )
@@ -64,7 +61,7 @@ func (c *nodeConfig) setConnections(descriptors uint64) error {
 		}
 	}
 	if left < least {
-		return usagef("%s: too many for a process that may open %d files (ulimit -n), some of which are its own and the other listeners'; want at least %d fewer, or raise that limit",
+		return console.Usagef("%s: too many for a process that may open %d files (ulimit -n), some of which are its own and the other listeners'; want at least %d fewer, or raise that limit",
 			cmp.Or(strings.Join(asked, ", "), "connections"), limit, least-left)
 	}
 	for _, s := range shares {

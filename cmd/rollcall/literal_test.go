@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"rollcall/cmd/rollcall/internal/console"
 	"testing"
 	"time"
 )
@@ -42,9 +43,9 @@ func TestDataDirIsLiteral(t *testing.T) {
 // TestShellWord has a shell read what is printed for it.
 func TestShellWord(t *testing.T) {
 	for _, want := range []string{"/tmp/plain-1.2", "a b", "it's", "$HOME", "a;b", "`x`", "\"q\"", "*", "", "a\nb", "~", "#x"} {
-		got, err := exec.CommandContext(t.Context(), "sh", "-c", "printf %s "+shellWord(want)).Output()
+		got, err := exec.CommandContext(t.Context(), "sh", "-c", "printf %s "+console.ShellWord(want)).Output()
 		if err != nil || string(got) != want {
-			t.Errorf("sh reads %s as %q, %v; want %q", shellWord(want), got, err, want)
+			t.Errorf("sh reads %s as %q, %v; want %q", console.ShellWord(want), got, err, want)
 		}
 	}
 }

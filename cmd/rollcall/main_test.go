@@ -20,6 +20,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"rollcall/cmd/rollcall/internal/console"
+	"rollcall/eventlog/wire"
 	"rollcall/query"
 )
 
@@ -77,7 +79,11 @@ func tamperWith(ctx context.Context, address, bucket string) error {
 		return err
 	}
 	doc["title"] = jsontext.Value(`"tampered"`)
-	_, err = kv.Put(ctx, slices.Min(keys), marshal(doc))
+	changed, err := json.Marshal(doc)
+	if err != nil {
+		return err
+	}
+	_, err = kv.Put(ctx, slices.Min(keys), changed)
 	return err
 }
 
@@ -133,7 +139,7 @@ func waitReady(ctx context.Context, path string, limit time.Duration) (at addres
 		if err == nil {
 			return at, json.Unmarshal(b, &at)
 		}
-		if err := pause(ctx, 10*time.Millisecond); err != nil {
+		if err := wire.Pause(ctx, 10*time.Millisecond); err != nil {
 			return at, fmt.Errorf("wait for %s: %w", path, err)
 		}
 	}
@@ -174,7 +180,7 @@ func inProcess(t *testing.T, env map[string]string, args ...string) (code int, s
 
 func TestEveryCommandHasHelpWithAnExample(t *testing.T) {
 	var grammar cli
-	parser, err := newParser(&grammar, &app{file: &fileConfig{}, stdout: os.Stdout, stderr: os.Stderr})
+	parser, err := newParser(&grammar, &app{file: &fileConfig{}, IO: &console.IO{Stdout: os.Stdout, Stderr: os.Stderr}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +193,7 @@ func TestEveryCommandHasHelpWithAnExample(t *testing.T) {
 			leaves++
 		}
 		code, stdout, stderr := inProcess(t, nil, append(path, "--help")...)
-		if code != exitDone || !strings.Contains(stdout, "Example") || !strings.Contains(stdout, strings.TrimSpace("rollcall "+strings.Join(path, " "))) {
+		if code != console.ExitDone || !strings.Contains(stdout, "Example") || !strings.Contains(stdout, strings.TrimSpace("rollcall "+strings.Join(path, " "))) {
 			t.Errorf("rollcall %s --help = %d, %q, %q; want help with an example", strings.Join(path, " "), code, stdout, stderr)
 		}
 		if len(path) > 0 && n.Help == "" {
@@ -236,11 +242,11 @@ func TestSettingsComeFromFlagThenEnvironmentThenFile(t *testing.T) {
 	}
 	// A flag wins over both: the log of a failing command is JSON only where the flag is not obeyed.
 	code, _, stderr := inProcess(t, map[string]string{"ROLLCALL_LOG_LEVEL": "nonsense"}, "version", "--log-level", "warn")
-	if code != exitDone {
+	if code != console.ExitDone {
 		t.Errorf("version --log-level warn with a bad environment = %d, %s; want the flag to win", code, stderr)
 	}
-	if code, _, _ := inProcess(t, map[string]string{"ROLLCALL_LOG_LEVEL": "nonsense"}, "version"); code != exitUsage {
-		t.Errorf("version with ROLLCALL_LOG_LEVEL=nonsense = %d; want %d", code, exitUsage)
+	if code, _, _ := inProcess(t, map[string]string{"ROLLCALL_LOG_LEVEL": "nonsense"}, "version"); code != console.ExitUsage {
+		t.Errorf("version with ROLLCALL_LOG_LEVEL=nonsense = %d; want %d", code, console.ExitUsage)
 	}
 }
 
@@ -260,7 +266,7 @@ func TestNamesCannotWriteToTheTerminal(t *testing.T) {
 		"a\u202eb\u200b":          `a\u202eb\u200b`,
 		"line\nbreak\u00a0":       `line\nbreak\u00a0`,
 	} {
-		if got := printable(in); got != want {
+		if got := console.Printable(in); got != want {
 			t.Errorf("printable(%q) = %q; want %q", in, got, want)
 		}
 	}
@@ -270,9 +276,9 @@ func TestNamesCannotWriteToTheTerminal(t *testing.T) {
 func TestCSVIsTheAPIs(t *testing.T) {
 	for _, in := range []string{"=1+1", "-1.5", "x;=1+1;y", "Bob\t=1+1", "\u00a0=1", "\ufeff=1", "\v=1", "-2-3", "a,b", "a=b", ""} {
 		var got strings.Builder
-		g := grid{columns: []string{"name"}}
-		g.add(in)
-		if err := g.csv(&got); err != nil {
+		g := console.Grid{Columns: []string{"name"}}
+		g.Add(in)
+		if err := g.CSV(&got); err != nil {
 			t.Fatal(err)
 		}
 		if want := string(query.AppendCSV(query.AppendCSV(nil, []string{"name"}), []string{in})); got.String() != want {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"rollcall/cmd/rollcall/internal/console"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,7 +36,7 @@ var foreignFlags = []string{"user", "check", "data-binary", "defaults", "server"
 // command's.
 func TestWhatIsNamedExists(t *testing.T) {
 	var grammar cli
-	p, err := newParser(&grammar, &app{file: &fileConfig{}, stdout: os.Stdout, stderr: os.Stderr})
+	p, err := newParser(&grammar, &app{file: &fileConfig{}, IO: &console.IO{Stdout: os.Stdout, Stderr: os.Stderr}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
+	"rollcall/cmd/rollcall/internal/console"
+	"rollcall/cmd/rollcall/internal/natsd"
 	"rollcall/eventlog"
 	"rollcall/eventlog/natslog"
 	"rollcall/eventlog/wire"
@@ -38,7 +40,7 @@ type nodeConfig struct {
 	doIngest, doProject, doQuery bool
 	folds                        []eventlog.Fold
 	sources                      []ingest.Source
-	users                        []natsUser
+	users                        []natsd.User
 	maxBytes, cacheBytes         int64
 	maxBody, maxBodyMemory       int64
 	tokens                       []string                                 // of the read API; none: everybody is let in
@@ -53,8 +55,8 @@ type node struct {
 	registry *prometheus.Registry
 	health   *health
 
-	embedded  *embedded
-	guard     *guard
+	embedded  *natsd.Server
+	guard     *natsd.Guard
 	reads     wire.Watch // which reads can't go on
 	conns     []*nats.Conn
 	log       *natslog.Log
@@ -195,7 +197,7 @@ func (n *node) listen() (err error) {
 func listenTLS(flag, address string, most int, secure *tls.Config) (net.Listener, error) {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
-		return nil, listenError(flag, address, err)
+		return nil, natsd.ListenError(flag, address, err)
 	}
 	if most > 0 {
 		l = bound(l, most)
@@ -216,20 +218,20 @@ func (n *node) openNATS(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	e, err := startEmbedded(ctx, embeddedConfig{dir: n.DataDir, listen: n.NATSListen, users: n.users, tls: secure,
-		readers: n.connections.nats, closed: n.closedNATS(), log: n.logger})
+	e, err := natsd.Start(ctx, natsd.Config{Dir: n.DataDir, Listen: n.NATSListen, Users: n.users, TLS: secure,
+		Readers: n.connections.nats, Closed: n.closedNATS(), Logger: n.logger})
 	if err != nil {
 		return err
 	}
 	n.embedded = e
-	if err := checkImported(n.DataDir); err != nil {
+	if err := natsd.CheckImported(n.DataDir); err != nil {
 		return err
 	}
-	e.files.register(n.registry)
-	n.health.add(check{"files", e.files.check})
-	n.serve(stageAdmin, func(ctx context.Context) error { e.files.watch(ctx); return nil })
-	if e.url() != "" {
-		if remove, err := writeLocalLogin(e.url(), e.local); err == nil {
+	e.Files.Register(n.registry)
+	n.health.add(check{"files", e.Files.Check})
+	n.serve(stageAdmin, func(ctx context.Context) error { e.Files.Watch(ctx); return nil })
+	if e.URL() != "" {
+		if remove, err := e.LeaveLogin(); err == nil {
 			n.closers = append(n.closers, remove)
 		} else {
 			n.logger.Warn().Err(err).Msg("commands that change views need --nats-users here: the login for this user's own could not be left")
@@ -239,13 +241,13 @@ func (n *node) openNATS(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	n.guard, err = startGuard(nc, n.logger.With().Str(keyPart, "guard").Logger())
+	n.guard, err = natsd.StartGuard(nc, n.logger.With().Str(console.KeyPart, "guard").Logger())
 	return err
 }
 
 // connect returns a connection for one part. It goes over every interruption.
 func (n *node) connect(ctx context.Context, part string) (*nats.Conn, jetstream.JetStream, error) {
-	log := n.logger.With().Str(keyPart, part).Logger()
+	log := n.logger.With().Str(console.KeyPart, part).Logger()
 	opts := []nats.Option{
 		nats.Name("rollcall-" + part), nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond),
 		// A peer that vanished without a word is found out within 15 s, not four minutes.
@@ -262,7 +264,7 @@ func (n *node) connect(ctx context.Context, part string) (*nats.Conn, jetstream.
 	var js jetstream.JetStream
 	var err error
 	if n.embedded != nil {
-		if nc, err = n.embedded.connect(opts...); err == nil {
+		if nc, err = n.embedded.Connect(opts...); err == nil {
 			js, err = jetstream.New(nc, jetstream.WithDefaultTimeout(5*time.Second))
 		}
 	} else {
@@ -288,7 +290,7 @@ func (n *node) openLog(ctx context.Context) error {
 	if n.doIngest {
 		c := natslog.Config{Replicas: n.Replicas, MaxAge: n.maxAge(), MaxBytes: n.maxBytes, DuplicateWindow: n.DuplicateWindow}
 		if n.embedded != nil {
-			c.StoreDir = storeDir(n.DataDir)
+			c.StoreDir = natsd.StoreDir(n.DataDir)
 		}
 		n.log, err = natslog.Open(ctx, js, c)
 		return err
@@ -306,7 +308,7 @@ func (n *node) openLog(ctx context.Context) error {
 			return err
 		default:
 		}
-		if err := pause(ctx, 250*time.Millisecond); err != nil {
+		if err := wire.Pause(ctx, 250*time.Millisecond); err != nil {
 			return err
 		}
 	}
@@ -321,7 +323,7 @@ func (n *node) maxAge() time.Duration {
 
 func (n *node) natsURL() string {
 	if n.embedded != nil {
-		return n.embedded.url()
+		return n.embedded.URL()
 	}
 	return redactURL(n.NATSURL)
 }
@@ -361,7 +363,7 @@ func (n *node) announce(ctx context.Context) error {
 			return err
 		default:
 		}
-		if err := pause(ctx, 20*time.Millisecond); err != nil {
+		if err := wire.Pause(ctx, 20*time.Millisecond); err != nil {
 			return nil // told to stop before it was ready
 		}
 	}
@@ -441,7 +443,7 @@ func (n *node) stopAll() (err error) {
 		}
 	}
 	if n.guard != nil {
-		n.guard.stop()
+		n.guard.Stop()
 	}
 	for i := len(n.closers) - 1; i >= 0; i-- {
 		err = errors.Join(err, n.closers[i]())
@@ -450,7 +452,7 @@ func (n *node) stopAll() (err error) {
 		nc.Close()
 	}
 	if n.embedded != nil {
-		err = errors.Join(err, n.embedded.stop())
+		err = errors.Join(err, n.embedded.Stop())
 	}
 	return err
 }

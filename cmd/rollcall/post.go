@@ -12,6 +12,9 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+
+	"rollcall/cmd/rollcall/internal/console"
+	"rollcall/eventlog/wire"
 )
 
 // receipt is what the ingester answers to a delivery that it stored.
@@ -34,7 +37,7 @@ type poster struct {
 func newPoster(address string, s *signer, connections int) (*poster, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, usagef("--url %q is no address; want one like http://127.0.0.1:8080/webhooks/NAME", address)
+		return nil, console.Usagef("--url %q is no address; want one like http://127.0.0.1:8080/webhooks/NAME", address)
 	}
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.MaxIdleConns, t.MaxIdleConnsPerHost, t.MaxConnsPerHost = connections, connections, connections
@@ -67,7 +70,7 @@ func (p *poster) post(ctx context.Context, family string, headers [][2]string, b
 	var last error
 	for try := range p.tries {
 		if try > 0 {
-			if err := pause(ctx, time.Duration(try)*250*time.Millisecond); err != nil {
+			if err := wire.Pause(ctx, time.Duration(try)*250*time.Millisecond); err != nil {
 				return receipt{}, errors.Join(err, last)
 			}
 		}
@@ -122,16 +125,4 @@ func problem(answer []byte) string {
 		return p.Detail
 	}
 	return string(bytes.TrimSpace(answer))
-}
-
-// pause waits, or ends with ctx.
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }

@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"rollcall/eventlog/wire"
 )
 
 // process is a child process of the test.
@@ -174,7 +176,7 @@ func portOf(t *testing.T, p *process, pattern string) string {
 				}
 			}
 		}
-		if err := pause(ctx, 10*time.Millisecond); err != nil {
+		if err := wire.Pause(ctx, 10*time.Millisecond); err != nil {
 			t.Fatalf("nats-server does not listen: %v\n%s", err, p.log)
 		}
 	}
@@ -244,7 +246,7 @@ func takeovers(t *testing.T, sessions, kills int, limit time.Duration) {
 		other := pair[1-n]
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		for !other.active("sessions") {
-			if err := pause(ctx, 20*time.Millisecond); err != nil {
+			if err := wire.Pause(ctx, 20*time.Millisecond); err != nil {
 				t.Fatalf("nobody took over within a minute; the other is %s", other.state("sessions"))
 			}
 		}

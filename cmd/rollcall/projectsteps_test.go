@@ -17,6 +17,7 @@ import (
 	"rollcall/eventlog"
 	"rollcall/eventlog/natslog"
 	"rollcall/eventlog/traffic"
+	"rollcall/eventlog/wire"
 	"rollcall/projector"
 	"rollcall/projector/viewstore"
 )
@@ -102,7 +103,7 @@ func (b *stepBed) settled(t *testing.T) (wrong int, epochs uint64) {
 				epochs += cp.Epoch
 				break
 			}
-			if pause(ctx, 10*time.Millisecond) != nil {
+			if wire.Pause(ctx, 10*time.Millisecond) != nil {
 				t.Fatalf("view %s is at record %d, %v; want %d", fold.Name(), cp.Sequence, err, b.last)
 			}
 		}
@@ -131,7 +132,7 @@ func (b *stepBed) kill(t *testing.T, s projectStep, view string, growing bool) {
 	p := start(t, s.String(), "failing-projector", b.url, view, s.String(), fmt.Sprint(at))
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	for pause(ctx, 30*time.Millisecond) == nil {
+	for wire.Pause(ctx, 30*time.Millisecond) == nil {
 		select {
 		case <-p.ended:
 			if status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {

@@ -8,6 +8,9 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"rollcall/cmd/rollcall/internal/console"
+	"rollcall/eventlog/wire"
 )
 
 const (
@@ -41,12 +44,12 @@ func (s *readSide) serve(part string, fn func(ctx context.Context) error) {
 			if ctx.Err() != nil || err == nil {
 				return nil
 			}
-			s.note(part, oneLine(err))
-			s.node.logger.Error().Str(keyPart, part).Err(err).Msg("a part of the read side failed and is started again; ingest goes on")
+			s.note(part, console.OneLine(err))
+			s.node.logger.Error().Str(console.KeyPart, part).Err(err).Msg("a part of the read side failed and is started again; ingest goes on")
 			if time.Since(begin) > readPauseLast {
 				wait = readPauseFirst
 			}
-			if pause(ctx, wait) != nil {
+			if wire.Pause(ctx, wait) != nil {
 				return nil
 			}
 		}
@@ -72,7 +75,7 @@ func (s *readSide) notes(all ...string) string {
 		all = append(all, part+" failed: "+s.failed[part])
 	}
 	all = slices.DeleteFunc(all, func(s string) bool { return s == "" })
-	return printable(strings.Join(all, "; "))
+	return console.Printable(strings.Join(all, "; "))
 }
 
 // api serves the read API on the listener that was opened at the start, and

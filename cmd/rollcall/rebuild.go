@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
+	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/eventlog"
 	"rollcall/eventlog/natslog"
 	"rollcall/projector"
@@ -27,21 +28,21 @@ func foldOf(view string) (eventlog.Fold, error) {
 			return f, nil
 		}
 	}
-	return nil, notFoundf("no view %q; there are %s", view, strings.Join(viewNames(), ", "))
+	return nil, console.NotFoundf("no view %q; there are %s", view, strings.Join(viewNames(), ", "))
 }
 
 // withStore runs fn with the rights to change views.
 func (f operatorFlags) withStore(a *app, fn func(js jetstream.JetStream, store *viewstore.Store) error) error {
-	nc, js, err := f.connectOperator(a.ctx)
+	nc, js, err := f.connectOperator(a.Ctx)
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
-	store, err := viewstore.Open(a.ctx, js, viewstore.Config{Logger: a.log})
+	store, err := viewstore.Open(a.Ctx, js, viewstore.Config{Logger: a.Logger})
 	if err != nil {
 		return needRights(err, nc)
 	}
-	return a.left(needRights(fn(js, store), nc), "whether it was done is not known; `rollcall status` shows what there is, and it can be called again")
+	return a.Left(needRights(fn(js, store), nc), "whether it was done is not known; `rollcall status` shows what there is, and it can be called again")
 }
 
 // rebuildCache is the default of --cache-bytes.
@@ -84,7 +85,7 @@ func (c *rebuildCmd) Run(a *app) error {
 		folds = append(folds, f)
 	}
 	return c.withStore(a, func(js jetstream.JetStream, store *viewstore.Store) error {
-		log, err := natslog.Attach(a.ctx, js)
+		log, err := natslog.Attach(a.Ctx, js)
 		if err != nil {
 			return logError(err)
 		}
@@ -92,22 +93,22 @@ func (c *rebuildCmd) Run(a *app) error {
 		show := c.reporter(a, folds)
 		defer show.stop()
 		if c.Output == "csv" {
-			if err := (&grid{columns: movedColumns}).csv(a.stdout); err != nil {
+			if err := (&console.Grid{Columns: movedColumns}).CSV(a.Stdout); err != nil {
 				return err
 			}
 		}
 		var told rebuilds
-		tell, err := newTeller(js.Conn(), []string{"rebuild"}, a.log, func(s *query.Status) { s.Rebuilds = told.list() })
+		tell, err := newTeller(js.Conn(), []string{"rebuild"}, a.Logger, func(s *query.Status) { s.Rebuilds = told.list() })
 		if err != nil {
 			return err
 		}
-		defer tell.background(a.ctx)()
+		defer tell.background(a.Ctx)()
 		source := projector.Share(log)
-		group, ctx := errgroup.WithContext(a.ctx)
+		group, ctx := errgroup.WithContext(a.Ctx)
 		for i, fold := range folds {
 			group.Go(func() error {
 				done, err := projector.Rebuild(ctx, projector.RebuildConfig{
-					Projection: fold, Source: source, Registry: store, Logger: a.log, CacheBytes: cache / int64(len(folds)),
+					Projection: fold, Source: source, Registry: store, Logger: a.Logger, CacheBytes: cache / int64(len(folds)),
 					MaxPerSecond: c.MaxPerSecond, Hold: c.Hold, Carry: c.Carry, WithDropped: c.WithDropped,
 					Progress: func(p projector.Progress) {
 						told.set(rebuildOf(fold.Name(), p))
@@ -120,7 +121,7 @@ func (c *rebuildCmd) Run(a *app) error {
 				return show.done(i, fold.Name(), done)
 			})
 		}
-		return a.left(group.Wait(), "%s", leftRebuilds(c.View, told.list()))
+		return a.Left(group.Wait(), "%s", leftRebuilds(c.View, told.list()))
 	})
 }
 
@@ -160,14 +161,14 @@ type said struct {
 const lineInterval = time.Second
 
 func (c *rebuildCmd) reporter(a *app, folds []eventlog.Fold) *reporter {
-	r := &reporter{app: a, said: map[int]said{}, form: c.Output, json: c.Output == "json" || c.Output == "auto" && !isTerminal(a.stdout)}
+	r := &reporter{app: a, said: map[int]said{}, form: c.Output, json: c.Output == "json" || c.Output == "auto" && !console.IsTerminal(a.Stdout)}
 	if r.json {
 		r.form = "json"
 	}
-	if r.json || !isTerminal(a.stderr) {
+	if r.json || !console.IsTerminal(a.Stderr) {
 		return r
 	}
-	r.writer, r.ended = newProgress(a.stderr), make(chan struct{})
+	r.writer, r.ended = newProgress(a.Stderr), make(chan struct{})
 	r.writer.SetNumTrackersExpected(len(folds))
 	for _, f := range folds {
 		t := &progress.Tracker{Message: f.Name(), Total: 1}
@@ -227,7 +228,7 @@ func (r *reporter) progress(i int, view string, p projector.Progress) {
 		eta := round(p.ETASeconds)
 		line.ETASeconds = &eta
 	}
-	_ = printLine(r.app.stdout, line) // a reader that has gone away does not stop a rebuild
+	_ = console.PrintLine(r.app.Stdout, line) // a reader that has gone away does not stop a rebuild
 }
 
 func (r *reporter) done(i int, view string, b projector.Rebuilt) error {
@@ -265,19 +266,19 @@ var movedColumns = []string{"view", "generation", "bucket", "state", "before", "
 
 func movedLine(a *app, form, view string, b projector.Rebuilt) error {
 	if b.Untold != nil {
-		a.log.Warn().Err(b.Untold).Str(keyView, view).Msg("in force; plain subjects were not told of all changes")
+		a.Logger.Warn().Err(b.Untold).Str(console.KeyView, view).Msg("in force; plain subjects were not told of all changes")
 	}
 	m := moved{view, b.After.Number, b.After.Bucket, projector.StateLive, b.Before.Number, round(float64(b.Pause) / float64(time.Millisecond)),
 		b.Records, b.Changed, b.Carried, round(b.Elapsed.Seconds())}
 	switch form {
 	case "json":
-		return printLine(a.stdout, m)
+		return console.PrintLine(a.Stdout, m)
 	case "csv":
-		g := &grid{}
-		g.add(m.View, m.Generation, m.Bucket, string(m.State), m.Before, m.PauseMs, m.Records, m.Changed, m.Carried, m.Elapsed)
-		return g.csvRows(a.stdout)
+		g := &console.Grid{}
+		g.Add(m.View, m.Generation, m.Bucket, string(m.State), m.Before, m.PauseMs, m.Records, m.Changed, m.Carried, m.Elapsed)
+		return g.CSVRows(a.Stdout)
 	}
-	_, err := fmt.Fprintf(a.stdout, "%s: generation %d is in force, after %d; cut over in %.1f ms, %d records folded, %d keys changed; `rollcall rollback %s` returns\n",
+	_, err := fmt.Fprintf(a.Stdout, "%s: generation %d is in force, after %d; cut over in %.1f ms, %d records folded, %d keys changed; `rollcall rollback %s` returns\n",
 		view, m.Generation, m.Before, m.PauseMs, m.Records, m.Changed, view)
 	return err
 }
@@ -287,7 +288,7 @@ func round(v float64) float64 { return float64(int64(v*1000+0.5)) / 1000 }
 // viewAction is a command that does one thing to a view's generations.
 type viewAction struct {
 	operatorFlags
-	outputFlag
+	console.OutputFlag
 	View string `arg:"" help:"View."`
 }
 
@@ -297,12 +298,12 @@ func (c *viewAction) move(a *app, do func(ctx context.Context, r projector.Regis
 		return err
 	}
 	return c.withStore(a, func(_ jetstream.JetStream, store *viewstore.Store) error {
-		b, err := do(a.ctx, store, fold.Name(), fold.Version())
+		b, err := do(a.Ctx, store, fold.Name(), fold.Version())
 		if err != nil {
 			return err
 		}
 		if c.Output == "csv" {
-			if err := (&grid{columns: movedColumns}).csv(a.stdout); err != nil {
+			if err := (&console.Grid{Columns: movedColumns}).CSV(a.Stdout); err != nil {
 				return err
 			}
 		}
@@ -316,16 +317,16 @@ func (c *viewAction) remove(a *app, do func(ctx context.Context, r projector.Reg
 		return err
 	}
 	return c.withStore(a, func(_ jetstream.JetStream, store *viewstore.Store) error {
-		gone, err := do(a.ctx, store, fold.Name(), fold.Version())
+		gone, err := do(a.Ctx, store, fold.Name(), fold.Version())
 		if err != nil {
 			return err
 		}
 		slices.SortFunc(gone, func(x, y projector.Generation) int { return x.Number - y.Number })
-		g := &grid{columns: []string{"view", "generation", "bucket", "state", "version"}}
+		g := &console.Grid{Columns: []string{"view", "generation", "bucket", "state", "version"}}
 		for _, x := range gone {
-			g.add(x.View, x.Number, x.Bucket, string(x.State), x.Version)
+			g.Add(x.View, x.Number, x.Bucket, string(x.State), x.Version)
 		}
-		return c.print(a.stdout, g)
+		return c.Print(a.Stdout, g)
 	})
 }
 

@@ -15,6 +15,9 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"rollcall/cmd/rollcall/internal/console"
+	"rollcall/eventlog/wire"
 )
 
 // world is a Rollcall, with the embedded server or with one of its own, in which
@@ -103,7 +106,7 @@ func (w *world) at(args ...string) []string { return append(args, "--nats-url", 
 func (w *world) works(args ...string) string {
 	w.t.Helper()
 	code, out, errs := w.command(args...)
-	if code != exitDone {
+	if code != console.ExitDone {
 		w.t.Fatalf("rollcall %s = %d, %s; want it to work", strings.Join(args, " "), code, errs)
 	}
 	return out
@@ -189,7 +192,7 @@ func (w *world) says(view, text string) {
 				return
 			}
 		}
-		w.must(pause(w.t.Context(), 20*time.Millisecond))
+		w.must(wire.Pause(w.t.Context(), 20*time.Millisecond))
 	}
 	w.t.Fatalf("/readyz?verbose does not say %q of %s:\n%s\n%s", text, view, said, w.program.log)
 }

@@ -14,6 +14,10 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"rollcall/cmd/rollcall/internal/console"
+	"rollcall/cmd/rollcall/internal/natsd"
+	"rollcall/eventlog/wire"
 )
 
 // remedies are the rows of OPERATIONS' table of errors.
@@ -70,18 +74,18 @@ func logDamaged(w *world) {
 	b, err := os.ReadFile(path)
 	w.must(err)
 	w.must(poke(path, bytes.Index(b, []byte(`"sessionId":"b"`))+13, []byte{'x'}))
-	w.fails(exitDifference, "1 record can't be read", "events", "scan", "--data-dir", data)
+	w.fails(console.ExitDifference, "1 record can't be read", "events", "scan", "--data-dir", data)
 	for began := time.Now(); ; { // the server has the block in memory for some seconds
 		code, _, errs := w.command(w.at("events", "export", "-")...)
-		if code == exitFailed && strings.Contains(errs, "log is damaged") {
+		if code == console.ExitFailed && strings.Contains(errs, "log is damaged") {
 			break
 		}
-		if time.Since(began) > time.Minute || pause(w.t.Context(), time.Second) != nil {
+		if time.Since(began) > time.Minute || wire.Pause(w.t.Context(), time.Second) != nil {
 			w.t.Fatalf("export = %d, %s; want it to say that the log is damaged", code, errs)
 		}
 	}
-	w.fails(exitDifference, "record 2", w.at("events", "scan")...)
-	w.fails(exitDifference, "left out, damaged: records 2 to 2", w.at("events", "export", w.dir+"/some.ndjson", "--skip-damaged")...)
+	w.fails(console.ExitDifference, "record 2", w.at("events", "scan")...)
+	w.fails(console.ExitDifference, "left out, damaged: records 2 to 2", w.at("events", "export", w.dir+"/some.ndjson", "--skip-damaged")...)
 	w.post("more")
 	w.program.stop()
 	w.works("events", "scan", "--repair", "--data-dir", data)
@@ -92,7 +96,7 @@ func logDamaged(w *world) {
 
 func directoryInUse(w *world) {
 	w.serve()
-	w.fails(exitFailed, "is in use by another rollcall", w.serveArgs()...)
+	w.fails(console.ExitFailed, "is in use by another rollcall", w.serveArgs()...)
 	w.restart()
 }
 
@@ -105,9 +109,9 @@ func halfImport(w *world) {
 	w.must(err)
 	half := filepath.Join(w.dir, "half")
 	p := startWith(w.t, launch{stdin: endless(w.t, b)}, "import", "rollcall", "events", "import", "-", "--data-dir", half)
-	waitFile(w.t, importMark(half))
+	waitFile(w.t, natsd.ImportMark(half))
 	p.kill()
-	w.fails(exitFailed, "holds half of an import", append(w.serveArgs(), "--data-dir", half)...)
+	w.fails(console.ExitFailed, "holds half of an import", append(w.serveArgs(), "--data-dir", half)...)
 	w.works("events", "import", export, "--data-dir", half)
 	w.serve("--data-dir", half)
 }
@@ -116,16 +120,16 @@ func portInUse(w *world) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	w.must(err)
 	defer l.Close()
-	w.fails(exitFailed, "port of --ingest-addr is in use", append(w.serveArgs(), "--ingest-addr", l.Addr().String())...)
+	w.fails(console.ExitFailed, "port of --ingest-addr is in use", append(w.serveArgs(), "--ingest-addr", l.Addr().String())...)
 	w.serve("--ingest-addr", "127.0.0.1:0")
 }
 
 func noServer(w *world) {
-	w.fails(exitUnreachable, "no NATS server at", "status", "--nats-url", "nats://127.0.0.1:1")
+	w.fails(console.ExitUnreachable, "no NATS server at", "status", "--nats-url", "nats://127.0.0.1:1")
 	if !w.embedded {
 		port := w.url[strings.LastIndex(w.url, ":")+1:]
 		w.nats.kill()
-		w.fails(exitUnreachable, "no NATS server at", w.serveArgs()...)
+		w.fails(console.ExitUnreachable, "no NATS server at", w.serveArgs()...)
 		w.startNATS(port)
 	}
 	w.serve()
@@ -145,12 +149,12 @@ func wrongRole(w *world) {
 	]}`)
 	w.serve("--target", "ingest", "--nats-login-file", writeFile(w.t, "p", []byte("projector:password\n")))
 	args := append(w.serveArgs("--target", "project"), "--ingest-addr", "127.0.0.1:0", "--nats-login-file")
-	w.fails(exitUnreachable, "the NATS user may not do what --target=project needs", append(args, writeFile(w.t, "i", []byte("ingester:password\n")))...)
+	w.fails(console.ExitUnreachable, "the NATS user may not do what --target=project needs", append(args, writeFile(w.t, "i", []byte("ingester:password\n")))...)
 	w.serve("--target", "project", "--nats-login-file", writeFile(w.t, "p", []byte("projector:password\n")))
 }
 
 func bodyTooLarge(w *world) {
-	w.fails(exitUsage, "the NATS server takes records of at most", append(w.serveArgs("--source", "test=none"), "--max-body", "2MiB")...)
+	w.fails(console.ExitUsage, "the NATS server takes records of at most", append(w.serveArgs("--source", "test=none"), "--max-body", "2MiB")...)
 	if w.embedded {
 		w.serve("--max-body", "512KiB")
 		return
@@ -163,13 +167,13 @@ func refusedLogin(w *world) {
 	wrong := writeFile(w.t, "wrong", []byte("somebody:else\n"))
 	if !w.embedded {
 		w.natsWith("authorization {user: me, password: password}")
-		w.fails(exitUnreachable, "refused us", w.serveArgs()...)
-		w.fails(exitUnreachable, "refused us", append(w.serveArgs(), "--nats-login-file", wrong)...)
+		w.fails(console.ExitUnreachable, "refused us", w.serveArgs()...)
+		w.fails(console.ExitUnreachable, "refused us", append(w.serveArgs(), "--nats-login-file", wrong)...)
 		w.serve("--nats-login-file", writeFile(w.t, "right", []byte("me:password\n")))
 		return
 	}
 	w.serve()
-	w.fails(exitUnreachable, "refused us", w.at("status", "--nats-login-file", wrong)...)
+	w.fails(console.ExitUnreachable, "refused us", w.at("status", "--nats-login-file", wrong)...)
 	w.works(w.at("status", "--nats-login-file", w.login())...)
 }
 
@@ -177,7 +181,7 @@ func noJetStream(w *world) {
 	ports := w.t.TempDir()
 	p := start(w.t, "plain", "nats-server", "-a", "127.0.0.1", "-p", "-1", "--ports_file_dir", ports)
 	w.url = "nats://" + portOf(w.t, p, filepath.Join(ports, "*.ports"))
-	w.fails(exitFailed, "JetStream", w.serveArgs()...)
+	w.fails(console.ExitFailed, "JetStream", w.serveArgs()...)
 	p.kill()
 	w.startNATS(w.url[strings.LastIndex(w.url, ":")+1:])
 	w.serve()
@@ -188,7 +192,7 @@ func oldServer(w *world) {
 	w.url = startBetween(w.t, real, nil, func(b []byte) []byte { // as an old server says it
 		return bytes.Replace(b, []byte(`"version":"2.1`), []byte(`"version":"2.0`), 1)
 	})
-	w.fails(exitFailed, "it is version", w.serveArgs()...)
+	w.fails(console.ExitFailed, "it is version", w.serveArgs()...)
 	w.url = real
 	w.serve()
 }
@@ -201,7 +205,7 @@ func otherSettings(w *world) {
 	c.AllowDirect = false
 	_, err = w.js().UpdateStream(w.t.Context(), c)
 	w.must(err)
-	w.fails(exitFailed, "allow_direct is false, want true", w.at("events", "list")...)
+	w.fails(console.ExitFailed, "allow_direct is false, want true", w.at("events", "list")...)
 	c.AllowDirect = true // what the line names is set back
 	_, err = w.js().UpdateStream(w.t.Context(), c)
 	w.must(err)
@@ -214,7 +218,7 @@ func otherSettings(w *world) {
 	w.must(w.js().DeleteStream(w.t.Context(), "MEETINGS"))
 	_, err = w.js().CreateStream(w.t.Context(), jetstream.StreamConfig{Name: "MEETINGS", Subjects: []string{"of.others"}})
 	w.must(err)
-	w.fails(exitFailed, "has other settings", w.serveArgs()...)
+	w.fails(console.ExitFailed, "has other settings", w.serveArgs()...)
 	w.must(w.js().DeleteStream(w.t.Context(), "MEETINGS")) // it is removed
 	w.serve()
 }
@@ -253,7 +257,7 @@ func bucketRemoved(w *world) {
 	}
 	w.program.stop() // nobody makes it again
 	w.must(w.js().DeleteStream(w.t.Context(), "KV_sessions_g1"))
-	w.fails(exitNotFound, "bucket was removed", w.at("views", "get", "sessions", "a")...)
+	w.fails(console.ExitNotFound, "bucket was removed", w.at("views", "get", "sessions", "a")...)
 	if out := w.works(w.at("status")...); !strings.Contains(out, "bucket was removed") || !strings.Contains(out, "rollcall rebuild sessions") {
 		w.t.Errorf("status says\n%s\nwant that the bucket was removed, and what to run", out)
 	}
@@ -264,15 +268,15 @@ func bucketRemoved(w *world) {
 
 func unsignedSource(w *world) {
 	args := append(w.serveArgs("--source", "x=none"), "--ingest-addr", "0.0.0.0:0")
-	w.fails(exitUsage, "has no signature, and --ingest-addr", args...)
+	w.fails(console.ExitUsage, "has no signature, and --ingest-addr", args...)
 	w.serve("--ingest-addr", "0.0.0.0:0", "--insecure")
 }
 
 func badKey(w *world) {
 	keys := w.t.TempDir()
 	w.works("keygen", keys)
-	w.fails(exitUsage, "key file", w.serveArgs("--source", "x=rsa:"+keys+"/private.pem")...)
-	w.fails(exitUsage, "key file", w.serveArgs("--source", "x=rsa:"+writeFile(w.t, "nonsense", []byte("nonsense")))...)
+	w.fails(console.ExitUsage, "key file", w.serveArgs("--source", "x=rsa:"+keys+"/private.pem")...)
+	w.fails(console.ExitUsage, "key file", w.serveArgs("--source", "x=rsa:"+writeFile(w.t, "nonsense", []byte("nonsense")))...)
 	w.serve("--source", "x=rsa:"+keys+"/public.pem")
 }
 
@@ -303,7 +307,7 @@ func (w *world) held() *process {
 func rebuildBusy(w *world) {
 	w.filled("a")
 	p := w.held()
-	w.fails(exitFailed, "another rebuild is under way", w.at("rebuild", "sessions")...)
+	w.fails(console.ExitFailed, "another rebuild is under way", w.at("rebuild", "sessions")...)
 	w.works(w.at("abort", "sessions")...)
 	<-p.ended
 	w.works(w.at("rebuild", "sessions")...)
@@ -322,8 +326,8 @@ func rebuildAborted(w *world) {
 
 func noGeneration(w *world) {
 	w.filled("a")
-	w.fails(exitNotFound, "no such generation", w.at("promote", "sessions")...)
-	w.fails(exitNotFound, "no such generation", w.at("rollback", "sessions")...)
+	w.fails(console.ExitNotFound, "no such generation", w.at("promote", "sessions")...)
+	w.fails(console.ExitNotFound, "no such generation", w.at("rollback", "sessions")...)
 	w.works(w.at("rebuild", "sessions")...)
 	if out := w.works(w.at("status")...); !strings.Contains(out, "retired") || !strings.Contains(out, "sessions_g1") {
 		w.t.Errorf("status says\n%s\nwant the retired generation", out)
@@ -341,7 +345,7 @@ func aliasMoved(w *world) {
 	codes := []int{one.cmd.ProcessState.ExitCode(), two.cmd.ProcessState.ExitCode()}
 	slices.Sort(codes)
 	said := one.log.String() + two.log.String()
-	if slices.Equal(codes, []int{exitDone, exitDone}) {
+	if slices.Equal(codes, []int{console.ExitDone, console.ExitDone}) {
 		w.t.Skip("the two did not meet") // one was done before the other looked
 	}
 	if !strings.Contains(said, "alias was moved by somebody else") {
@@ -356,7 +360,7 @@ func aliasMoved(w *world) {
 func beginsLater(w *world) {
 	w.filled("a", "b")
 	w.trim()
-	w.fails(exitFailed, "so a new generation would lack what came before", w.at("rebuild", "sessions")...)
+	w.fails(console.ExitFailed, "so a new generation would lack what came before", w.at("rebuild", "sessions")...)
 	w.works(w.at("rebuild", "sessions", "--carry")...)
 	w.says("sessions", "live, ")
 	for _, session := range []string{"a", "b"} {
@@ -389,7 +393,7 @@ func moveUnanswered(w *world) {
 		}
 		return b
 	})
-	w.fails(exitUnreachable, "move alias of sessions", w.through(proxy, "rollback", "sessions")...)
+	w.fails(console.ExitUnreachable, "move alias of sessions", w.through(proxy, "rollback", "sessions")...)
 	if out := w.works(w.at("status")...); !strings.Contains(out, "sessions_g1") {
 		w.t.Errorf("status says\n%s\nwant what became of it: sessions_g1", out)
 	}
@@ -415,7 +419,7 @@ func untold(w *world) {
 		return b
 	})
 	code, _, errs := w.command(w.through(proxy, "rollback", "sessions")...)
-	if code != exitDone || !strings.Contains(errs, "plain subjects were not told of all changes") {
+	if code != console.ExitDone || !strings.Contains(errs, "plain subjects were not told of all changes") {
 		w.t.Errorf("rollback whose announcements fail = %d, %s; want it done, with a warning", code, errs)
 	}
 	w.mended("sessions")
@@ -441,7 +445,7 @@ func aliasDeleted(w *world) {
 		if e, err := kv.Get(ctx, "alias.sessions"); err == nil && bytes.Contains(e.Value(), []byte("sessions_g1")) {
 			break
 		}
-		w.must(pause(ctx, 20*time.Millisecond))
+		w.must(wire.Pause(ctx, 20*time.Millisecond))
 	}
 	w.mended("sessions")
 }
@@ -450,7 +454,7 @@ func noRights(w *world) {
 	w.filled("a")
 	login := w.login()
 	other := &world{t: w.t, embedded: true, cache: w.t.TempDir(), url: w.url} // another user of the machine
-	other.fails(exitUnreachable, "this needs the rights of an operator", other.at("rebuild", "sessions")...)
+	other.fails(console.ExitUnreachable, "this needs the rights of an operator", other.at("rebuild", "sessions")...)
 	other.works(other.at("rebuild", "sessions", "--nats-login-file", login)...)
 	w.mended("sessions")
 }

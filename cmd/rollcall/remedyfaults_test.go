@@ -13,7 +13,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
+	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/eventlog"
+	"rollcall/eventlog/wire"
 	"rollcall/projector"
 )
 
@@ -144,7 +146,7 @@ func takenOver(w *world) {
 	second := project()
 	w.must(first.cmd.Process.Signal(syscall.SIGSTOP))
 	for !second.active("sessions") {
-		w.must(pause(w.t.Context(), 20*time.Millisecond))
+		w.must(wire.Pause(w.t.Context(), 20*time.Millisecond))
 	}
 	w.program = ingest
 	w.post("b")
@@ -152,16 +154,16 @@ func takenOver(w *world) {
 	first.waitFor(w.t, "another projector has taken over")
 	w.post("c")
 	for first.state("sessions") != "standby" {
-		w.must(pause(w.t.Context(), 20*time.Millisecond))
+		w.must(wire.Pause(w.t.Context(), 20*time.Millisecond))
 	}
 	for !second.active("sessions") {
-		w.must(pause(w.t.Context(), 20*time.Millisecond))
+		w.must(wire.Pause(w.t.Context(), 20*time.Millisecond))
 	}
 	for {
 		if _, out, _ := w.command(w.at("views", "ls", "sessions")...); strings.Contains(out, "live.c") {
 			return
 		}
-		w.must(pause(w.t.Context(), 20*time.Millisecond))
+		w.must(wire.Pause(w.t.Context(), 20*time.Millisecond))
 	}
 }
 
@@ -206,7 +208,7 @@ func generationBehind(w *world) {
 	w.restart()
 	w.post("b")
 	w.generationHolds("sessions", 2, 2)
-	w.fails(exitFailed, "generation is behind the one in force", w.at("rollback", "sessions")...)
+	w.fails(console.ExitFailed, "generation is behind the one in force", w.at("rollback", "sessions")...)
 	w.edit("generation.sessions.1", version(allFolds()[0].Version())) // a projector of its version runs
 	w.generationHolds("sessions", 1, 2)
 	w.works(w.at("rollback", "sessions")...)
@@ -216,7 +218,7 @@ func generationBehind(w *world) {
 	w.restart()
 	w.post("c")
 	w.generationHolds("sessions", 1, 4)
-	w.fails(exitFailed, "add --force", w.at("rollback", "sessions")...)
+	w.fails(console.ExitFailed, "add --force", w.at("rollback", "sessions")...)
 	w.works(w.at("rollback", "sessions", "--force")...)
 	if out := w.works(w.at("views", "ls")...); !strings.Contains(out, "sessions_g2") {
 		w.t.Errorf("views ls after rollback --force says\n%s\nwant sessions_g2", out)
@@ -271,12 +273,12 @@ func unwritable(w *world) {
 	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
 	defer cancel()
 	for !strings.Contains(log.String(), "entity can't be written") {
-		w.must(pause(ctx, 20*time.Millisecond))
+		w.must(wire.Pause(ctx, 20*time.Millisecond))
 	}
 	postEvent(w.t, n, "meeting.started", "a")
 	postEvent(w.t, n, "meeting.started", "b")
 	for !strings.Contains(readyNote(w.t, n, "sessions"), "sequence 3 of 3") {
-		w.must(pause(ctx, 20*time.Millisecond))
+		w.must(wire.Pause(ctx, 20*time.Millisecond))
 	}
 	w.must(stop())
 	w.serve() // with a fold that was mended

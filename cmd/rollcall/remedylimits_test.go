@@ -11,7 +11,9 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/eventlog"
+	"rollcall/eventlog/wire"
 )
 
 // logged waits until a process has logged a text.
@@ -21,7 +23,7 @@ func (w *world) logged(p *process, text string) {
 		if time.Since(began) > time.Minute {
 			w.t.Fatalf("%s does not log %q:\n%s", p.name, text, p.log)
 		}
-		w.must(pause(w.t.Context(), 20*time.Millisecond))
+		w.must(wire.Pause(w.t.Context(), 20*time.Millisecond))
 	}
 }
 
@@ -41,7 +43,7 @@ func (w *world) answers(session string) {
 		if time.Since(began) > time.Minute {
 			w.t.Fatalf("session %s = %d, %s; want it after a minute", session, res.StatusCode, body)
 		}
-		w.must(pause(w.t.Context(), 20*time.Millisecond))
+		w.must(wire.Pause(w.t.Context(), 20*time.Millisecond))
 	}
 }
 
@@ -119,14 +121,14 @@ func consumersFull(w *world) {
 }
 
 func openNATSPort(w *world) {
-	w.fails(exitUsage, "is not loopback and nobody has to show credentials", append(w.serveArgs(), "--nats-listen", "0.0.0.0:0")...)
+	w.fails(console.ExitUsage, "is not loopback and nobody has to show credentials", append(w.serveArgs(), "--nats-listen", "0.0.0.0:0")...)
 	users := writeFile(w.t, "users.yaml", []byte("users:\n  - {name: r, password: password-of-r, role: reader}\n"))
 	w.serve("--nats-listen", "0.0.0.0:0", "--nats-users", users)
 	w.restart("--nats-listen", "0.0.0.0:0", "--insecure")
 }
 
 func tooManyConnections(w *world) {
-	w.fails(exitUsage, "too many for a process that may open", append(w.serveArgs("--source", "test=none"), "--max-connections", "100000000")...)
+	w.fails(console.ExitUsage, "too many for a process that may open", append(w.serveArgs("--source", "test=none"), "--max-connections", "100000000")...)
 	w.serve("--max-connections", "100")
 	w.post("a")
 }
@@ -138,7 +140,7 @@ func changeOfSettings(w *world) {
 	login := writeFile(w.t, "login", []byte("i:password-of-i\n"))
 	ingest := []string{"serve", "--target=ingest", "--nats-url", w.url, "--nats-login-file", login, "--source", "test=none",
 		"--ingest-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0", "--data-dir", w.t.TempDir()}
-	w.fails(exitFailed, "open log: change stream settings: ", append(ingest, "--max-age", "48h")...)
+	w.fails(console.ExitFailed, "open log: change stream settings: ", append(ingest, "--max-age", "48h")...)
 	ready := filepath.Join(w.t.TempDir(), "ready.json")
 	w.background(append(ingest, "--ready-file", ready)...)
 	_, err := waitReady(w.t.Context(), ready, time.Minute)

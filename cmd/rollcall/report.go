@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"rollcall/cmd/rollcall/internal/console"
 	"strings"
 	"time"
 
@@ -37,7 +38,7 @@ type apiConn struct {
 // apiFlags are those of a report.
 type apiFlags struct {
 	apiConn
-	outputFlag
+	console.OutputFlag
 }
 
 // item is an item of the API, its values as they came.
@@ -74,15 +75,15 @@ func segment(id string) string {
 func (f apiConn) open(ctx context.Context, client *http.Client, path, form string) (io.ReadCloser, error) {
 	base := strings.TrimSuffix(f.APIURL, "/")
 	if !strings.HasPrefix(base, "http://") && !strings.HasPrefix(base, "https://") {
-		return nil, usagef("--api-url %q: want http://HOST:PORT or https://HOST:PORT", redactURL(f.APIURL))
+		return nil, console.Usagef("--api-url %q: want http://HOST:PORT or https://HOST:PORT", redactURL(f.APIURL))
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+path, nil)
 	if err != nil {
-		return nil, usagef("--api-url %q: %w", f.APIURL, err)
+		return nil, console.Usagef("--api-url %q: %w", f.APIURL, err)
 	}
 	req.Header.Set("Accept", form)
 	if f.TokenFile != "" {
-		token, err := readSmallFile("--token-file", f.TokenFile)
+		token, err := console.ReadSmallFile("--token-file", f.TokenFile)
 		if err != nil {
 			return nil, err
 		}
@@ -103,9 +104,9 @@ func (f apiConn) open(ctx context.Context, client *http.Client, path, form strin
 	}
 	switch resp.StatusCode {
 	case http.StatusNotFound:
-		return nil, notFoundf("%s", problem(b))
+		return nil, console.NotFoundf("%s", problem(b))
 	case http.StatusBadRequest:
-		return nil, usagef("%s", problem(b))
+		return nil, console.Usagef("%s", problem(b))
 	case http.StatusUnauthorized:
 		return nil, fmt.Errorf("the API wants a token: name its file with --token-file")
 	}
@@ -168,30 +169,15 @@ func (f apiFlags) show(w io.Writer, items []item, columns ...string) error {
 		_, err = fmt.Fprintf(w, "%s\n", b)
 		return err
 	}
-	g := &grid{columns: columns}
+	g := &console.Grid{Columns: columns}
 	for _, it := range items {
 		cells := make([]any, len(columns))
 		for i, c := range columns {
-			cells[i] = cell(it[c])
+			cells[i] = console.Cell(it[c])
 		}
-		g.add(cells...)
+		g.Add(cells...)
 	}
-	return f.print(w, g)
-}
-
-// cell is a JSON value in a table: lists as their length, objects as JSON.
-func cell(v jsontext.Value) any {
-	switch v.Kind() {
-	case 0, 'n':
-		return nil
-	case '"':
-		return jsonText(v)
-	case '[':
-		var list []jsontext.Value
-		_ = json.Unmarshal(v, &list) // it was decoded once already
-		return len(list)
-	}
-	return string(v)
+	return f.Print(w, g)
 }
 
 // span is a range of time, half-open.
@@ -232,13 +218,13 @@ func (c *reportAttendanceCmd) Run(a *app) error {
 	if c.Session == "" {
 		q := c.query()
 		set(q, "meetingId", c.Meeting)
-		items, err := c.items(a.ctx, "/v1/sessions", q)
+		items, err := c.items(a.Ctx, "/v1/sessions", q)
 		if err != nil {
 			return err
 		}
 		sessions = sessions[:0]
 		for _, it := range items {
-			sessions = append(sessions, jsonText(it["sessionId"]))
+			sessions = append(sessions, console.JSONText(it["sessionId"]))
 		}
 	}
 	if c.Output == outputCSV {
@@ -246,13 +232,13 @@ func (c *reportAttendanceCmd) Run(a *app) error {
 	}
 	var rows []item
 	for _, id := range sessions {
-		people, err := c.items(a.ctx, "/v1/sessions/"+segment(id)+"/participants", url.Values{})
+		people, err := c.items(a.Ctx, "/v1/sessions/"+segment(id)+"/participants", url.Values{})
 		if err != nil {
 			return err
 		}
 		rows = append(rows, people...)
 	}
-	return c.show(a.stdout, rows, attendanceColumns...)
+	return c.show(a.Stdout, rows, attendanceColumns...)
 }
 
 // attendanceColumns are in the order of the API's CSV.
@@ -262,10 +248,10 @@ var attendanceColumns = []string{"sessionId", "participantId", "displayName", "c
 // attendanceCSV writes the sessions' participants under one header.
 func (c *reportAttendanceCmd) attendanceCSV(a *app, sessions []string) error {
 	if len(sessions) == 0 {
-		return c.show(a.stdout, nil, attendanceColumns...)
+		return c.show(a.Stdout, nil, attendanceColumns...)
 	}
 	for i, id := range sessions {
-		if err := c.csv(a.ctx, a.stdout, "/v1/sessions/"+segment(id)+"/participants", nil, i == 0); err != nil {
+		if err := c.csv(a.Ctx, a.Stdout, "/v1/sessions/"+segment(id)+"/participants", nil, i == 0); err != nil {
 			return err
 		}
 	}
@@ -295,13 +281,13 @@ func (c *reportRecordingsCmd) Run(a *app) error {
 	set(q, "stuckFor", c.StuckFor)
 	set(q, "expiresWithin", c.ExpiresWithin)
 	if c.Output == outputCSV {
-		return c.csv(a.ctx, a.stdout, "/v1/recordings", q, true)
+		return c.csv(a.Ctx, a.Stdout, "/v1/recordings", q, true)
 	}
-	items, err := c.items(a.ctx, "/v1/recordings", q)
+	items, err := c.items(a.Ctx, "/v1/recordings", q)
 	if err != nil {
 		return err
 	}
-	return c.show(a.stdout, items, "recordingId", "status", "sessionId", "meetingId", "startedAt", "durationSeconds", "fileSizeBytes",
+	return c.show(a.Stdout, items, "recordingId", "status", "sessionId", "meetingId", "startedAt", "durationSeconds", "fileSizeBytes",
 		"downloadUrlExpiresAt", "error", "lastEventAt")
 }
 
@@ -323,16 +309,16 @@ func (c *reportUsageCmd) Run(a *app) error {
 	set(q, "groupBy", c.GroupBy)
 	set(q, "timezone", c.Timezone)
 	if c.Output == outputCSV {
-		return c.csv(a.ctx, a.stdout, "/v1/usage", q, true)
+		return c.csv(a.Ctx, a.Stdout, "/v1/usage", q, true)
 	}
-	items, err := c.items(a.ctx, "/v1/usage", q)
+	items, err := c.items(a.Ctx, "/v1/usage", q)
 	if err != nil {
 		return err
 	}
 	if c.Output == outputSVG {
-		return drawUsage(a.stdout, items, c.Timezone)
+		return drawUsage(a.Stdout, items, c.Timezone)
 	}
-	return c.show(a.stdout, items, "day", "organizerId", "organizerName", "sessions", "participantSeconds", "attendedSeconds", "recordingSeconds", "peakParticipants")
+	return c.show(a.Stdout, items, "day", "organizerId", "organizerName", "sessions", "participantSeconds", "attendedSeconds", "recordingSeconds", "peakParticipants")
 }
 
 type reportLiveCmd struct {
@@ -350,12 +336,12 @@ func (c *reportLiveCmd) Run(a *app) error {
 		q.Set("stale", "true")
 	}
 	if c.Output == outputCSV {
-		return c.csv(a.ctx, a.stdout, "/v1/meetings/live", q, true)
+		return c.csv(a.Ctx, a.Stdout, "/v1/meetings/live", q, true)
 	}
-	items, err := c.items(a.ctx, "/v1/meetings/live", q)
+	items, err := c.items(a.Ctx, "/v1/meetings/live", q)
 	if err != nil {
 		return err
 	}
-	return c.show(a.stdout, items, "sessionId", "meetingId", "title", "startedAt", "liveParticipants", "uniqueParticipants", "maxConcurrentParticipants",
+	return c.show(a.Stdout, items, "sessionId", "meetingId", "title", "startedAt", "liveParticipants", "uniqueParticipants", "maxConcurrentParticipants",
 		"recordings", "lastEventAt", "stale")
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/eventlog"
 	"rollcall/projections"
 	"rollcall/query"
@@ -29,7 +30,7 @@ type drawFlags struct {
 }
 
 func (f drawFlags) show(w io.Writer, items []item, columns ...string) error {
-	return apiFlags{f.apiConn, outputFlag{f.Output}}.show(w, items, columns...)
+	return apiFlags{f.apiConn, console.OutputFlag{f.Output}}.show(w, items, columns...)
 }
 
 type reportSessionCmd struct {
@@ -49,7 +50,7 @@ func (reportSessionCmd) Help() string {
 func (c *reportSessionCmd) Run(a *app) error {
 	zone, err := query.ParseZone(c.Timezone)
 	if err != nil {
-		return usagef("--timezone: %w", err)
+		return console.Usagef("--timezone: %w", err)
 	}
 	q := url.Values{}
 	set(q, "asOf", c.AsOf)
@@ -59,10 +60,10 @@ func (c *reportSessionCmd) Run(a *app) error {
 	if len(q) > 0 {
 		at += "?" + q.Encode()
 	}
-	if err := c.ask(a.ctx, at, &document); err != nil {
+	if err := c.ask(a.Ctx, at, &document); err != nil {
 		return err
 	}
-	people, err := c.items(a.ctx, path+"/participants", q)
+	people, err := c.items(a.Ctx, path+"/participants", q)
 	if err != nil {
 		return err
 	}
@@ -71,7 +72,7 @@ func (c *reportSessionCmd) Run(a *app) error {
 		if err != nil {
 			return err
 		}
-		return c.show(a.stdout, rows, "participantId", "displayName", "peerId", "joinedAt", "leftAt", "closedBy", "seconds")
+		return c.show(a.Stdout, rows, "participantId", "displayName", "peerId", "joinedAt", "leftAt", "closedBy", "seconds")
 	}
 	session, err := projections.Parse[projections.Session](document)
 	if err != nil {
@@ -81,7 +82,7 @@ func (c *reportSessionCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	_, err = a.stdout.Write(chart.Timeline(session, participants, chart.Options{Zone: zone, Now: c.drawnUntil()}))
+	_, err = a.Stdout.Write(chart.Timeline(session, participants, chart.Options{Zone: zone, Now: c.drawnUntil()}))
 	return err
 }
 
@@ -132,8 +133,8 @@ func drawUsage(w io.Writer, items []item, zone string) error {
 	rows := make([]projections.UsageRow, len(items))
 	for i, it := range items {
 		r := &rows[i]
-		r.Day, _ = projections.ParseDate(jsonText(it["day"])) // none: left out
-		r.Organizer = projections.Organizer{ID: jsonText(it["organizerId"]), Name: jsonText(it["organizerName"])}
+		r.Day, _ = projections.ParseDate(console.JSONText(it["day"])) // none: left out
+		r.Organizer = projections.Organizer{ID: console.JSONText(it["organizerId"]), Name: console.JSONText(it["organizerName"])}
 		if err := errors.Join(json.Unmarshal(it["participantSeconds"], &r.ParticipantSeconds), json.Unmarshal(it["recordingSeconds"], &r.RecordingSeconds)); err != nil {
 			return fmt.Errorf("read usage: %w", err)
 		}

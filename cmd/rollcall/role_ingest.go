@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/ingest"
 )
 
@@ -46,7 +47,7 @@ func (n *node) startIngest() error {
 		handler = h
 	}
 	if n.embedded != nil {
-		w := &storeWatch{node: n}
+		w := &storeWatch{server: n.embedded, dir: n.DataDir, log: n.logger.With().Str(console.KeyPart, "store").Logger()}
 		n.health.add(check{"store", w.check})
 		n.serve(stageProject, w.run)
 	}
@@ -54,7 +55,7 @@ func (n *node) startIngest() error {
 		return ingest.Serve(ctx, n.listeners.ingest, handler, ingest.ServerConfig{
 			MaxConnections: n.connections.ingest, ReadHeaderTimeout: n.HeaderTimeout, IdleTimeout: n.IdleTimeout,
 			TLS: n.secure.ingest, Drain: 10 * time.Second,
-			Logger: n.logger.With().Str(keyPart, "ingest").Logger(), Metrics: n.registry,
+			Logger: n.logger.With().Str(console.KeyPart, "ingest").Logger(), Metrics: n.registry,
 		})
 	})
 	return nil
@@ -66,11 +67,11 @@ func serverTLS(flag, cert, key string) (*tls.Config, error) {
 		return nil, nil
 	}
 	if cert == "" || key == "" {
-		return nil, usagef("--%s-cert and --%[1]s-key belong together", flag)
+		return nil, console.Usagef("--%s-cert and --%[1]s-key belong together", flag)
 	}
 	pair, err := tls.LoadX509KeyPair(cert, key)
 	if err != nil {
-		return nil, usagef("read --%s-cert: %w", flag, err)
+		return nil, console.Usagef("read --%s-cert: %w", flag, err)
 	}
 	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
 }
@@ -81,10 +82,10 @@ func (n *node) ingestHandler() (http.Handler, error) {
 	}
 	n.warnOfTenants()
 	c := n.ingestConfig()
-	c.Log, c.Logger, c.Metrics = n.log, n.logger.With().Str(keyPart, "ingest").Logger(), n.registry
+	c.Log, c.Logger, c.Metrics = n.log, n.logger.With().Str(console.KeyPart, "ingest").Logger(), n.registry
 	h, err := ingest.New(c)
 	if err != nil {
-		return nil, &codedError{exitUsage, err}
+		return nil, console.Usagef("%w", err)
 	}
 	n.health.add(check{"ingest", func(ctx context.Context) (string, error) {
 		note, err := h.Ready()

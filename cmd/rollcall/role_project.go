@@ -9,7 +9,9 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/eventlog"
+	"rollcall/eventlog/wire"
 	"rollcall/projector"
 	"rollcall/projector/viewstore"
 )
@@ -57,7 +59,7 @@ func (n *node) startProject(ctx context.Context) error {
 // openViews opens the store of the views and runs their projectors.
 func (n *node) openViews(ctx context.Context, js jetstream.JetStream) error {
 	store, err := viewstore.Open(ctx, js, viewstore.Config{
-		Replicas: n.Replicas, Exclusive: n.embedded != nil && len(n.users) == 0, Logger: n.logger.With().Str(keyPart, "viewstore").Logger(),
+		Replicas: n.Replicas, Exclusive: n.embedded != nil && len(n.users) == 0, Logger: n.logger.With().Str(console.KeyPart, "viewstore").Logger(),
 	})
 	if err != nil {
 		return err
@@ -65,7 +67,7 @@ func (n *node) openViews(ctx context.Context, js jetstream.JetStream) error {
 	for _, w := range n.views {
 		p, err := projector.New(projector.Config{
 			Projection: w.fold, Source: w.source, Store: store, CacheBytes: n.cacheBytes / int64(len(n.folds)), MaxAge: n.ViewMaxAge,
-			Logger: n.logger.With().Str(keyPart, "project").Logger(), Registerer: n.registry,
+			Logger: n.logger.With().Str(console.KeyPart, "project").Logger(), Registerer: n.registry,
 		})
 		if err != nil {
 			return err
@@ -85,7 +87,7 @@ func (n *node) openViewsLater(ctx context.Context, js jetstream.JetStream, err e
 		for _, w := range n.views {
 			w.set(nil, err)
 		}
-		if pause(ctx, wait) != nil {
+		if wire.Pause(ctx, wait) != nil {
 			return
 		}
 		err = n.openViews(ctx, js)
@@ -149,7 +151,7 @@ func (w *viewRole) begun(ctx context.Context) error {
 			return err
 		default:
 		}
-		if err := pause(ctx, 5*time.Millisecond); err != nil {
+		if err := wire.Pause(ctx, 5*time.Millisecond); err != nil {
 			return err
 		}
 	}
@@ -158,7 +160,7 @@ func (w *viewRole) begun(ctx context.Context) error {
 // run projects one view until ctx ends. What the projector can't go on with is
 // said, rebuilt with --auto-rebuild where that mends it, and tried again.
 func (w *viewRole) run(ctx context.Context, p *projector.Projector, store *viewstore.Store) {
-	log := w.node.logger.With().Str(keyPart, "project").Str(keyView, w.fold.Name()).Logger()
+	log := w.node.logger.With().Str(console.KeyPart, "project").Str(console.KeyView, w.fold.Name()).Logger()
 	said := ""
 	for {
 		alias, _ := w.reader.Alias(ctx, w.fold.Name()) // none is as good to compare with
@@ -203,7 +205,7 @@ func rebuildMends(err error) bool {
 // rebuild makes the view again from the log. One that somebody else is making is
 // not an error.
 func (w *viewRole) rebuild(ctx context.Context, store *viewstore.Store, carry bool) error {
-	log := w.node.logger.With().Str(keyPart, "project").Str(keyView, w.fold.Name()).Logger()
+	log := w.node.logger.With().Str(console.KeyPart, "project").Str(console.KeyView, w.fold.Name()).Logger()
 	log.Warn().Msg("rebuilding: the current view goes on serving as it is")
 	w.progress(&projector.Progress{State: projector.StateStaging})
 	defer w.progress(nil)
@@ -213,7 +215,7 @@ func (w *viewRole) rebuild(ctx context.Context, store *viewstore.Store, carry bo
 	})
 	switch {
 	case err == nil:
-		log.Info().Str("bucket", done.After.Bucket).Int64(keyElapsed, done.Elapsed.Milliseconds()).AnErr("untold", done.Untold).Msg("rebuilt, and current")
+		log.Info().Str("bucket", done.After.Bucket).Int64(console.KeyElapsed, done.Elapsed.Milliseconds()).AnErr("untold", done.Untold).Msg("rebuilt, and current")
 	case errors.Is(err, projector.ErrBusy), errors.Is(err, projector.ErrMoved), errors.Is(err, projector.ErrAborted):
 		log.Info().Err(err).Msg("somebody else rebuilds or removes the generation; looking again")
 	default:
@@ -228,7 +230,7 @@ func (w *viewRole) await(ctx context.Context, was viewstore.Alias) error {
 		if now, err := w.reader.Alias(ctx, w.fold.Name()); err == nil && now != was {
 			return nil
 		}
-		if err := pause(ctx, viewRetry); err != nil {
+		if err := wire.Pause(ctx, viewRetry); err != nil {
 			return err
 		}
 	}
@@ -246,7 +248,7 @@ func (w *viewRole) check(context.Context) (string, error) {
 		if !w.node.doIngest {
 			return "", errors.New(s.Error)
 		}
-		return "failed: " + oneLine(errors.New(s.Error)), nil
+		return "failed: " + console.OneLine(errors.New(s.Error)), nil
 	}
 	note := fmt.Sprintf("%s, sequence %d of %d, lag %d", s.State, s.Sequence, s.HeadSequence, s.Lag)
 	if s.Waiting != "" {

@@ -13,7 +13,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
+	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/eventlog"
+	"rollcall/eventlog/wire"
 	"rollcall/projector"
 	"rollcall/projector/viewstore"
 )
@@ -46,8 +48,8 @@ func configOf(t *testing.T, dir string, args ...string) (nodeConfig, error) {
 		t.Fatal(err)
 	}
 	var grammar cli
-	a := &app{ctx: t.Context(), file: file, stdout: os.Stdout, stderr: os.Stderr,
-		env: func(string) (string, bool) { return "", false }}
+	a := &app{file: file, IO: &console.IO{Ctx: t.Context(), Stdout: os.Stdout, Stderr: os.Stderr,
+		Env: func(string) (string, bool) { return "", false }}}
 	parser, err := newParser(&grammar, a)
 	if err != nil {
 		t.Fatal(err)
@@ -109,7 +111,7 @@ func document(t *testing.T, n *node, key string) viewstore.Entry {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	nc, err := n.embedded.connect()
+	nc, err := n.embedded.Connect()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +125,7 @@ func document(t *testing.T, n *node, key string) viewstore.Entry {
 		if err == nil {
 			return e
 		}
-		if pause(ctx, 10*time.Millisecond) != nil {
+		if wire.Pause(ctx, 10*time.Millisecond) != nil {
 			t.Fatalf("Get(%s) = %v; want the document", key, err)
 		}
 	}
@@ -158,7 +160,7 @@ func TestAutoRebuild(t *testing.T) {
 	for _, key := range []string{"live.a", "live.b"} {
 		e := document(t, telling, key)
 		for ctx := t.Context(); e.Generation != 2; e = document(t, telling, key) { // generation 1 serves until then
-			if err := pause(ctx, 10*time.Millisecond); err != nil {
+			if err := wire.Pause(ctx, 10*time.Millisecond); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -212,7 +214,7 @@ func waitMetric(t *testing.T, n *node, want string) {
 		if bytes.Contains(b, []byte("\n"+want)) {
 			return
 		}
-		if pause(ctx, 10*time.Millisecond) != nil {
+		if wire.Pause(ctx, 10*time.Millisecond) != nil {
 			t.Fatalf("metrics:\n%s\nwant %s", b, want)
 		}
 	}
@@ -234,7 +236,7 @@ func TestViewMaxAge(t *testing.T) {
 	for ctx := t.Context(); ; {
 		b := bodyOf(t, "http://"+n.addresses().API+"/v1/sessions?sort=sessionId&minSequence=5&wait=30s")
 		if bytes.Contains(b, []byte(`"sessionId":"over"`)) {
-			if pause(ctx, 10*time.Millisecond) != nil {
+			if wire.Pause(ctx, 10*time.Millisecond) != nil {
 				t.Fatal("the dropped session is still in the read API")
 			}
 			continue // the change is on its way
@@ -259,7 +261,7 @@ func TestAudit(t *testing.T) {
 	document(t, n, "live.a")
 	waitMetric(t, n, `rollcall_audit_differing_keys{view="sessions"} 0`)
 	waitMetric(t, n, `rollcall_audit_last_success_timestamp_seconds{view="sessions"}`)
-	nc, err := n.embedded.connect()
+	nc, err := n.embedded.Connect()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 
+	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/projector/viewstore"
 	"rollcall/query"
 )
@@ -52,7 +53,7 @@ func (n *node) startQuery(ctx context.Context) error {
 		dir = filepath.Join(n.DataDir, "replica")
 	}
 	views := viewstore.NewReader(js)
-	replica, err := query.OpenReplica(ctx, query.ReplicaConfig{Dir: dir, Views: views, Registerer: n.registry, Log: n.logger.With().Str(keyPart, "query").Logger()})
+	replica, err := query.OpenReplica(ctx, query.ReplicaConfig{Dir: dir, Views: views, Registerer: n.registry, Log: n.logger.With().Str(console.KeyPart, "query").Logger()})
 	if err != nil {
 		return fmt.Errorf("open read replica: %w", err)
 	}
@@ -60,7 +61,7 @@ func (n *node) startQuery(ctx context.Context) error {
 	pipeline := query.NewPipeline(nil)
 	api, err := query.New(query.Config{
 		Replica: replica, Pipeline: pipeline, Log: n.log, Folds: allFolds(), StaleAfter: n.StaleAfter, IdleTimeout: n.APIIdleTimeout, Tokens: n.tokens, Hosts: n.APIHost, Version: buildVersion().Version,
-		Registerer: n.registry, Logger: n.logger.With().Str(keyPart, "query").Logger(),
+		Registerer: n.registry, Logger: n.logger.With().Str(console.KeyPart, "query").Logger(),
 	})
 	if err != nil {
 		return err

@@ -4,31 +4,20 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
+	"rollcall/cmd/rollcall/internal/console"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/alecthomas/kong"
-	"github.com/mattn/go-isatty"
-	"github.com/rs/zerolog"
 )
 
-// app is what every command gets: the outside world, passed in so that tests
-// run commands in their own process.
+// app is what every command gets: the outside world, and what was said on the
+// command line and in the config file.
 type app struct {
-	ctx    context.Context
+	*console.IO
 	args   []string
-	env    func(string) (string, bool)
-	stdin  io.Reader
-	stdout io.Writer
-	stderr io.Writer
-	log    zerolog.Logger
 	parsed *kong.Context
 	file   *fileConfig
-	// patience is how long the command waits for what the server refuses; 0:
-	// giveUpAfter.
-	patience time.Duration
 }
 
 // stopParsing is how kong's exit hook leaves the parser after --help.
@@ -36,7 +25,7 @@ type stopParsing int
 
 // run is the whole program. It returns the exit code, and never calls os.Exit.
 func run(ctx context.Context, args []string, env func(string) (string, bool), stdin io.Reader, stdout, stderr io.Writer) (code int) {
-	a := &app{ctx: ctx, args: args, env: env, stdin: stdin, stdout: stdout, stderr: stderr}
+	a := &app{IO: &console.IO{Ctx: ctx, Env: env, Stdin: stdin, Stdout: stdout, Stderr: stderr}, args: args}
 	defer func() {
 		switch stopped := recover().(type) {
 		case nil:
@@ -46,15 +35,15 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 			panic(stopped) // a bug: not to be taken for "done"
 		}
 	}()
-	err := a.patiently(a.run)
+	err := a.Patiently(a.run)
 	if err == nil {
-		return exitDone
+		return console.ExitDone
 	}
-	if code, ok := a.interrupted(err); ok {
+	if code, ok := a.Interrupted(err); ok {
 		return code
 	}
-	fmt.Fprintln(stderr, "rollcall: "+oneLine(err))
-	return exitCode(err)
+	fmt.Fprintln(stderr, "rollcall: "+console.OneLine(err))
+	return console.ExitCode(err)
 }
 
 func (a *app) run() error {
@@ -62,7 +51,7 @@ func (a *app) run() error {
 	if len(a.args) == 0 {
 		a.args = []string{"--help"}
 	}
-	file, err := loadConfig(configPath(a.args, a.env))
+	file, err := loadConfig(configPath(a.args, a.Env))
 	if err != nil {
 		return err
 	}
@@ -76,9 +65,9 @@ func (a *app) run() error {
 	}
 	a.parsed, err = parser.Parse(a.args)
 	if err != nil {
-		return usagef("%w; `rollcall --help` lists what there is", err)
+		return console.Usagef("%w; `rollcall --help` lists what there is", err)
 	}
-	a.log, err = grammar.Log.logger(a.stderr)
+	a.Logger, err = grammar.Log.Logger(a.Stderr)
 	if err != nil {
 		return err
 	}
@@ -95,7 +84,7 @@ func newParser(grammar *cli, a *app) (*kong.Kong, error) {
 		kong.Name("rollcall"),
 		kong.Description("Rollcall keeps what a provider of video meetings tells by webhook in a durable log, and folds it into views: "+
 			"live and ended sessions, attendance, recordings, usage.\n\nExample:\n  rollcall demo"),
-		kong.Writers(a.stdout, a.stderr),
+		kong.Writers(a.Stdout, a.Stderr),
 		kong.Exit(func(code int) { panic(stopParsing(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100, NoExpandSubcommands: true}),
 		kong.ValueFormatter(helpText),
@@ -111,41 +100,4 @@ func helpText(v *kong.Value) string {
 		return v.Help
 	}
 	return strings.TrimSuffix(v.Help, ".") + " (default: " + v.Default + ")."
-}
-
-// logFlags choose what goes to stderr.
-type logFlags struct {
-	LogLevel  string `help:"Least level that is logged: debug, info, warn, error." default:"info" enum:"debug,info,warn,error" placeholder:"LEVEL"`
-	LogFormat string `help:"Form of the log on stderr: auto (console on a terminal, else json), json, console." default:"auto" enum:"auto,json,console" placeholder:"FORM"`
-}
-
-func (f logFlags) logger(w io.Writer) (zerolog.Logger, error) {
-	level, err := zerolog.ParseLevel(f.LogLevel)
-	if err != nil {
-		return zerolog.Logger{}, usagef("read --log-level: %w", err)
-	}
-	out := w
-	if f.LogFormat == "console" || f.LogFormat == "auto" && isTerminal(w) {
-		out = zerolog.ConsoleWriter{Out: w, TimeFormat: "15:04:05.000", NoColor: noColor(w)}
-	}
-	return zerolog.New(zerolog.SyncWriter(out)).Level(level).Hook(stamp{}), nil
-}
-
-// stamp puts the time into each line, in UTC with milliseconds.
-type stamp struct{}
-
-// Run implements zerolog.Hook.
-func (stamp) Run(e *zerolog.Event, _ zerolog.Level, _ string) {
-	e.Str(zerolog.TimestampFieldName, time.Now().UTC().Format("2006-01-02T15:04:05.000Z"))
-}
-
-// isTerminal reports whether w is a terminal that takes control sequences.
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && isatty.IsTerminal(f.Fd()) && os.Getenv("TERM") != "dumb"
-}
-
-func noColor(w io.Writer) bool {
-	_, set := os.LookupEnv("NO_COLOR")
-	return set || !isTerminal(w)
 }

@@ -7,6 +7,8 @@ import (
 	"os"
 	"time"
 
+	"rollcall/cmd/rollcall/internal/console"
+	"rollcall/cmd/rollcall/internal/natsd"
 	"rollcall/eventlog"
 	"rollcall/eventlog/blocks"
 	"rollcall/eventlog/natslog"
@@ -15,7 +17,7 @@ import (
 // eventsScanCmd is `rollcall events scan`.
 type eventsScanCmd struct {
 	whichLog
-	outputFlag
+	console.OutputFlag
 	Repair bool `help:"Put a mark in the place of each record that is lost, and keep a copy of the files. Needs --data-dir of a rollcall that does not run."`
 }
 
@@ -35,16 +37,16 @@ Examples:
 // Run scans.
 func (c *eventsScanCmd) Run(a *app) error {
 	if c.DataDir == "" && c.Repair {
-		return usagef("--repair needs --data-dir: it works on the files of a rollcall that does not run")
+		return console.Usagef("--repair needs --data-dir: it works on the files of a rollcall that does not run")
 	}
 	if c.DataDir == "" {
 		return c.online(a)
 	}
 	if c.NATSURL != "" {
-		return usagef("--data-dir and --nats-url exclude each other: name a directory, or a running server")
+		return console.Usagef("--data-dir and --nats-url exclude each other: name a directory, or a running server")
 	}
 	if _, err := os.Stat(c.DataDir); err != nil {
-		return notFoundf("no data directory %s; check --data-dir", c.DataDir)
+		return console.NotFoundf("no data directory %s; check --data-dir", c.DataDir)
 	}
 	return c.files(a)
 }
@@ -66,13 +68,13 @@ func (c *eventsScanCmd) files(a *app) error {
 	if err != nil {
 		return err
 	}
-	unlock, running := lockDir(c.DataDir)
+	unlock, running := natsd.LockDir(c.DataDir)
 	if running == nil {
 		defer func() { _ = unlock() }()
 	} else if c.Repair {
 		return running
 	}
-	report, err := blocks.Scan(a.ctx, stream, true)
+	report, err := blocks.Scan(a.Ctx, stream, true)
 	if err != nil {
 		return err
 	}
@@ -86,23 +88,23 @@ func (c *eventsScanCmd) files(a *app) error {
 	if err := c.show(a, found); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stderr, "%d records, %d to %d, %d blocks, %d bytes in %s\n", report.Messages, report.First, report.Last, report.Blocks, report.Bytes, elapsed(began))
+	fmt.Fprintf(a.Stderr, "%d records, %d to %d, %d blocks, %d bytes in %s\n", report.Messages, report.First, report.Last, report.Blocks, report.Bytes, elapsed(began))
 	if len(found) == 0 {
 		return nil
 	}
 	if !c.Repair {
-		return differencef("%s; stop rollcall and run `rollcall events scan --repair --data-dir %s`", lostWords(report.Lost()), c.DataDir)
+		return console.Differencef("%s; stop rollcall and run `rollcall events scan --repair --data-dir %s`", lostWords(report.Lost()), c.DataDir)
 	}
-	s := &salvage{dir: c.DataDir, now: time.Now, log: a.log}
-	if err := s.mend(stream, report); err != nil {
+	kept, err := natsd.Mend(c.DataDir, stream, report, a.Logger)
+	if err != nil {
 		return err
 	}
-	again, err := blocks.Scan(a.ctx, stream, true)
+	again, err := blocks.Scan(a.Ctx, stream, true)
 	if err != nil || len(again.Damage) > 0 {
-		return errors.Join(err, differencef("%s, more than can be marked; restore a backup (docs/OPERATIONS.md)", lostWords(again.Lost())))
+		return errors.Join(err, console.Differencef("%s, more than can be marked; restore a backup (docs/OPERATIONS.md)", lostWords(again.Lost())))
 	}
-	fmt.Fprintf(a.stderr, "mended: %s, marked in the log; a copy of the damaged files is in %s; views may hold more than the log now: start rollcall and run `rollcall verify --repair`\n",
-		lostWords(report.Lost()), s.keep())
+	fmt.Fprintf(a.Stderr, "mended: %s, marked in the log; a copy of the damaged files is in %s; views may hold more than the log now: start rollcall and run `rollcall verify --repair`\n",
+		lostWords(report.Lost()), kept)
 	return nil
 }
 
@@ -118,7 +120,7 @@ func lostWords(n uint64) string {
 
 // logFiles finds the log's files in a data directory.
 func logFiles(dataDir string) (blocks.Stream, error) {
-	streams, err := blocks.Streams(storeDir(dataDir))
+	streams, err := blocks.Streams(natsd.StoreDir(dataDir))
 	if err != nil {
 		return blocks.Stream{}, err
 	}
@@ -127,7 +129,7 @@ func logFiles(dataDir string) (blocks.Stream, error) {
 			return s, nil
 		}
 	}
-	return blocks.Stream{}, notFoundf("no log in %s; check --data-dir", dataDir)
+	return blocks.Stream{}, console.NotFoundf("no log in %s; check --data-dir", dataDir)
 }
 
 // online asks the server for every record.
@@ -138,20 +140,20 @@ func (c *eventsScanCmd) online(a *app) (err error) {
 	}
 	defer func() { err = errors.Join(err, closeLog()) }()
 	began := time.Now()
-	found, n, err := unreadable(a.ctx, log)
+	found, n, err := unreadable(a.Ctx, log)
 	if err != nil {
 		return err
 	}
 	if err := c.show(a, found); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stderr, "%d records in %s\n", n, elapsed(began))
+	fmt.Fprintf(a.Stderr, "%d records in %s\n", n, elapsed(began))
 	lost := uint64(0)
 	for _, d := range found {
 		lost += uint64(d.To - d.From + 1)
 	}
 	if lost > 0 {
-		return differencef("%s, the first is record %d; stop rollcall and run `rollcall events scan --repair --data-dir DIR` with its data directory", lostWords(lost), found[0].From)
+		return console.Differencef("%s, the first is record %d; stop rollcall and run `rollcall events scan --repair --data-dir DIR` with its data directory", lostWords(lost), found[0].From)
 	}
 	return nil
 }
@@ -175,11 +177,11 @@ func unreadable(ctx context.Context, log *natslog.Log) (found []scanned, n int, 
 
 func (c *eventsScanCmd) show(a *app, found []scanned) error {
 	if c.Output == "json" {
-		return printJSON(a.stdout, found)
+		return console.PrintJSON(a.Stdout, found)
 	}
-	g := &grid{columns: []string{"block", "from", "to", "offset", "bytes", "behind"}}
+	g := &console.Grid{Columns: []string{"block", "from", "to", "offset", "bytes", "behind"}}
 	for _, d := range found {
-		g.add(d.Block, d.From, d.To, d.Offset, d.Bytes, d.Behind)
+		g.Add(d.Block, d.From, d.To, d.Offset, d.Bytes, d.Behind)
 	}
-	return c.print(a.stdout, g)
+	return c.Print(a.Stdout, g)
 }

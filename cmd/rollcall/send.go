@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"rollcall/cmd/rollcall/internal/console"
 	"syscall"
 )
 
@@ -31,7 +32,7 @@ func (f postFlags) poster(connections int) (*poster, error) {
 // sendCmd is `rollcall send`.
 type sendCmd struct {
 	postFlags
-	outputFlag
+	console.OutputFlag
 	Files     []string `arg:"" help:"Files with one body each; - is stdin." name:"file"`
 	Provider  string   `help:"Family of the header names: dyte or rtk." default:"rtk" enum:"dyte,rtk"`
 	UUID      string   `name:"uuid" help:"Delivery uuid; with several files the same for each. Default: a new one each." placeholder:"UUID"`
@@ -57,21 +58,21 @@ func (c *sendCmd) Run(a *app) error {
 	bodies := make([][]byte, len(c.Files))
 	for i, name := range c.Files { // all are read before the first is sent
 		if bodies[i], err = a.readBody(name); err != nil {
-			return a.left(err, "nothing was sent")
+			return a.Left(err, "nothing was sent")
 		}
 	}
-	g := &grid{columns: []string{"file", "sequence", "eventId", "duplicate"}}
+	g := &console.Grid{Columns: []string{"file", "sequence", "eventId", "duplicate"}}
 	for i, name := range c.Files {
-		r, err := p.post(a.ctx, c.Provider, c.headers(), bodies[i])
+		r, err := p.post(a.Ctx, c.Provider, c.headers(), bodies[i])
 		if err != nil {
-			if len(g.rows) > 0 {
-				_ = c.print(a.stdout, g) // what was stored is worth knowing
+			if len(g.Rows) > 0 {
+				_ = c.Print(a.Stdout, g) // what was stored is worth knowing
 			}
-			return a.left(fmt.Errorf("send %s: %w", name, hint(err, c.URL)), "%d of %d files were stored; whether %s was is not known: send it again with --uuid, or look at `rollcall events`", i, len(c.Files), name)
+			return a.Left(fmt.Errorf("send %s: %w", name, hint(err, c.URL)), "%d of %d files were stored; whether %s was is not known: send it again with --uuid, or look at `rollcall events`", i, len(c.Files), name)
 		}
-		g.add(name, r.Sequence, r.EventID, r.Duplicate)
+		g.Add(name, r.Sequence, r.EventID, r.Duplicate)
 	}
-	return c.print(a.stdout, g)
+	return c.Print(a.Stdout, g)
 }
 
 func (c *sendCmd) headers() [][2]string {
@@ -90,9 +91,9 @@ func (c *sendCmd) headers() [][2]string {
 
 func (a *app) readBody(name string) ([]byte, error) {
 	if name != "-" {
-		return readFileRaw(name)
+		return console.ReadFileRaw(name)
 	}
-	b, err := io.ReadAll(io.LimitReader(a.input(), 16<<20))
+	b, err := io.ReadAll(io.LimitReader(a.Input(), 16<<20))
 	if err != nil {
 		return nil, fmt.Errorf("read stdin: %w", err)
 	}

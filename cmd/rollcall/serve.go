@@ -10,6 +10,8 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"rollcall/cmd/rollcall/internal/console"
+	"rollcall/cmd/rollcall/internal/natsd"
 	"rollcall/projections"
 )
 
@@ -82,10 +84,10 @@ func (c *serveCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	if _, set := a.env(envName("nats-url")); set && c.NATSURL != "" && !a.given("nats-url") {
-		a.log.Warn().Str("nats_url", redactURL(c.NATSURL)).Msg(envName("nats-url") + " is set: that server is used, and none is embedded; unset it, or give --nats-url= to embed one in --data-dir")
+	if _, set := a.Env(envName("nats-url")); set && c.NATSURL != "" && !a.given("nats-url") {
+		a.Logger.Warn().Str("nats_url", redactURL(c.NATSURL)).Msg(envName("nats-url") + " is set: that server is used, and none is embedded; unset it, or give --nats-url= to embed one in --data-dir")
 	}
-	return newNode(cfg, a.log).run(a.ctx)
+	return newNode(cfg, a.Logger).run(a.Ctx)
 }
 
 // config checks the flags against each other before anything is opened.
@@ -113,22 +115,22 @@ func (c *serveCmd) config(a *app) (nodeConfig, error) {
 		return cfg, err
 	}
 	if c.AuditInterval > 0 && (c.AuditSample <= 0 || c.AuditSample > 1) {
-		return cfg, usagef("--audit-sample %v: want a share above 0 and up to 1", c.AuditSample)
+		return cfg, console.Usagef("--audit-sample %v: want a share above 0 and up to 1", c.AuditSample)
 	}
 	if c.ViewMaxAge < 0 {
-		return cfg, usagef("--view-max-age %v: want a duration like 2160h, or 0 to keep everything", c.ViewMaxAge)
+		return cfg, console.Usagef("--view-max-age %v: want a duration like 2160h, or 0 to keep everything", c.ViewMaxAge)
 	}
 	if c.NATSUsers != "" {
 		if c.NATSURL != "" {
-			return cfg, usagef("--nats-users is for the embedded server; with --nats-url the users are that server's")
+			return cfg, console.Usagef("--nats-users is for the embedded server; with --nats-url the users are that server's")
 		}
-		if cfg.users, err = readNATSUsers(c.NATSUsers); err != nil {
+		if cfg.users, err = natsd.ReadUsers(c.NATSUsers); err != nil {
 			return cfg, err
 		}
 	}
 	for flag, address := range map[string]string{"--ingest-addr": c.IngestAddr, "--api-addr": c.APIAddr, "--admin-addr": c.AdminAddr} {
-		if _, _, err := splitListen(address); err != nil {
-			return cfg, usagef("%s %q: %w; want HOST:PORT", flag, address, err)
+		if _, _, err := natsd.SplitListen(address); err != nil {
+			return cfg, console.Usagef("%s %q: %w; want HOST:PORT", flag, address, err)
 		}
 	}
 	if err := cfg.readCertificates(); err != nil {
@@ -136,7 +138,7 @@ func (c *serveCmd) config(a *app) (nodeConfig, error) {
 	}
 	if c.HeaderTimeout < 0 || c.IdleTimeout < 0 || c.APIIdleTimeout < 0 || c.IngestTimeout < 0 || c.MaxConnections < 0 || c.APIMaxConnections < 0 || c.NATSMaxConnections < 0 ||
 		c.MaxInFlight < 0 || c.MaxVerifications < 0 || c.SourceRate < 0 || c.SameBody < 0 {
-		return cfg, usagef("a limit is negative: --source-rate, --same-body, --header-timeout, --idle-timeout, --api-idle-timeout, --ingest-timeout, --max-connections, --max-in-flight and --max-verifications take what is above 0, or 0 for the default")
+		return cfg, console.Usagef("a limit is negative: --source-rate, --same-body, --header-timeout, --idle-timeout, --api-idle-timeout, --ingest-timeout, --max-connections, --max-in-flight and --max-verifications take what is above 0, or 0 for the default")
 	}
 	if err := cfg.setConnections(descriptors()); err != nil {
 		return cfg, err
@@ -174,24 +176,24 @@ func (c *nodeConfig) setRoles() error {
 		case targetQuery:
 			c.doQuery = true
 		default:
-			return usagef("--target %q: want all, or a list of ingest, project, query", t)
+			return console.Usagef("--target %q: want all, or a list of ingest, project, query", t)
 		}
 	}
 	if c.NATSURL == "" && !(c.doIngest && c.doProject && c.doQuery) {
-		return usagef("--target=%s needs --nats-url: the embedded server lives in one process, which does everything", strings.Join(c.Target, ","))
+		return console.Usagef("--target=%s needs --nats-url: the embedded server lives in one process, which does everything", strings.Join(c.Target, ","))
 	}
 	if !slices.Contains([]int{0, 1, 3, 5}, c.Replicas) {
-		return usagef("--replicas %d: want 1, 3 or 5, or 0 to keep what exists", c.Replicas)
+		return console.Usagef("--replicas %d: want 1, 3 or 5, or 0 to keep what exists", c.Replicas)
 	}
 	if c.NATSURL == "" && c.Replicas > 1 {
-		return usagef("--replicas=%d needs --nats-url of a cluster: the embedded server is one", c.Replicas)
+		return console.Usagef("--replicas=%d needs --nats-url of a cluster: the embedded server is one", c.Replicas)
 	}
 	return nil
 }
 
 func (c *nodeConfig) setViews() error {
 	if len(c.Views) > 0 && !c.doProject {
-		return usagef("--views limits --target=project, which this process is not")
+		return console.Usagef("--views limits --target=project, which this process is not")
 	}
 	var names []string
 	for _, f := range projections.All() {
@@ -199,7 +201,7 @@ func (c *nodeConfig) setViews() error {
 	}
 	for _, v := range c.Views {
 		if !slices.Contains(names, v) {
-			return usagef("--views %q: no such view; there are %s", v, strings.Join(names, ", "))
+			return console.Usagef("--views %q: no such view; there are %s", v, strings.Join(names, ", "))
 		}
 	}
 	if c.doProject {
@@ -216,7 +218,7 @@ func (c *nodeConfig) setViews() error {
 func (c *nodeConfig) checkSources() error {
 	for _, s := range c.sources {
 		if s.Unsigned() && !c.Insecure && !loopback(c.IngestAddr) {
-			return usagef("source %q has no signature, and --ingest-addr %s is not loopback: anybody could write; use rsa or standard, or --insecure on a closed network", s.Name, c.IngestAddr)
+			return console.Usagef("source %q has no signature, and --ingest-addr %s is not loopback: anybody could write; use rsa or standard, or --insecure on a closed network", s.Name, c.IngestAddr)
 		}
 	}
 	return nil
@@ -228,7 +230,7 @@ func (c *nodeConfig) checkNATSListen() error {
 	if c.NATSURL != "" || c.NATSListen == "" || c.Insecure || c.NATSUsers != "" || loopback(c.NATSListen) {
 		return nil
 	}
-	return usagef("--nats-listen: nats address %s is not loopback and nobody has to show credentials: give --nats-users, or --insecure", c.NATSListen)
+	return console.Usagef("--nats-listen: nats address %s is not loopback and nobody has to show credentials: give --nats-users, or --insecure", c.NATSListen)
 }
 
 // closedNATS reports whether the embedded server lets nobody in without
@@ -253,7 +255,7 @@ func parseBytes(flag, s string) (int64, error) {
 	}
 	n, err := humanize.ParseBytes(s)
 	if err != nil || n > 1<<62 {
-		return 0, usagef("--%s %q: want a size like 512MiB", flag, s)
+		return 0, console.Usagef("--%s %q: want a size like 512MiB", flag, s)
 	}
 	return int64(n), nil
 }

@@ -9,6 +9,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"rollcall/cmd/rollcall/internal/console"
+	"rollcall/cmd/rollcall/internal/natsd"
 	"rollcall/ingest"
 	"rollcall/query"
 )
@@ -33,7 +35,7 @@ func (c *nodeConfig) checkIngest() (err error) {
 		return err
 	}
 	if c.maxBody < 0 {
-		return usagef("--max-body %s: want a size like 256KiB", c.MaxBody)
+		return console.Usagef("--max-body %s: want a size like 256KiB", c.MaxBody)
 	}
 	if c.NATSURL == "" {
 		if err := c.fitsPayload(server.MAX_PAYLOAD_SIZE); err != nil {
@@ -46,7 +48,7 @@ func (c *nodeConfig) checkIngest() (err error) {
 	handler := c.ingestConfig()
 	handler.Log, handler.Metrics = &noLog{}, prometheus.NewRegistry()
 	if _, err := ingest.New(handler); err != nil {
-		return &codedError{exitUsage, err}
+		return console.Usagef("%w", err)
 	}
 	return nil
 }
@@ -67,7 +69,7 @@ func (c *nodeConfig) ingestConfig() ingest.Config {
 // provider would try for ever.
 func (c *nodeConfig) fitsPayload(payload int64) error {
 	if most := payload - recordHeaders; c.maxBody > most {
-		return usagef("--max-body %s: the NATS server takes records of at most %d bytes (max_payload, less %d for headers); want less", c.MaxBody, most, recordHeaders)
+		return console.Usagef("--max-body %s: the NATS server takes records of at most %d bytes (max_payload, less %d for headers); want less", c.MaxBody, most, recordHeaders)
 	}
 	return nil
 }
@@ -77,18 +79,18 @@ func (c *nodeConfig) fitsPayload(payload int64) error {
 func (c *nodeConfig) checkAPI() (err error) {
 	if c.APITokenFile != "" {
 		if c.tokens, err = query.ReadTokens(c.APITokenFile); err != nil {
-			return usagef("--api-token-file: %w", err)
+			return console.Usagef("--api-token-file: %w", err)
 		}
 	}
 	if c.doQuery {
 		if err := query.CheckAddr(c.APIAddr, c.tokens, c.Insecure); err != nil {
-			return usagef("--api-addr: %w", err)
+			return console.Usagef("--api-addr: %w", err)
 		}
 	}
 	for i, host := range c.APIHost {
 		_, notAddress := netip.ParseAddr(host)
 		if host == "" || strings.ContainsAny(host, "/:@ ") || notAddress == nil {
-			return usagef("--api-host %q: want a name like rollcall.example.com, without scheme and port; addresses need none", host)
+			return console.Usagef("--api-host %q: want a name like rollcall.example.com, without scheme and port; addresses need none", host)
 		}
 		c.APIHost[i] = strings.ToLower(host)
 	}
@@ -102,8 +104,8 @@ func (c *nodeConfig) checkNATS() error {
 		return err
 	}
 	if c.NATSListen != "" {
-		if _, _, err := splitListen(c.NATSListen); err != nil {
-			return usagef("--nats-listen %q: %w; want HOST:PORT, or nothing", c.NATSListen, err)
+		if _, _, err := natsd.SplitListen(c.NATSListen); err != nil {
+			return console.Usagef("--nats-listen %q: %w; want HOST:PORT, or nothing", c.NATSListen, err)
 		}
 	}
 	_, err := serverTLS("nats-tls", c.NATSCert, c.NATSKey)
@@ -112,7 +114,7 @@ func (c *nodeConfig) checkNATS() error {
 
 func (c *nodeConfig) checkDurations() error {
 	if c.StaleAfter < 0 || c.StopTimeout < 0 || c.DuplicateWindow < 0 || c.AuditInterval < 0 || c.KeyInterval < 0 {
-		return usagef("a duration is negative: --stale-after, --stop-timeout, --duplicate-window, --audit-interval and --key-interval take what is above 0, or 0")
+		return console.Usagef("a duration is negative: --stale-after, --stop-timeout, --duplicate-window, --audit-interval and --key-interval take what is above 0, or 0")
 	}
 	return nil
 }

@@ -19,7 +19,9 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/rs/zerolog"
 
+	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/eventlog/eventlogtest"
+	"rollcall/eventlog/wire"
 	"rollcall/projector"
 )
 
@@ -51,8 +53,8 @@ func TestBadSettingsTouchNothing(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "data")
 		args := append([]string{"serve", "--data-dir", dir, "--ingest-addr", "127.0.0.1:0", "--api-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0", "--nats-listen="}, c...)
 		code, _, stderr := inProcess(t, nil, args...)
-		if code != exitUsage || strings.Count(stderr, "\n") != 1 {
-			t.Errorf("serve %s = %d, %q; want %d and one line", strings.Join(c, " "), code, stderr, exitUsage)
+		if code != console.ExitUsage || strings.Count(stderr, "\n") != 1 {
+			t.Errorf("serve %s = %d, %q; want %d and one line", strings.Join(c, " "), code, stderr, console.ExitUsage)
 		}
 		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("serve %s leaves a data directory; want it refused before", strings.Join(c, " "))
@@ -95,8 +97,8 @@ func TestTokenFileIsNeverIgnored(t *testing.T) {
 			t.Fatal(err)
 		}
 		if code, _, stderr := inProcess(t, nil, "serve", "--data-dir", dir, "--api-addr", "127.0.0.1:0", "--ingest-addr", "127.0.0.1:0",
-			"--admin-addr", "127.0.0.1:0", "--nats-listen=", "--api-token-file", file); code != exitUsage {
-			t.Errorf("serve with the token file %q = %d, %s; want %d", text, code, stderr, exitUsage)
+			"--admin-addr", "127.0.0.1:0", "--nats-listen=", "--api-token-file", file); code != console.ExitUsage {
+			t.Errorf("serve with the token file %q = %d, %s; want %d", text, code, stderr, console.ExitUsage)
 		}
 	}
 	if err := os.WriteFile(file, []byte("0123456789abcdef0123\n"), 0o600); err != nil {
@@ -122,7 +124,7 @@ func TestKeysAreWrittenForTheirOwner(t *testing.T) {
 	if err := os.WriteFile(private, []byte("old"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if code, _, stderr := inProcess(t, nil, "keygen", "--force", dir); code != exitDone {
+	if code, _, stderr := inProcess(t, nil, "keygen", "--force", dir); code != console.ExitDone {
 		t.Fatalf("keygen --force = %d, %s", code, stderr)
 	}
 	for name, want := range map[string]fs.FileMode{"private.pem": 0o600, "public.pem": 0o644} {
@@ -135,12 +137,22 @@ func TestKeysAreWrittenForTheirOwner(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(taken, "private.pem"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if code, _, stderr := inProcess(t, nil, "keygen", "--force", taken); code == exitDone || stderr == "" {
+	if code, _, stderr := inProcess(t, nil, "keygen", "--force", taken); code == console.ExitDone || stderr == "" {
 		t.Errorf("keygen where a directory has the key's name = %d, %q; want a failure", code, stderr)
 	}
 	if err := writeNew("/dev/full", os.O_WRONLY, 0o600, []byte("key")); err == nil {
 		t.Errorf("write of a key to a full device = nil; want an error")
 	}
+}
+
+// stuckServer could not write, and must not be started again while nothing can be.
+type stuckServer struct{ t *testing.T }
+
+func (stuckServer) IsStuck() bool { return true }
+
+func (s stuckServer) Restart(context.Context) error {
+	s.t.Error("Restart() where nothing can be written; want the watch to wait")
+	return nil
 }
 
 // TestStoreProbe: a disk that takes nothing is not taken for one that does.
@@ -151,10 +163,7 @@ func TestStoreProbe(t *testing.T) {
 	if err := probeStore(filepath.Join(t.TempDir(), "missing")); err == nil {
 		t.Errorf("probe of a directory that is not there = nil; want an error")
 	}
-	n := testNode(t, filepath.Join(t.TempDir(), "missing"))
-	n.embedded = &embedded{}
-	n.embedded.stuck.Store(true)
-	w := &storeWatch{node: n}
+	w := &storeWatch{server: stuckServer{t}, dir: filepath.Join(t.TempDir(), "missing"), log: zerolog.Nop()}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	done := make(chan error, 1)
 	go func() { done <- w.run(ctx) }()
@@ -162,7 +171,7 @@ func TestStoreProbe(t *testing.T) {
 		if _, err := w.check(ctx); errors.Is(err, fs.ErrNotExist) {
 			break // not started again: nothing can be written yet
 		}
-		if err := pause(ctx, storeInterval/10); err != nil {
+		if err := wire.Pause(ctx, storeInterval/10); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -178,7 +187,7 @@ func TestEnvironmentThatStopsEmbeddingIsSaid(t *testing.T) {
 	const url = "nats://127.0.0.1:1"
 	serve := []string{"serve", "--ingest-addr", "127.0.0.1:0", "--api-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0", "--data-dir", t.TempDir()}
 	code, _, stderr := inProcess(t, map[string]string{"ROLLCALL_NATS_URL": url}, serve...)
-	if code != exitUnreachable || !strings.Contains(stderr, "ROLLCALL_NATS_URL is set") || !strings.Contains(stderr, url) {
+	if code != console.ExitUnreachable || !strings.Contains(stderr, "ROLLCALL_NATS_URL is set") || !strings.Contains(stderr, url) {
 		t.Errorf("serve with ROLLCALL_NATS_URL = %d, %s; want a line that says so", code, stderr)
 	}
 	if _, _, stderr = inProcess(t, nil, append(serve, "--nats-url", url)...); strings.Contains(stderr, "ROLLCALL_NATS_URL") {
@@ -190,7 +199,7 @@ func TestEnvironmentThatStopsEmbeddingIsSaid(t *testing.T) {
 func TestLogTimes(t *testing.T) {
 	var out bytes.Buffer
 	for _, format := range []string{"json", "console"} {
-		log, err := logFlags{"info", format}.logger(&out)
+		log, err := console.LogFlags{"info", format}.Logger(&out)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -280,7 +289,7 @@ func TestTopHearsTheProcesses(t *testing.T) {
 	n := testNode(t, t.TempDir(), "--nats-listen", "127.0.0.1:0")
 	runNode(t, n)
 	code, stdout, stderr := inProcess(t, nil, "top", "--count", "1", "--nats-url", n.addresses().NATS)
-	if code != exitDone || strings.Contains(stdout, "no ingester is heard of") || !strings.Contains(stdout, "a second 0.0 stored") {
+	if code != console.ExitDone || strings.Contains(stdout, "no ingester is heard of") || !strings.Contains(stdout, "a second 0.0 stored") {
 		t.Errorf("top --count 1 beside an ingester = %d, %s %s; want its rates", code, stdout, stderr)
 	}
 }
@@ -308,7 +317,7 @@ func TestBarsFitATerminal(t *testing.T) {
 	go func() { defer close(done); p.Render() }()
 	tracker.SetValue(123_456_789)
 	for !strings.Contains(out.String(), "catching-up") {
-		if err := pause(t.Context(), 20*time.Millisecond); err != nil {
+		if err := wire.Pause(t.Context(), 20*time.Millisecond); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -326,7 +335,7 @@ func TestBarsFitATerminal(t *testing.T) {
 // how far it is once a second.
 func TestHeldRebuildIsQuiet(t *testing.T) {
 	var out bytes.Buffer
-	r := (&rebuildCmd{Output: "json"}).reporter(&app{stdout: &out, stderr: &out}, nil)
+	r := (&rebuildCmd{Output: "json"}).reporter(&app{IO: &console.IO{Stdout: &out, Stderr: &out}}, nil)
 	for range 100 {
 		r.progress(0, "sessions", projector.Progress{State: projector.StateCatchingUp})
 	}

@@ -12,13 +12,14 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 
+	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/eventlog/traffic"
 )
 
 // simulateCmd is `rollcall simulate`.
 type simulateCmd struct {
 	postFlags
-	outputFlag
+	console.OutputFlag
 	Seed        uint64        `help:"Seed of the traffic: the same seed makes the same deliveries." default:"1"`
 	Sessions    int           `help:"Number of sessions." default:"100" placeholder:"N"`
 	Rate        float64       `help:"Deliveries per second; 0 is as fast as it goes." default:"0" placeholder:"N"`
@@ -45,17 +46,17 @@ Example:
 func (c *simulateCmd) traffic() (traffic.Config, error) {
 	for name, share := range map[string]float64{"duplicates": c.Duplicates, "lost": c.Lost, "noise": c.Noise} {
 		if share < 0 || share > 1 {
-			return traffic.Config{}, usagef("--%s %v: want a share from 0 to 1", name, share)
+			return traffic.Config{}, console.Usagef("--%s %v: want a share from 0 to 1", name, share)
 		}
 	}
 	if c.Sessions < 1 || c.Connections < 1 || c.Rate < 0 || c.Arrivals <= 0 || c.Length <= 0 || c.People <= 0 {
-		return traffic.Config{}, usagef("--sessions, --connections, --arrivals, --length and --people must be above 0, --rate at least 0")
+		return traffic.Config{}, console.Usagef("--sessions, --connections, --arrivals, --length and --people must be above 0, --rate at least 0")
 	}
 	start := time.Now().UTC()
 	if c.Start != "now" {
 		t, err := time.Parse(time.RFC3339, c.Start)
 		if err != nil {
-			return traffic.Config{}, usagef("--start %q: want now, or a time like 2026-01-05T08:00:00Z", c.Start)
+			return traffic.Config{}, console.Usagef("--start %q: want now, or a time like 2026-01-05T08:00:00Z", c.Start)
 		}
 		start = t
 	}
@@ -88,27 +89,27 @@ func (c *simulateCmd) Run(a *app) error {
 	err = c.post(a, cfg, p, &t)
 	elapsed := time.Since(began)
 	total := t.stored.Load() + t.duplicates.Load() + t.refused.Load() + t.failed.Load()
-	g := &grid{columns: []string{"sessions", "deliveries", "stored", "duplicates", "refused", "failed", "elapsedSeconds", "perSecond"}}
-	g.add(c.Sessions, total, t.stored.Load(), t.duplicates.Load(), t.refused.Load(), t.failed.Load(),
+	g := &console.Grid{Columns: []string{"sessions", "deliveries", "stored", "duplicates", "refused", "failed", "elapsedSeconds", "perSecond"}}
+	g.Add(c.Sessions, total, t.stored.Load(), t.duplicates.Load(), t.refused.Load(), t.failed.Load(),
 		elapsed.Round(time.Millisecond).Seconds(), float64(int64(float64(total)/elapsed.Seconds()*10))/10)
-	if perr := c.print(a.stdout, g); perr != nil {
+	if perr := c.Print(a.Stdout, g); perr != nil {
 		return perr
 	}
-	return a.left(err, "%d deliveries were posted, and what was stored stays; the same --seed posts them again", total)
+	return a.Left(err, "%d deliveries were posted, and what was stored stays; the same --seed posts them again", total)
 }
 
 // post sends every delivery over a number of connections. A delivery that a
 // provider would give up on is counted; the first such error is returned at the
 // end.
 func (c *simulateCmd) post(a *app, cfg traffic.Config, p *poster, t *tally) error {
-	bar := newBar(a.stderr, func() int { return traffic.Count(cfg) })
+	bar := newBar(a.Stderr, func() int { return traffic.Count(cfg) })
 	defer bar.stop()
 	limit := rate.NewLimiter(rate.Inf, 1)
 	if c.Rate > 0 {
 		limit = rate.NewLimiter(rate.Limit(c.Rate), max(1, int(c.Rate/50)))
 	}
 	work := make(chan traffic.Delivery)
-	group, ctx := errgroup.WithContext(a.ctx)
+	group, ctx := errgroup.WithContext(a.Ctx)
 	var first error
 	var once sync.Once
 	for range c.Connections {
@@ -175,7 +176,7 @@ type bar struct {
 }
 
 func newBar(w io.Writer, total func() int) *bar {
-	if !isTerminal(w) {
+	if !console.IsTerminal(w) {
 		return &bar{}
 	}
 	b := &bar{writer: newProgress(w), tracker: &progress.Tracker{Message: "posting", Total: int64(total())}, done: make(chan struct{})}

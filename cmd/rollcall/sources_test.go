@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"rollcall/cmd/rollcall/internal/console"
 	"strings"
 	"testing"
 )
@@ -15,20 +16,20 @@ func TestSourcesOfTheFile(t *testing.T) {
 		code int
 		says string
 	}{
-		`webhookIds: [w1, w2]`:                                {exitDone, "webhookIds=w1,w2"},
-		`organizationIds: [o1], requireOrganization: true`:    {exitDone, "organizationIds=o1 requireOrganization"},
-		`pathToken: ` + secret:                                {exitDone, "pathToken=redacted"},
-		`pathTokenFile: token.txt`:                            {exitDone, "pathTokenFile=token.txt"},
-		`rate: 5, burst: 7`:                                   {exitDone, "rate=5 burst=7"},
-		`webhookIDs: [w1]`:                                    {exitUsage, "source 1: webhookIDs: unknown member"},
-		`webhook-ids: [w1]`:                                   {exitUsage, "source 1: webhook-ids: unknown member"},
-		`organisationIds: [o1]`:                               {exitUsage, "source 1: organisationIds: unknown member"},
-		`webhookIds: w1`:                                      {exitUsage, "webhookIds: want a list of texts"},
-		`requireOrganization: "true", organizationIds: [o1]`:  {exitUsage, "requireOrganization: want true or false"},
-		`requireOrganization: true`:                           {exitUsage, "requireOrganization needs organizationIds"},
-		`pathToken: short`:                                    {exitUsage, "bad pathToken"},
-		`pathToken: ` + secret + `, pathTokenFile: token.txt`: {exitUsage, "give one of them"},
-		`rate: many`:                                          {exitUsage, "rate: want a number"},
+		`webhookIds: [w1, w2]`:                                {console.ExitDone, "webhookIds=w1,w2"},
+		`organizationIds: [o1], requireOrganization: true`:    {console.ExitDone, "organizationIds=o1 requireOrganization"},
+		`pathToken: ` + secret:                                {console.ExitDone, "pathToken=redacted"},
+		`pathTokenFile: token.txt`:                            {console.ExitDone, "pathTokenFile=token.txt"},
+		`rate: 5, burst: 7`:                                   {console.ExitDone, "rate=5 burst=7"},
+		`webhookIDs: [w1]`:                                    {console.ExitUsage, "source 1: webhookIDs: unknown member"},
+		`webhook-ids: [w1]`:                                   {console.ExitUsage, "source 1: webhook-ids: unknown member"},
+		`organisationIds: [o1]`:                               {console.ExitUsage, "source 1: organisationIds: unknown member"},
+		`webhookIds: w1`:                                      {console.ExitUsage, "webhookIds: want a list of texts"},
+		`requireOrganization: "true", organizationIds: [o1]`:  {console.ExitUsage, "requireOrganization: want true or false"},
+		`requireOrganization: true`:                           {console.ExitUsage, "requireOrganization needs organizationIds"},
+		`pathToken: short`:                                    {console.ExitUsage, "bad pathToken"},
+		`pathToken: ` + secret + `, pathTokenFile: token.txt`: {console.ExitUsage, "give one of them"},
+		`rate: many`:                                          {console.ExitUsage, "rate: want a number"},
 	} {
 		file := filepath.Join(t.TempDir(), "rollcall.yaml")
 		if err := os.WriteFile(file, []byte("sources:\n  - {name: prod, scheme: none, "+members+"}\n"), 0o600); err != nil {

@@ -10,8 +10,10 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/eventlog"
 	"rollcall/eventlog/natslog"
+	"rollcall/eventlog/wire"
 	"rollcall/projector"
 	"rollcall/projector/viewstore"
 )
@@ -19,7 +21,7 @@ import (
 // statusCmd is `rollcall status`.
 type statusCmd struct {
 	clientFlags
-	outputFlag
+	console.OutputFlag
 	Wait time.Duration `help:"Wait so long for every view to hold the last record; exit code 1 where one does not." default:"0" placeholder:"DURATION"`
 }
 
@@ -90,17 +92,17 @@ type processStatus struct {
 
 // Run prints the status.
 func (c *statusCmd) Run(a *app) error {
-	nc, js, err := c.connect(a.ctx)
+	nc, js, err := c.connect(a.Ctx)
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
-	log, err := natslog.Attach(a.ctx, js)
+	log, err := natslog.Attach(a.Ctx, js)
 	if err != nil {
 		return logError(err)
 	}
 	defer log.Close()
-	pipeline, stop := listen(a.ctx, nc)
+	pipeline, stop := listen(a.Ctx, nc)
 	defer stop()
 	began := time.Now()
 	for {
@@ -109,7 +111,7 @@ func (c *statusCmd) Run(a *app) error {
 			return err
 		}
 		if behind == "" || time.Since(began) >= c.Wait {
-			hear(a.ctx, pipeline)
+			hear(a.Ctx, pipeline)
 			s.Processes = processesOf(pipeline.State())
 			if err := c.show(a, s); err != nil {
 				return err
@@ -119,7 +121,7 @@ func (c *statusCmd) Run(a *app) error {
 			}
 			return nil
 		}
-		if err := pause(a.ctx, 50*time.Millisecond); err != nil {
+		if err := wire.Pause(a.Ctx, 50*time.Millisecond); err != nil {
 			return err
 		}
 	}
@@ -127,7 +129,7 @@ func (c *statusCmd) Run(a *app) error {
 
 // ask collects the status, and names a view that does not hold the last record.
 func (c *statusCmd) ask(a *app, log *natslog.Log, nc *nats.Conn, js jetstream.JetStream) (s status, behind string, err error) {
-	info, err := log.Info(a.ctx)
+	info, err := log.Info(a.Ctx)
 	if err != nil {
 		return s, "", err
 	}
@@ -140,7 +142,7 @@ func (c *statusCmd) ask(a *app, log *natslog.Log, nc *nats.Conn, js jetstream.Je
 	}
 	look := viewLook{js: js, reader: viewstore.NewReader(js), log: log, head: info.Head}
 	for _, fold := range allFolds() {
-		v, err := look.at(a.ctx, fold)
+		v, err := look.at(a.Ctx, fold)
 		if err != nil {
 			return s, "", err
 		}
@@ -154,29 +156,29 @@ func (c *statusCmd) ask(a *app, log *natslog.Log, nc *nats.Conn, js jetstream.Je
 
 func (c *statusCmd) show(a *app, s status) error {
 	if c.Output == "json" {
-		return printJSON(a.stdout, s)
+		return console.PrintJSON(a.Stdout, s)
 	}
-	g := &grid{columns: []string{"view", "state", "sequence", "headSequence", "lag", "lagSeconds", "parked", "bucket", "version"}}
+	g := &console.Grid{Columns: []string{"view", "state", "sequence", "headSequence", "lag", "lagSeconds", "parked", "bucket", "version"}}
 	for _, v := range s.Projections {
-		g.add(v.Name, v.State, v.Sequence, v.HeadSequence, v.Lag, v.LagSeconds, v.Parked, v.Bucket, v.Version)
+		g.Add(v.Name, v.State, v.Sequence, v.HeadSequence, v.Lag, v.LagSeconds, v.Parked, v.Bucket, v.Version)
 	}
 	if c.Output == "table" {
 		last := "never"
 		if s.Log.LastStoredAt != nil {
-			last = human(*s.Log.LastStoredAt)
+			last = console.Human(*s.Log.LastStoredAt)
 		}
-		fmt.Fprintf(a.stdout, "server      %s\nlog         %d records, %d bytes, sequences %d to %d, last stored %s\ndurability  %s\n\n",
+		fmt.Fprintf(a.Stdout, "server      %s\nlog         %d records, %d bytes, sequences %d to %d, last stored %s\ndurability  %s\n\n",
 			s.Server, s.Log.Records, s.Log.Bytes, s.Log.FirstSequence, s.Log.LastSequence, last, s.Log.Durability)
 	}
-	if err := c.print(a.stdout, g); err != nil || c.Output != "table" {
+	if err := c.Print(a.Stdout, g); err != nil || c.Output != "table" {
 		return err
 	}
-	return s.details(a.stdout)
+	return s.details(a.Stdout)
 }
 
 // details are what is not the rule: other generations, and what is wrong.
 func (s status) details(w io.Writer) error {
-	g := &grid{columns: []string{"view", "generation", "state", "sequence", "version", "bucket", "changedAt"}}
+	g := &console.Grid{Columns: []string{"view", "generation", "state", "sequence", "version", "bucket", "changedAt"}}
 	var wrong []string
 	for _, v := range s.Projections {
 		for _, x := range v.Generations {
@@ -185,7 +187,7 @@ func (s status) details(w io.Writer) error {
 				if x.ChangedAt != nil {
 					changed = *x.ChangedAt
 				}
-				g.add(v.Name, x.Generation, x.State, x.Sequence, x.Version, x.Bucket, changed)
+				g.Add(v.Name, x.Generation, x.State, x.Sequence, x.Version, x.Bucket, changed)
 			}
 		}
 		if v.Problem != "" {
@@ -197,9 +199,9 @@ func (s status) details(w io.Writer) error {
 			wrong = append(wrong, fmt.Sprintf("%s on %s: %s", strings.Join(p.Roles, ","), p.Host, problem))
 		}
 	}
-	if len(g.rows) > 0 {
+	if len(g.Rows) > 0 {
 		fmt.Fprintln(w, "\nother generations")
-		if err := (outputFlag{Output: "table"}).print(w, g); err != nil {
+		if err := (console.OutputFlag{Output: "table"}).Print(w, g); err != nil {
 			return err
 		}
 	}
@@ -207,7 +209,7 @@ func (s status) details(w io.Writer) error {
 		fmt.Fprintln(w, "\nproblems")
 	}
 	for _, line := range wrong {
-		if _, err := fmt.Fprintln(w, " "+printable(line)); err != nil {
+		if _, err := fmt.Fprintln(w, " "+console.Printable(line)); err != nil {
 			return err
 		}
 	}
@@ -217,7 +219,7 @@ func (s status) details(w io.Writer) error {
 // logError gives an error of opening the log its exit code and the next step.
 func logError(err error) error {
 	if errors.Is(err, eventlog.ErrNoLog) {
-		return notFoundf("the server has no log yet; a process with --target=ingest makes it")
+		return console.NotFoundf("the server has no log yet; a process with --target=ingest makes it")
 	}
 	return err
 }

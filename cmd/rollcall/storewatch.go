@@ -7,6 +7,10 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/rs/zerolog"
+
+	"rollcall/eventlog/wire"
 )
 
 const (
@@ -20,11 +24,20 @@ const (
 
 var errStuck = errors.New("the embedded NATS server could not write to the disk of --data-dir")
 
+// restarter is the embedded server, as the watch sees it: IsStuck reports whether it
+// could not write since its last start, Restart starts it again in place.
+type restarter interface {
+	IsStuck() bool
+	Restart(ctx context.Context) error
+}
+
 // storeWatch starts the embedded server again after it could not write and can
 // again: a file stream's write error is sticky in nats-server, so that a disk
 // that was full for a moment would refuse records for ever.
 type storeWatch struct {
-	node *node
+	server restarter
+	dir    string // the data directory
+	log    zerolog.Logger
 
 	mu  sync.Mutex
 	err error // why nothing can be stored now; nil: it can
@@ -46,33 +59,32 @@ func (w *storeWatch) set(err error) {
 // run watches until ctx ends. It returns an error only where the server did not
 // come back.
 func (w *storeWatch) run(ctx context.Context) error {
-	log := w.node.logger.With().Str(keyPart, "store").Logger()
-	for told := false; ; {
-		if err := pause(ctx, storeInterval); err != nil {
+	for said := false; ; {
+		if err := wire.Pause(ctx, storeInterval); err != nil {
 			return nil
 		}
-		if !w.node.embedded.stuck.Load() {
+		if !w.server.IsStuck() {
 			continue
 		}
 		w.set(errStuck)
-		if err := probeStore(w.node.DataDir); err != nil {
-			if !told {
-				log.Error().Err(err).Msg("nothing can be stored: make space on the disk of --data-dir")
+		if err := probeStore(w.dir); err != nil {
+			if !said {
+				w.log.Error().Err(err).Msg("nothing can be stored: make space on the disk of --data-dir")
 			}
-			told = true
+			said = true
 			w.set(err)
 			continue
 		}
-		log.Warn().Msg("the embedded server could not write, can now, and is started again")
-		if err := w.node.embedded.restart(ctx); err != nil {
+		w.log.Warn().Msg("the embedded server could not write, can now, and is started again")
+		if err := w.server.Restart(ctx); err != nil {
 			if ctx.Err() != nil {
 				return nil
 			}
 			return fmt.Errorf("start embedded NATS again: %w", err)
 		}
-		told = false
+		said = false
 		w.set(nil)
-		if err := pause(ctx, storePause); err != nil {
+		if err := wire.Pause(ctx, storePause); err != nil {
 			return nil
 		}
 	}

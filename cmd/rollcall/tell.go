@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
+	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/eventlog"
 	"rollcall/projector"
 	"rollcall/query"
@@ -115,7 +116,7 @@ func (n *node) startTelling(ctx context.Context) error {
 			roles = append(roles, r.name)
 		}
 	}
-	t, err := newTeller(nc, roles, n.logger.With().Str(keyPart, "status").Logger(), n.fillStatus)
+	t, err := newTeller(nc, roles, n.logger.With().Str(console.KeyPart, "status").Logger(), n.fillStatus)
 	if err != nil {
 		return err
 	}

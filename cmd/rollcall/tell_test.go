@@ -13,6 +13,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
+	"rollcall/cmd/rollcall/internal/console"
+	"rollcall/eventlog/wire"
 	"rollcall/query"
 )
 
@@ -30,7 +32,7 @@ func pipelineState(t *testing.T, n *node, wanted string, ok func(query.PipelineS
 		if ok(s) {
 			return s
 		}
-		if pause(ctx, 20*time.Millisecond) != nil {
+		if wire.Pause(ctx, 20*time.Millisecond) != nil {
 			t.Fatalf("GET /v1/pipeline = %s; want %s", b, wanted)
 		}
 	}
@@ -120,7 +122,7 @@ func TestRebuildIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	var grammar cli
-	a := &app{ctx: t.Context(), file: file, stdout: io.Discard, stderr: io.Discard, env: func(string) (string, bool) { return "", false }, log: zerolog.Nop()}
+	a := &app{file: file, IO: &console.IO{Ctx: t.Context(), Stdout: io.Discard, Stderr: io.Discard, Env: func(string) (string, bool) { return "", false }, Logger: zerolog.Nop()}}
 	parser, err := newParser(&grammar, a)
 	if err != nil {
 		t.Fatal(err)

@@ -10,8 +10,10 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/nats-io/nats.go"
 
+	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/eventlog"
 	"rollcall/eventlog/natslog"
+	"rollcall/eventlog/wire"
 	"rollcall/query"
 )
 
@@ -21,7 +23,7 @@ const topMeetings = 10
 // topCmd is `rollcall top`.
 type topCmd struct {
 	clientFlags
-	outputFlag
+	console.OutputFlag
 	Interval time.Duration `help:"Time between two pictures." default:"1s" placeholder:"DURATION"`
 	Count    int           `help:"End after so many pictures; 0 goes on until Ctrl-C." default:"0" placeholder:"N"`
 }
@@ -34,20 +36,20 @@ func (topCmd) Help() string {
 // Run draws until it is told to stop.
 func (c *topCmd) Run(a *app) error {
 	if c.Interval < 50*time.Millisecond {
-		return usagef("--interval %s: want at least 50ms", c.Interval)
+		return console.Usagef("--interval %s: want at least 50ms", c.Interval)
 	}
-	nc, js, err := c.connect(a.ctx)
+	nc, js, err := c.connect(a.Ctx)
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
-	log, err := natslog.Attach(a.ctx, js)
+	log, err := natslog.Attach(a.Ctx, js)
 	if err != nil {
 		return logError(err)
 	}
 	defer log.Close()
 	// What the processes tell is heard beside: who may not listen sees the rest.
-	pipeline, stop := listen(a.ctx, nc)
+	pipeline, stop := listen(a.Ctx, nc)
 	defer stop()
 	ask := &statusCmd{}
 	var before top
@@ -57,18 +59,18 @@ func (c *topCmd) Run(a *app) error {
 			return err
 		}
 		if n == 1 {
-			hear(a.ctx, pipeline)
+			hear(a.Ctx, pipeline)
 		}
 		now.status.Processes = processesOf(pipeline.State())
-		now.pipeline, now.meetings = pipeline.State(), liveMeetings(a.ctx, nc)
-		if err := c.draw(a.stdout, now, before, n == 1); err != nil {
+		now.pipeline, now.meetings = pipeline.State(), liveMeetings(a.Ctx, nc)
+		if err := c.draw(a.Stdout, now, before, n == 1); err != nil {
 			return err
 		}
 		if n == c.Count {
 			return nil
 		}
 		before = now
-		if err := pause(a.ctx, c.Interval); err != nil {
+		if err := wire.Pause(a.Ctx, c.Interval); err != nil {
 			return err
 		}
 	}
@@ -78,7 +80,7 @@ func (c *topCmd) Run(a *app) error {
 // then there is none, or it may not be heard.
 func hear(ctx context.Context, p *query.Pipeline) {
 	for began := time.Now(); !everyRole(p.State().Processes) && time.Since(began) < tellInterval*5/4; {
-		if pause(ctx, 20*time.Millisecond) != nil {
+		if wire.Pause(ctx, 20*time.Millisecond) != nil {
 			return
 		}
 	}
@@ -100,7 +102,7 @@ func everyRole(all []query.ProcessSummary) bool {
 func (c *topCmd) draw(w io.Writer, now, before top, first bool) error {
 	switch c.Output {
 	case "json":
-		return printLine(w, struct {
+		return console.PrintLine(w, struct {
 			status
 			Pipeline query.PipelineState `json:"pipeline"`
 			Meetings []liveMeeting       `json:"meetings"`
@@ -108,12 +110,12 @@ func (c *topCmd) draw(w io.Writer, now, before top, first bool) error {
 	case "csv":
 		g := now.projections(before)
 		if !first {
-			return g.csvRows(w)
+			return g.CSVRows(w)
 		}
-		return g.csv(w)
+		return g.CSV(w)
 	}
 	picture := now.picture(before)
-	if isTerminal(w) {
+	if console.IsTerminal(w) {
 		picture = "\x1b[H\x1b[2J" + picture
 	}
 	_, err := io.WriteString(w, picture)
@@ -169,23 +171,23 @@ func (t top) picture(before top) string {
 		if r.ETASeconds != nil {
 			left = time.Duration(*r.ETASeconds * float64(time.Second)).Round(time.Second).String()
 		}
-		fmt.Fprintf(&b, "rebuild of %s: generation %d, %s, %.1f %%, %.0f/s, %s left\n", printable(r.View), r.Generation, printable(r.State), 100*r.Share, r.PerSecond, left)
+		fmt.Fprintf(&b, "rebuild of %s: generation %d, %s, %.1f %%, %.0f/s, %s left\n", console.Printable(r.View), r.Generation, console.Printable(r.State), 100*r.Share, r.PerSecond, left)
 	}
 	b.WriteString("\n")
-	_ = outputFlag{Output: "table"}.print(&b, t.projections(before)) // a Builder takes everything
+	_ = console.OutputFlag{Output: "table"}.Print(&b, t.projections(before)) // a Builder takes everything
 	if len(t.meetings) == 0 {
 		return b.String()
 	}
-	g := &grid{columns: []string{"meeting", "in", "peak", "unique", "lasts", "recording", "flags", "session"}}
+	g := &console.Grid{Columns: []string{"meeting", "in", "peak", "unique", "lasts", "recording", "flags", "session"}}
 	for _, m := range t.meetings {
 		var recording []string
 		for _, r := range m.Recording {
 			recording = append(recording, r.Status)
 		}
-		g.add(m.Title, m.In, m.Peak, m.Unique, t.at.Sub(m.StartedAt.Std()).Round(time.Second), strings.Join(recording, " "), strings.Join(m.Anomalies, " "), m.SessionID)
+		g.Add(m.Title, m.In, m.Peak, m.Unique, t.at.Sub(m.StartedAt.Std()).Round(time.Second), strings.Join(recording, " "), strings.Join(m.Anomalies, " "), m.SessionID)
 	}
 	b.WriteString("\n")
-	_ = outputFlag{Output: "table"}.print(&b, g)
+	_ = console.OutputFlag{Output: "table"}.Print(&b, g)
 	return b.String()
 }
 
@@ -208,7 +210,7 @@ func (t top) incoming() string {
 }
 
 // projections are the log and the views, with what the last audit found.
-func (t top) projections(before top) *grid {
+func (t top) projections(before top) *console.Grid {
 	perSecond := func(now, then eventlog.Seq) any {
 		if before.at.IsZero() {
 			return nil
@@ -222,10 +224,10 @@ func (t top) projections(before top) *grid {
 	for _, x := range t.pipeline.Audits {
 		audits[x.View] = x.Result
 	}
-	g := &grid{columns: []string{"name", "state", "sequence", "perSecond", "lag", "lagSeconds", "parked", "verified", "bucket"}}
-	g.add("log", "", t.status.Log.LastSequence, perSecond(t.status.Log.LastSequence, before.status.Log.LastSequence), nil, nil, nil, "", "")
+	g := &console.Grid{Columns: []string{"name", "state", "sequence", "perSecond", "lag", "lagSeconds", "parked", "verified", "bucket"}}
+	g.Add("log", "", t.status.Log.LastSequence, perSecond(t.status.Log.LastSequence, before.status.Log.LastSequence), nil, nil, nil, "", "")
 	for _, v := range t.status.Projections {
-		g.add(v.Name, v.State, v.Sequence, perSecond(v.Sequence, last[v.Name]), v.Lag, v.LagSeconds, v.Parked, audits[v.Name], v.Bucket)
+		g.Add(v.Name, v.State, v.Sequence, perSecond(v.Sequence, last[v.Name]), v.Lag, v.LagSeconds, v.Parked, audits[v.Name], v.Bucket)
 	}
 	return g
 }

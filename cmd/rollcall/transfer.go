@@ -9,13 +9,13 @@ import (
 	"io"
 	"iter"
 	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"rollcall/cmd/rollcall/internal/console"
+	"rollcall/cmd/rollcall/internal/natsd"
 	"rollcall/eventlog"
 	"rollcall/eventlog/natslog"
 )
@@ -31,7 +31,7 @@ type whichLog struct {
 // open connects to the log's server. close ends what was opened.
 func (f whichLog) open(a *app, otherwise whichLog) (js jetstream.JetStream, offline bool, closeAll func() error, err error) {
 	if f.DataDir != "" && f.NATSURL != "" {
-		return nil, false, nil, usagef("--data-dir and --nats-url exclude each other: name the directory of a stopped server, or a running server")
+		return nil, false, nil, console.Usagef("--data-dir and --nats-url exclude each other: name the directory of a stopped server, or a running server")
 	}
 	if f.DataDir == "" && f.NATSURL == "" {
 		f.DataDir, f.NATSURL = otherwise.DataDir, otherwise.NATSURL
@@ -39,27 +39,27 @@ func (f whichLog) open(a *app, otherwise whichLog) (js jetstream.JetStream, offl
 	var nc *nats.Conn
 	if f.NATSURL != "" {
 		client := operatorFlags{clientFlags{NATSURL: f.NATSURL, natsAuth: f.natsAuth}}
-		if nc, js, err = client.connectOperator(a.ctx); err != nil {
+		if nc, js, err = client.connectOperator(a.Ctx); err != nil {
 			return nil, false, nil, err
 		}
 		return js, false, func() error { nc.Close(); return nil }, nil
 	}
 	// The directory's own is made by an import only: a mistyped one must not become an empty server.
 	if _, err := os.Stat(f.DataDir); otherwise.DataDir == "" && errors.Is(err, os.ErrNotExist) {
-		return nil, false, nil, notFoundf("no data directory %s; check --data-dir", f.DataDir)
+		return nil, false, nil, console.NotFoundf("no data directory %s; check --data-dir", f.DataDir)
 	}
-	e, err := startEmbedded(a.ctx, embeddedConfig{dir: f.DataDir, log: a.log})
+	e, err := natsd.Start(a.Ctx, natsd.Config{Dir: f.DataDir, Logger: a.Logger})
 	if err != nil {
 		return nil, false, nil, fmt.Errorf("%w; --nats-url works on the log of a server that runs", err)
 	}
-	if nc, err = e.connect(nats.Name("rollcall-cli")); err == nil {
+	if nc, err = e.Connect(nats.Name("rollcall-cli")); err == nil {
 		js, err = jetstream.New(nc)
 	}
 	if err != nil {
-		return nil, false, nil, errors.Join(err, e.stop())
+		return nil, false, nil, errors.Join(err, e.Stop())
 	}
-	closeAll = func() error { nc.Close(); return e.stop() }
-	if err := checkImported(f.DataDir); err != nil && otherwise.DataDir == "" {
+	closeAll = func() error { nc.Close(); return e.Stop() }
+	if err := natsd.CheckImported(f.DataDir); err != nil && otherwise.DataDir == "" {
 		return nil, false, nil, errors.Join(err, closeAll())
 	}
 	return js, true, closeAll, nil
@@ -72,7 +72,7 @@ func (f whichLog) attach(a *app) (*natslog.Log, func() error, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	log, err := natslog.Attach(a.ctx, js)
+	log, err := natslog.Attach(a.Ctx, js)
 	if err != nil {
 		return nil, nil, errors.Join(logError(err), closeAll())
 	}
@@ -107,14 +107,14 @@ func (c *eventsExportCmd) Run(a *app) (err error) {
 	began := time.Now()
 	var n int
 	if c.File == "-" {
-		n, err = c.write(a.ctx, log, a.stdout)
+		n, err = c.write(a.Ctx, log, a.Stdout)
 	} else {
-		n, err = c.toFile(a.ctx, log)
+		n, err = c.toFile(a.Ctx, log)
 	}
 	if err != nil {
-		return a.left(err, "%s", c.left(n))
+		return a.Left(err, "%s", c.left(n))
 	}
-	fmt.Fprintf(a.stderr, "%d records in %s\n", n, elapsed(began))
+	fmt.Fprintf(a.Stderr, "%d records in %s\n", n, elapsed(began))
 	return c.leftOut(a)
 }
 
@@ -122,11 +122,11 @@ func (c *eventsExportCmd) Run(a *app) (err error) {
 func (c *eventsExportCmd) leftOut(a *app) error {
 	lost := uint64(0)
 	for _, d := range c.skipped {
-		fmt.Fprintf(a.stderr, "left out, damaged: records %d to %d\n", d.From, d.To)
+		fmt.Fprintf(a.Stderr, "left out, damaged: records %d to %d\n", d.From, d.To)
 		lost += uint64(d.To - d.From + 1)
 	}
 	if lost > 0 {
-		return differencef("the export is written without %d damaged records; `rollcall events scan` says more", lost)
+		return console.Differencef("the export is written without %d damaged records; `rollcall events scan` says more", lost)
 	}
 	return nil
 }
@@ -154,7 +154,7 @@ func (c *eventsExportCmd) toFile(ctx context.Context, log *natslog.Log) (n int, 
 		return 0, fmt.Errorf("write export: %w", err)
 	}
 	defer func() { err = errors.Join(err, f.Close()) }() // with the lock
-	if err := errors.Join(lockFile(f), stillNamed(f)); err != nil {
+	if err := errors.Join(natsd.LockFile(f), stillNamed(f)); err != nil {
 		return 0, fmt.Errorf("write export: another export writes %s now, or did: %w; call it again when that has ended", f.Name(), err)
 	}
 	defer func() {
@@ -253,7 +253,7 @@ func (c *eventsImportCmd) Run(a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stderr, "%d records in %s\n", n, elapsed(began))
+	fmt.Fprintf(a.Stderr, "%d records in %s\n", n, elapsed(began))
 	return nil
 }
 
@@ -261,9 +261,9 @@ func (c *eventsImportCmd) Run(a *app) (err error) {
 // those of whoever appends to it. Others may append as well, so that half an
 // import can't be taken back.
 func (c *eventsImportCmd) intoServer(a *app, js jetstream.JetStream) (int, error) {
-	log, err := natslog.Attach(a.ctx, js)
+	log, err := natslog.Attach(a.Ctx, js)
 	if errors.Is(err, eventlog.ErrNoLog) {
-		log, err = natslog.Open(a.ctx, js, natslog.Config{})
+		log, err = natslog.Open(a.Ctx, js, natslog.Config{})
 	}
 	if err != nil {
 		return 0, err
@@ -274,40 +274,40 @@ func (c *eventsImportCmd) intoServer(a *app, js jetstream.JetStream) (int, error
 		return n, err
 	}
 	err = fmt.Errorf("%w; the log holds the first %d records of %s now, and an import can't go on: to do it again, stop what appends, remove the stream (`nats stream rm %s`), and import", err, n, c.name(), eventlog.Stream)
-	return n, a.left(err, "the log holds the first %d records of %s now, and an import can't go on: to do it again, stop what appends, remove the stream (`nats stream rm %s`), and import", n, c.name(), eventlog.Stream)
+	return n, a.Left(err, "the log holds the first %d records of %s now, and an import can't go on: to do it again, stop what appends, remove the stream (`nats stream rm %s`), and import", n, c.name(), eventlog.Stream)
 }
 
 // intoDir imports into the log of a data directory nobody runs on. It stores all
 // or nothing: what an import that was killed left is removed by the next one,
 // and until then the directory is refused to everybody else.
 func (c *eventsImportCmd) intoDir(a *app, js jetstream.JetStream, dir string) (int, error) {
-	if _, err := os.Stat(importMark(dir)); err == nil {
-		if err := js.DeleteStream(a.ctx, eventlog.Stream); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+	if _, err := os.Stat(natsd.ImportMark(dir)); err == nil {
+		if err := js.DeleteStream(a.Ctx, eventlog.Stream); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
 			return 0, fmt.Errorf("remove what an import left: %w", err)
 		}
 	}
-	log, err := natslog.Open(a.ctx, js, natslog.Config{StoreDir: storeDir(dir)})
+	log, err := natslog.Open(a.Ctx, js, natslog.Config{StoreDir: natsd.StoreDir(dir)})
 	if err != nil {
 		return 0, err
 	}
 	defer log.Close()
-	if head, err := log.Head(a.ctx); err != nil || head.Last != 0 {
+	if head, err := log.Head(a.Ctx); err != nil || head.Last != 0 {
 		return 0, cmp.Or(err, fmt.Errorf("import: %w: it has given sequences up to %d; import into another --data-dir", eventlog.ErrNotEmpty, head.Last))
 	}
-	if err := os.WriteFile(importMark(dir), []byte(c.name()+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(natsd.ImportMark(dir), []byte(c.name()+"\n"), 0o600); err != nil {
 		return 0, fmt.Errorf("import: %w", err)
 	}
 	n, err := c.fill(a, log)
 	if err != nil {
 		log.Close()
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(a.ctx), removeTimeout)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(a.Ctx), removeTimeout)
 		defer cancel()
 		if gone := js.DeleteStream(ctx, eventlog.Stream); gone != nil {
 			return 0, errors.Join(err, fmt.Errorf("remove what was imported: %w; call it again", gone))
 		}
 		err = fmt.Errorf("%w; nothing was kept", err)
 	}
-	return n, a.left(errors.Join(err, os.Remove(importMark(dir))), "nothing was kept in %s; call it again", dir)
+	return n, a.Left(errors.Join(err, os.Remove(natsd.ImportMark(dir))), "nothing was kept in %s; call it again", dir)
 }
 
 // name is what to call what is imported.
@@ -321,35 +321,23 @@ func (c *eventsImportCmd) name() string {
 // removeTimeout bounds the removal of half an import.
 const removeTimeout = 30 * time.Second
 
-// importMark stands in a data directory while an import into it is not done.
-func importMark(dir string) string { return filepath.Join(dir, "import-unfinished") }
-
-// checkImported refuses a data directory that holds half an import.
-func checkImported(dir string) error {
-	b, err := os.ReadFile(importMark(dir))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	return fmt.Errorf("data directory %s holds half of an import of %s; run `rollcall events import FILE --data-dir %s` again, which begins from the start", dir, strings.TrimSpace(string(b)), shellWord(dir))
-}
-
 // fill imports the file.
 func (c *eventsImportCmd) fill(a *app, log *natslog.Log) (int, error) {
 	if c.File == "-" {
-		return log.Import(a.ctx, natslog.ReadNDJSON(a.input()))
+		return log.Import(a.Ctx, natslog.ReadNDJSON(a.Input()))
 	}
 	f, err := os.Open(c.File)
 	if err != nil {
-		return 0, usagef("read export: %w", err)
+		return 0, console.Usagef("read export: %w", err)
 	}
 	defer f.Close()
-	return log.Import(a.ctx, natslog.ReadNDJSON(f))
+	return log.Import(a.Ctx, natslog.ReadNDJSON(f))
 }
 
 func checkExport(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
-		return usagef("read export: %w", err)
+		return console.Usagef("read export: %w", err)
 	}
 	defer f.Close()
 	n, err := countRecords(natslog.ReadNDJSON(f))

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/eventlog"
 	"rollcall/eventlog/natslog"
 	"rollcall/projector"
@@ -17,7 +18,7 @@ import (
 // verifyCmd is `rollcall verify`.
 type verifyCmd struct {
 	operatorFlags
-	outputFlag
+	console.OutputFlag
 	View     []string `arg:"" optional:"" help:"Views to verify; all by default."`
 	Sample   float64  `help:"Share of the entities to look at, above 0 and up to 1." default:"1" placeholder:"SHARE"`
 	Seed     uint64   `help:"Seed that chooses the sample." default:"1" placeholder:"N"`
@@ -39,7 +40,7 @@ Examples:
 // Run verifies view by view.
 func (c *verifyCmd) Run(a *app) error {
 	if c.Sample <= 0 || c.Sample > 1 {
-		return usagef("--sample %v: want a share above 0 and up to 1", c.Sample)
+		return console.Usagef("--sample %v: want a share above 0 and up to 1", c.Sample)
 	}
 	maxBytes, err := parseBytes("max-bytes", c.MaxBytes)
 	if err != nil {
@@ -51,24 +52,24 @@ func (c *verifyCmd) Run(a *app) error {
 			return err
 		}
 	}
-	nc, js, err := c.connectOperator(a.ctx)
+	nc, js, err := c.connectOperator(a.Ctx)
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
 	if len(views) == 0 {
-		if views, err = existingViews(a.ctx, viewstore.NewReader(js)); err != nil {
+		if views, err = existingViews(a.Ctx, viewstore.NewReader(js)); err != nil {
 			return err
 		}
 	}
-	log, err := natslog.Attach(a.ctx, js)
+	log, err := natslog.Attach(a.Ctx, js)
 	if err != nil {
 		return logError(err)
 	}
 	defer log.Close()
 	results := []projector.Verified{}
 	var found lastAudits
-	defer tellAudits(nc, &found, a.log)
+	defer tellAudits(nc, &found, a.Logger)
 	left := 0
 	for i, view := range views {
 		fold, err := foldOf(view)
@@ -78,24 +79,24 @@ func (c *verifyCmd) Run(a *app) error {
 		config := projector.VerifyConfig{
 			Projection: fold, Source: log, Viewer: viewstore.NewReader(js), Sample: c.Sample, Seed: c.Seed, MaxBytes: maxBytes,
 		}
-		v, err := projector.Verify(a.ctx, config)
+		v, err := projector.Verify(a.Ctx, config)
 		if err != nil {
-			return a.left(fmt.Errorf("verify %s: %w", fold.Name(), viewError(err, fold.Name())), "%s", c.left(views[:i]))
+			return a.Left(fmt.Errorf("verify %s: %w", fold.Name(), viewError(err, fold.Name())), "%s", c.left(views[:i]))
 		}
 		if c.Repair && len(v.Differences) > 0 {
 			if v, err = c.repair(a, js, log, config, v); err != nil {
-				return a.left(needRights(fmt.Errorf("repair %s: %w", fold.Name(), err), nc), "%s", c.left(views[:i]))
+				return a.Left(needRights(fmt.Errorf("repair %s: %w", fold.Name(), err), nc), "%s", c.left(views[:i]))
 			}
 		}
 		left += len(v.Differences)
 		found.set(auditOf(v, time.Now()))
 		results = append(results, v)
 	}
-	if err := c.show(a.stdout, results); err != nil {
+	if err := c.show(a.Stdout, results); err != nil {
 		return err
 	}
 	if left > 0 {
-		return differencef("%d keys differ from what the log says; --repair folds them anew", left)
+		return console.Differencef("%d keys differ from what the log says; --repair folds them anew", left)
 	}
 	return nil
 }
@@ -114,34 +115,34 @@ func (c *verifyCmd) left(done []string) string {
 
 // repair mends what differs and verifies once more.
 func (c *verifyCmd) repair(a *app, js jetstream.JetStream, log *natslog.Log, config projector.VerifyConfig, v projector.Verified) (projector.Verified, error) {
-	store, err := viewstore.Open(a.ctx, js, viewstore.Config{Logger: a.log})
+	store, err := viewstore.Open(a.Ctx, js, viewstore.Config{Logger: a.Logger})
 	if err != nil {
 		return v, err
 	}
-	n, err := projector.Repair(a.ctx, projector.SurgeryConfig{Projection: config.Projection, Source: log, Store: store, Logger: a.log}, v.Differences)
+	n, err := projector.Repair(a.Ctx, projector.SurgeryConfig{Projection: config.Projection, Source: log, Store: store, Logger: a.Logger}, v.Differences)
 	if err != nil {
 		return v, err
 	}
-	fmt.Fprintf(a.stderr, "%s: %d keys differed, %d entities folded anew\n", v.View, len(v.Differences), n)
-	return projector.Verify(a.ctx, config)
+	fmt.Fprintf(a.Stderr, "%s: %d keys differed, %d entities folded anew\n", v.View, len(v.Differences), n)
+	return projector.Verify(a.Ctx, config)
 }
 
 func (c *verifyCmd) show(w io.Writer, results []projector.Verified) error {
 	if c.Output == "json" {
-		return printJSON(w, results)
+		return console.PrintJSON(w, results)
 	}
-	g := &grid{columns: []string{"view", "bucket", "sequence", "records", "entities", "keys", "equal", "sealed", "parked", "differences"}}
+	g := &console.Grid{Columns: []string{"view", "bucket", "sequence", "records", "entities", "keys", "equal", "sealed", "parked", "differences"}}
 	for _, v := range results {
-		g.add(v.View, v.Bucket, v.Sequence, v.Records, v.Entities, v.Keys, v.Equal, v.Sealed, v.Parked, len(v.Differences))
+		g.Add(v.View, v.Bucket, v.Sequence, v.Records, v.Entities, v.Keys, v.Equal, v.Sealed, v.Parked, len(v.Differences))
 	}
-	if err := c.print(w, g); err != nil || c.Output == "csv" {
+	if err := c.Print(w, g); err != nil || c.Output == "csv" {
 		return err
 	}
 	for _, v := range results {
 		for _, d := range v.Differences {
-			fmt.Fprintf(w, "\n%s %s: %s, from record %d on (%s)\n", v.View, printable(d.Key), d.Kind, d.First, printable(d.FirstType))
+			fmt.Fprintf(w, "\n%s %s: %s, from record %d on (%s)\n", v.View, console.Printable(d.Key), d.Kind, d.First, console.Printable(d.FirstType))
 			for _, f := range d.Fields {
-				fmt.Fprintf(w, "  %-28s view %s\n  %-28s log  %s\n", f.Name, printable(string(f.View)), "", printable(string(f.Log)))
+				fmt.Fprintf(w, "  %-28s view %s\n  %-28s log  %s\n", f.Name, console.Printable(string(f.View)), "", console.Printable(string(f.Log)))
 			}
 		}
 	}
@@ -163,7 +164,7 @@ func (parkedCmd) Help() string {
 
 type parkedListCmd struct {
 	clientFlags
-	outputFlag
+	console.OutputFlag
 	View []string `arg:"" optional:"" help:"Views; all by default."`
 }
 
@@ -174,30 +175,30 @@ func (parkedListCmd) Help() string {
 
 // Run lists.
 func (c *parkedListCmd) Run(a *app) error {
-	return c.withReader(a.ctx, func(r *viewstore.Reader) (err error) {
+	return c.withReader(a.Ctx, func(r *viewstore.Reader) (err error) {
 		views := c.View
 		if len(views) == 0 {
-			if views, err = existingViews(a.ctx, r); err != nil {
+			if views, err = existingViews(a.Ctx, r); err != nil {
 				return err
 			}
 		}
-		g := &grid{columns: []string{"view", "sequence", "type", "entity", "receivedAt", "parkedAt", "error"}}
+		g := &console.Grid{Columns: []string{"view", "sequence", "type", "entity", "receivedAt", "parkedAt", "error"}}
 		for _, view := range views {
-			parked, err := r.Parked(a.ctx, view)
+			parked, err := r.Parked(a.Ctx, view)
 			if err != nil {
 				return viewError(err, view)
 			}
 			for _, p := range parked {
-				g.add(view, p.Sequence, p.Type, p.Entity, p.ReceivedAt, p.ParkedAt, p.Error)
+				g.Add(view, p.Sequence, p.Type, p.Entity, p.ReceivedAt, p.ParkedAt, p.Error)
 			}
 		}
-		return c.print(a.stdout, g)
+		return c.Print(a.Stdout, g)
 	})
 }
 
 type parkedShowCmd struct {
 	clientFlags
-	documentFlag
+	console.DocumentFlag
 	View     string       `arg:"" help:"View."`
 	Sequence eventlog.Seq `arg:"" help:"Sequence of the record."`
 }
@@ -207,12 +208,12 @@ func (parkedShowCmd) Help() string { return "Example:\n  rollcall parked show se
 
 // Run prints the record.
 func (c *parkedShowCmd) Run(a *app) error {
-	nc, js, err := c.connect(a.ctx)
+	nc, js, err := c.connect(a.Ctx)
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
-	parked, err := viewstore.NewReader(js).Parked(a.ctx, c.View)
+	parked, err := viewstore.NewReader(js).Parked(a.Ctx, c.View)
 	if err != nil {
 		return viewError(err, c.View)
 	}
@@ -220,27 +221,27 @@ func (c *parkedShowCmd) Run(a *app) error {
 		if p.Sequence != c.Sequence {
 			continue
 		}
-		log, err := natslog.Attach(a.ctx, js)
+		log, err := natslog.Attach(a.Ctx, js)
 		if err != nil {
 			return logError(err)
 		}
 		defer log.Close()
-		r, err := log.Record(a.ctx, c.Sequence)
+		r, err := log.Record(a.Ctx, c.Sequence)
 		if err != nil {
 			return err
 		}
-		return c.show(a.stdout, shownParked{p, listedOf(&r)})
+		return c.show(a.Stdout, shownParked{p, listedOf(&r)})
 	}
-	return notFoundf("view %s has no parked record %d; `rollcall parked list %[1]s` lists them", c.View, c.Sequence)
+	return console.NotFoundf("view %s has no parked record %d; `rollcall parked list %[1]s` lists them", c.View, c.Sequence)
 }
 
 func (c *parkedShowCmd) show(w io.Writer, p shownParked) error {
 	if c.Output == "json" {
-		return printJSON(w, p)
+		return console.PrintJSON(w, p)
 	}
-	g := &grid{columns: []string{"sequence", "type", "entity", "receivedAt", "parkedAt", "error", "eventId", "source", "body"}}
-	g.add(p.Parked.Sequence, p.Parked.Type, p.Entity, p.Parked.ReceivedAt, p.ParkedAt, p.Error, p.Record.EventID, p.Record.Source, string(p.Record.Body))
-	return outputFlag{c.Output}.print(w, g)
+	g := &console.Grid{Columns: []string{"sequence", "type", "entity", "receivedAt", "parkedAt", "error", "eventId", "source", "body"}}
+	g.Add(p.Parked.Sequence, p.Parked.Type, p.Entity, p.Parked.ReceivedAt, p.ParkedAt, p.Error, p.Record.EventID, p.Record.Source, string(p.Record.Body))
+	return console.OutputFlag{c.Output}.Print(w, g)
 }
 
 // shownParked is a parked record with what the log has of it.
@@ -252,7 +253,7 @@ type shownParked struct {
 // parkedAction is a command on parked records of a view.
 type parkedAction struct {
 	operatorFlags
-	outputFlag
+	console.OutputFlag
 	View     string         `arg:"" help:"View."`
 	Sequence []eventlog.Seq `arg:"" optional:"" help:"Sequences of the records; all by default."`
 }
@@ -264,12 +265,12 @@ func (c *parkedAction) run(a *app, fn func(projector.SurgeryConfig) error) error
 		return err
 	}
 	return c.withStore(a, func(js jetstream.JetStream, store *viewstore.Store) error {
-		log, err := natslog.Attach(a.ctx, js)
+		log, err := natslog.Attach(a.Ctx, js)
 		if err != nil {
 			return logError(err)
 		}
 		defer log.Close()
-		return fn(projector.SurgeryConfig{Projection: fold, Source: log, Store: store, Logger: a.log})
+		return fn(projector.SurgeryConfig{Projection: fold, Source: log, Store: store, Logger: a.Logger})
 	})
 }
 
@@ -279,9 +280,9 @@ func (c *parkedAction) tell(w io.Writer, what string, n int, words string) error
 		_, err := fmt.Fprintln(w, words)
 		return err
 	}
-	g := &grid{columns: []string{"view", what}}
-	g.add(c.View, n)
-	return c.print(w, g)
+	g := &console.Grid{Columns: []string{"view", what}}
+	g.Add(c.View, n)
+	return c.Print(w, g)
 }
 
 type parkedRetryCmd struct{ parkedAction }
@@ -298,11 +299,11 @@ func (c *parkedRetryCmd) Run(a *app) error {
 		if err != nil {
 			return err
 		}
-		n, err := projector.RetryParked(a.ctx, config, c.Sequence...)
+		n, err := projector.RetryParked(a.Ctx, config, c.Sequence...)
 		if err != nil {
 			return err
 		}
-		if err := c.tell(a.stdout, "folded", n, fmt.Sprintf("%d of %d records are in the view now", n, before)); err != nil {
+		if err := c.tell(a.Stdout, "folded", n, fmt.Sprintf("%d of %d records are in the view now", n, before)); err != nil {
 			return err
 		}
 		if n < before {
@@ -317,8 +318,8 @@ func (c *parkedAction) count(a *app) (n int, err error) {
 	if len(c.Sequence) > 0 {
 		return len(c.Sequence), nil
 	}
-	err = c.withReader(a.ctx, func(r *viewstore.Reader) error {
-		parked, err := r.Parked(a.ctx, c.View)
+	err = c.withReader(a.Ctx, func(r *viewstore.Reader) error {
+		parked, err := r.Parked(a.Ctx, c.View)
 		n = len(parked)
 		return err
 	})
@@ -336,13 +337,13 @@ func (parkedDropCmd) Help() string { return "Example:\n  rollcall parked drop se
 // Run drops.
 func (c *parkedDropCmd) Run(a *app) error {
 	if !c.Yes {
-		return usagef("this leaves records out of %s for good; --yes confirms it", strings.TrimSpace(c.View))
+		return console.Usagef("this leaves records out of %s for good; --yes confirms it", strings.TrimSpace(c.View))
 	}
 	return c.run(a, func(config projector.SurgeryConfig) error {
-		n, err := projector.DropParked(a.ctx, config, c.Sequence...)
+		n, err := projector.DropParked(a.Ctx, config, c.Sequence...)
 		if err != nil {
 			return err
 		}
-		return c.tell(a.stdout, "dropped", n, fmt.Sprintf("%d records dropped from %s", n, c.View))
+		return c.tell(a.Stdout, "dropped", n, fmt.Sprintf("%d records dropped from %s", n, c.View))
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	stdlog "log"
+	"rollcall/cmd/rollcall/internal/console"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -46,7 +47,7 @@ func buildVersion() version {
 }
 
 // versionCmd is `rollcall version`.
-type versionCmd struct{ outputFlag }
+type versionCmd struct{ console.OutputFlag }
 
 // Help is the command's example.
 func (versionCmd) Help() string { return "Example:\n  rollcall version --output json" }
@@ -55,15 +56,15 @@ func (versionCmd) Help() string { return "Example:\n  rollcall version --output 
 func (c *versionCmd) Run(a *app) error {
 	v := buildVersion()
 	if c.Output == "json" {
-		return printJSON(a.stdout, v)
+		return console.PrintJSON(a.Stdout, v)
 	}
-	g := &grid{columns: []string{"version", "revision", "time", "modified", "go", "platform", "natsServer"}}
-	g.add(v.Version, v.Revision, v.Time, v.Modified, v.Go, v.Platform, v.NATS)
+	g := &console.Grid{Columns: []string{"version", "revision", "time", "modified", "go", "platform", "natsServer"}}
+	g.Add(v.Version, v.Revision, v.Time, v.Modified, v.Go, v.Platform, v.NATS)
 	if c.Output == "csv" {
-		return c.print(a.stdout, g)
+		return c.Print(a.Stdout, g)
 	}
 	words := strings.Join(strings.Fields("rollcall "+v.Version+" "+v.Revision+" "+v.Time), " ") // what the linker does not know is left out
-	_, err := fmt.Fprintf(a.stdout, "%s\n%s %s, nats-server %s\n", words, v.Go, v.Platform, v.NATS)
+	_, err := fmt.Fprintf(a.Stdout, "%s\n%s %s, nats-server %s\n", words, v.Go, v.Platform, v.NATS)
 	return err
 }
 
@@ -78,6 +79,6 @@ var _ io.Writer = logWriter{}
 
 // Write logs a line at debug: what clients did wrong is their matter.
 func (w logWriter) Write(p []byte) (int, error) {
-	w.log.Debug().Msg(printable(string(p)))
+	w.log.Debug().Msg(console.Printable(string(p)))
 	return len(p), nil
 }

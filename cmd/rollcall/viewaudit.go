@@ -13,7 +13,9 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/time/rate"
 
+	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/eventlog"
+	"rollcall/eventlog/wire"
 	"rollcall/projector"
 	"rollcall/projector/viewstore"
 	"rollcall/query"
@@ -49,7 +51,7 @@ func (n *node) newAuditor(js jetstream.JetStream) (*auditor, error) {
 	a := &auditor{
 		interval: n.AuditInterval, sample: n.AuditSample, viewer: viewstore.NewReader(js),
 		source: paced{n.log, rate.NewLimiter(auditPerSecond, auditPerSecond/10)},
-		log:    n.logger.With().Str(keyPart, "audit").Logger(),
+		log:    n.logger.With().Str(console.KeyPart, "audit").Logger(),
 		finished: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "rollcall_audit_last_success_timestamp_seconds",
 			Help: "When an audit of the view last came to its end, whatever it found."}, []string{"view"}),
 		differing: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "rollcall_audit_differing_keys",
@@ -68,7 +70,7 @@ func (n *node) newAuditor(js jetstream.JetStream) (*auditor, error) {
 // run audits one view every interval until ctx ends, where p is the projector
 // that folds it: one audit for all that stand by is enough.
 func (a *auditor) run(ctx context.Context, p *projector.Projector, fold eventlog.Fold) {
-	for pause(ctx, a.interval) == nil {
+	for wire.Pause(ctx, a.interval) == nil {
 		if s := p.Status().State; s == projector.StateLive || s == projector.StateCatchingUp {
 			a.audit(ctx, fold, rand.Uint64())
 		}
@@ -79,7 +81,7 @@ func (a *auditor) run(ctx context.Context, p *projector.Projector, fold eventlog
 // has its turn.
 func (a *auditor) audit(ctx context.Context, fold eventlog.Fold, seed uint64) {
 	view := fold.Name()
-	log := a.log.With().Str(keyView, view).Logger()
+	log := a.log.With().Str(console.KeyView, view).Logger()
 	v, err := projector.Verify(ctx, projector.VerifyConfig{
 		Projection: fold, Source: a.source, Viewer: a.viewer, Sample: a.sample, Seed: seed, MaxBytes: auditBytes, MaxDetails: 1,
 	})
@@ -97,11 +99,11 @@ func (a *auditor) audit(ctx context.Context, fold eventlog.Fold, seed uint64) {
 	a.differing.WithLabelValues(view).Set(float64(len(v.Differences)))
 	if len(v.Differences) == 0 {
 		a.runs.WithLabelValues(view, query.AuditEqual).Inc()
-		log.Debug().Int("keys", v.Keys).Uint64(keySequence, uint64(v.Sequence)).Msg("audit found nothing")
+		log.Debug().Int("keys", v.Keys).Uint64(console.KeySequence, uint64(v.Sequence)).Msg("audit found nothing")
 		return
 	}
 	a.runs.WithLabelValues(view, query.AuditDifferent).Inc()
-	log.Error().Int("keys", v.Keys).Int("differing_keys", len(v.Differences)).Uint64(keySequence, uint64(v.Sequence)).
+	log.Error().Int("keys", v.Keys).Int("differing_keys", len(v.Differences)).Uint64(console.KeySequence, uint64(v.Sequence)).
 		Msgf("view differs from the log; run `rollcall verify %s --repair`", view)
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/eventlog"
 	"rollcall/eventlog/natslog"
 	"rollcall/projector"
@@ -33,7 +34,7 @@ func (l viewLook) at(ctx context.Context, fold eventlog.Fold) (v viewStatus, err
 	v = viewStatus{Name: fold.Name(), State: stateAbsent, HeadSequence: l.head.Last, Lag: uint64(l.head.Last), Generations: []generationStatus{}}
 	alias, err := l.reader.Alias(ctx, fold.Name())
 	if errors.Is(err, viewstore.ErrNoView) {
-		v.Problem = oneLine(err)
+		v.Problem = console.OneLine(err)
 		return v, nil
 	}
 	if err != nil {
@@ -50,7 +51,7 @@ func (l viewLook) at(ctx context.Context, fold eventlog.Fold) (v viewStatus, err
 			viewstore.ErrGone, viewstore.StreamOf(alias.Bucket), fold.Name())
 		return v, nil
 	case errors.Is(err, projector.ErrState):
-		v.State, v.Problem = string(projector.StateFailed), oneLine(err)+"; run `rollcall rebuild "+fold.Name()+"`"
+		v.State, v.Problem = string(projector.StateFailed), console.OneLine(err)+"; run `rollcall rebuild "+fold.Name()+"`"
 		return v, nil
 	case err != nil:
 		return v, err

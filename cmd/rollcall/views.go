@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/eventlog"
 	"rollcall/projections"
 	"rollcall/projector/viewstore"
@@ -62,7 +63,7 @@ func existingViews(ctx context.Context, r *viewstore.Reader) (views []string, er
 		views = append(views, view)
 	}
 	if len(views) == 0 {
-		return nil, notFoundf("there is no view yet; a process with --target=project makes them")
+		return nil, console.NotFoundf("there is no view yet; a process with --target=project makes them")
 	}
 	return views, nil
 }
@@ -71,18 +72,18 @@ func existingViews(ctx context.Context, r *viewstore.Reader) (views []string, er
 func viewError(err error, view string) error {
 	switch {
 	case errors.Is(err, viewstore.ErrNoView) && !slices.Contains(viewNames(), view):
-		return notFoundf("no view %q; there are %s", view, strings.Join(viewNames(), ", "))
+		return console.NotFoundf("no view %q; there are %s", view, strings.Join(viewNames(), ", "))
 	case errors.Is(err, viewstore.ErrNoView):
-		return notFoundf("view %s does not exist yet; a process with --target=project makes it", view)
+		return console.NotFoundf("view %s does not exist yet; a process with --target=project makes it", view)
 	case errors.Is(err, viewstore.ErrNotFound):
-		return &codedError{exitNotFound, err}
+		return console.NotFoundf("%w", err)
 	}
 	return err
 }
 
 type viewsLsCmd struct {
 	clientFlags
-	outputFlag
+	console.OutputFlag
 	View   string `arg:"" optional:"" help:"View whose keys to list."`
 	Prefix string `help:"Only keys that begin so." placeholder:"TEXT"`
 }
@@ -94,49 +95,49 @@ func (viewsLsCmd) Help() string {
 
 // Run lists.
 func (c *viewsLsCmd) Run(a *app) error {
-	return c.withReader(a.ctx, func(r *viewstore.Reader) error {
+	return c.withReader(a.Ctx, func(r *viewstore.Reader) error {
 		if c.View != "" {
 			return c.keys(a, r)
 		}
-		g := &grid{columns: []string{"view", "bucket", "generation", "version", "sequence", "parked"}}
+		g := &console.Grid{Columns: []string{"view", "bucket", "generation", "version", "sequence", "parked"}}
 		for _, view := range viewNames() {
-			alias, err := r.Alias(a.ctx, view)
+			alias, err := r.Alias(a.Ctx, view)
 			if errors.Is(err, viewstore.ErrNoView) {
-				g.add(view, nil, nil, nil, nil, nil)
+				g.Add(view, nil, nil, nil, nil, nil)
 				continue
 			}
 			if err != nil {
 				return err
 			}
-			at, err := r.Checkpoint(a.ctx, alias.Bucket)
+			at, err := r.Checkpoint(a.Ctx, alias.Bucket)
 			if err != nil {
 				return err
 			}
-			g.add(view, alias.Bucket, alias.Generation, alias.Version, at.Sequence, at.Parked)
+			g.Add(view, alias.Bucket, alias.Generation, alias.Version, at.Sequence, at.Parked)
 		}
-		return c.print(a.stdout, g)
+		return c.Print(a.Stdout, g)
 	})
 }
 
 func (c *viewsLsCmd) keys(a *app, r *viewstore.Reader) error {
 	var keys []string
-	for key, err := range r.Keys(a.ctx, c.View, c.Prefix) {
+	for key, err := range r.Keys(a.Ctx, c.View, c.Prefix) {
 		if err != nil {
 			return viewError(err, c.View)
 		}
 		keys = append(keys, key)
 	}
 	slices.Sort(keys)
-	g := &grid{columns: []string{"key"}}
+	g := &console.Grid{Columns: []string{"key"}}
 	for _, key := range slices.Compact(keys) { // one that was written meanwhile comes twice
-		g.add(key)
+		g.Add(key)
 	}
-	return c.print(a.stdout, g)
+	return c.Print(a.Stdout, g)
 }
 
 type viewsGetCmd struct {
 	clientFlags
-	documentFlag
+	console.DocumentFlag
 	View   string   `arg:"" help:"View to read."`
 	Key    []string `arg:"" optional:"" help:"Key as in the bucket, or ids: a session's, or session and participant. Without it all documents are printed, one a line, by key."`
 	Pretty bool     `help:"Indent the document. By default it is printed byte for byte as it is stored."`
@@ -154,21 +155,21 @@ Examples:
 
 // Run prints one document or all.
 func (c *viewsGetCmd) Run(a *app) error {
-	return c.withReader(a.ctx, func(r *viewstore.Reader) error {
+	return c.withReader(a.Ctx, func(r *viewstore.Reader) error {
 		if len(c.Key) == 0 {
 			return c.all(a, r)
 		}
 		for _, key := range candidateKeys(c.View, c.Key) {
-			entry, err := r.Get(a.ctx, c.View, key)
+			entry, err := r.Get(a.Ctx, c.View, key)
 			if errors.Is(err, viewstore.ErrNotFound) {
 				continue
 			}
 			if err != nil {
 				return viewError(err, c.View)
 			}
-			return c.document(a.stdout, key, entry.Value)
+			return c.document(a.Stdout, key, entry.Value)
 		}
-		return notFoundf("view %s has no %s; `rollcall views ls %[1]s` lists the keys", c.View, strings.Join(c.Key, " "))
+		return console.NotFoundf("view %s has no %s; `rollcall views ls %[1]s` lists the keys", c.View, strings.Join(c.Key, " "))
 	})
 }
 
@@ -189,7 +190,7 @@ func (c *viewsGetCmd) document(w io.Writer, key string, doc []byte) error {
 
 func (c *viewsGetCmd) all(a *app, r *viewstore.Reader) error {
 	entries := map[string][]byte{} // one that was written meanwhile comes twice
-	for e, err := range r.All(a.ctx, c.View, "") {
+	for e, err := range r.All(a.Ctx, c.View, "") {
 		if err != nil {
 			return viewError(err, c.View)
 		}
@@ -197,10 +198,10 @@ func (c *viewsGetCmd) all(a *app, r *viewstore.Reader) error {
 	}
 	keys := slices.Sorted(maps.Keys(entries))
 	if c.Output != "json" {
-		return c.rows(a.stdout, keys, entries)
+		return c.rows(a.Stdout, keys, entries)
 	}
 	for _, key := range keys {
-		if err := printLine(a.stdout, keyedDocument{key, entries[key]}); err != nil {
+		if err := console.PrintLine(a.Stdout, keyedDocument{key, entries[key]}); err != nil {
 			return err
 		}
 	}
@@ -208,13 +209,13 @@ func (c *viewsGetCmd) all(a *app, r *viewstore.Reader) error {
 }
 
 func (c *viewsGetCmd) rows(w io.Writer, keys []string, documents map[string][]byte) error {
-	g := &grid{columns: []string{"key"}}
+	g := &console.Grid{Columns: []string{"key"}}
 	for _, key := range keys {
-		if err := g.addDocument(documents[key], key); err != nil {
+		if err := g.AddDocument(documents[key], key); err != nil {
 			return fmt.Errorf("%s: %w", key, err)
 		}
 	}
-	return outputFlag{c.Output}.print(w, g)
+	return console.OutputFlag{c.Output}.Print(w, g)
 }
 
 type keyedDocument struct {
@@ -241,7 +242,7 @@ func candidateKeys(view string, words []string) []string {
 
 type viewsWatchCmd struct {
 	clientFlags
-	outputFlag
+	console.OutputFlag
 	View   string `arg:"" help:"View to follow."`
 	Prefix string `help:"Only keys that begin so." placeholder:"TEXT"`
 	New    bool   `help:"Leave out what the view holds already."`
@@ -271,12 +272,12 @@ func (c *viewsWatchCmd) Run(a *app) error {
 	if !slices.Contains(viewNames(), c.View) {
 		return viewError(viewstore.ErrNoView, c.View)
 	}
-	return c.withReader(a.ctx, func(r *viewstore.Reader) error {
+	return c.withReader(a.Ctx, func(r *viewstore.Reader) error {
 		var held []viewstore.Change
 		loading := c.New
 		var at eventlog.Seq
-		for change, err := range r.Follow(a.ctx, c.View, viewstore.Position{}) {
-			if err != nil && a.ctx.Err() == nil {
+		for change, err := range r.Follow(a.Ctx, c.View, viewstore.Position{}) {
+			if err != nil && a.Ctx.Err() == nil {
 				return viewError(err, c.View)
 			}
 			switch change.Kind {
@@ -285,7 +286,7 @@ func (c *viewsWatchCmd) Run(a *app) error {
 			case viewstore.Commit:
 				if !loading {
 					for _, h := range held {
-						if err := c.show(a.stdout, h, change.Checkpoint.Sequence); err != nil {
+						if err := c.show(a.Stdout, h, change.Checkpoint.Sequence); err != nil {
 							return err
 						}
 					}
@@ -297,7 +298,7 @@ func (c *viewsWatchCmd) Run(a *app) error {
 				}
 			}
 		}
-		return a.left(a.ctx.Err(), "the changes up to record %d were printed; call it again to see what the view holds", at)
+		return a.Left(a.Ctx.Err(), "the changes up to record %d were printed; call it again to see what the view holds", at)
 	})
 }
 
@@ -310,12 +311,12 @@ func (c *viewsWatchCmd) show(w io.Writer, change viewstore.Change, seq eventlog.
 		if doc == nil {
 			doc = jsontext.Value("null")
 		}
-		return printLine(w, watched{change.Kind.String(), change.Key, change.Bucket, change.Revision, seq, doc})
+		return console.PrintLine(w, watched{change.Kind.String(), change.Key, change.Bucket, change.Revision, seq, doc})
 	}
 	if c.Output == "csv" {
-		g := &grid{rows: [][]any{{seq, change.Kind.String(), change.Key, string(doc)}}}
-		return g.csvRows(w)
+		g := &console.Grid{Rows: [][]any{{seq, change.Kind.String(), change.Key, string(doc)}}}
+		return g.CSVRows(w)
 	}
-	_, err := fmt.Fprintf(w, "%-10d %-6s %s  %s\n", seq, change.Kind, printable(change.Key), printable(string(doc)))
+	_, err := fmt.Fprintf(w, "%-10d %-6s %s  %s\n", seq, change.Kind, console.Printable(change.Key), console.Printable(string(doc)))
 	return err
 }

@@ -1,8 +1,9 @@
-package main
+package natsd
 
 import (
 	"errors"
 	"fmt"
+	"rollcall/cmd/rollcall/internal/console"
 	"strings"
 	"sync"
 	"time"
@@ -14,7 +15,7 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// guard makes and removes consumers for readers, who must not do it themselves:
+// Guard makes and removes consumers for readers, who must not do it themselves:
 // a push consumer delivers to any subject with the server's own rights, also to
 // the log's and the views'. The guard lets a consumer deliver to the reader's
 // inbox alone, which it moves over the account border, and refuses durable ones
@@ -22,7 +23,7 @@ import (
 // no others either, so that no reader learns a name to pull another's messages
 // with. What readers hold is bounded (guardrules.go): a stream takes a number of
 // consumers, and the rest is for Rollcall's own.
-type guard struct {
+type Guard struct {
 	nc   *nats.Conn
 	log  zerolog.Logger
 	subs []*nats.Subscription
@@ -41,10 +42,10 @@ const (
 	guardRequests = 64
 )
 
-// startGuard answers consumer requests of the accounts that read over nc until
+// StartGuard answers consumer requests of the accounts that read over nc until
 // it is stopped.
-func startGuard(nc *nats.Conn, log zerolog.Logger) (*guard, error) {
-	g := &guard{nc: nc, log: log, pace: rate.NewLimiter(readerRate, readerRate)}
+func StartGuard(nc *nats.Conn, log zerolog.Logger) (*Guard, error) {
+	g := &Guard{nc: nc, log: log, pace: rate.NewLimiter(readerRate, readerRate)}
 	for _, account := range []string{accountReaders, accountQuery} {
 		slots := make(chan struct{}, guardRequests)
 		sub, err := nc.Subscribe(guardSubject(account)+">", func(m *nats.Msg) {
@@ -62,7 +63,7 @@ func startGuard(nc *nats.Conn, log zerolog.Logger) (*guard, error) {
 	return g, nc.Flush()
 }
 
-func (g *guard) stop() {
+func (g *Guard) Stop() {
 	for _, sub := range g.subs {
 		_ = sub.Unsubscribe()
 	}
@@ -70,7 +71,7 @@ func (g *guard) stop() {
 
 // visitor is the guard as it faces one account.
 type visitor struct {
-	*guard
+	*Guard
 	account string
 }
 
@@ -86,7 +87,7 @@ type apiError struct {
 	Description string `json:"description"`
 }
 
-func (g *guard) answer(v visitor, m *nats.Msg) {
+func (g *Guard) answer(v visitor, m *nats.Msg) {
 	verb, rest, _ := strings.Cut(strings.TrimPrefix(m.Subject, guardSubject(v.account)), ".")
 	kinds := map[string]string{"CREATE": "create", "DELETE": "delete", "NAMES": "names", "LIST": "list", "INFO": "info"}
 	kind := "io.nats.jetstream.api.v1.consumer_" + kinds[verb] + "_response"
@@ -116,10 +117,10 @@ func (g visitor) create(rest string, request []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := g.mayReplace(rest, jsonText(config["name"])); err != nil {
+	if err := g.mayReplace(rest, console.JSONText(config["name"])); err != nil {
 		return nil, err
 	}
-	if deliver := jsonText(config["deliver_subject"]); deliver != "" {
+	if deliver := console.JSONText(config["deliver_subject"]); deliver != "" {
 		tail, ok := strings.CutPrefix(deliver, inbox)
 		if !ok {
 			return nil, errors.New("a reader's consumer delivers to its inbox only")
@@ -175,7 +176,7 @@ func restoreDeliver(account string, consumer []byte) jsontext.Value {
 	if json.Unmarshal(consumer, &body) != nil || json.Unmarshal(body["config"], &config) != nil {
 		return consumer // an error answer has no config
 	}
-	tail, ok := strings.CutPrefix(jsonText(config["deliver_subject"]), deliverSubject(account))
+	tail, ok := strings.CutPrefix(console.JSONText(config["deliver_subject"]), deliverSubject(account))
 	if !ok {
 		return consumer
 	}
@@ -282,11 +283,6 @@ func (g visitor) list(verb, stream, kind string, request []byte) ([]byte, error)
 			return json.Marshal(out)
 		}
 	}
-}
-
-func jsonText(v jsontext.Value) (s string) {
-	_ = json.Unmarshal(v, &s) // absent or no text: as if empty, the server judges it
-	return s
 }
 
 func quote(s string) jsontext.Value { return marshal(s) }

@@ -1,4 +1,4 @@
-package main
+package natsd
 
 import (
 	"fmt"
@@ -120,8 +120,8 @@ func guardedSubjects() (subjects []string) {
 	return subjects
 }
 
-// natsUser is a user of --nats-users.
-type natsUser struct {
+// User is a user of --nats-users.
+type User struct {
 	Name     string
 	Password string
 	NKey     string
@@ -132,7 +132,7 @@ type natsUser struct {
 // in nats-server's own language. internal is the program's own password, readers
 // how many connections clients without credentials and users with the role reader
 // have (0: no limit), and open says whether the former are let in.
-func accountsConfig(internal string, users []natsUser, readers int, open bool) string {
+func accountsConfig(internal string, users []User, readers int, open bool) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "accounts {\n  %s {\n    jetstream: enabled\n    users: [\n      {user: %q, password: %q}\n", accountData, internalUser, internal)
 	writeUsers(&b, accountData, users)
@@ -200,7 +200,7 @@ const (
 	anonymousUser = "anonymous"
 )
 
-func writeUsers(b *strings.Builder, account string, users []natsUser) {
+func writeUsers(b *strings.Builder, account string, users []User) {
 	for _, u := range users {
 		if roles()[u.Role].account != account {
 			continue

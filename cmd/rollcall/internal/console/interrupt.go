@@ -1,4 +1,4 @@
-package main
+package console
 
 import (
 	"context"
@@ -23,9 +23,9 @@ func (i *interruption) Error() string {
 	return "interrupted by SIGINT"
 }
 
-// withSignals returns a context that the first SIGINT or SIGTERM ends. A second
+// WithSignals returns a context that the first SIGINT or SIGTERM ends. A second
 // one ends the process at once.
-func withSignals(ctx context.Context) context.Context {
+func WithSignals(ctx context.Context) context.Context {
 	ctx, cancel := context.WithCancelCause(ctx)
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
@@ -54,20 +54,20 @@ type leftError struct {
 func (e *leftError) Error() string { return e.left }
 func (e *leftError) Unwrap() error { return e.err }
 
-// left makes an error of a command that was interrupted say what it left, and
+// Left makes an error of a command that was interrupted say what it left, and
 // what to do next. Any other error stays as it is.
-func (a *app) left(err error, format string, args ...any) error {
-	if err == nil || a.ctx.Err() == nil || errors.As(err, new(*leftError)) {
+func (c *IO) Left(err error, format string, args ...any) error {
+	if err == nil || c.Ctx.Err() == nil || errors.As(err, new(*leftError)) {
 		return err
 	}
 	return &leftError{fmt.Sprintf(format, args...), err}
 }
 
-// interrupted prints what an interrupted command left, and returns its exit
+// Interrupted prints what an interrupted command left, and returns its exit
 // code; ok is false where err has another cause. A command that changes
 // something says itself what it left.
-func (a *app) interrupted(err error) (code int, ok bool) {
-	if a.ctx.Err() == nil {
+func (c *IO) Interrupted(err error) (code int, ok bool) {
+	if c.Ctx.Err() == nil {
 		return 0, false
 	}
 	said := "nothing was changed"
@@ -76,19 +76,19 @@ func (a *app) interrupted(err error) (code int, ok bool) {
 	} else if !errors.Is(err, context.Canceled) {
 		return 0, false
 	}
-	by := interruptionOf(a.ctx)
-	fmt.Fprintf(a.stderr, "rollcall: %v: %s\n", by, printable(said))
+	by := interruptionOf(c.Ctx)
+	fmt.Fprintf(c.Stderr, "rollcall: %v: %s\n", by, Printable(said))
 	return exitSignal + int(by.signal), true
 }
 
-// input is stdin until the command is interrupted: a read that waits for a
+// Input is stdin until the command is interrupted: a read that waits for a
 // terminal or a pipe would keep the command from ending.
-func (a *app) input() io.Reader {
+func (c *IO) Input() io.Reader {
 	r, w := io.Pipe()
 	go func() {
-		_, err := io.Copy(w, a.stdin)
+		_, err := io.Copy(w, c.Stdin)
 		w.CloseWithError(err)
 	}()
-	context.AfterFunc(a.ctx, func() { w.CloseWithError(context.Canceled) })
+	context.AfterFunc(c.Ctx, func() { w.CloseWithError(context.Canceled) })
 	return r
 }

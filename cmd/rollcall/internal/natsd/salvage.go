@@ -1,4 +1,4 @@
-package main
+package natsd
 
 import (
 	"context"
@@ -13,9 +13,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
+	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/eventlog"
 	"rollcall/eventlog/blocks"
 	"rollcall/eventlog/natslog"
+	"rollcall/projections"
 	"rollcall/projector/viewstore"
 )
 
@@ -56,15 +58,15 @@ func (s *salvage) note(format string, args ...any) {
 	s.notes = append(s.notes, fmt.Sprintf(format, args...))
 }
 
-// check is the part of /readyz?verbose: what was found at the last start.
-func (s *salvage) check(context.Context) (string, error) {
+// Check is the part of /readyz?verbose: what was found at the last start.
+func (s *salvage) Check(context.Context) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return strings.Join(s.notes, "; "), nil
 }
 
-// register has the metrics show what was found.
-func (s *salvage) register(registry *prometheus.Registry) {
+// Register has the metrics show what was found.
+func (s *salvage) Register(registry *prometheus.Registry) {
 	number := func(name, help string, value func() float64) {
 		registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 {
 			s.mu.Lock()
@@ -78,7 +80,7 @@ func (s *salvage) register(registry *prometheus.Registry) {
 
 // run looks at all streams. It is called before each start of the server.
 func (s *salvage) run(ctx context.Context) error {
-	streams, err := blocks.Streams(storeDir(s.dir))
+	streams, err := blocks.Streams(StoreDir(s.dir))
 	if err != nil {
 		return fmt.Errorf("check files of the embedded server: %w; check the permissions of --data-dir", err)
 	}
@@ -105,8 +107,8 @@ func isView(stream string) bool {
 	if stream == viewstore.StreamOf(viewstore.Control) {
 		return true
 	}
-	for _, view := range viewNames() {
-		if strings.HasPrefix(stream, viewstore.StreamOf(view+"_g")) {
+	for _, fold := range projections.All() {
+		if strings.HasPrefix(stream, viewstore.StreamOf(fold.Name()+"_g")) {
 			return true
 		}
 	}
@@ -142,6 +144,13 @@ func (s *salvage) mendLog(ctx context.Context, stream blocks.Stream) error {
 		return err
 	}
 	return s.mend(stream, report)
+}
+
+// Mend puts marks in the place of what the log of a stopped server has lost.
+// A copy of what it changes is kept, in the directory that it returns.
+func Mend(dataDir string, stream blocks.Stream, report *blocks.Report, log zerolog.Logger) (kept string, err error) {
+	s := &salvage{dir: dataDir, now: time.Now, log: log}
+	return s.keep(), s.mend(stream, report)
 }
 
 // mend puts marks in the place of what is lost.
@@ -236,17 +245,17 @@ func harmOf(ctx context.Context, stream blocks.Stream) (string, error) {
 	case ctx.Err() != nil:
 		return "", ctx.Err()
 	case err != nil:
-		return oneLine(err), nil
+		return console.OneLine(err), nil
 	case report.Harmed(), trusted && len(report.Damage) > 0:
 		return fmt.Sprintf("block %s is damaged at %d", report.Damage[0].Block, report.Damage[0].Offset), nil
 	}
 	return "", nil
 }
 
-// watch reads the files of a log that was too large to be read before the
+// Watch reads the files of a log that was too large to be read before the
 // start. It mends nothing: the server runs. It keeps a copy of what is damaged,
 // before the server cuts it.
-func (s *salvage) watch(ctx context.Context) {
+func (s *salvage) Watch(ctx context.Context) {
 	s.mu.Lock()
 	unread := s.unread
 	s.mu.Unlock()
@@ -269,7 +278,7 @@ func (s *salvage) watch(ctx context.Context) {
 }
 
 func (s *salvage) later(ctx context.Context) (*blocks.Report, error) {
-	streams, err := blocks.Streams(storeDir(s.dir))
+	streams, err := blocks.Streams(StoreDir(s.dir))
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package main
+package console
 
 import (
 	"bytes"
@@ -17,42 +17,42 @@ import (
 	"rollcall/query"
 )
 
-// outputFlag chooses the form of data on stdout.
-type outputFlag struct {
+// OutputFlag chooses the form of data on stdout.
+type OutputFlag struct {
 	Output string `short:"o" help:"Form of the data: table, json or csv." default:"table" enum:"table,json,csv" placeholder:"FORM"`
 }
 
-// grid is data in rows: one table, JSON array or CSV file.
-type grid struct {
-	columns []string // JSON names, like lastEventAt
-	rows    [][]any
+// Grid is data in rows: one table, JSON array or CSV file.
+type Grid struct {
+	Columns []string // JSON names, like lastEventAt
+	Rows    [][]any
 }
 
-func (g *grid) add(cells ...any) { g.rows = append(g.rows, cells) }
+func (g *Grid) Add(cells ...any) { g.Rows = append(g.Rows, cells) }
 
-// print writes g in the form that f chose. An empty table says so on the
+// Print writes g in the form that f chose. An empty table says so on the
 // terminal only as a header without rows.
-func (f outputFlag) print(w io.Writer, g *grid) error {
+func (f OutputFlag) Print(w io.Writer, g *Grid) error {
 	switch f.Output {
 	case "json":
-		return printJSON(w, g.objects())
+		return PrintJSON(w, g.objects())
 	case "csv":
-		return g.csv(w)
+		return g.CSV(w)
 	}
 	t := table.NewWriter()
 	t.SetStyle(table.StyleLight)
 	t.Style().Format.Header = text.FormatDefault
 	t.Style().Options.SeparateColumns = false
 	t.Style().Options.DrawBorder = false
-	header := make(table.Row, len(g.columns))
-	for i, c := range g.columns {
+	header := make(table.Row, len(g.Columns))
+	for i, c := range g.Columns {
 		header[i] = title(c)
 	}
 	t.AppendHeader(header)
-	for _, cells := range g.rows {
+	for _, cells := range g.Rows {
 		row := make(table.Row, len(cells))
 		for i, cell := range cells {
-			row[i] = human(cell)
+			row[i] = Human(cell)
 		}
 		t.AppendRow(row)
 	}
@@ -60,33 +60,33 @@ func (f outputFlag) print(w io.Writer, g *grid) error {
 	return err
 }
 
-// documentFlag chooses the form of documents, which are JSON by nature.
-type documentFlag struct {
+// DocumentFlag chooses the form of documents, which are JSON by nature.
+type DocumentFlag struct {
 	Output string `short:"o" help:"Form of the data: json (as it is stored), table or csv; these have lists as their length." default:"json" enum:"json,table,csv" placeholder:"FORM"`
 }
 
-// addDocument adds a document as a row, behind cells that stand before it. The
+// AddDocument adds a document as a row, behind cells that stand before it. The
 // first one's members are the columns.
-func (g *grid) addDocument(doc []byte, before ...any) error {
+func (g *Grid) AddDocument(doc []byte, before ...any) error {
 	var members map[string]jsontext.Value
 	if err := json.Unmarshal(doc, &members); err != nil {
 		return fmt.Errorf("read document: %w", err)
 	}
-	if len(g.columns) == len(before) {
+	if len(g.Columns) == len(before) {
 		if err := g.addColumns(doc); err != nil {
 			return fmt.Errorf("read document: %w", err)
 		}
 	}
 	row := before
-	for _, name := range g.columns[len(before):] {
-		row = append(row, cell(members[name]))
+	for _, name := range g.Columns[len(before):] {
+		row = append(row, Cell(members[name]))
 	}
-	g.add(row...)
+	g.Add(row...)
 	return nil
 }
 
 // addColumns adds the names of a document's members, in their order.
-func (g *grid) addColumns(doc []byte) error {
+func (g *Grid) addColumns(doc []byte) error {
 	dec := jsontext.NewDecoder(bytes.NewReader(doc))
 	if _, err := dec.ReadToken(); err != nil {
 		return err
@@ -96,7 +96,7 @@ func (g *grid) addColumns(doc []byte) error {
 		if err != nil {
 			return err
 		}
-		g.columns = append(g.columns, name.String())
+		g.Columns = append(g.Columns, name.String())
 		if err := dec.SkipValue(); err != nil {
 			return err
 		}
@@ -104,14 +104,35 @@ func (g *grid) addColumns(doc []byte) error {
 	return nil
 }
 
-// object is a row that keeps the order of its members.
-type object struct {
+// Cell is a JSON value in a table: lists as their length, objects as JSON.
+func Cell(v jsontext.Value) any {
+	switch v.Kind() {
+	case 0, 'n':
+		return nil
+	case '"':
+		return JSONText(v)
+	case '[':
+		var list []jsontext.Value
+		_ = json.Unmarshal(v, &list) // it was decoded once already
+		return len(list)
+	}
+	return string(v)
+}
+
+// JSONText is a value that is a text; "" where it is none, or is absent.
+func JSONText(v jsontext.Value) (s string) {
+	_ = json.Unmarshal(v, &s)
+	return s
+}
+
+// Object is a row that keeps the order of its members.
+type Object struct {
 	names  []string
 	values []any
 }
 
 // MarshalJSONTo writes the members in their order.
-func (o object) MarshalJSONTo(e *jsontext.Encoder) error {
+func (o Object) MarshalJSONTo(e *jsontext.Encoder) error {
 	if err := e.WriteToken(jsontext.BeginObject); err != nil {
 		return err
 	}
@@ -126,15 +147,15 @@ func (o object) MarshalJSONTo(e *jsontext.Encoder) error {
 	return e.WriteToken(jsontext.EndObject)
 }
 
-func (g *grid) objects() []object {
-	out := make([]object, len(g.rows))
-	for i, r := range g.rows {
-		out[i] = object{g.columns, r}
+func (g *Grid) objects() []Object {
+	out := make([]Object, len(g.Rows))
+	for i, r := range g.Rows {
+		out[i] = Object{g.Columns, r}
 	}
 	return out
 }
 
-func printJSON(w io.Writer, v any) error {
+func PrintJSON(w io.Writer, v any) error {
 	b, err := json.Marshal(v, jsontext.WithIndent("  "))
 	if err != nil {
 		return fmt.Errorf("encode output: %w", err)
@@ -143,8 +164,8 @@ func printJSON(w io.Writer, v any) error {
 	return err
 }
 
-// printLine writes v as one line of JSON.
-func printLine(w io.Writer, v any) error {
+// PrintLine writes v as one line of JSON.
+func PrintLine(w io.Writer, v any) error {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return fmt.Errorf("encode output: %w", err)
@@ -153,13 +174,13 @@ func printLine(w io.Writer, v any) error {
 	return err
 }
 
-// csv writes g by the encoder that the read API has.
-func (g *grid) csv(w io.Writer) error {
+// CSV writes g by the encoder that the read API has.
+func (g *Grid) CSV(w io.Writer) error {
 	var b []byte
-	if len(g.columns) > 0 {
-		b = query.AppendCSV(b, g.columns)
+	if len(g.Columns) > 0 {
+		b = query.AppendCSV(b, g.Columns)
 	}
-	for _, cells := range g.rows {
+	for _, cells := range g.Rows {
 		row := make([]string, len(cells))
 		for i, cell := range cells {
 			row[i] = cellText(cell)
@@ -170,8 +191,8 @@ func (g *grid) csv(w io.Writer) error {
 	return err
 }
 
-// csvRows writes rows without a header, for data that comes one by one.
-func (g *grid) csvRows(w io.Writer) error { return (&grid{rows: g.rows}).csv(w) }
+// CSVRows writes rows without a header, for data that comes one by one.
+func (g *Grid) CSVRows(w io.Writer) error { return (&Grid{Rows: g.Rows}).CSV(w) }
 
 // cellText is a cell for machines.
 func cellText(cell any) string {
@@ -190,8 +211,8 @@ func cellText(cell any) string {
 	return fmt.Sprint(cell)
 }
 
-// human is a cell for people: control characters shown, not obeyed.
-func human(cell any) string {
+// Human is a cell for people: control characters shown, not obeyed.
+func Human(cell any) string {
 	switch v := cell.(type) {
 	case nil:
 		return "-"
@@ -202,12 +223,12 @@ func human(cell any) string {
 	case float64:
 		return strconv.FormatFloat(v, 'f', 2, 64)
 	}
-	return printable(cellText(cell))
+	return Printable(cellText(cell))
 }
 
-// printable replaces what a terminal would act on: control characters, and the
+// Printable replaces what a terminal would act on: control characters, and the
 // invisible ones that reorder or hide text.
-func printable(s string) string {
+func Printable(s string) string {
 	safe := func(r rune) bool {
 		return r == ' ' || unicode.IsGraphic(r) && !unicode.Is(unicode.Zs, r) && r != unicode.ReplacementChar
 	}
@@ -241,4 +262,15 @@ func title(column string) string {
 		}
 	}
 	return b.String()
+}
+
+// ShellWord is a text as one word of a shell's command line.
+func ShellWord(s string) string {
+	plain := func(r rune) bool {
+		return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("_./-+,:@%", r)
+	}
+	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

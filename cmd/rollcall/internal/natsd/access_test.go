@@ -1,4 +1,4 @@
-package main
+package natsd
 
 import (
 	"context"
@@ -17,23 +17,23 @@ import (
 // testServer is an embedded server with the stream MEETINGS and a view bucket,
 // and the guard; it returns the server's address and a connection with all
 // rights.
-func testServer(t *testing.T, users ...natsUser) (string, *nats.Conn) {
+func testServer(t *testing.T, users ...User) (string, *nats.Conn) {
 	t.Helper()
-	e, err := startEmbedded(t.Context(), embeddedConfig{dir: t.TempDir(), listen: "127.0.0.1:0", users: users, log: zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.WarnLevel)})
+	e, err := Start(t.Context(), Config{Dir: t.TempDir(), Listen: "127.0.0.1:0", Users: users, Logger: zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.WarnLevel)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { e.stop() })
-	nc, err := e.connect()
+	t.Cleanup(func() { e.Stop() })
+	nc, err := e.Connect()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	g, err := startGuard(nc, zerolog.Nop())
+	g, err := StartGuard(nc, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(g.stop)
+	t.Cleanup(g.Stop)
 	js, err := jetstream.New(nc)
 	if err != nil {
 		t.Fatal(err)
@@ -51,7 +51,7 @@ func testServer(t *testing.T, users ...natsUser) (string, *nats.Conn) {
 			t.Fatal(err)
 		}
 	}
-	return e.url(), nc
+	return e.URL(), nc
 }
 
 func dial(t *testing.T, url string, opts ...nats.Option) (*nats.Conn, jetstream.JetStream) {
@@ -277,9 +277,9 @@ func TestReaderMeetsReadersConsumersOnly(t *testing.T) {
 
 // TestRolesAreRefused tries, as each role, what it must not do.
 func TestRolesAreRefused(t *testing.T) {
-	var users []natsUser
+	var users []User
 	for _, name := range []string{"reader", "query", "ingester", "projector", "operator"} {
-		users = append(users, natsUser{Name: name, Password: "password-of-" + name, Role: name})
+		users = append(users, User{Name: name, Password: "password-of-" + name, Role: name})
 	}
 	url, _ := testServer(t, users...)
 	writeLog := []string{"meetings.1.meeting.started"}
@@ -371,4 +371,52 @@ func state(t *testing.T, js jetstream.JetStream) (all [2]struct{ messages, last,
 		all[i].messages, all[i].last, all[i].bytes = st.Msgs, st.LastSeq, st.Bytes
 	}
 	return all
+}
+
+// TestAttackConsumersLiveShortly: nothing that a reader asks for makes a consumer
+// stay, or hold much.
+func TestAttackConsumersLiveShortly(t *testing.T) {
+	url, own := testServer(t)
+	nc, _ := dial(t, url)
+	for _, config := range []string{
+		`{"ack_policy":"explicit","max_ack_pending":-1,"max_waiting":100000,"inactive_threshold":900000000000}`,
+		`{"deliver_subject":"_INBOX.x","ack_policy":"none","inactive_threshold":900000000000}`,
+	} {
+		m, err := nc.Request("$JS.API.CONSUMER.CREATE.MEETINGS", []byte(`{"stream_name":"MEETINGS","config":`+config+`}`), 5*time.Second)
+		if err != nil || strings.Contains(string(m.Data), `"error"`) {
+			t.Fatalf("consumer %s = %v, %v; want it made", config, m, err)
+		}
+	}
+	for _, config := range []string{
+		`{"ack_policy":"none","pause_until":"2099-01-01T00:00:00Z"}`,
+		`{"ack_policy":"none","priority_groups":["a"],"priority_policy":"overflow"}`,
+		`{"ack_policy":"explicit","backoff":[1000000000]}`,
+		`{"ack_policy":"none","direct":true}`,
+		`{"ack_policy":"none","filter_subjects":[` + strings.Repeat(`"meetings.1.a.b",`, 1000) + `"meetings.2.a.b"]}`,
+		`{"ack_policy":"none","description":"` + strings.Repeat("x", 1<<16) + `"}`,
+	} {
+		m, err := nc.Request("$JS.API.CONSUMER.CREATE.MEETINGS", []byte(`{"stream_name":"MEETINGS","config":`+config+`}`), 5*time.Second)
+		if err != nil || !strings.Contains(string(m.Data), `"error"`) {
+			t.Errorf("consumer %.80s = %v, %v; want a refusal", config, m, err)
+		}
+	}
+	js, err := jetstream.New(own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := js.Stream(t.Context(), "MEETINGS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for info := range stream.ListConsumers(t.Context()).Info() {
+		seen++
+		c := info.Config
+		if c.InactiveThreshold > readerIdle || c.MaxAckPending < 0 || c.MaxAckPending > readerUnacked || c.MaxWaiting > readerPulls || !c.MemoryStorage {
+			t.Errorf("consumer = %+v; want the limits of a reader", c)
+		}
+	}
+	if seen != 2 {
+		t.Errorf("%d consumers; want 2", seen)
+	}
 }

@@ -1,15 +1,15 @@
-package main
+package natsd
 
 import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"math"
 	"net"
 	"path/filepath"
+	"rollcall/cmd/rollcall/internal/console"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,27 +23,32 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// embeddedConfig says how to run the nats-server inside the process.
-type embeddedConfig struct {
-	dir    string // data directory
-	listen string // client address; empty: none
-	users  []natsUser
-	tls    *tls.Config // of the client port; nil: none
+// reservedConns is how many connections of the embedded server, beside those
+// of readers, are for users with a role, for this program's own, which need no
+// descriptor, and for those that are just being opened.
+const reservedConns = 64
+
+// Config says how to run the nats-server inside the process.
+type Config struct {
+	Dir    string // data directory
+	Listen string // client address; empty: none
+	Users  []User
+	TLS    *tls.Config // of the client port; nil: none
 	// readers is how many connections clients without credentials have, 0: no
 	// limit; closed: nobody is let in without credentials.
-	readers int
-	closed  bool
-	log     zerolog.Logger
+	Readers int
+	Closed  bool
+	Logger  zerolog.Logger
 }
 
-// embedded is a nats-server in this process: JetStream on files. It syncs
+// Server is a nats-server in this process: JetStream on files. It syncs
 // lazily; what must outlive a power loss, the log, is synced by natslog.
-type embedded struct {
-	config embeddedConfig
+type Server struct {
+	config Config
 	mu     sync.Mutex
 	server *server.Server
 	stuck  atomic.Bool // a stream could not be written since the last start
-	files  salvage
+	Files  salvage
 
 	password string
 	local    string // password of localUser
@@ -52,34 +57,34 @@ type embedded struct {
 	once     sync.Once
 }
 
-// startEmbedded takes the data directory and starts the server. It returns when
+// Start takes the data directory and starts the server. It returns when
 // clients can connect, which includes the check of the files (see salvage).
-func startEmbedded(ctx context.Context, c embeddedConfig) (*embedded, error) {
-	unlock, err := lockDir(c.dir)
+func Start(ctx context.Context, c Config) (*Server, error) {
+	unlock, err := LockDir(c.Dir)
 	if err != nil {
 		return nil, err
 	}
-	e := &embedded{unlock: unlock, password: randomPassword(), local: randomPassword(), fatal: make(chan error, 1)}
-	e.files = salvage{dir: c.dir, now: time.Now, log: c.log.With().Str(keyPart, "store").Logger()}
+	e := &Server{unlock: unlock, password: rand.Text(), local: rand.Text(), fatal: make(chan error, 1)}
+	e.Files = salvage{dir: c.Dir, now: time.Now, log: c.Logger.With().Str(console.KeyPart, "store").Logger()}
 	if err := e.start(ctx, c); err != nil {
 		return nil, errors.Join(err, unlock())
 	}
 	e.config = c
 	if at := e.running().Addr(); at != nil {
-		e.config.listen = at.String() // a restart keeps the port
+		e.config.Listen = at.String() // a restart keeps the port
 	}
 	return e, nil
 }
 
 // running is the server; a restart makes it another one.
-func (e *embedded) running() *server.Server {
+func (e *Server) running() *server.Server {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.server
 }
 
 // InProcessConn lets clients find the server again after a restart in place.
-func (e *embedded) InProcessConn() (net.Conn, error) {
+func (e *Server) InProcessConn() (net.Conn, error) {
 	s := e.running()
 	if s == nil {
 		return nil, errors.New("the embedded server is stopped")
@@ -87,32 +92,29 @@ func (e *embedded) InProcessConn() (net.Conn, error) {
 	return s.InProcessConn()
 }
 
-// restart starts the server again on its directory and port. Clients connect
+// IsStuck reports whether a stream could not be written since the last start.
+func (e *Server) IsStuck() bool { return e.stuck.Load() }
+
+// Restart starts the server again on its directory and port. Clients connect
 // again by themselves.
-func (e *embedded) restart(ctx context.Context) error {
+func (e *Server) Restart(ctx context.Context) error {
 	e.shutdown()
 	e.stuck.Store(false)
 	return e.start(ctx, e.config)
 }
 
-// storeDir is where the embedded server keeps its streams.
-func storeDir(dataDir string) string { return filepath.Join(dataDir, "nats") }
+// StoreDir is where the embedded server keeps its streams.
+func StoreDir(dataDir string) string { return filepath.Join(dataDir, "nats") }
 
-func randomPassword() string {
-	var b [24]byte
-	rand.Read(b[:]) // never fails: crypto/rand ends the process instead
-	return hex.EncodeToString(b[:])
-}
-
-func (e *embedded) start(ctx context.Context, c embeddedConfig) error {
+func (e *Server) start(ctx context.Context, c Config) error {
 	opts := &server.Options{}
-	users := append(slices.Clone(c.users), natsUser{Name: localUser, Password: e.local, Role: "operator"})
-	if err := opts.ProcessConfigString(accountsConfig(e.password, users, c.readers, !c.closed)); err != nil {
+	users := append(slices.Clone(c.Users), User{Name: localUser, Password: e.local, Role: "operator"})
+	if err := opts.ProcessConfigString(accountsConfig(e.password, users, c.Readers, !c.Closed)); err != nil {
 		return fmt.Errorf("configure embedded NATS: %w; check the names in --nats-users", err)
 	}
 	opts.ServerName = "rollcall"
 	opts.JetStream = true
-	opts.StoreDir = storeDir(c.dir)
+	opts.StoreDir = StoreDir(c.Dir)
 	// The limit is the disk: the default, a share of what was free at the start,
 	// would refuse a full but working log after a restart.
 	opts.JetStreamMaxStore = math.MaxInt64 / 2
@@ -121,27 +123,27 @@ func (e *embedded) start(ctx context.Context, c embeddedConfig) error {
 	// be made again from the log and may be a second old after a power loss.
 	opts.SyncInterval = time.Second
 	opts.JetStreamLimits.DefaultMaxConsumers = streamConsumers
-	if c.readers > 0 {
-		opts.MaxConn = c.readers + reservedConns
+	if c.Readers > 0 {
+		opts.MaxConn = c.Readers + reservedConns
 	}
 	opts.NoSigs = true
 	opts.DisableJetStreamBanner = true
-	opts.DontListen = c.listen == ""
-	if c.tls != nil {
+	opts.DontListen = c.Listen == ""
+	if c.TLS != nil {
 		// Connections within the process go without.
-		opts.TLS, opts.TLSConfig, opts.TLSTimeout = true, c.tls, 5
+		opts.TLS, opts.TLSConfig, opts.TLSTimeout = true, c.TLS, 5
 	}
-	if c.listen != "" {
-		host, port, err := splitListen(c.listen)
+	if c.Listen != "" {
+		host, port, err := SplitListen(c.Listen)
 		if err != nil {
-			return usagef("--nats-listen %q: %w", c.listen, err)
+			return console.Usagef("--nats-listen %q: %w", c.Listen, err)
 		}
 		opts.Host, opts.Port = host, port
-		if err := tryListen(c.listen); err != nil {
-			return listenError("--nats-listen", c.listen, err)
+		if err := tryListen(c.Listen); err != nil {
+			return ListenError("--nats-listen", c.Listen, err)
 		}
 	}
-	if err := e.files.run(ctx); err != nil {
+	if err := e.Files.run(ctx); err != nil {
 		return err
 	}
 	s, err := server.NewServer(opts)
@@ -151,7 +153,7 @@ func (e *embedded) start(ctx context.Context, c embeddedConfig) error {
 	e.mu.Lock()
 	e.server = s
 	e.mu.Unlock()
-	s.SetLoggerV2(&natsLog{log: c.log.With().Str(keyPart, "nats").Logger(), fatal: e.fatal, stuck: &e.stuck}, false, false, false)
+	s.SetLoggerV2(&natsLog{log: c.Logger.With().Str(console.KeyPart, "nats").Logger(), fatal: e.fatal, stuck: &e.stuck}, false, false, false)
 	go s.Start()
 	for !s.ReadyForConnections(100 * time.Millisecond) {
 		select {
@@ -167,8 +169,8 @@ func (e *embedded) start(ctx context.Context, c embeddedConfig) error {
 	return nil
 }
 
-// connect returns a connection with all rights that needs no port.
-func (e *embedded) connect(opts ...nats.Option) (*nats.Conn, error) {
+// Connect returns a connection with all rights that needs no port.
+func (e *Server) Connect(opts ...nats.Option) (*nats.Conn, error) {
 	nc, err := nats.Connect("", append(opts, nats.InProcessServer(e), nats.UserInfo(internalUser, e.password))...)
 	if err != nil {
 		return nil, fmt.Errorf("connect to embedded NATS: %w", err)
@@ -176,23 +178,23 @@ func (e *embedded) connect(opts ...nats.Option) (*nats.Conn, error) {
 	return nc, nil
 }
 
-// url is the address for other processes; empty where there is none.
-func (e *embedded) url() string {
-	if e.config.listen == "" {
+// URL is the address for other processes; empty where there is none.
+func (e *Server) URL() string {
+	if e.config.Listen == "" {
 		return ""
 	}
-	return "nats://" + e.config.listen
+	return "nats://" + e.config.Listen
 }
 
-func (e *embedded) shutdown() {
+func (e *Server) shutdown() {
 	if s := e.running(); s != nil {
 		s.Shutdown()
 		s.WaitForShutdown()
 	}
 }
 
-// stop ends the server, clients last, and gives the data directory back.
-func (e *embedded) stop() (err error) {
+// Stop ends the server, clients last, and gives the data directory back.
+func (e *Server) Stop() (err error) {
 	e.once.Do(func() {
 		e.shutdown()
 		err = e.unlock()
@@ -200,7 +202,7 @@ func (e *embedded) stop() (err error) {
 	return err
 }
 
-func splitListen(address string) (string, int, error) {
+func SplitListen(address string) (string, int, error) {
 	host, text, err := net.SplitHostPort(address)
 	if err != nil {
 		return "", 0, err
@@ -225,15 +227,15 @@ func tryListen(address string) error {
 	return l.Close()
 }
 
-// listenError says what to do about an address that can't be listened on.
-func listenError(flag, address string, err error) error {
+// ListenError says what to do about an address that can't be listened on.
+func ListenError(flag, address string, err error) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return fmt.Errorf("port of %s is in use: %s; stop what listens there, or choose another with %s (port 0: any free one)", flag, address, flag)
 	case errors.Is(err, syscall.EACCES):
 		return fmt.Errorf("no permission to listen on %s; choose a port above 1023 with %s", address, flag)
 	}
-	return usagef("%s %s: %w", flag, address, err)
+	return console.Usagef("%s %s: %w", flag, address, err)
 }
 
 // natsLog bridges the server's log into ours.

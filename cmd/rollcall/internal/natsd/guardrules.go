@@ -1,9 +1,10 @@
-package main
+package natsd
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"rollcall/cmd/rollcall/internal/console"
 	"slices"
 	"strings"
 	"time"
@@ -81,7 +82,7 @@ func readRequest(request []byte) (body, config map[string]jsontext.Value, err er
 			return nil, nil, fmt.Errorf("a consumer request has no member %q", name)
 		}
 	}
-	if durable := jsonText(config["durable_name"]); durable != "" {
+	if durable := console.JSONText(config["durable_name"]); durable != "" {
 		return nil, nil, errors.New("readers make no durable consumers; use an ephemeral one, or connect with a role (--nats-users)")
 	}
 	delete(config, "durable_name")
@@ -113,7 +114,7 @@ func limit(config map[string]jsontext.Value) {
 	most("inactive_threshold", int64(readerIdle))
 	most("max_ack_pending", readerUnacked)
 	config["mem_storage"], config["num_replicas"] = marshal(true), marshal(1)
-	if jsonText(config["deliver_subject"]) == "" { // a push consumer has no requests that wait
+	if console.JSONText(config["deliver_subject"]) == "" { // a push consumer has no requests that wait
 		if config["max_waiting"] == nil {
 			config["max_waiting"] = marshal(readerPulls)
 		}
@@ -124,7 +125,7 @@ func limit(config map[string]jsontext.Value) {
 // room refuses a reader another consumer where the rest is for others. The server
 // counts, so that nothing has to be remembered across a restart. The caller holds
 // g.making.
-func (g *guard) room(stream string) error {
+func (g *Guard) room(stream string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), readerWait)
 	defer cancel()
 	if err := g.pace.Wait(ctx); err != nil {
@@ -155,7 +156,7 @@ func (g *guard) room(stream string) error {
 }
 
 // full is JetStream's own refusal, with a reason. It is logged once a minute.
-func (g *guard) full(why string) error {
+func (g *Guard) full(why string) error {
 	if time.Since(g.warned) > time.Minute {
 		g.warned = time.Now()
 		g.log.Warn().Msg("a NATS client without credentials was refused a consumer: " + why)

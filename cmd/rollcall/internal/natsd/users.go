@@ -1,7 +1,8 @@
-package main
+package natsd
 
 import (
 	"maps"
+	"rollcall/cmd/rollcall/internal/console"
 	"slices"
 	"strings"
 
@@ -9,41 +10,41 @@ import (
 	"github.com/nats-io/nkeys"
 )
 
-// readNATSUsers reads the file of --nats-users:
+// ReadUsers reads the file of --nats-users:
 //
 //	users:
 //	  - {name: dashboards, password: "…", role: reader}
 //	  - {nkey: U…, role: projector}
 //
 // The roles are reader, query, ingester, projector and operator.
-func readNATSUsers(path string) ([]natsUser, error) {
-	b, err := readSmallFile("--nats-users", path)
+func ReadUsers(path string) ([]User, error) {
+	b, err := console.ReadSmallFile("--nats-users", path)
 	if err != nil {
 		return nil, err
 	}
 	doc, err := yaml.Parser().Unmarshal(b)
 	if err != nil {
-		return nil, usagef("read --nats-users %s: %w", path, err)
+		return nil, console.Usagef("read --nats-users %s: %w", path, err)
 	}
 	list, ok := doc["users"].([]any)
 	if !ok || len(doc) != 1 {
-		return nil, usagef("read --nats-users %s: want users: [{name: a, password: b, role: reader}]", path)
+		return nil, console.Usagef("read --nats-users %s: want users: [{name: a, password: b, role: reader}]", path)
 	}
-	var users []natsUser
+	var users []User
 	for i, item := range list {
-		u, problem := natsUserOf(item)
+		u, problem := userOf(item)
 		if problem != "" {
-			return nil, usagef("read --nats-users %s: user %d: %s", path, i+1, problem)
+			return nil, console.Usagef("read --nats-users %s: user %d: %s", path, i+1, problem)
 		}
-		if slices.ContainsFunc(users, func(other natsUser) bool { return other.Name == u.Name && other.NKey == u.NKey }) {
-			return nil, usagef("read --nats-users %s: user %d stands twice", path, i+1)
+		if slices.ContainsFunc(users, func(other User) bool { return other.Name == u.Name && other.NKey == u.NKey }) {
+			return nil, console.Usagef("read --nats-users %s: user %d stands twice", path, i+1)
 		}
 		users = append(users, u)
 	}
 	return users, nil
 }
 
-func natsUserOf(item any) (u natsUser, problem string) {
+func userOf(item any) (u User, problem string) {
 	members, ok := item.(map[string]any)
 	if !ok {
 		return u, "want {name, password, role} or {nkey, role}"

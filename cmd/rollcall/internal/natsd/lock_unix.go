@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package natsd
 
 import (
 	"errors"
@@ -11,10 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockDir takes the data directory for this process. nats-server has no lock of
+// LockDir takes the data directory for this process. nats-server has no lock of
 // its own: two of them on one directory both accept writes, and each loses the
 // other's. The kernel drops the lock with the process, however that ends.
-func lockDir(dir string) (unlock func() error, err error) {
+func LockDir(dir string) (unlock func() error, err error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, fmt.Errorf("make data directory: %w; --data-dir names another", err)
 	}
@@ -32,5 +32,5 @@ func lockDir(dir string) (unlock func() error, err error) {
 	return f.Close, nil
 }
 
-// lockFile takes a file for this process until it is closed.
-func lockFile(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) }
+// LockFile takes a file for this process until it is closed.
+func LockFile(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) }

@@ -1,4 +1,4 @@
-package main
+package console
 
 import (
 	"context"
@@ -16,12 +16,12 @@ import (
 
 // The exit codes: part of what scripts rely on.
 const (
-	exitDone        = 0
-	exitFailed      = 1
-	exitUsage       = 2
-	exitNotFound    = 3
-	exitUnreachable = 4
-	exitDifference  = 5
+	ExitDone        = 0
+	ExitFailed      = 1
+	ExitUsage       = 2
+	ExitNotFound    = 3
+	ExitUnreachable = 4
+	ExitDifference  = 5
 )
 
 // codedError is an error that knows its exit code.
@@ -33,51 +33,51 @@ type codedError struct {
 func (e *codedError) Error() string { return e.err.Error() }
 func (e *codedError) Unwrap() error { return e.err }
 
-func usagef(format string, args ...any) error {
-	return &codedError{exitUsage, fmt.Errorf(format, args...)}
+func Usagef(format string, args ...any) error {
+	return &codedError{ExitUsage, fmt.Errorf(format, args...)}
 }
 
-func notFoundf(format string, args ...any) error {
-	return &codedError{exitNotFound, fmt.Errorf(format, args...)}
+func NotFoundf(format string, args ...any) error {
+	return &codedError{ExitNotFound, fmt.Errorf(format, args...)}
 }
 
-func unreachablef(format string, args ...any) error {
-	return &codedError{exitUnreachable, fmt.Errorf(format, args...)}
+func Unreachablef(format string, args ...any) error {
+	return &codedError{ExitUnreachable, fmt.Errorf(format, args...)}
 }
 
-func differencef(format string, args ...any) error {
-	return &codedError{exitDifference, fmt.Errorf(format, args...)}
+func Differencef(format string, args ...any) error {
+	return &codedError{ExitDifference, fmt.Errorf(format, args...)}
 }
 
-// exitCode is the code for an error that a command returned.
-func exitCode(err error) int {
+// ExitCode is the code for an error that a command returned.
+func ExitCode(err error) int {
 	if err == nil {
-		return exitDone
+		return ExitDone
 	}
 	if coded := (*codedError)(nil); errors.As(err, &coded) {
 		return coded.code
 	}
 	for _, unsuitable := range []error{natslog.ErrServer, natslog.ErrSettings} {
 		if errors.Is(err, unsuitable) {
-			return exitFailed // it was reached, and will not do
+			return ExitFailed // it was reached, and will not do
 		}
 	}
 	for _, missing := range []error{eventlog.ErrNotFound, eventlog.ErrNoLog, projector.ErrNoGeneration, viewstore.ErrGone} {
 		if errors.Is(err, missing) {
-			return exitNotFound
+			return ExitNotFound
 		}
 	}
 	for _, lost := range []error{nats.ErrNoServers, nats.ErrConnectionClosed, nats.ErrTimeout, nats.ErrNoResponders,
 		nats.ErrAuthorization, context.DeadlineExceeded, eventlog.ErrUnavailable} {
 		if errors.Is(err, lost) {
-			return exitUnreachable
+			return ExitUnreachable
 		}
 	}
-	return exitFailed
+	return ExitFailed
 }
 
-// oneLine keeps an error on one line: that is what the reader of a terminal and
+// OneLine keeps an error on one line: that is what the reader of a terminal and
 // of a journal gets.
-func oneLine(err error) string {
-	return printable(strings.Join(strings.Fields(err.Error()), " "))
+func OneLine(err error) string {
+	return Printable(strings.Join(strings.Fields(err.Error()), " "))
 }

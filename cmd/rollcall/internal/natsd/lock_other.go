@@ -1,6 +1,6 @@
 //go:build !unix
 
-package main
+package natsd
 
 import (
 	"errors"
@@ -9,9 +9,9 @@ import (
 	"path/filepath"
 )
 
-// lockDir takes the data directory for this process with a file that must not
+// LockDir takes the data directory for this process with a file that must not
 // exist yet: there is no flock here, so a crash leaves it behind.
-func lockDir(dir string) (unlock func() error, err error) {
+func LockDir(dir string) (unlock func() error, err error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, fmt.Errorf("make data directory: %w; --data-dir names another", err)
 	}
@@ -26,5 +26,5 @@ func lockDir(dir string) (unlock func() error, err error) {
 	return func() error { return errors.Join(f.Close(), os.Remove(path)) }, nil
 }
 
-// lockFile does nothing: there is no flock here.
-func lockFile(*os.File) error { return nil }
+// LockFile does nothing: there is no flock here.
+func LockFile(*os.File) error { return nil }

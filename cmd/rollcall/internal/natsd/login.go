@@ -1,7 +1,6 @@
-package main
+package natsd
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -10,9 +9,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 // localUser is an operator of the embedded server whose password is made at
@@ -43,9 +39,9 @@ func localDir() (string, error) {
 	return dir, nil
 }
 
-// localFile is the file for the server that address names: by its port, since
+// LoginFile is the file for the server that address names: by its port, since
 // this machine has many names.
-func localFile(address string) (string, error) {
+func LoginFile(address string) (string, error) {
 	u, err := url.Parse(address)
 	if err != nil {
 		return "", err
@@ -64,9 +60,10 @@ func localFile(address string) (string, error) {
 	return filepath.Join(dir, "nats-"+port+".login"), nil
 }
 
-// writeLocalLogin leaves the operator's login for commands of the same user.
-func writeLocalLogin(address, password string) (remove func() error, err error) {
-	path, err := localFile(address)
+// LeaveLogin leaves the operator's login for commands of the same user, until
+// remove is called.
+func (e *Server) LeaveLogin() (remove func() error, err error) {
+	path, err := LoginFile(e.URL())
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +71,7 @@ func writeLocalLogin(address, password string) (remove func() error, err error) 
 	if err != nil {
 		return nil, err
 	}
-	_, err = tmp.WriteString(localUser + ":" + password + "\n")
+	_, err = tmp.WriteString(localUser + ":" + e.local + "\n")
 	if err = errors.Join(err, tmp.Close()); err == nil {
 		err = os.Rename(tmp.Name(), path)
 	}
@@ -83,44 +80,9 @@ func writeLocalLogin(address, password string) (remove func() error, err error) 
 	}
 	return func() error {
 		b, err := os.ReadFile(path)
-		if err != nil || !strings.Contains(string(b), password) {
+		if err != nil || !strings.Contains(string(b), e.local) {
 			return nil // another server has the port by now
 		}
 		return os.Remove(path)
 	}, nil
-}
-
-// operatorFlags are clientFlags of commands that change something.
-type operatorFlags struct{ clientFlags }
-
-// connectOperator connects with the rights to write views: those of the flags,
-// else the login that a server of this user on this machine has left.
-func (f operatorFlags) connectOperator(ctx context.Context) (*nats.Conn, jetstream.JetStream, error) {
-	named := f.natsAuth
-	named.NATSCA = "" // says who the server is, not who we are
-	if named != (natsAuth{}) {
-		return f.connect(ctx)
-	}
-	path, err := localFile(f.NATSURL)
-	if err != nil {
-		return f.connect(ctx)
-	}
-	if _, err := os.Stat(path); err != nil {
-		return f.connect(ctx)
-	}
-	local := f.clientFlags
-	local.NATSLogin = path
-	nc, js, err := local.connect(ctx)
-	if errors.Is(err, nats.ErrAuthorization) {
-		return f.connect(ctx) // left behind by a server that was killed
-	}
-	return nc, js, err
-}
-
-// needRights explains what a client that may only read sees of a refusal.
-func needRights(err error, nc *nats.Conn) error {
-	if err == nil || !errors.Is(nc.LastError(), nats.ErrPermissionViolation) {
-		return err
-	}
-	return fmt.Errorf("this needs the rights of an operator: run it as the user who runs the server, or name a user with --nats-login-file, --nats-creds or --nats-nkey: %w", err)
 }
