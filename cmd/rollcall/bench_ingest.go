@@ -23,6 +23,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"rollcall/cmd/rollcall/internal/console"
+	"rollcall/cmd/rollcall/internal/provider"
 	"rollcall/eventlog"
 	"rollcall/eventlog/natslog"
 	"rollcall/eventlog/wire"
@@ -183,11 +184,11 @@ func (b *bench) close() (err error) {
 }
 
 func (b *bench) start() error {
-	key, err := newSigner()
+	key, err := provider.NewKey()
 	if err != nil {
 		return err
 	}
-	public, err := key.public()
+	public, err := key.Public()
 	if err != nil {
 		return err
 	}
@@ -198,7 +199,7 @@ func (b *bench) start() error {
 	for i := range benchBodies {
 		body := fmt.Sprintf(`{"event":"meeting.participantJoined","meeting":{"id":"m%d","sessionId":"s%d"},"participant":{"peerId":"p%d"},"padding":"`, i%8, i, i)
 		body += strings.Repeat("x", benchBody-len(body)-2) + `"}`
-		signature, err := key.sign([]byte(body))
+		signature, err := key.Sign([]byte(body))
 		if err != nil {
 			return err
 		}

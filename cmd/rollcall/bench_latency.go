@@ -22,6 +22,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"rollcall/cmd/rollcall/internal/console"
+	"rollcall/cmd/rollcall/internal/provider"
 	"rollcall/eventlog/wire"
 )
 
@@ -103,17 +104,17 @@ type latencyBench struct {
 	dir string
 	// program is what is run; "": this one.
 	program string
-	key     signer
+	key     provider.Key
 	at      addresses
 	http    http.Client
 }
 
 // start starts the program. stop ends it as a supervisor does.
 func (b *latencyBench) start(a *app) (stop func() error, err error) {
-	if b.key, err = newSigner(); err != nil {
+	if b.key, err = provider.NewKey(); err != nil {
 		return nil, err
 	}
-	public, err := b.key.public()
+	public, err := b.key.Public()
 	if err != nil {
 		return nil, err
 	}
@@ -158,7 +159,7 @@ func joined(session, peer string) []byte {
 
 // webhook is a signed delivery: signing takes the sender longer than all the rest.
 func (b *latencyBench) webhook(ctx context.Context, body []byte, delivery string) (*http.Request, error) {
-	signature, err := b.key.sign(body)
+	signature, err := b.key.Sign(body)
 	if err != nil {
 		return nil, err
 	}

@@ -406,15 +406,15 @@ func (c *benchRebuildCmd) report(a *app, b *rebuildBench) error {
 		if x.Name == "read" || x.Name == "naive" || x.Name == "read+decode" {
 			continue
 		}
-		r.Ratios[x.Name+"/read"] = round(x.PerSecond / by["read"])
-		r.Ratios[x.Name+"/naive"] = round(x.PerSecond / by["naive"])
+		r.Ratios[x.Name+"/read"] = console.Round(x.PerSecond / by["read"])
+		r.Ratios[x.Name+"/naive"] = console.Round(x.PerSecond / by["naive"])
 	}
 	if c.Output == "json" {
 		return console.PrintJSON(a.Stdout, r)
 	}
 	g := &console.Grid{Columns: []string{"name", "perSecond", "peakBytes", "perRead", "perNaive"}}
 	for _, x := range b.results {
-		g.Add(x.Name, x.PerSecond, x.PeakBytes, round(x.PerSecond/by["read"]), round(x.PerSecond/by["naive"]))
+		g.Add(x.Name, x.PerSecond, x.PeakBytes, console.Round(x.PerSecond/by["read"]), console.Round(x.PerSecond/by["naive"]))
 	}
 	return c.Print(a.Stdout, g)
 }

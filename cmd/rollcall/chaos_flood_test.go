@@ -36,13 +36,13 @@ func TestChaosFloods(t *testing.T) {
 	b := &bench{ctx: t.Context()}
 	for i := range benchBodies {
 		body := fmt.Sprintf(`{"event":"meeting.started","meeting":{"id":"m%d","sessionId":"s%d"},"padding":"%s"}`, i%8, i, strings.Repeat("x", benchBody))
-		signature, err := s.signer.Load().sign([]byte(body))
+		signature, err := s.signer.Load().Sign([]byte(body))
 		if err != nil {
 			t.Fatal(err)
 		}
 		b.bodies = append(b.bodies, benchDelivery{body, signature})
 	}
-	signature, err := s.forger.sign([]byte(b.bodies[0].body))
+	signature, err := s.forger.Sign([]byte(b.bodies[0].body))
 	if err != nil {
 		t.Fatal(err)
 	}

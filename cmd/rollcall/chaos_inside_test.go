@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/cmd/rollcall/internal/provider"
 	"rollcall/eventlog/eventlogtest"
 	"rollcall/eventlog/natslog"
 	"rollcall/ingest"
@@ -99,7 +100,7 @@ func (e *keyEndpoint) RoundTrip(r *http.Request) (*http.Response, error) {
 // times while the endpoint does not tell. No honest delivery hears a 401.
 func TestChaosKeys(t *testing.T) {
 	s, _ := newSenders(t)
-	public, err := s.signer.Load().public()
+	public, err := s.signer.Load().Public()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,11 +113,11 @@ func TestChaosKeys(t *testing.T) {
 	stop := s.start(t, 16)
 	faults := []string{"down", "slow", "error", "nonsense", "endless"}
 	for i := range *chaosRuns {
-		next, err := newSigner()
+		next, err := provider.NewKey()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if public, err = next.public(); err != nil {
+		if public, err = next.Public(); err != nil {
 			t.Fatal(err)
 		}
 		fault := ""

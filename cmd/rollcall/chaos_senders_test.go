@@ -20,6 +20,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"rollcall/cmd/rollcall/internal/provider"
 	"rollcall/eventlog"
 	"rollcall/eventlog/natslog"
 	"rollcall/eventlog/wire"
@@ -30,8 +31,8 @@ var chaosTable = flag.String("table", "", "file that each chaos test appends its
 // senders posts signed and forged deliveries as a provider does: one that is
 // not answered 200 is sent again, a few times, unless the answer is a 4xx.
 type senders struct {
-	signer  atomic.Pointer[signer] // the key in force
-	forger  signer
+	signer  atomic.Pointer[provider.Key] // the key in force
+	forger  provider.Key
 	targets atomic.Pointer[[]string] // addresses that get each delivery, all at once
 	n       atomic.Int64
 
@@ -55,15 +56,15 @@ const forgedMark = "f0rged"
 func newSenders(t *testing.T) (s *senders, key string) {
 	t.Helper()
 	s = &senders{taken: map[string][]chaosAnswer{}}
-	honest, err := newSigner()
+	honest, err := provider.NewKey()
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.signer.Store(&honest)
-	if s.forger, err = newSigner(); err != nil {
+	if s.forger, err = provider.NewKey(); err != nil {
 		t.Fatal(err)
 	}
-	public, err := honest.public()
+	public, err := honest.Public()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +101,7 @@ func (s *senders) run(ctx context.Context) {
 		if forged {
 			body, key = strings.Replace(body, "meeting.started", forgedMark, 1), s.forger
 		}
-		signature, err := key.sign([]byte(body))
+		signature, err := key.Sign([]byte(body))
 		if err != nil {
 			return
 		}

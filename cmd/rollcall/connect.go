@@ -6,14 +6,15 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"rollcall/cmd/rollcall/internal/console"
-	"rollcall/cmd/rollcall/internal/natsd"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"rollcall/cmd/rollcall/internal/console"
+	"rollcall/cmd/rollcall/internal/natsd"
 )
 
 // natsAuth is who we are to a NATS server that is not ours. Secrets come from

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"rollcall/cmd/rollcall/internal/console"
+	"rollcall/cmd/rollcall/internal/provider"
 	"rollcall/eventlog"
 	"rollcall/eventlog/traffic"
 	"rollcall/eventlog/wire"
@@ -112,15 +113,15 @@ func (c *demoCmd) quiet(a *app) zerolog.Logger {
 }
 
 // demoKey makes the demo's key pair, or reads that of an earlier demo.
-func demoKey(dir string) (signer, error) {
+func demoKey(dir string) (provider.Key, error) {
 	if _, err := os.Stat(filepath.Join(dir, "private.pem")); err == nil {
-		return readSigner(filepath.Join(dir, "private.pem"))
+		return provider.ReadKey(filepath.Join(dir, "private.pem"))
 	}
-	s, err := newSigner()
+	s, err := provider.NewKey()
 	if err != nil {
-		return signer{}, err
+		return provider.Key{}, err
 	}
-	_, _, err = s.write(dir, false)
+	_, _, err = s.Write(dir, false)
 	return s, err
 }
 
@@ -134,13 +135,13 @@ func self() string {
 }
 
 // show posts traffic and shows what becomes of it.
-func (c *demoCmd) show(ctx context.Context, a *app, n *node, key signer, dir string) error {
+func (c *demoCmd) show(ctx context.Context, a *app, n *node, key provider.Key, dir string) error {
 	at := n.addresses()
-	p, err := newPoster("http://"+at.Ingest+"/webhooks/demo", &key, 4)
+	p, err := provider.NewPoster("http://"+at.Ingest+"/webhooks/demo", &key, 4)
 	if err != nil {
 		return err
 	}
-	defer p.close()
+	defer p.Close()
 	nc, err := n.embedded.Connect()
 	if err != nil {
 		return err
@@ -223,13 +224,13 @@ func (c *demoCmd) traffic(began time.Time) traffic.Config {
 }
 
 // post sends traffic at the pace of the clock.
-func (c *demoCmd) post(ctx context.Context, p *poster, plan traffic.Config) error {
+func (c *demoCmd) post(ctx context.Context, p *provider.Poster, plan traffic.Config) error {
 	for d := range traffic.New(plan) {
 		if err := wire.Pause(ctx, time.Until(d.At)); err != nil {
 			return err
 		}
-		if _, err := p.post(ctx, d.Family(), d.Headers(), d.Body); err != nil {
-			return hint(err, p.url)
+		if _, err := p.Post(ctx, d.Family(), d.Headers(), d.Body); err != nil {
+			return hint(err, p.URL)
 		}
 	}
 	return nil

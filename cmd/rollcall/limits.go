@@ -4,12 +4,13 @@ import (
 	"cmp"
 	"fmt"
 	"net"
-	"rollcall/cmd/rollcall/internal/console"
 	"strconv"
 	"strings"
 	"sync"
 
 	"github.com/rs/zerolog"
+
+	"rollcall/cmd/rollcall/internal/console"
 )
 
 // connections is how many connections each listener has open at a time. 0: the

@@ -4,9 +4,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"rollcall/cmd/rollcall/internal/console"
 	"testing"
 	"time"
+
+	"rollcall/cmd/rollcall/internal/console"
 )
 
 // TestDataDirIsLiteral runs the whole program in directories whose names mean

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"os"
+
 	"rollcall/cmd/rollcall/internal/console"
 )
 

@@ -8,13 +8,14 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"rollcall/cmd/rollcall/internal/console"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/alecthomas/kong"
+
+	"rollcall/cmd/rollcall/internal/console"
 )
 
 var (

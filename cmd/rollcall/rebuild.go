@@ -223,9 +223,9 @@ func (r *reporter) progress(i int, view string, p projector.Progress) {
 	}
 	r.said[i] = said{p.State, time.Now()}
 	line := rebuildLine{View: view, Generation: p.Generation.Number, Bucket: p.Generation.Bucket, State: p.State, Sequence: p.Sequence,
-		Head: p.Head, Share: round(p.Share), PerSecond: round(p.PerSecond), ElapsedSeconds: round(p.ElapsedSeconds)}
+		Head: p.Head, Share: console.Round(p.Share), PerSecond: console.Round(p.PerSecond), ElapsedSeconds: console.Round(p.ElapsedSeconds)}
 	if p.ETASeconds >= 0 {
-		eta := round(p.ETASeconds)
+		eta := console.Round(p.ETASeconds)
 		line.ETASeconds = &eta
 	}
 	_ = console.PrintLine(r.app.Stdout, line) // a reader that has gone away does not stop a rebuild
@@ -268,8 +268,8 @@ func movedLine(a *app, form, view string, b projector.Rebuilt) error {
 	if b.Untold != nil {
 		a.Logger.Warn().Err(b.Untold).Str(console.KeyView, view).Msg("in force; plain subjects were not told of all changes")
 	}
-	m := moved{view, b.After.Number, b.After.Bucket, projector.StateLive, b.Before.Number, round(float64(b.Pause) / float64(time.Millisecond)),
-		b.Records, b.Changed, b.Carried, round(b.Elapsed.Seconds())}
+	m := moved{view, b.After.Number, b.After.Bucket, projector.StateLive, b.Before.Number, console.Round(float64(b.Pause) / float64(time.Millisecond)),
+		b.Records, b.Changed, b.Carried, console.Round(b.Elapsed.Seconds())}
 	switch form {
 	case "json":
 		return console.PrintLine(a.Stdout, m)
@@ -282,8 +282,6 @@ func movedLine(a *app, form, view string, b projector.Rebuilt) error {
 		view, m.Generation, m.Before, m.PauseMs, m.Records, m.Changed, view)
 	return err
 }
-
-func round(v float64) float64 { return float64(int64(v*1000+0.5)) / 1000 }
 
 // viewAction is a command that does one thing to a view's generations.
 type viewAction struct {

@@ -7,12 +7,13 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"rollcall/cmd/rollcall/internal/console"
 	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"rollcall/cmd/rollcall/internal/console"
 )
 
 // reportCmd is `rollcall report`.
@@ -104,13 +105,13 @@ func (f apiConn) open(ctx context.Context, client *http.Client, path, form strin
 	}
 	switch resp.StatusCode {
 	case http.StatusNotFound:
-		return nil, console.NotFoundf("%s", problem(b))
+		return nil, console.NotFoundf("%s", console.Problem(b))
 	case http.StatusBadRequest:
-		return nil, console.Usagef("%s", problem(b))
+		return nil, console.Usagef("%s", console.Problem(b))
 	case http.StatusUnauthorized:
 		return nil, fmt.Errorf("the API wants a token: name its file with --token-file")
 	}
-	return nil, fmt.Errorf("the API answered %s: %s", resp.Status, problem(b))
+	return nil, fmt.Errorf("the API answered %s: %s", resp.Status, console.Problem(b))
 }
 
 // ask asks for a path, and reads the JSON of the answer into v.

@@ -4,11 +4,12 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"rollcall/cmd/rollcall/internal/console"
 	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"rollcall/cmd/rollcall/internal/console"
 )
 
 // app is what every command gets: the outside world, and what was said on the

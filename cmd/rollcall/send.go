@@ -8,8 +8,10 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"rollcall/cmd/rollcall/internal/console"
 	"syscall"
+
+	"rollcall/cmd/rollcall/internal/console"
+	"rollcall/cmd/rollcall/internal/provider"
 )
 
 // postFlags say where deliveries go and how they are signed.
@@ -18,15 +20,15 @@ type postFlags struct {
 	Key string `help:"Private key (PEM) to sign with; without it the deliveries are not signed." type:"path" placeholder:"FILE"`
 }
 
-func (f postFlags) poster(connections int) (*poster, error) {
+func (f postFlags) poster(connections int) (*provider.Poster, error) {
 	if f.Key == "" {
-		return newPoster(f.URL, nil, connections)
+		return provider.NewPoster(f.URL, nil, connections)
 	}
-	s, err := readSigner(f.Key)
+	s, err := provider.ReadKey(f.Key)
 	if err != nil {
 		return nil, err
 	}
-	return newPoster(f.URL, &s, connections)
+	return provider.NewPoster(f.URL, &s, connections)
 }
 
 // sendCmd is `rollcall send`.
@@ -54,7 +56,7 @@ func (c *sendCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	defer p.close()
+	defer p.Close()
 	bodies := make([][]byte, len(c.Files))
 	for i, name := range c.Files { // all are read before the first is sent
 		if bodies[i], err = a.readBody(name); err != nil {
@@ -63,7 +65,7 @@ func (c *sendCmd) Run(a *app) error {
 	}
 	g := &console.Grid{Columns: []string{"file", "sequence", "eventId", "duplicate"}}
 	for i, name := range c.Files {
-		r, err := p.post(a.Ctx, c.Provider, c.headers(), bodies[i])
+		r, err := p.Post(a.Ctx, c.Provider, c.headers(), bodies[i])
 		if err != nil {
 			if len(g.Rows) > 0 {
 				_ = c.Print(a.Stdout, g) // what was stored is worth knowing
@@ -115,13 +117,13 @@ func hint(err error, address string) error {
 	if u, perr := url.Parse(address); perr == nil {
 		host = u.Host
 	}
-	refused := (*refusedError)(nil)
+	refused := (*provider.RefusedError)(nil)
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("nothing listens on %s: start `rollcall serve`, or name the ingester with --url", host)
-	case errors.As(err, &refused) && refused.status == http.StatusNotFound:
+	case errors.As(err, &refused) && refused.Status == http.StatusNotFound:
 		return fmt.Errorf("%w; the last part of --url names a source of the server", err)
-	case errors.As(err, &refused) && refused.status == http.StatusUnauthorized:
+	case errors.As(err, &refused) && refused.Status == http.StatusUnauthorized:
 		return fmt.Errorf("%w; --key must be the private half of the source's key", err)
 	}
 	return err

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"rollcall/cmd/rollcall/internal/console"
+	"rollcall/cmd/rollcall/internal/provider"
 	"rollcall/eventlog/traffic"
 )
 
@@ -83,7 +84,7 @@ func (c *simulateCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	defer p.close()
+	defer p.Close()
 	var t tally
 	began := time.Now()
 	err = c.post(a, cfg, p, &t)
@@ -101,7 +102,7 @@ func (c *simulateCmd) Run(a *app) error {
 // post sends every delivery over a number of connections. A delivery that a
 // provider would give up on is counted; the first such error is returned at the
 // end.
-func (c *simulateCmd) post(a *app, cfg traffic.Config, p *poster, t *tally) error {
+func (c *simulateCmd) post(a *app, cfg traffic.Config, p *provider.Poster, t *tally) error {
 	bar := newBar(a.Stderr, func() int { return traffic.Count(cfg) })
 	defer bar.stop()
 	limit := rate.NewLimiter(rate.Inf, 1)
@@ -117,7 +118,7 @@ func (c *simulateCmd) post(a *app, cfg traffic.Config, p *poster, t *tally) erro
 			for d := range work {
 				err := count(ctx, p, d, t)
 				bar.step()
-				var refused *refusedError
+				var refused *provider.RefusedError
 				if err == nil {
 					continue
 				}
@@ -152,9 +153,9 @@ func (c *simulateCmd) post(a *app, cfg traffic.Config, p *poster, t *tally) erro
 	return nil
 }
 
-func count(ctx context.Context, p *poster, d traffic.Delivery, t *tally) error {
-	r, err := p.post(ctx, d.Family(), d.Headers(), d.Body)
-	var refused *refusedError
+func count(ctx context.Context, p *provider.Poster, d traffic.Delivery, t *tally) error {
+	r, err := p.Post(ctx, d.Family(), d.Headers(), d.Body)
+	var refused *provider.RefusedError
 	switch {
 	case err == nil && r.Duplicate:
 		t.duplicates.Add(1)

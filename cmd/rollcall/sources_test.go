@@ -3,9 +3,10 @@ package main
 import (
 	"os"
 	"path/filepath"
-	"rollcall/cmd/rollcall/internal/console"
 	"strings"
 	"testing"
+
+	"rollcall/cmd/rollcall/internal/console"
 )
 
 // TestSourcesOfTheFile: what a source may say in the config file is heard, and

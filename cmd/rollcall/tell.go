@@ -170,9 +170,9 @@ func ingestCounts(g prometheus.Gatherer) *query.IngestCounts {
 // rebuildOf is a rebuild's progress as it is told.
 func rebuildOf(view string, p projector.Progress) query.Rebuild {
 	r := query.Rebuild{View: view, Generation: p.Generation.Number, Bucket: p.Generation.Bucket, State: string(p.State), Sequence: p.Sequence,
-		HeadSequence: p.Head, Share: round(p.Share), PerSecond: round(p.PerSecond), ElapsedSeconds: round(p.ElapsedSeconds)}
+		HeadSequence: p.Head, Share: console.Round(p.Share), PerSecond: console.Round(p.PerSecond), ElapsedSeconds: console.Round(p.ElapsedSeconds)}
 	if p.ETASeconds >= 0 {
-		eta := round(p.ETASeconds)
+		eta := console.Round(p.ETASeconds)
 		r.ETASeconds = &eta
 	}
 	return r

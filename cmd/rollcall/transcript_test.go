@@ -18,6 +18,7 @@ import (
 	"strings"
 	"testing"
 
+	"rollcall/cmd/rollcall/internal/provider"
 	"rollcall/eventlog/eventlogtest"
 	"rollcall/eventlog/natslog"
 	"rollcall/ingest"
@@ -119,11 +120,11 @@ func steady(s string) string {
 func startTranscripts(t *testing.T, node *eventlogtest.Node) (dir, address string) {
 	t.Helper()
 	dir = t.TempDir()
-	key, err := newSigner()
+	key, err := provider.NewKey()
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, public, err := key.write(dir, false)
+	_, public, err := key.Write(dir, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,12 +210,12 @@ func runShell(t *testing.T, dir, command string) string {
 // signBody prints the signature of a file, for a shell: sign-body KEY FILE. It
 // stands in for openssl, which not every machine has.
 func signBody() {
-	s, err := readSigner(os.Args[1])
+	s, err := provider.ReadKey(os.Args[1])
 	if err == nil {
 		var b []byte
 		var text string
 		if b, err = os.ReadFile(os.Args[2]); err == nil {
-			if text, err = s.sign(b); err == nil {
+			if text, err = s.Sign(b); err == nil {
 				fmt.Println(text)
 				return
 			}

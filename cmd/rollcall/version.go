@@ -4,13 +4,14 @@ import (
 	"fmt"
 	"io"
 	stdlog "log"
-	"rollcall/cmd/rollcall/internal/console"
 	"runtime"
 	"runtime/debug"
 	"strings"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/rs/zerolog"
+
+	"rollcall/cmd/rollcall/internal/console"
 )
 
 // version says what was built, from what the Go linker knows.

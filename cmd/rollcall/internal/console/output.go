@@ -274,3 +274,6 @@ func ShellWord(s string) string {
 	}
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
+
+// Round leaves three decimals, as many as output has.
+func Round(v float64) float64 { return float64(int64(v*1000+0.5)) / 1000 }

@@ -3,7 +3,6 @@ package natsd
 import (
 	"errors"
 	"fmt"
-	"rollcall/cmd/rollcall/internal/console"
 	"strings"
 	"sync"
 	"time"
@@ -13,6 +12,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 	"golang.org/x/time/rate"
+
+	"rollcall/cmd/rollcall/internal/console"
 )
 
 // Guard makes and removes consumers for readers, who must not do it themselves:

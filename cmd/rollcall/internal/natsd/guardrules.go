@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"rollcall/cmd/rollcall/internal/console"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"rollcall/cmd/rollcall/internal/console"
 )
 
 // What clients without credentials hold of the embedded server, in number and

@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"rollcall/cmd/rollcall/internal/console"
 	"strings"
+
+	"rollcall/cmd/rollcall/internal/console"
 )
 
 // ImportMark stands in a data directory while an import into it is not done.

@@ -9,7 +9,6 @@ import (
 	"math"
 	"net"
 	"path/filepath"
-	"rollcall/cmd/rollcall/internal/console"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,6 +20,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
+
+	"rollcall/cmd/rollcall/internal/console"
 )
 
 // reservedConns is how many connections of the embedded server, beside those

@@ -2,12 +2,13 @@ package natsd
 
 import (
 	"maps"
-	"rollcall/cmd/rollcall/internal/console"
 	"slices"
 	"strings"
 
 	"github.com/knadh/koanf/parsers/yaml"
 	"github.com/nats-io/nkeys"
+
+	"rollcall/cmd/rollcall/internal/console"
 )
 
 // ReadUsers reads the file of --nats-users:

@@ -1,4 +1,4 @@
-package main
+package provider
 
 import (
 	"bytes"
@@ -24,44 +24,44 @@ type receipt struct {
 	Duplicate bool   `json:"duplicate"`
 }
 
-// poster posts deliveries as a provider does: signed, retried on a 5xx and on a
+// Poster posts deliveries as a provider does: signed, retried on a 5xx and on a
 // broken connection, given up on any other answer.
-type poster struct {
+type Poster struct {
 	client *http.Client
-	url    string
-	signer *signer
+	URL    string
+	key    *Key
 	// tries is how often a delivery is sent in all.
 	tries int
 }
 
-func newPoster(address string, s *signer, connections int) (*poster, error) {
+func NewPoster(address string, s *Key, connections int) (*Poster, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, console.Usagef("--url %q is no address; want one like http://127.0.0.1:8080/webhooks/NAME", address)
 	}
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.MaxIdleConns, t.MaxIdleConnsPerHost, t.MaxConnsPerHost = connections, connections, connections
-	return &poster{client: &http.Client{Transport: t, Timeout: 10 * time.Second}, url: address, signer: s, tries: 4}, nil
+	return &Poster{client: &http.Client{Transport: t, Timeout: 10 * time.Second}, URL: address, key: s, tries: 4}, nil
 }
 
-func (p *poster) close() { p.client.CloseIdleConnections() }
+func (p *Poster) Close() { p.client.CloseIdleConnections() }
 
-// refusedError is an answer that is final.
-type refusedError struct {
-	status int
+// RefusedError is an answer that is final.
+type RefusedError struct {
+	Status int
 	detail string
 }
 
-func (e *refusedError) Error() string {
-	return fmt.Sprintf("the ingester answered %d %s: %s", e.status, http.StatusText(e.status), e.detail)
+func (e *RefusedError) Error() string {
+	return fmt.Sprintf("the ingester answered %d %s: %s", e.Status, http.StatusText(e.Status), e.detail)
 }
 
-// post sends body with headers, and a signature where there is a signer.
+// Post sends body with headers, and a signature where there is a signer.
 // family names the signature header: dyte or rtk.
-func (p *poster) post(ctx context.Context, family string, headers [][2]string, body []byte) (receipt, error) {
+func (p *Poster) Post(ctx context.Context, family string, headers [][2]string, body []byte) (receipt, error) {
 	var signature string
-	if p.signer != nil {
-		s, err := p.signer.sign(body)
+	if p.key != nil {
+		s, err := p.key.Sign(body)
 		if err != nil {
 			return receipt{}, err
 		}
@@ -83,8 +83,8 @@ func (p *poster) post(ctx context.Context, family string, headers [][2]string, b
 	return receipt{}, last
 }
 
-func (p *poster) once(ctx context.Context, family, signature string, headers [][2]string, body []byte) (r receipt, again bool, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url, bytes.NewReader(body))
+func (p *Poster) once(ctx context.Context, family, signature string, headers [][2]string, body []byte) (r receipt, again bool, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.URL, bytes.NewReader(body))
 	if err != nil {
 		return r, false, fmt.Errorf("make request: %w", err)
 	}
@@ -104,25 +104,10 @@ func (p *poster) once(ctx context.Context, family, signature string, headers [][
 		return r, true, fmt.Errorf("read answer: %w", err)
 	}
 	if resp.StatusCode != http.StatusOK {
-		return r, resp.StatusCode >= 500, &refusedError{resp.StatusCode, problem(answer)}
+		return r, resp.StatusCode >= 500, &RefusedError{resp.StatusCode, console.Problem(answer)}
 	}
 	if err := json.Unmarshal(answer, &r); err != nil {
 		return r, false, fmt.Errorf("read answer %s: %w", strconv.Quote(string(answer)), err)
 	}
 	return r, false, nil
-}
-
-// problem is what a problem document says, else the text itself.
-func problem(answer []byte) string {
-	var p struct {
-		Title  string `json:"title"`
-		Detail string `json:"detail"`
-	}
-	if json.Unmarshal(answer, &p) == nil && p.Title+p.Detail != "" {
-		if p.Detail == "" {
-			return p.Title
-		}
-		return p.Detail
-	}
-	return string(bytes.TrimSpace(answer))
 }
