@@ -99,6 +99,10 @@ var rooms = map[string]room{
 		imports: []string{"eventlog", "eventlog/natslog", "eventlog/wire", "projector", "projector/viewstore", "query"},
 		never:   []string{natsServer},
 	},
+	"cmd/rollcall/internal/provider": {
+		imports: []string{"eventlog/wire", "cmd/rollcall/internal/console"},
+		never:   []string{natsServer},
+	},
 	"cmd/rollcall/internal/natsd": {
 		imports: []string{"eventlog", "eventlog/blocks", "eventlog/natslog", "projections", "projector/viewstore", "cmd/rollcall/internal/console"},
 	},

@@ -105,6 +105,16 @@ type names struct {
 	flags    map[string]map[string]bool // by folder: kebab-case of struct fields, and what name tags say
 }
 
+// flag reports whether a command has a flag of this name.
+func (n names) flag(name string) bool {
+	for dir, flags := range n.flags {
+		if within(dir, "cmd/rollcall") && flags[name] {
+			return true
+		}
+	}
+	return false
+}
+
 func declared(t *testing.T) names {
 	t.Helper()
 	n := names{map[string]bool{}, map[string]bool{}, map[string]bool{}, map[string]map[string]bool{}}
@@ -272,7 +282,7 @@ func (n names) check(text, makefile string) string {
 	}
 	if strings.HasPrefix(text, "--") || rollcall.MatchString(text) {
 		for _, m := range flagSpan.FindAllStringSubmatch(text, -1) {
-			if flags := n.flags["cmd/rollcall"]; len(flags) > 0 && !flags[m[1]] && !builtin[m[1]] {
+			if !n.flag(m[1]) && !builtin[m[1]] {
 				return "no such flag: --" + m[1]
 			}
 		}

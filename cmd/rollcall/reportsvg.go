@@ -30,7 +30,7 @@ type drawFlags struct {
 }
 
 func (f drawFlags) show(w io.Writer, items []item, columns ...string) error {
-	return apiFlags{f.apiConn, console.OutputFlag{f.Output}}.show(w, items, columns...)
+	return apiFlags{f.apiConn, console.OutputFlag{Output: f.Output}}.show(w, items, columns...)
 }
 
 type reportSessionCmd struct {

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -189,21 +188,6 @@ func TestEnvironmentThatStopsEmbeddingIsSaid(t *testing.T) {
 	}
 	if _, _, stderr = inProcess(t, nil, append(serve, "--nats-url", url)...); strings.Contains(stderr, "ROLLCALL_NATS_URL") {
 		t.Errorf("serve with --nats-url says %s; want no word on the environment", stderr)
-	}
-}
-
-// TestLogTimes: lines within one second can be put in order.
-func TestLogTimes(t *testing.T) {
-	var out bytes.Buffer
-	for _, format := range []string{"json", "console"} {
-		log, err := console.LogFlags{"info", format}.Logger(&out)
-		if err != nil {
-			t.Fatal(err)
-		}
-		log.Info().Msg("x")
-	}
-	if ok := regexp.MustCompile(`(?s)"time":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z".*\n\S*\d\d:\d\d:\d\d\.\d{3}`).Match(out.Bytes()); !ok {
-		t.Errorf("log lines %q; want times with milliseconds", out.String())
 	}
 }
 

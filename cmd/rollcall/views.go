@@ -215,7 +215,7 @@ func (c *viewsGetCmd) rows(w io.Writer, keys []string, documents map[string][]by
 			return fmt.Errorf("%s: %w", key, err)
 		}
 	}
-	return console.OutputFlag{c.Output}.Print(w, g)
+	return console.OutputFlag{Output: c.Output}.Print(w, g)
 }
 
 type keyedDocument struct {
