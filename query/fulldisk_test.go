@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -61,11 +62,12 @@ func (d *disk) each(conn *sql.Conn, statement string) error {
 	}
 	d.next++
 	d.met++
-	return fullError(d.ctx)
+	return fullError()
 }
 
 // fullError is the error of a full database.
-func fullError(ctx context.Context) error {
+var fullError = sync.OnceValue(func() error {
+	ctx := context.Background()
 	db, err := sql.Open("sqlite", ":memory:")
 	if err != nil {
 		return err
@@ -78,7 +80,7 @@ func fullError(ctx context.Context) error {
 		}
 	}
 	return errors.New("the database took more than it may")
-}
+})
 
 // TestFullDisk has each write of the replica meet a full disk, with generations
 // that come and go: what it holds is the view, whole and of one generation.

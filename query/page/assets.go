@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -27,7 +28,7 @@ type asset struct {
 	hash      string
 	mediaType string
 	plain     []byte
-	gzipped   []byte
+	gzipped   func() []byte // made for the first who takes it
 }
 
 // mediaTypes are those of the files below assets. Nothing is guessed from
@@ -121,7 +122,7 @@ func (b *builder) asset(name string) (*asset, error) {
 	}
 	b.underway = b.underway[:len(b.underway)-1]
 	sum := sha256.Sum256(text)
-	a := &asset{hash: hex.EncodeToString(sum[:6]), mediaType: mediaType, plain: text, gzipped: compress(text)}
+	a := &asset{hash: hex.EncodeToString(sum[:6]), mediaType: mediaType, plain: text, gzipped: sync.OnceValue(func() []byte { return compress(text) })}
 	ext := path.Ext(name)
 	a.served = strings.TrimSuffix(name, ext) + "." + a.hash + ext
 	b.done[name] = a

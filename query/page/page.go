@@ -69,8 +69,8 @@ func (a *asset) serve(w http.ResponseWriter, r *http.Request) {
 	header.Set("Content-Type", a.mediaType)
 	header.Set("Vary", "Accept-Encoding")
 	body, tag := a.plain, `"`+a.hash+`"`
-	if len(a.gzipped) < len(a.plain) && acceptsGzip(r.Header.Get("Accept-Encoding")) {
-		body, tag = a.gzipped, `"`+a.hash+`-gz"`
+	if acceptsGzip(r.Header.Get("Accept-Encoding")) && len(a.gzipped()) < len(a.plain) {
+		body, tag = a.gzipped(), `"`+a.hash+`-gz"`
 		header.Set("Content-Encoding", "gzip")
 	}
 	header.Set("ETag", tag)
