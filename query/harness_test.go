@@ -149,6 +149,20 @@ func (w *world) post(body string) eventlog.Seq {
 	return w.postAt(epoch.Add(time.Duration(w.n)*time.Second), body)
 }
 
+// everywhere waits until every view holds everything that was posted.
+func (w *world) everywhere() {
+	w.t.Helper()
+	for _, fold := range projections.All() {
+		for w.replica.Sequences()[fold.Name()] < w.last {
+			select {
+			case <-w.t.Context().Done():
+				w.t.Fatalf("view %s is at %d; want %d", fold.Name(), w.replica.Sequences()[fold.Name()], w.last)
+			case <-time.After(5 * time.Millisecond):
+			}
+		}
+	}
+}
+
 func (w *world) postAt(at time.Time, body string) eventlog.Seq {
 	w.t.Helper()
 	w.n++
