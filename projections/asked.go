@@ -15,6 +15,17 @@ type RecordingRef struct {
 	Status      string `json:"status"`
 }
 
+var recordingRefMembers = document(
+	textField("recordingId", "The recording.", func(r *RecordingRef) string { return r.RecordingID }),
+	textField("status", "Its status.", func(r *RecordingRef) string { return r.Status }).orNull(),
+)
+
+// RecordingRefFields are the members of a reference in JSON.
+func RecordingRefFields() []Field { return recordingRefMembers.fields() }
+
+// AppendJSON appends the reference as an object.
+func (r *RecordingRef) AppendJSON(b []byte) []byte { return recordingRefMembers.appendJSON(b, r) }
+
 // Superseded reports whether next, of the same meeting, comes after s: the
 // meeting's next session is the least of those that do. Sessions are ordered by
 // startedAt, then by id. Only a LIVE session is superseded.
@@ -50,14 +61,13 @@ func (s *Session) Stale(superseded bool, now time.Time, after time.Duration) boo
 	return s.Status == Live && (superseded || now.Sub(s.LastEventAt.Std()) >= after)
 }
 
-// AttendanceRatio is attendedSeconds / the session's durationSeconds, at most 1;
-// ok is false (null) while the session is LIVE or where its duration is 0.
-func (p *Participant) AttendanceRatio(session *Session) (ratio float64, ok bool) {
-	d := session.DurationSeconds
-	if d == nil || *d <= 0 {
+// AttendanceRatio is a participant's attendedSeconds / the session's
+// durationSeconds, at most 1; ok is false (null) where that is not above 0.
+func AttendanceRatio(attended, duration eventlog.Seconds) (ratio float64, ok bool) {
+	if duration <= 0 {
 		return 0, false
 	}
-	return min(1, float64(p.AttendedSeconds)/float64(*d)), true
+	return min(1, float64(attended)/float64(duration)), true
 }
 
 // StuckFor reports whether a recording is not final and had no event for d.

@@ -31,6 +31,14 @@ func dateOf(t time.Time) Date {
 // String is YYYY-MM-DD.
 func (d Date) String() string { return d.utc().Format(time.DateOnly) }
 
+// text is String, and "" of no date.
+func (d Date) text() string {
+	if d == (Date{}) {
+		return ""
+	}
+	return d.String()
+}
+
 // Next is the day after d.
 func (d Date) Next() Date { return dateOf(d.utc().AddDate(0, 0, 1)) }
 

@@ -33,24 +33,22 @@ type UsageRow struct {
 	PeakParticipants   int
 }
 
-// AppendJSON appends the row as an object; day and organizerId are null where
-// there is none.
-func (u *UsageRow) AppendJSON(b []byte) []byte {
-	b = append(b, `{"day":`...)
-	if u.Day == (Date{}) {
-		b = append(b, "null"...)
-	} else {
-		b = quote(b, u.Day.String(), textLimit)
-	}
-	b = text(append(b, `,"organizerId":`...), u.Organizer.ID)
-	b = text(append(b, `,"organizerName":`...), u.Organizer.Name)
-	b = integer(append(b, `,"sessions":`...), u.Sessions)
-	b = u.ParticipantSeconds.AppendJSON(append(b, `,"participantSeconds":`...))
-	b = u.AttendedSeconds.AppendJSON(append(b, `,"attendedSeconds":`...))
-	b = u.RecordingSeconds.AppendJSON(append(b, `,"recordingSeconds":`...))
-	b = integer(append(b, `,"peakParticipants":`...), u.PeakParticipants)
-	return append(b, '}')
-}
+var usageRowMembers = document(
+	textField("day", "A date in the time zone asked for; null where rows are not grouped by day.", func(u *UsageRow) string { return u.Day.text() }).orNull(),
+	textField("organizerId", "The organizer's id; null where it has none, or rows are not grouped by organizer.", func(u *UsageRow) string { return u.Organizer.ID }).orNull(),
+	textField("organizerName", "The organizer's name.", func(u *UsageRow) string { return u.Organizer.Name }).orNull(),
+	integerField("sessions", "Sessions that started on the day.", func(u *UsageRow) int64 { return int64(u.Sessions) }),
+	secondsField("participantSeconds", "The lengths of all closed connections, split at midnight.", func(u *UsageRow) eventlog.Seconds { return u.ParticipantSeconds }),
+	secondsField("attendedSeconds", "The participants' time in sessions, each one's devices at once counted once.", func(u *UsageRow) eventlog.Seconds { return u.AttendedSeconds }),
+	secondsField("recordingSeconds", "The lengths of recordings, split at midnight.", func(u *UsageRow) eventlog.Seconds { return u.RecordingSeconds }),
+	integerField("peakParticipants", "The greatest maxConcurrentParticipants of the day's sessions.", func(u *UsageRow) int64 { return int64(u.PeakParticipants) }),
+)
+
+// UsageRowFields are the members of a row in JSON.
+func UsageRowFields() []Field { return usageRowMembers.fields() }
+
+// AppendJSON appends the row as an object; what a row does not have is null.
+func (u *UsageRow) AppendJSON(b []byte) []byte { return usageRowMembers.appendJSON(b, u) }
 
 // MarshalJSON returns what AppendJSON appends.
 func (u UsageRow) MarshalJSON() ([]byte, error) { return u.AppendJSON(nil), nil }

@@ -74,6 +74,7 @@ type API struct {
 	replica *Replica
 	log     *turns
 	folds   map[string]eventlog.Fold
+	views   []*view
 	routes  []*route
 	byPath  map[string]*route
 	openAPI []byte
@@ -105,11 +106,14 @@ func New(c Config) (*API, error) {
 	for _, f := range c.Folds {
 		a.folds[f.Name()] = f
 	}
+	var err error
+	if a.views, err = views(); err != nil {
+		return nil, err
+	}
 	a.routes = a.table()
 	for _, r := range a.routes {
 		a.byPath[r.path] = r
 	}
-	var err error
 	if a.openAPI, err = a.describe(); err != nil {
 		return nil, fmt.Errorf("describe API: %w", err)
 	}
@@ -130,18 +134,23 @@ type route struct {
 	list   bool
 	views  []string
 	// answer gives a document or a page.
-	answer func(ctx context.Context, c *call) (*answer, error)
+	answer answerer
 	// stream, instead of answer, is for the change feed.
 	stream func(w http.ResponseWriter, r *http.Request, c *call) error
 }
 
+// answerer finds what a route is asked for.
+type answerer func(ctx context.Context, c *call) (*answer, error)
+
 // call is one request, wherever it came from.
 type call struct {
 	*values
-	route   *route
-	now     time.Time
-	csv     bool
-	closing <-chan struct{} // ends change feeds
+	route *route
+	now   time.Time
+	// staleAfter is how long without an event makes a LIVE session stale.
+	staleAfter time.Duration
+	csv        bool
+	closing    <-chan struct{} // ends change feeds
 	// key is what the cursors of this list are good for.
 	key string
 }
@@ -181,7 +190,7 @@ func (a *API) begin(r *route, path map[string]string, query url.Values, csv bool
 	if v.asOf != nil && len(a.folds) == 0 {
 		return nil, badRequest("asOf is not available here: this process was started without folds")
 	}
-	c := &call{values: v, route: r, now: a.now(), csv: csv && r.list}
+	c := &call{values: v, route: r, now: a.now(), staleAfter: a.config.StaleAfter, csv: csv && r.list}
 	_, limited := v.numbers["limit"]
 	v.all = c.csv && !limited
 	c.key = r.path

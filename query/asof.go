@@ -183,12 +183,12 @@ func (a *API) participantsAsOf(ctx context.Context, c *call) (*answer, error) {
 			continue
 		}
 		ratio := []byte("null")
-		if session.DurationSeconds != nil && *session.DurationSeconds > 0 {
+		if session.DurationSeconds != nil {
 			ratio = ratioJSON(who.AttendedSeconds, *session.DurationSeconds)
 		}
 		items = append(items, item{id: who.ParticipantID, doc: splice(doc, "attendanceRatio", ratio)})
 	}
-	pg, err := pageOf(items, participantFields(), "participantId", c.values, c.key)
+	pg, err := pageOf(items, a.view(viewAttendance).fields, "participantId", c.values, c.key)
 	if err != nil {
 		return nil, err
 	}

@@ -8,24 +8,40 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"rollcall/projections"
 )
 
 // The CSV form of a list: RFC 4180 with a header line, UTF-8, times as in JSON.
-// The API and `rollcall report` share it.
+// `rollcall report --output csv` passes on what the API wrote; other commands
+// write lines of their own with AppendCSV.
+
+// cells are the names of a field's cells, and what fills them; nil: it has none.
+func (f field) cells() *csvField {
+	one := func(cells func(raw jsontext.Value) []string) *csvField { return &csvField{[]string{f.Name}, cells} }
+	switch {
+	case f.Optional:
+		return nil
+	case f.csv != nil:
+		return f.csv
+	case f.scalar(), f.Kind == projections.KindAny:
+		return one(rawCell)
+	case f.Kind == projections.KindTexts:
+		return one(joinTexts)
+	case f.Kind == projections.KindList:
+		return one(countItems)
+	}
+	return nil
+}
 
 // csvHeader is the header line's cells for documents with these fields.
-func csvHeader(fields []field) []string {
-	var cells []string
+func csvHeader(fields []field) (names []string) {
 	for _, f := range fields {
-		switch {
-		case f.optional:
-		case f.scalar():
-			cells = append(cells, f.name)
-		case f.csv != nil:
-			cells = append(cells, f.csv.names...)
+		if c := f.cells(); c != nil {
+			names = append(names, c.names...)
 		}
 	}
-	return cells
+	return names
 }
 
 // csvCells is one document's line.
@@ -35,21 +51,17 @@ func csvCells(fields []field, doc []byte) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	var cells []string
+	var line []string
 	for _, f := range fields {
-		raw := found[f.name]
-		switch {
-		case f.optional:
-		case f.scalar():
-			cells = append(cells, rawCell(raw)...)
-		case f.csv == nil:
+		switch c, raw := f.cells(), found[f.Name]; {
+		case c == nil || len(c.names) == 0:
 		case len(raw) == 0 || raw.Kind() == 'n':
-			cells = append(cells, make([]string, len(f.csv.names))...)
+			line = append(line, make([]string, len(c.names))...)
 		default:
-			cells = append(cells, f.csv.cells(raw)...)
+			line = append(line, c.cells(raw)...)
 		}
 	}
-	return cells, nil
+	return line, nil
 }
 
 // appendDocs appends a line a document.

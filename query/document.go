@@ -10,46 +10,38 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"rollcall/eventlog"
+	"rollcall/projections"
 )
 
-// kind is what a field of a document holds.
-type kind uint8
-
-const (
-	kindText kind = iota
-	kindTime
-	kindSeconds
-	kindInteger
-	kindBool
-	kindRatio  // a number from 0 to 1
-	kindObject // anything that is no scalar; schema says more
-)
-
-// field is one member of a document. The list of a document's fields is the one
-// place from which columns, sorting, CSV and the OpenAPI schema follow.
+// field is one member of an answer's document. The list of a document's fields
+// is the one place from which columns, sorting, CSV and the OpenAPI schema follow.
 type field struct {
-	name     string
-	kind     kind
-	nullable bool
-	enum     []string
+	projections.Field
 	// asked: computed when asked, never stored.
 	asked bool
-	// optional: the member may be absent; neither a column nor in CSV.
-	optional bool
-	// schema of a kindObject; csv its cells, nil: left out of CSV.
+	// schema is the member's where its kind and members don't say it.
 	schema map[string]any
-	csv    *csvField
-	doc    string
+	// csv gives the member's cells where they don't follow from its kind.
+	csv *csvField
 }
 
-// csvField gives the cells of a member that is no scalar.
+// csvField gives the cells of a member that is no scalar. Without names the
+// member is left out.
 type csvField struct {
 	names []string
 	cells func(raw jsontext.Value) []string
 }
 
+func fieldsOf(list []projections.Field) []field {
+	fields := make([]field, len(list))
+	for i, f := range list {
+		fields[i] = field{Field: f}
+	}
+	return fields
+}
+
 // scalar reports whether the field can be a column, and sorted by.
-func (f field) scalar() bool { return f.kind != kindObject && !f.optional }
+func (f field) scalar() bool { return f.Kind.Scalar() && !f.Optional }
 
 // stored reports whether the field is a column of the replica.
 func (f field) stored() bool { return f.scalar() && !f.asked }
@@ -61,27 +53,27 @@ const none = math.MinInt64
 // columnValue turns a member into a column value: texts stay texts, everything
 // else becomes an integer (times and seconds in microseconds). What is null,
 // absent or of another type is as if null.
-func columnValue(k kind, raw jsontext.Value) any {
+func columnValue(k projections.Kind, raw jsontext.Value) any {
 	null := len(raw) == 0 || raw.Kind() == 'n'
 	switch k {
-	case kindText:
+	case projections.KindText:
 		if null || raw.Kind() != '"' {
 			return ""
 		}
 		return text(raw)
-	case kindTime:
+	case projections.KindTime:
 		var t eventlog.Time
 		if null || t.UnmarshalJSON(raw) != nil {
 			return int64(0)
 		}
 		return int64(t)
-	case kindSeconds:
+	case projections.KindSeconds:
 		var d eventlog.Seconds
 		if null || d.UnmarshalJSON(raw) != nil {
 			return int64(none)
 		}
 		return int64(d)
-	case kindBool:
+	case projections.KindBool:
 		return boolInt(!null && raw.Kind() == 't')
 	default:
 		var n int64

@@ -15,8 +15,9 @@ import (
 )
 
 const (
-	// schemaVersion is written into the file; a file with another one is wiped.
-	schemaVersion = 3
+	// rowVersion counts changes of what a row holds that its columns don't show; see
+	// schemaOf. A file of another schema is wiped.
+	rowVersion = 3
 	// readers bounds the connections that read at once. SQLite's readers don't
 	// block each other in WAL mode; more than the cores can use only wait.
 	readers = 8
@@ -93,12 +94,13 @@ func ownFile(path string) error {
 // prepare checks the schema version, drops what a half load left, and reads how
 // far each view is.
 func (f *file) prepare(ctx context.Context, tables []*table) (map[string]viewState, error) {
-	var version int
+	var version int32
 	if err := f.write.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
 		return nil, fmt.Errorf("read replica's schema version: %w", err)
 	}
-	if version != 0 && version != schemaVersion {
-		return nil, fmt.Errorf("replica has schema version %d; want %d", version, schemaVersion)
+	want := schemaOf(tables)
+	if version != 0 && version != want {
+		return nil, fmt.Errorf("replica has schema version %d; want %d", version, want)
 	}
 	tx, err := f.write.BeginTx(ctx, nil)
 	if err != nil {
@@ -115,7 +117,7 @@ func (f *file) prepare(ctx context.Context, tables []*table) (map[string]viewSta
 	if err := dropOrphans(ctx, tx, tables, states); err != nil {
 		return nil, err
 	}
-	if _, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", schemaVersion)); err != nil {
+	if _, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", want)); err != nil {
 		return nil, fmt.Errorf("prepare replica: %w", err)
 	}
 	if err := tx.Commit(); err != nil {

@@ -14,13 +14,3 @@ const (
 	keyStatus     = "status"
 	keyKey        = "key"
 )
-
-// Names of the views.
-const (
-	viewSessions    = "sessions"
-	viewAttendance  = "attendance"
-	viewRecordings  = "recordings"
-	viewArtifacts   = "artifacts"
-	viewLivestreams = "livestreams"
-	viewUsage       = "usage"
-)

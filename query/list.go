@@ -37,8 +37,8 @@ type aliased struct {
 }
 
 // listing is a list over a view's table alone.
-func (s *snapshot) listing(view string) *listing {
-	return &listing{from: s.table(view) + " s", rows: []aliased{{"s", s.tables[view]}}}
+func (s *snapshot) listing(v *view) *listing {
+	return &listing{from: s.table(v.name) + " s", rows: []aliased{{"s", s.tables[v.name]}}, id: "s." + v.id, orders: v.orders(), fallback: v.order}
 }
 
 // join adds a table to a list.
@@ -50,6 +50,20 @@ func (l *listing) join(s *snapshot, view, alias, on string) {
 func (l *listing) filter(condition string, args ...any) {
 	l.where = append(l.where, condition)
 	l.args = append(l.args, args...)
+}
+
+// narrow applies the filters that a question names.
+func (l *listing) narrow(filters []filter, s *snapshot, c *call) {
+	for _, f := range filters {
+		switch {
+		case !c.given(f.name):
+		case f.where == nil:
+			l.filter("s."+f.name+" = ?", c.text[f.name])
+		default:
+			condition, args := f.where(s, c)
+			l.filter(condition, args...)
+		}
+	}
 }
 
 // item is one row of a list.
@@ -73,17 +87,6 @@ func (p *page) docs() [][]byte {
 		docs[i] = it.doc
 	}
 	return docs
-}
-
-// ordersOf gives the orders that follow from the stored fields of a document.
-func ordersOf(fields []field) map[string]order {
-	orders := make(map[string]order, len(fields))
-	for _, f := range fields {
-		if f.stored() {
-			orders[f.name] = order{expr: "s." + f.name, text: f.kind == kindText}
-		}
-	}
-	return orders
 }
 
 // sorting splits a sort parameter.

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"rollcall/projections"
 )
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
@@ -58,10 +60,10 @@ func sortField(fields []field, name string) (field, error) {
 		if !f.scalar() {
 			continue
 		}
-		if f.name == name {
+		if f.Name == name {
 			return f, nil
 		}
-		all = append(all, f.name)
+		all = append(all, f.Name)
 	}
 	return field{}, badRequest("can't sort by %q; want one of %s", name, strings.Join(all, ", "))
 }
@@ -82,16 +84,16 @@ func itemOrder(descending bool) func(a, b item) int {
 func (it *item) sortBy(f field) error {
 	var found jsontext.Value
 	err := members(it.doc, func(name string, value jsontext.Value) {
-		if name == f.name {
+		if name == f.Name {
 			found = slices.Clone(value)
 		}
 	})
 	if err != nil {
 		return err
 	}
-	kind := f.kind
-	if kind == kindRatio {
-		kind = kindSeconds // six digits are enough to sort by
+	kind := f.Kind
+	if kind == projections.KindRatio {
+		kind = projections.KindSeconds // six digits are enough to sort by
 	}
 	switch x := columnValue(kind, found).(type) {
 	case string:

@@ -29,8 +29,12 @@ func (a *API) describe() ([]byte, error) {
 	paths, schemas := map[string]any{}, map[string]any{
 		"Problem": map[string]any{"type": "object", "required": []string{"type", "title", "status"}, "properties": map[string]any{
 			"type": schema("string"), "title": schema("string"), "status": schema("integer"), "detail": schema("string")}},
-		"AsOf":      object(member{"sequence", schema("integer")}),
-		"Artifacts": documentSchema(artifactFields()),
+		"AsOf": object(member{"sequence", schema("integer")}),
+	}
+	for _, v := range a.views {
+		if v.item != "" {
+			schemas[v.item] = documentSchema(v.fields)
+		}
 	}
 	for _, r := range a.routes {
 		if r.item != "" {
@@ -151,7 +155,7 @@ func (r *route) sortExamples() []string {
 	var names []string
 	for _, f := range r.fields {
 		if f.scalar() {
-			names = append(names, f.name)
+			names = append(names, f.Name)
 		}
 	}
 	return names

@@ -239,6 +239,14 @@ func parseTime(s string) (eventlog.Time, bool) {
 	return t, ok && !t.IsZero()
 }
 
+// given reports whether a parameter that narrows a list down has a value.
+func (v *values) given(name string) bool {
+	_, b := v.bools[name]
+	_, t := v.times[name]
+	_, d := v.durations[name]
+	return b || t || d || v.text[name] != ""
+}
+
 // limit is how many items a page holds.
 func (v *values) limit() int {
 	if v.all {

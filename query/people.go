@@ -4,12 +4,13 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"strings"
+	"slices"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"rollcall/eventlog"
+	"rollcall/projections"
 )
 
 // ratioScale turns an attendance ratio into an integer to sort by.
@@ -17,10 +18,8 @@ const ratioScale = 1_000_000_000_000
 
 // participants joins each participant with the session, for the ratio.
 func (a *API) participants(s *snapshot) *listing {
-	l := s.listing(viewAttendance)
+	l := s.listing(a.view(viewAttendance)) // a person has one document in a session
 	l.join(s, viewSessions, "m", "m.sessionId = s.sessionId")
-	// A person has one document in a session.
-	l.id, l.orders, l.fallback = "s.participantId", ordersOf(participantFields()), "participantId"
 	l.extra = []string{"m.durationSeconds", "s.attendedSeconds"}
 	l.orders["attendanceRatio"] = order{expr: fmt.Sprintf(
 		"CASE WHEN m.durationSeconds > 0 THEN CAST(MIN(1.0, 1.0 * s.attendedSeconds / m.durationSeconds) * %d AS INTEGER) ELSE -1 END", ratioScale)}
@@ -78,7 +77,7 @@ func (a *API) personSessions(ctx context.Context, c *call) (ans *answer, err err
 		}
 		for i := range p.items {
 			it := &p.items[i]
-			short, err := shortSession([]byte(it.extra[2]))
+			short, err := a.shortSession([]byte(it.extra[2]))
 			if err != nil {
 				return err
 			}
@@ -90,48 +89,41 @@ func (a *API) personSessions(ctx context.Context, c *call) (ans *answer, err err
 	return ans, err
 }
 
-// sessionRef is what a person's history says of each session.
-type sessionRef struct {
-	SessionID       string            `json:"sessionId"`
-	MeetingID       *string           `json:"meetingId"`
-	Title           *string           `json:"title"`
-	Status          string            `json:"status"`
-	StartedAt       eventlog.Time     `json:"startedAt"`
-	EndedAt         eventlog.Time     `json:"endedAt"`
-	DurationSeconds *eventlog.Seconds `json:"durationSeconds"`
-}
-
-func sessionRefFields() []field {
-	var some []field
-	for _, f := range sessionFields() {
-		switch f.name {
-		case "sessionId", "meetingId", "title", "status", "startedAt", "endedAt", "durationSeconds":
-			some = append(some, f)
-		}
-	}
-	return some
+// sessionRefFields are what a person's history says of each session.
+func (a *API) sessionRefFields() []field {
+	return a.view(viewSessions).some("sessionId", "meetingId", "title", "status", "startedAt", "endedAt", "durationSeconds")
 }
 
 // personFields are the members of a person's session.
-func personFields() []field {
-	return append(participantFields(), field{name: "session", kind: kindObject, schema: documentSchema(sessionRefFields()),
-		csv: &csvField{names: []string{"meetingId", "title", "status", "startedAt", "endedAt", "durationSeconds"}, cells: sessionCells}})
+func (a *API) personFields() []field {
+	session := a.sessionRefFields()
+	cells := func(raw jsontext.Value) []string {
+		cells, err := csvCells(session[1:], raw)
+		if err != nil {
+			return make([]string, len(session)-1)
+		}
+		return cells
+	}
+	return append(slices.Clone(a.view(viewAttendance).fields), field{
+		Field: projections.Field{Name: "session", Kind: projections.KindObject, Doc: "The session in short."}, schema: documentSchema(session),
+		csv: &csvField{names: csvHeader(session[1:]), cells: cells}})
 }
 
-func sessionCells(raw jsontext.Value) []string {
-	cells, err := csvCells(sessionRefFields()[1:], raw)
-	if err != nil {
-		return make([]string, 6)
+// shortSession is a session's document with the members of sessionRefFields.
+func (a *API) shortSession(doc []byte) ([]byte, error) {
+	found := map[string]jsontext.Value{}
+	if err := members(doc, func(name string, value jsontext.Value) { found[name] = slices.Clone(value) }); err != nil {
+		return nil, err
 	}
-	return cells
-}
-
-func shortSession(doc []byte) ([]byte, error) {
-	var ref sessionRef
-	if err := json.Unmarshal(doc, &ref); err != nil {
-		return nil, fmt.Errorf("read session: %w", err)
+	var more []any
+	for _, f := range a.sessionRefFields() {
+		value := []byte(found[f.Name])
+		if value == nil {
+			value = []byte("null")
+		}
+		more = append(more, f.Name, value)
 	}
-	return json.Marshal(ref)
+	return splice([]byte("{}"), more...), nil
 }
 
 // knownSession is a 404 where no such session is.
@@ -159,7 +151,7 @@ func exists(ctx context.Context, s *snapshot, missing error, query string, args 
 // ratioOf is attendanceRatio from the columns' texts, in microseconds.
 func ratioOf(duration, attended string) []byte {
 	var d, n int64
-	if _, err := fmt.Sscan(duration, &d); err != nil || d <= 0 {
+	if _, err := fmt.Sscan(duration, &d); err != nil {
 		return []byte("null")
 	}
 	if _, err := fmt.Sscan(attended, &n); err != nil {
@@ -169,8 +161,9 @@ func ratioOf(duration, attended string) []byte {
 }
 
 func ratioJSON(attended, duration eventlog.Seconds) []byte {
-	b, err := json.Marshal(min(1, float64(attended)/float64(duration)))
-	if err != nil || strings.HasPrefix(string(b), "-") {
+	ratio, ok := projections.AttendanceRatio(attended, duration)
+	b, err := json.Marshal(ratio)
+	if !ok || err != nil || ratio < 0 {
 		return []byte("null")
 	}
 	return b

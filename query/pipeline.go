@@ -39,14 +39,14 @@ func (a *API) projections(ctx context.Context, c *call) (*answer, error) {
 		return nil, err
 	}
 	if c.minSequence() > 0 {
-		if err := a.replica.wait(ctx, allViews(), c.minSequence(), c.wait()); err != nil {
+		if err := a.replica.wait(ctx, a.viewNames(), c.minSequence(), c.wait()); err != nil {
 			return nil, err
 		}
 	}
 	states, _ := a.replica.current()
 	items := []item{}
 	var least eventlog.Seq
-	for i, view := range allViews() {
+	for i, view := range a.viewNames() {
 		p, err := a.projection(ctx, c, view, states[view], head.Last)
 		if err != nil {
 			return nil, err
@@ -117,7 +117,7 @@ func (a *API) pipeline(ctx context.Context, c *call) (*answer, error) {
 		return nil, err
 	}
 	if c.minSequence() > 0 {
-		if err := a.replica.wait(ctx, allViews(), c.minSequence(), c.wait()); err != nil {
+		if err := a.replica.wait(ctx, a.viewNames(), c.minSequence(), c.wait()); err != nil {
 			return nil, err
 		}
 	}

@@ -118,7 +118,11 @@ func OpenReplica(ctx context.Context, c ReplicaConfig) (*Replica, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
-	r := &Replica{config: c, dir: c.Dir, tables: viewTables(), counts: newReplicaCounts(c.Registerer), pace: newPace(min(readers, spareCores())), reloads: map[string]chan struct{}{},
+	all, err := views()
+	if err != nil {
+		return nil, err
+	}
+	r := &Replica{config: c, dir: c.Dir, tables: tablesOf(all), counts: newReplicaCounts(c.Registerer), pace: newPace(min(readers, spareCores())), reloads: map[string]chan struct{}{},
 		loadRows: defaultLoadRows, gather: defaultGather, fullPause: fullPause, states: map[string]viewState{}, changed: make(chan struct{}), waiting: map[string]string{}, reloading: map[string]bool{}}
 	for _, t := range r.tables {
 		r.reloads[t.view] = make(chan struct{}, 1)

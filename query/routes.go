@@ -1,5 +1,10 @@
 package query
 
+import (
+	"slices"
+	"strings"
+)
+
 // shared are the parameters that every path takes.
 func shared() []param {
 	return []param{
@@ -27,43 +32,63 @@ func pathParam(name string) param {
 
 func textParam(name, doc string) param { return param{name: name, kind: paramText, doc: doc} }
 
-func sessionFilters() []param {
-	return []param{
-		textParam("meetingId", "Sessions of this meeting."),
-		textParam("organizerId", "Sessions of this organizer."),
-		textParam("participantId", "Sessions that this participant was in."),
-		{name: "from", kind: paramTime, doc: "Started at or after this time."},
-		{name: "to", kind: paramTime, doc: "Started before this time."},
-		{name: "q", kind: paramSearch, doc: "Text in the title or an id, whatever the letter case, accents and form of Unicode."},
-	}
-}
-
 func asOfParam() param {
 	return param{name: "asOf", kind: paramAsOf, doc: "From the records received up to this time, or up to this sequence."}
 }
 
 // table is the whole API.
 func (a *API) table() []*route {
-	status := param{name: "status", kind: paramEnum, enum: []string{"LIVE", "ENDED"}}
-	stale := param{name: "stale", kind: paramBool, doc: "Only sessions that are stale, or only those that are not."}
-	staleToo := param{name: "stale", kind: paramBool, doc: "true: stale sessions too."}
-	participantViews := []string{viewSessions, viewAttendance}
-	return append([]*route{
-		{path: "/v1/sessions", id: "listSessions", summary: "Sessions", params: listWith(append(sessionFilters(), status, stale)...),
-			item: "Session", fields: sessionFields(), list: true, views: sessionViews(), answer: a.listSessions},
+	routes := a.moreRoutes()
+	for _, v := range a.views {
+		switch {
+		case v.name == viewSessions:
+			routes = append(routes, a.sessionRoutes(v)...)
+		case v.name == viewAttendance:
+			routes = append(routes, a.attendanceRoutes(v)...)
+		case !v.special:
+			routes = append(routes, a.viewRoutes(v)...)
+		}
+	}
+	return routes
+}
+
+// viewRoutes are the list and the item of a view without special ones.
+func (a *API) viewRoutes(v *view) []*route {
+	plural := strings.ToUpper(v.name[:1]) + v.name[1:]
+	only := []string{v.name}
+	return []*route{
+		{path: "/v1/" + v.name, id: "list" + plural, summary: plural, params: listWith(v.params()...),
+			item: v.item, fields: v.fields, list: true, views: only, answer: a.listView(v)},
+		{path: "/v1/" + v.name + "/{" + v.id + "}", id: "get" + v.item, summary: "One " + v.noun, params: with(pathParam(v.id)),
+			item: v.item, fields: v.fields, views: only, answer: a.itemOf(v)},
+	}
+}
+
+func (a *API) sessionRoutes(v *view) []*route {
+	live := slices.DeleteFunc(v.params(), func(p param) bool { return p.name == "status" || p.name == "stale" })
+	live = append(live, param{name: "stale", kind: paramBool, doc: "true: stale sessions too."})
+	return []*route{
+		{path: "/v1/sessions", id: "listSessions", summary: "Sessions", params: listWith(v.params()...),
+			item: v.item, fields: v.fields, list: true, views: sessionViews(), answer: a.listSessions},
 		{path: "/v1/sessions/{sessionId}", id: "getSession", summary: "One session", params: with(pathParam("sessionId"), asOfParam()),
-			item: "Session", fields: sessionFields(), views: sessionViews(), answer: a.session},
+			item: v.item, fields: v.fields, views: sessionViews(), answer: a.session},
 		{path: "/v1/meetings/live", id: "listLiveMeetings", summary: "The sessions that go on now, stale ones left out",
-			params: listWith(append(sessionFilters(), staleToo)...), item: "Session", fields: sessionFields(), list: true,
-			views: sessionViews(), answer: a.liveSessions},
+			params: listWith(live...), item: v.item, fields: v.fields, list: true, views: sessionViews(), answer: a.liveSessions},
+		{path: "/v1/sessions/{sessionId}/events", id: "listSessionEvents", summary: "The records of a session", params: eventParams(pathParam("sessionId")),
+			item: "Event", fields: eventFields(), list: true, views: []string{viewSessions}, answer: a.sessionEvents},
+	}
+}
+
+func (a *API) attendanceRoutes(v *view) []*route {
+	both := []string{viewSessions, viewAttendance}
+	return []*route{
 		{path: "/v1/sessions/{sessionId}/participants", id: "listParticipants", summary: "A session's participants",
-			params: listWith(pathParam("sessionId"), asOfParam()), item: "Participant", fields: participantFields(), list: true,
-			views: participantViews, answer: a.listParticipants},
+			params: listWith(pathParam("sessionId"), asOfParam()), item: v.item, fields: v.fields, list: true, views: both, answer: a.listParticipants},
 		{path: "/v1/participants/{participantId}/sessions", id: "listParticipantSessions", summary: "The sessions that a person was in",
 			params: listWith(pathParam("participantId"), param{name: "from", kind: paramTime, doc: "Started at or after this time."},
 				param{name: "to", kind: paramTime, doc: "Started before this time."}),
-			item: "ParticipantSession", fields: personFields(), list: true, views: participantViews, answer: a.personSessions},
-	}, a.moreRoutes()...)
+			item: "ParticipantSession", fields: a.personFields(), list: true, views: both, answer: a.personSessions},
+	}
 }
 
 func (a *API) moreRoutes() []*route {
@@ -74,19 +99,6 @@ func (a *API) moreRoutes() []*route {
 		{name: "timezone", kind: paramZone, doc: "The IANA time zone in which days begin (default UTC)."},
 	}
 	return []*route{
-		{path: "/v1/recordings", id: "listRecordings", summary: "Recordings", params: listWith(
-			textParam("status", "Recordings in this state."), textParam("sessionId", "Recordings of this session."),
-			textParam("meetingId", "Recordings of this meeting."),
-			param{name: "stuckFor", kind: paramDuration, doc: "Not final, and no event for so long."},
-			param{name: "expiresWithin", kind: paramDuration, doc: "The download link is valid, and ends within this time."}),
-			item: "Recording", fields: recordingFields(), list: true, views: []string{viewRecordings}, answer: a.listRecordings},
-		{path: "/v1/recordings/{recordingId}", id: "getRecording", summary: "One recording", params: with(pathParam("recordingId")),
-			item: "Recording", fields: recordingFields(), views: []string{viewRecordings}, answer: a.recording},
-		{path: "/v1/livestreams", id: "listLivestreams", summary: "Livestreams", params: listWith(
-			textParam("status", "Livestreams in this state."), textParam("meetingId", "Livestreams of this meeting.")),
-			item: "Livestream", fields: livestreamFields(), list: true, views: []string{viewLivestreams}, answer: a.listLivestreams},
-		{path: "/v1/livestreams/{streamId}", id: "getLivestream", summary: "One livestream", params: with(pathParam("streamId")),
-			item: "Livestream", fields: livestreamFields(), views: []string{viewLivestreams}, answer: a.livestream},
 		{path: "/v1/usage", id: "listUsage", summary: "What was used, by day and organizer", params: listWith(days...),
 			item: "UsageRow", fields: usageFields(), list: true, views: []string{viewUsage, viewRecordings}, answer: a.usage},
 		{path: "/v1/projections", id: "listProjections", summary: "How far the projections are", params: listWith(),
@@ -95,10 +107,8 @@ func (a *API) moreRoutes() []*route {
 			item: "Pipeline", fields: pipelineFields(), answer: a.pipeline},
 		{path: "/v1/events", id: "listEvents", summary: "The log's records", params: eventParams(),
 			item: "Event", fields: eventFields(), list: true, answer: a.listEvents},
-		{path: "/v1/sessions/{sessionId}/events", id: "listSessionEvents", summary: "The records of a session", params: eventParams(pathParam("sessionId")),
-			item: "Event", fields: eventFields(), list: true, views: []string{viewSessions}, answer: a.sessionEvents},
 		{path: "/v1/changes", id: "streamChanges", summary: "What changes in the views, as server-sent events", stream: a.changes,
-			params: with(param{name: "views", kind: paramList, enum: allViews(), doc: "The views to watch (default all)."})},
+			params: with(param{name: "views", kind: paramList, enum: a.viewNames(), doc: "The views to watch (default all)."})},
 		{path: "/openapi.json", id: "getOpenAPI", summary: "This description", params: shared(), answer: a.openapi},
 	}
 }
@@ -114,6 +124,16 @@ func eventParams(params ...param) []param {
 	}, shared()...)...)
 }
 
-func allViews() []string {
-	return []string{viewSessions, viewAttendance, viewRecordings, viewArtifacts, viewLivestreams, viewUsage}
+// viewNames are the names of all views.
+func (a *API) viewNames() []string {
+	names := make([]string, len(a.views))
+	for i, v := range a.views {
+		names[i] = v.name
+	}
+	return names
+}
+
+// view is a view that there is: New has joined all of them.
+func (a *API) view(name string) *view {
+	return a.views[slices.IndexFunc(a.views, func(v *view) bool { return v.name == name })]
 }

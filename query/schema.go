@@ -1,5 +1,7 @@
 package query
 
+import "rollcall/projections"
+
 // JSON Schema (2020-12, as OpenAPI 3.1 uses it) built from field lists.
 
 // member is a named schema.
@@ -42,63 +44,59 @@ func object(members ...member) map[string]any {
 // documentSchema is the schema of a document with these fields.
 func documentSchema(fields []field) map[string]any {
 	all := make([]member, len(fields))
-	for i, f := range fields {
-		all[i] = member{f.name, f.jsonSchema()}
-	}
-	o := object(all...)
 	required := make([]string, 0, len(fields))
-	for _, f := range fields {
-		if !f.optional {
-			required = append(required, f.name)
+	for i, f := range fields {
+		all[i] = member{f.Name, f.jsonSchema()}
+		if !f.Optional {
+			required = append(required, f.Name)
 		}
 	}
+	o := object(all...)
 	o["required"] = required
 	return o
 }
 
+// jsonSchema describes the field's values.
 func (f field) jsonSchema() map[string]any {
-	s := map[string]any{}
-	types := []string{}
-	switch f.kind {
-	case kindText:
-		types = append(types, "string")
-	case kindTime:
-		types = append(types, "string")
-		s["format"] = "date-time"
-	case kindSeconds:
-		types = append(types, "number")
-	case kindInteger:
-		types = append(types, "integer")
-	case kindBool:
-		types = append(types, "boolean")
-	case kindRatio:
-		types = append(types, "number")
-		s["minimum"], s["maximum"] = 0, 1
-	case kindObject:
-		return f.objectSchema()
+	s := f.schema
+	if s == nil {
+		s = f.kindSchema()
 	}
-	if f.nullable {
-		types = append(types, "null")
+	if typ, ok := s["type"].(string); ok && f.Nullable && f.Kind.Scalar() {
+		s["type"] = []string{typ, "null"}
+	} else if f.Nullable && f.Kind != projections.KindAny {
+		s = map[string]any{"anyOf": []any{s, schema("null")}}
 	}
-	s["type"] = types
-	if len(types) == 1 {
-		s["type"] = types[0]
+	if f.Enum != nil {
+		s["enum"] = f.Enum
 	}
-	if f.enum != nil {
-		s["enum"] = f.enum
-	}
-	if f.doc != "" {
-		s["description"] = f.doc
+	if f.Doc != "" {
+		s["description"] = f.Doc
 	}
 	return s
 }
 
-func (f field) objectSchema() map[string]any {
-	if f.nullable && f.schema["type"] == nil && f.schema["$ref"] == nil {
-		return f.schema // anything
+// kindSchema is the schema of values that are not null.
+func (f field) kindSchema() map[string]any {
+	switch f.Kind {
+	case projections.KindTime:
+		return map[string]any{"type": "string", "format": "date-time"}
+	case projections.KindSeconds:
+		return schema("number")
+	case projections.KindInteger:
+		return schema("integer")
+	case projections.KindBool:
+		return schema("boolean")
+	case projections.KindRatio:
+		return map[string]any{"type": "number", "minimum": 0, "maximum": 1}
+	case projections.KindTexts:
+		return list(schema("string"))
+	case projections.KindObject:
+		return documentSchema(fieldsOf(f.Members))
+	case projections.KindList:
+		return list(documentSchema(fieldsOf(f.Members)))
+	case projections.KindAny:
+		return map[string]any{}
 	}
-	if f.nullable {
-		return map[string]any{"anyOf": []any{f.schema, schema("null")}}
-	}
-	return f.schema
+	return schema("string")
 }

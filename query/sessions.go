@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"rollcall/eventlog"
+	"rollcall/projections"
 )
 
 // sessionViews are what a Session with its asked fields is answered from.
@@ -20,21 +21,18 @@ func superseded(table string) string {
 }
 
 // stale is the SQL of stale, 0 or 1.
-func (a *API) stale(table string, c *call) string {
-	cutoff := eventlog.TimeOf(c.now.Add(-a.config.StaleAfter))
+func stale(table string, c *call) string {
+	cutoff := eventlog.TimeOf(c.now.Add(-c.staleAfter))
 	return fmt.Sprintf("(s.status = 'LIVE' AND (s.lastEventAt <= %d OR (%s) <> ''))", int64(cutoff), superseded(table))
 }
 
 // sessions is the list that all questions about sessions start from.
 func (a *API) sessions(s *snapshot, c *call) *listing {
 	table := s.table(viewSessions)
-	l := s.listing(viewSessions)
-	l.id, l.orders, l.fallback = "s.sessionId", ordersOf(sessionFields()), "-startedAt"
+	l := s.listing(a.view(viewSessions))
 	l.orders["supersededBy"] = order{expr: superseded(table), text: true}
-	l.orders["stale"] = order{expr: a.stale(table, c)}
-	l.orders["organizerId"] = order{expr: "s.organizerId", text: true}
-	l.orders["organizerName"] = order{expr: "s.organizerName", text: true}
-	l.extra = []string{superseded(table), a.stale(table, c)}
+	l.orders["stale"] = order{expr: stale(table, c)}
+	l.extra = []string{superseded(table), stale(table, c)}
 	return l
 }
 
@@ -45,7 +43,7 @@ func (a *API) listSessions(ctx context.Context, c *call) (ans *answer, err error
 	}
 	err = a.replica.read(ctx, views, c.values, func(ctx context.Context, s *snapshot) error {
 		l := a.sessions(s, c)
-		a.filterSessions(s, c, l)
+		l.narrow(a.view(viewSessions).filters, s, c)
 		p, err := l.page(ctx, s, c.values, c.key)
 		if err != nil {
 			return err
@@ -65,52 +63,6 @@ func (a *API) liveSessions(ctx context.Context, c *call) (*answer, error) {
 		delete(c.bools, "stale") // those too
 	}
 	return a.listSessions(ctx, c)
-}
-
-func (a *API) filterSessions(s *snapshot, c *call, l *listing) {
-	for _, name := range []string{"status", "meetingId", "organizerId"} {
-		if v := c.text[name]; v != "" {
-			l.filter("s."+name+" = ?", v)
-		}
-	}
-	if id := c.text["participantId"]; id != "" {
-		l.filter("s.sessionId IN (SELECT p.sessionId FROM "+s.table(viewAttendance)+" p WHERE p.participantId = ?)", id)
-	}
-	if t, ok := c.times["from"]; ok {
-		l.filter("s.startedAt >= ?", int64(t))
-	}
-	if t, ok := c.times["to"]; ok {
-		l.filter("s.startedAt < ?", int64(t))
-		l.filter("s.startedAt > 0")
-	}
-	if want, ok := c.bools["stale"]; ok {
-		condition := a.stale(s.table(viewSessions), c)
-		if !want {
-			condition = "NOT " + condition
-		}
-		l.filter(condition)
-	}
-	if q := c.text["q"]; q != "" {
-		l.search(q)
-	}
-}
-
-// search limits the list to sessions whose title or ids contain q; see
-// searchText. It goes through an index that holds these texts in the list's
-// order. FTS5 with trigrams was tried: it made the first load much slower and
-// helped for rare texts only; see docs/perf/query.txt.
-func (l *listing) search(q string) {
-	// The texts stand on lines of their own, and q may not reach over two.
-	for part := range strings.SplitSeq(searchText(q), "\n") {
-		l.filter(`s.search LIKE ? ESCAPE '\'`, "%"+likeLiteral(part)+"%")
-	}
-}
-
-// likeLiteral escapes what LIKE gives a meaning to. LIKE ignores the case of
-// ASCII letters, which searchText made small anyway; it is several times faster
-// here than instr.
-func likeLiteral(s string) string {
-	return strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(s)
 }
 
 func (a *API) session(ctx context.Context, c *call) (ans *answer, err error) {
@@ -181,11 +133,8 @@ func appendRef(b []byte, id, status string) []byte {
 	if len(b) > 0 {
 		b = append(b, ',')
 	}
-	b = append(b, `{"recordingId":`...)
-	b = append(b, quote(id)...)
-	b = append(b, `,"status":`...)
-	b = append(b, quoteOrNull(status)...)
-	return append(b, '}')
+	ref := projections.RecordingRef{RecordingID: id, Status: status}
+	return ref.AppendJSON(b)
 }
 
 // withAsked completes a Session. refs are the elements of recordings.

@@ -4,12 +4,16 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"hash/crc32"
+	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"rollcall/projections"
 	"rollcall/projector/viewstore"
 )
 
@@ -34,39 +38,28 @@ type table struct {
 // column is one extracted value.
 type column struct {
 	name string
-	kind kind
+	kind projections.Kind
 	// from, where set, derives the value from the document's members.
 	from func(found map[string]jsontext.Value) any
 }
 
-func columnsOf(fields []field) []column {
-	var cols []column
-	for _, f := range fields {
-		if f.stored() {
-			cols = append(cols, column{name: f.name, kind: f.kind})
-		}
+func tablesOf(views []*view) []*table {
+	tables := make([]*table, len(views))
+	for i, v := range views {
+		tables[i] = &table{view: v.name, columns: v.columns(), indexes: v.indexes, search: v.search}
 	}
-	return cols
+	return tables
 }
 
-func viewTables() []*table {
-	sessions := append(columnsOf(sessionFields()),
-		column{name: "organizerId", kind: kindText, from: func(found map[string]jsontext.Value) any { return organizer(found["organizer"]).ID }},
-		column{name: "organizerName", kind: kindText, from: func(found map[string]jsontext.Value) any { return organizer(found["organizer"]).Name }})
-	return []*table{
-		{view: viewSessions, columns: sessions, search: []string{"title", "sessionId", "meetingId"}, indexes: []string{
-			// The first holds what a search goes through, so that it need not read the rows.
-			"startedAt, sessionId, search", "sessionId", "meetingId, startedAt, sessionId", "organizerId, startedAt", "status, startedAt",
-			"title", "endedAt", "lastEventAt", "durationSeconds", "participantSeconds", "uniqueParticipants", "maxConcurrentParticipants", "liveParticipants", "connections",
-		}},
-		{view: viewAttendance, columns: columnsOf(participantFields()), indexes: []string{"sessionId, participantId", "participantId"}},
-		{view: viewRecordings, columns: columnsOf(recordingFields()), indexes: []string{
-			"startedAt", "recordingId", "sessionId", "meetingId", "status, startedAt", "lastEventAt", "downloadUrlExpiresAt",
-		}},
-		{view: viewArtifacts, columns: columnsOf(artifactFields()), indexes: []string{"sessionId"}},
-		{view: viewLivestreams, columns: columnsOf(livestreamFields()), indexes: []string{"streamId"}},
-		usageView(),
+// schemaOf is a number of the tables' form, which a file is marked with.
+func schemaOf(tables []*table) int32 {
+	sum := crc32.NewIEEE()
+	write := func(ddl ...string) { _, _ = io.WriteString(sum, strings.Join(ddl, ";")) } // a sum takes everything
+	write(viewsDDL, strconv.Itoa(rowVersion))
+	for _, t := range tables {
+		write(append(t.create(0), t.finish(0)...)...)
 	}
+	return int32(sum.Sum32()>>1) | 1 // never 0, which is an empty file's
 }
 
 // name is the table that holds the view's rows.
@@ -79,7 +72,7 @@ func (t *table) create(number int) []string {
 	fmt.Fprintf(&b, "CREATE TABLE %s (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, rev INTEGER NOT NULL, seq INTEGER NOT NULL, sum INTEGER NOT NULL", name)
 	for _, c := range t.columns {
 		typ := "INTEGER"
-		if c.kind == kindText {
+		if c.kind == projections.KindText {
 			typ = "TEXT"
 		}
 		fmt.Fprintf(&b, ", %s %s NOT NULL", c.name, typ)

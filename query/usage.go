@@ -8,9 +8,6 @@ import (
 	"iter"
 	"time"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
-
 	"rollcall/eventlog"
 	"rollcall/projections"
 )
@@ -18,45 +15,6 @@ import (
 // maxUsageDays bounds the days of one question, since each costs a step of about
 // a microsecond. It reaches from any year of a real record to 2262.
 const maxUsageDays = 100_000
-
-// usageView keeps the usage view: what each session adds to usage rows. The
-// time that it covers decides whether a question reads it.
-func usageView() *table {
-	covered := func(last bool) func(found map[string]jsontext.Value) any {
-		return func(found map[string]jsontext.Value) any {
-			begin, end := usageSpan(found)
-			if last {
-				return int64(end)
-			}
-			return int64(begin)
-		}
-	}
-	return &table{view: viewUsage, columns: []column{
-		{name: "sessionId", kind: kindText}, {name: "startedAt", kind: kindTime},
-		{name: "begins", kind: kindTime, from: covered(false)}, {name: "ends", kind: kindTime, from: covered(true)},
-	}, indexes: []string{"sessionId", "begins", "ends"}}
-}
-
-// usageSpan is the time from a session's first slot, or start, to the end of
-// its last slot.
-func usageSpan(found map[string]jsontext.Value) (begin, end eventlog.Time) {
-	var seconds int64
-	var slots []projections.UsageSlot
-	if found["startedAt"] != nil && begin.UnmarshalJSON(found["startedAt"]) != nil {
-		begin = 0
-	}
-	end = begin
-	if json.Unmarshal(found["slotSeconds"], &seconds) != nil || json.Unmarshal(found["slots"], &slots) != nil || len(slots) == 0 {
-		return begin, end
-	}
-	length := eventlog.Seconds(seconds) * eventlog.Second
-	at := func(slot int64) eventlog.Time { return eventlog.TimeOfUnixMicro(slot * int64(length)) }
-	first, last := at(slots[0].Slot), at(slots[len(slots)-1].Slot+1)
-	if begin == 0 {
-		return first, last
-	}
-	return min(begin, first), max(end, last)
-}
 
 // usage answers usage rows.
 func (a *API) usage(ctx context.Context, c *call) (ans *answer, err error) {

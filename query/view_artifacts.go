@@ -1,0 +1,15 @@
+package query
+
+const viewArtifacts = "artifacts"
+
+// artifactsView is read as a part of sessions.
+func artifactsView() *view {
+	link := object(textOrNull("url"), timeOrNull("expiresAt"))
+	link["type"] = []string{"object", "null"}
+	o := offer{schema: link}
+	return &view{
+		name: viewArtifacts, item: "Artifacts", noun: "artifact", id: "sessionId", order: "sessionId", special: true,
+		indexes: []string{"sessionId"},
+		offers:  map[string]offer{"chat": o, "transcript": o, "summary": o},
+	}
+}

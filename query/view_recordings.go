@@ -1,0 +1,34 @@
+package query
+
+import (
+	"rollcall/eventlog"
+)
+
+const viewRecordings = "recordings"
+
+func recordingsView() *view {
+	return &view{
+		name: viewRecordings, item: "Recording", noun: "recording", id: "recordingId", order: "-startedAt",
+		filters: []filter{
+			{param: textParam("status", "Recordings in this state.")},
+			{param: textParam("sessionId", "Recordings of this session.")},
+			{param: textParam("meetingId", "Recordings of this meeting.")},
+			{param: param{name: "stuckFor", kind: paramDuration, doc: "Not final, and no event for so long."}, where: whereStuck},
+			{param: param{name: "expiresWithin", kind: paramDuration, doc: "The download link is valid, and ends within this time."}, where: whereExpires},
+		},
+		indexes: []string{"startedAt", "recordingId", "sessionId", "meetingId", "status, startedAt", "lastEventAt", "downloadUrlExpiresAt"},
+		offers: map[string]offer{
+			"history": {csv: &csvField{}},
+			"files":   {csv: &csvField{names: []string{"files"}, cells: joinFiles}},
+		},
+	}
+}
+
+func whereStuck(_ *snapshot, c *call) (string, []any) {
+	return "s.status NOT IN ('UPLOADED', 'ERRORED') AND s.lastEventAt <= ?", []any{int64(eventlog.TimeOf(c.now.Add(-c.durations["stuckFor"])))}
+}
+
+func whereExpires(_ *snapshot, c *call) (string, []any) {
+	return "s.downloadUrl <> '' AND s.downloadUrlExpiresAt > ? AND s.downloadUrlExpiresAt <= ?",
+		[]any{int64(eventlog.TimeOf(c.now)), int64(eventlog.TimeOf(c.now.Add(c.durations["expiresWithin"])))}
+}
