@@ -44,8 +44,8 @@ type bucket struct {
 
 func newScript() *script {
 	s := &script{grown: make(chan struct{}), buckets: map[string]*bucket{}}
-	for _, v := range []string{"sessions", "attendance", "recordings", "artifacts", "livestreams", "usage"} {
-		s.buckets[v] = &bucket{name: v + "_g1", generation: 1}
+	for _, fold := range projections.All() {
+		s.buckets[fold.Name()] = &bucket{name: fold.Name() + "_g1", generation: 1}
 	}
 	return s
 }

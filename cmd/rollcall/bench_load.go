@@ -37,7 +37,10 @@ func (c *loadCount) add(ok bool) {
 }
 
 func (b *readersBench) loads() []load {
-	views := []string{"sessions", "attendance", "recordings", "artifacts", "livestreams", "usage"}
+	var views []string
+	for _, fold := range allFolds() {
+		views = append(views, fold.Name())
+	}
 	return []load{
 		{"nothing", func(ctx context.Context, _ *loadCount) error { <-ctx.Done(); return nil }},
 		{"8 heavy readers", many(8, b.heavy)},
