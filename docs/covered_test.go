@@ -224,7 +224,7 @@ func (c *coveringTest) read(t *testing.T, profile string) {
 // second, and the others.
 func (s *suite) covering(m mutation) (fast, slow []coveringTest) {
 	for _, c := range s.Tests {
-		runs := slices.ContainsFunc(c.Lines[m.file], func(l [2]int) bool { return l[0] <= m.line && m.line <= l[1] })
+		runs := slices.ContainsFunc(c.Lines[m.file], func(l [2]int) bool { return l[0] <= m.probe && m.probe <= l[1] })
 		switch {
 		case runs && c.Took < time.Second:
 			fast = append(fast, c)

@@ -28,6 +28,7 @@ type mutation struct {
 	from, to  int
 	new       string
 	line      int
+	probe     int // a line that is counted where the mutated one runs: no counter stands in front of a case
 }
 
 // String names the mutation; the file of equivalent mutations holds these names.
@@ -63,6 +64,13 @@ type mutator struct {
 	source              []byte
 	set                 *token.FileSet
 	all                 []mutation
+	cases               []span
+}
+
+// span is what stands between a case and its colon, and the line of its switch.
+type span struct {
+	from, to token.Pos
+	line     int
 }
 
 // mutations lists every mutation of a package's sources, tests left out, in a
@@ -139,15 +147,26 @@ func (m *mutator) add(kind string, n ast.Node, replacement string) {
 	if len(old) > maxOld {
 		old = old[:maxOld] + "…"
 	}
+	line := m.set.Position(n.Pos()).Line
+	probe := line
+	for _, c := range m.cases { // the innermost comes last
+		if c.from <= n.Pos() && n.Pos() < c.to {
+			probe = c.line
+		}
+	}
 	m.all = append(m.all, mutation{
 		pkg: m.pkg, file: m.file, function: m.function, kind: kind, old: old,
-		from: m.offset(n.Pos()), to: m.offset(n.End()), new: replacement, line: m.set.Position(n.Pos()).Line,
+		from: m.offset(n.Pos()), to: m.offset(n.End()), new: replacement, line: line, probe: probe,
 	})
 }
 
 // visit adds the mutations of one node, and says whether to look below it.
 func (m *mutator) visit(n ast.Node) bool {
 	switch n := n.(type) {
+	case *ast.SwitchStmt:
+		m.noteCases(n, n.Body)
+	case *ast.SelectStmt:
+		m.noteCases(n, n.Body)
 	case *ast.ExprStmt:
 		if onlyLogs(n.X) {
 			return false
@@ -184,6 +203,18 @@ func (m *mutator) visit(n ast.Node) bool {
 		}
 	}
 	return true
+}
+
+func (m *mutator) noteCases(of ast.Node, body *ast.BlockStmt) {
+	line := m.set.Position(of.Pos()).Line
+	for _, clause := range body.List {
+		switch c := clause.(type) {
+		case *ast.CaseClause:
+			m.cases = append(m.cases, span{c.Case, c.Colon, line})
+		case *ast.CommClause:
+			m.cases = append(m.cases, span{c.Case, c.Colon, line})
+		}
+	}
 }
 
 // visitAssign drops an error that is joined to others, or kept in a field. One

@@ -76,6 +76,40 @@ func (w *world) twelve(s *script) string {
 	return strings.Join(ids, ",")
 }
 
+// TestReplicaThatCanNotBeMade: where something stands in the file's place the
+// process runs all the same. It says what is wrong, answers with a 503, and can be
+// stopped; and goes on by itself once the file can be made.
+func TestReplicaThatCanNotBeMade(t *testing.T) {
+	t.Parallel()
+	dir, s := t.TempDir(), newScript()
+	place := filepath.Join(dir, "replica.db")
+	if err := os.MkdirAll(filepath.Join(place, "in the way"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	r, err := query.OpenReplica(t.Context(), query.ReplicaConfig{Dir: dir, Views: s})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := r.Waiting(); len(got) != 1 || !strings.HasPrefix(got[0], "wipe replica: ") || !strings.Contains(got[0], place) {
+		t.Errorf("Waiting() = %v; want that %s can't be wiped", got, place)
+	}
+	if err := r.Close(); err != nil {
+		t.Errorf("Close() of a replica without a file = %v; want nil", err)
+	}
+	r, _ = runReplica(t, query.ReplicaConfig{Dir: dir, Views: s}, nil)
+	w := ask(t, r, &world{last: s.commit("sessions", map[string][]byte{"live.a": sessionDoc("a", "m", "A", "LIVE", 0)})})
+	if a := w.do("/v1/sessions"); a.status != http.StatusServiceUnavailable {
+		t.Errorf("GET /v1/sessions without a file = %d %s; want 503", a.status, a.body)
+	}
+	if err := os.RemoveAll(place); err != nil {
+		t.Fatal(err)
+	}
+	w.until("/v1/sessions", "sessionId", "a")
+	if got := r.Waiting(); len(got) != 0 {
+		t.Errorf("Waiting() once the file is made = %v; want nothing", got)
+	}
+}
+
 // TestDirectoryIsLiteral: what means something in a URI means nothing in the
 // path of the replica's directory, and nobody else may read the file.
 func TestDirectoryIsLiteral(t *testing.T) {
