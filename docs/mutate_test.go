@@ -64,11 +64,11 @@ type mutator struct {
 	source              []byte
 	set                 *token.FileSet
 	all                 []mutation
-	cases               []span
+	cases               []caseSpan
 }
 
-// span is what stands between a case and its colon, and the line of its switch.
-type span struct {
+// caseSpan is what stands between a case and its colon, and the line of its switch.
+type caseSpan struct {
 	from, to token.Pos
 	line     int
 }
@@ -210,9 +210,9 @@ func (m *mutator) noteCases(of ast.Node, body *ast.BlockStmt) {
 	for _, clause := range body.List {
 		switch c := clause.(type) {
 		case *ast.CaseClause:
-			m.cases = append(m.cases, span{c.Case, c.Colon, line})
+			m.cases = append(m.cases, caseSpan{c.Case, c.Colon, line})
 		case *ast.CommClause:
-			m.cases = append(m.cases, span{c.Case, c.Colon, line})
+			m.cases = append(m.cases, caseSpan{c.Case, c.Colon, line})
 		}
 	}
 }
