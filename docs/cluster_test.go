@@ -140,6 +140,7 @@ func exampleServer(t *testing.T) string {
 	t.Helper()
 	for name, value := range map[string]string{
 		"NAME": "example", "LISTEN": "127.0.0.1:-1", "ROUTE": "127.0.0.1:-1", "ROUTES": "[]", "DIR": t.TempDir(),
+		"OPERATOR_PASSWORD": "operator", "INGESTER_PASSWORD": "ingester", "PROJECTOR_PASSWORD": "projector", "QUERY_PASSWORD": "query",
 	} {
 		t.Setenv(name, value)
 	}

@@ -13,7 +13,8 @@ type cli struct {
 	Simulate simulateCmd `cmd:"" help:"Post realistic traffic to an ingester." group:"Try it"`
 	Keygen   keygenCmd   `cmd:"" help:"Make a key pair to sign with." group:"Try it"`
 
-	Serve serveCmd `cmd:"" help:"Run Rollcall, whole or a part of it." group:"Run it"`
+	Serve       serveCmd       `cmd:"" help:"Run Rollcall, whole or a part of it." group:"Run it"`
+	Healthcheck healthcheckCmd `cmd:"" help:"Ask a running process whether it is ready." group:"Run it"`
 
 	Events eventsCmd `cmd:"" help:"List, follow, export and import the log." group:"Look at it"`
 	Views  viewsCmd  `cmd:"" help:"List, read and follow the views." group:"Look at it"`

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -127,6 +128,24 @@ func (a *app) resolver() kong.Resolver {
 		}
 		return value, nil
 	})
+}
+
+var flagInError = regexp.MustCompile(`--([a-z][a-z0-9-]+)`)
+
+// origin says where the value that a usage error is about was set, where that is
+// not the command line: the error speaks of a flag that nobody typed.
+func (a *app) origin(err error) string {
+	m := flagInError.FindStringSubmatch(err.Error())
+	if console.ExitCode(err) != console.ExitUsage || m == nil || a.given(m[1]) {
+		return ""
+	}
+	if _, ok := a.Env(envName(m[1])); ok {
+		return " (" + envName(m[1]) + " in the environment sets it)"
+	}
+	if a.file != nil && a.file.k.Exists(m[1]) {
+		return " (" + m[1] + " in config file " + console.Printable(a.file.path) + " sets it)"
+	}
+	return ""
 }
 
 // sources are those of the flags or the environment, else those of the file.

@@ -51,13 +51,15 @@ type nodeConfig struct {
 // node is a running Rollcall: the roles of one process, and what they share.
 type node struct {
 	nodeConfig
-	logger   zerolog.Logger
-	registry *prometheus.Registry
-	health   *health
+	logger     zerolog.Logger
+	registry   *prometheus.Registry
+	health     *health
+	supervisor supervisor
 
 	embedded  *natsd.Server
 	guard     *natsd.Guard
-	reads     wire.Watch // which reads can't go on
+	ping      func(context.Context) error // asks the embedded server for an answer; nil without one
+	reads     wire.Watch                  // which reads can't go on
 	conns     []*nats.Conn
 	log       *natslog.Log
 	views     []*viewRole
@@ -90,7 +92,9 @@ type stage struct {
 }
 
 func newNode(c nodeConfig, logger zerolog.Logger) *node {
-	return &node{nodeConfig: c, logger: logger, registry: newRegistry(), health: &health{starting: true}, failed: make(chan error, 16)}
+	n := &node{nodeConfig: c, logger: logger, registry: newRegistry(), health: &health{starting: true}, failed: make(chan error, 16)}
+	n.health.register(n.registry)
+	return n
 }
 
 // run starts everything, and stops it when ctx ends or a part fails.
@@ -228,6 +232,7 @@ func (n *node) openNATS(ctx context.Context) error {
 		return err
 	}
 	e.Files.Register(n.registry)
+	registerSpace(n.registry, n.DataDir)
 	n.health.add(check{"files", e.Files.Check})
 	n.serve(stageAdmin, func(ctx context.Context) error { e.Files.Watch(ctx); return nil })
 	if e.URL() != "" {
@@ -241,6 +246,7 @@ func (n *node) openNATS(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	n.ping = nc.FlushWithContext
 	n.guard, err = natsd.StartGuard(nc, n.logger.With().Str(console.KeyPart, "guard").Logger())
 	return err
 }
@@ -369,6 +375,8 @@ func (n *node) announce(ctx context.Context) error {
 	}
 	at := n.addresses()
 	n.logger.Info().Str("ingest_address", at.Ingest).Str("api_address", at.API).Str("admin_address", at.Admin).Str("nats_url", at.NATS).Msg("ready")
+	n.notify("READY=1")
+	n.serve(stageAdmin, n.signsOfLife)
 	if n.ready != nil {
 		close(n.ready)
 	}
@@ -422,6 +430,7 @@ func writeReadyFile(path string, at addresses) error {
 // stop stops stage by stage, within StopTimeout.
 func (n *node) stop() error {
 	n.health.stop()
+	n.notify("STOPPING=1")
 	done := make(chan error, 1)
 	go func() { done <- n.stopAll() }()
 	limit := time.NewTimer(n.StopTimeout)

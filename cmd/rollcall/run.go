@@ -43,7 +43,7 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 	if code, ok := a.Interrupted(err); ok {
 		return code
 	}
-	fmt.Fprintln(stderr, "rollcall: "+console.OneLine(err))
+	fmt.Fprintln(stderr, "rollcall: "+console.OneLine(err)+a.origin(err))
 	return console.ExitCode(err)
 }
 

@@ -87,7 +87,11 @@ func (c *serveCmd) Run(a *app) error {
 	if _, set := a.Env(envName("nats-url")); set && c.NATSURL != "" && !a.given("nats-url") {
 		a.Logger.Warn().Str("nats_url", redactURL(c.NATSURL)).Msg(envName("nats-url") + " is set: that server is used, and none is embedded; unset it, or give --nats-url= to embed one in --data-dir")
 	}
-	return newNode(cfg, a.Logger).run(a.Ctx)
+	n := newNode(cfg, a.Logger)
+	if n.supervisor, err = supervisorOf(a.Env); err != nil {
+		return err
+	}
+	return n.run(a.Ctx)
 }
 
 // config checks the flags against each other before anything is opened.

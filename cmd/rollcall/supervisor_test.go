@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// managerSocket is a service manager's end: next returns the next datagram, or
+// "" where none comes within wait.
+func managerSocket(t *testing.T) (path string, next func(wait time.Duration) string) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "notify") // t.TempDir() can be longer than a socket's name may be
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	path = filepath.Join(dir, "s")
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return path, func(wait time.Duration) string {
+		t.Helper()
+		if err := conn.SetReadDeadline(time.Now().Add(wait)); err != nil {
+			t.Fatal(err)
+		}
+		datagram := make([]byte, 4096)
+		n, err := conn.Read(datagram)
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatal(err)
+		}
+		return string(datagram[:n])
+	}
+}
+
+// TestSupervisorHearsALife follows a node from ready to its stop: signs of life
+// come while its checks end, none while one hangs.
+func TestSupervisorHearsALife(t *testing.T) {
+	socket, next := managerSocket(t)
+	n := testNode(t, t.TempDir())
+	n.supervisor = supervisor{socket: socket, watchdog: 100 * time.Millisecond}
+	stop := runNode(t, n)
+	for _, want := range []string{"READY=1", "WATCHDOG=1", "WATCHDOG=1"} {
+		if got := next(time.Minute); got != want {
+			t.Fatalf("datagram = %q; want %q", got, want)
+		}
+	}
+	hanging, release := make(chan struct{}, 1), make(chan struct{})
+	n.health.add(check{"hangs", func(context.Context) (string, error) {
+		select {
+		case hanging <- struct{}{}:
+		default:
+		}
+		<-release
+		return "", errors.New("not ready, and alive")
+	}})
+	<-hanging
+	for next(time.Second) != "" { // what was sent before
+	}
+	close(release)
+	if got := next(time.Minute); got != "WATCHDOG=1" {
+		t.Errorf("datagram after the check ended = %q; want WATCHDOG=1, though the node is not ready", got)
+	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	last := ""
+	for got := next(time.Second); got != ""; got = next(time.Second) {
+		if last == "STOPPING=1" && got != "WATCHDOG=1" {
+			t.Errorf("datagram after STOPPING=1 = %q; want signs of life at most", got)
+		}
+		if got != "WATCHDOG=1" {
+			last = got
+		}
+	}
+	if last != "STOPPING=1" {
+		t.Errorf("last state = %q; want STOPPING=1", last)
+	}
+}
+
+// TestSupervisorDeadServer: an embedded server that is gone is no life.
+func TestSupervisorDeadServer(t *testing.T) {
+	n := testNode(t, t.TempDir())
+	n.supervisor.watchdog = time.Minute
+	runNode(t, n)
+	if err := n.alive(t.Context()); err != nil {
+		t.Errorf("alive() = %v; want nil", err)
+	}
+	for _, nc := range n.conns {
+		nc.Close()
+	}
+	if err := n.alive(t.Context()); err == nil {
+		t.Errorf("alive() without the embedded server = nil; want an error")
+	}
+}
+
+// TestSupervisorReload has a reload stand between its two datagrams, and its
+// error reach the caller.
+func TestSupervisorReload(t *testing.T) {
+	socket, next := managerSocket(t)
+	failed := errors.New("bad file")
+	err := supervisor{socket: socket}.reload(func() error {
+		m := regexp.MustCompile(`^RELOADING=1\nMONOTONIC_USEC=(\d+)$`).FindStringSubmatch(next(time.Minute))
+		if m == nil {
+			t.Fatal("no RELOADING=1 with a time before the reload")
+		}
+		usec, err := strconv.ParseInt(m[1], 10, 64)
+		if now := monotonic().Microseconds(); err != nil || usec <= 0 || usec > now {
+			t.Errorf("MONOTONIC_USEC = %s; want above 0, up to now, %d", m[1], now)
+		}
+		return failed
+	})
+	if got := next(time.Minute); got != "READY=1" || !errors.Is(err, failed) {
+		t.Errorf("reload() = %v, then %q; want %v, then READY=1", err, got, failed)
+	}
+}
+
+func TestSupervisorOf(t *testing.T) {
+	self := strconv.Itoa(os.Getpid())
+	for _, c := range []struct {
+		env  map[string]string
+		want supervisor
+		bad  string
+	}{
+		{nil, supervisor{}, ""},
+		{map[string]string{"WATCHDOG_USEC": "1000"}, supervisor{}, ""},
+		{map[string]string{"NOTIFY_SOCKET": "@a"}, supervisor{socket: "@a"}, ""},
+		{map[string]string{"NOTIFY_SOCKET": "/s", "WATCHDOG_USEC": "30000000"}, supervisor{"/s", 30 * time.Second}, ""},
+		{map[string]string{"NOTIFY_SOCKET": "/s", "WATCHDOG_USEC": "1000", "WATCHDOG_PID": self}, supervisor{"/s", time.Millisecond}, ""},
+		{map[string]string{"NOTIFY_SOCKET": "/s", "WATCHDOG_USEC": "1000", "WATCHDOG_PID": "1"}, supervisor{socket: "/s"}, ""},
+		{map[string]string{"NOTIFY_SOCKET": "/s", "WATCHDOG_USEC": "30s"}, supervisor{}, "WATCHDOG_USEC"},
+		{map[string]string{"NOTIFY_SOCKET": "/s", "WATCHDOG_USEC": "0"}, supervisor{}, "WATCHDOG_USEC"},
+	} {
+		got, err := supervisorOf(func(name string) (string, bool) { v, ok := c.env[name]; return v, ok })
+		if c.bad != "" {
+			if err == nil || !strings.Contains(err.Error(), c.bad) {
+				t.Errorf("supervisorOf(%v) = %v; want an error that names %s", c.env, err, c.bad)
+			}
+			continue
+		}
+		if err != nil || got != c.want {
+			t.Errorf("supervisorOf(%v) = %+v, %v; want %+v", c.env, got, err, c.want)
+		}
+	}
+}
