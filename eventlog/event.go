@@ -117,6 +117,34 @@ type Event struct {
 	Problems []string
 }
 
+// SessionSource says which of its members names an event's session.
+type SessionSource uint8
+
+const (
+	// NoSession: nothing does.
+	NoSession SessionSource = iota
+	// FromSessionID: the member for it. FromRoom: a recording's room, which is the
+	// provider's other word for a session. FromMeeting: Dyte v1 sends no session id
+	// in the four events that it has; the meeting id stands in its place.
+	FromSessionID
+	FromRoom
+	FromMeeting
+)
+
+// Session returns the session that the event belongs to, and what names it; ""
+// where nothing does.
+func (e *Event) Session() (id string, from SessionSource) {
+	switch {
+	case e.SessionID != "":
+		return e.SessionID, FromSessionID
+	case e.Type == RecordingStatus && e.Recording.RoomUUID != "":
+		return e.Recording.RoomUUID, FromRoom
+	case e.Type >= MeetingStarted && e.Type <= ParticipantLeft && e.MeetingID != "":
+		return e.MeetingID, FromMeeting
+	}
+	return "", NoSession
+}
+
 // Organizer is organizedBy. Dyte's first edition sent a plain string: its name.
 type Organizer struct {
 	ID, Name string

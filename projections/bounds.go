@@ -2,21 +2,15 @@ package projections
 
 import "rollcall/eventlog"
 
-// sessionOf returns the session that an event belongs to, "" where it names
-// none. Dyte's v1 sends no session id: in the four events that it has, the
-// meeting id stands in its place.
+// sessionOf returns the session that the folds keep an event under; "" where there
+// is none. A recording's room alone opens no session, and neither does a type that
+// is not known. standIn: the meeting id stands in for the session id.
 func sessionOf(ev *eventlog.Event) (id string, standIn bool) {
-	if !ev.Type.Known() {
+	id, from := ev.Session()
+	if from == eventlog.FromRoom || !ev.Type.Known() {
 		return "", false
 	}
-	if ev.SessionID != "" {
-		return ev.SessionID, false
-	}
-	switch ev.Type {
-	case eventlog.MeetingStarted, eventlog.MeetingEnded, eventlog.ParticipantJoined, eventlog.ParticipantLeft:
-		return ev.MeetingID, true
-	}
-	return "", false
+	return id, from == eventlog.FromMeeting
 }
 
 // ending reports whether an event ends its session.

@@ -70,9 +70,10 @@ func (a *API) past(ctx context.Context, c *call, views ...string) (*past, error)
 // apply folds one event. All sessions of the slices are folded, since another
 // one may supersede the one asked for; their participants are not.
 func (a *API) apply(states map[foldKey]eventlog.State, views []string, ev *eventlog.Event, sessionID string) {
+	session, _ := ev.Session()
 	for _, view := range views {
 		fold := a.folds[view]
-		if fold == nil || view == viewAttendance && sessionOf(ev) != sessionID {
+		if fold == nil || view == viewAttendance && session != sessionID {
 			continue
 		}
 		key := fold.Key(ev)

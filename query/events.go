@@ -39,22 +39,9 @@ func (a *API) sessionEvents(ctx context.Context, c *call) (*answer, error) {
 			return false
 		}
 		ev := eventlog.Decode(r)
-		return sessionOf(&ev) == id
+		session, _ := ev.Session()
+		return session == id
 	})
-}
-
-// sessionOf is the session that an event belongs to; "" where it has none.
-func sessionOf(ev *eventlog.Event) string {
-	switch {
-	case ev.SessionID != "":
-		return ev.SessionID
-	case ev.Type == eventlog.RecordingStatus:
-		return ev.Recording.RoomUUID
-	case ev.Type == eventlog.MeetingStarted, ev.Type == eventlog.MeetingEnded,
-		ev.Type == eventlog.ParticipantJoined, ev.Type == eventlog.ParticipantLeft:
-		return ev.MeetingID // Dyte's first edition has no session id
-	}
-	return ""
 }
 
 // waitHead returns how far the log is, once it holds the record minSequence.

@@ -62,7 +62,7 @@ func (a *API) givesSession(ctx context.Context, some eventlog.ReadOptions, id st
 	err := a.log.scan(ctx, some, func(r *eventlog.Record) bool {
 		if mentions(r.Content(), id) {
 			ev := eventlog.Decode(r)
-			if sessionOf(&ev) == id {
+			if session, _ := ev.Session(); session == id {
 				a.apply(states, []string{viewSessions}, &ev, id)
 			}
 		}

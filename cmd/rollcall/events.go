@@ -122,10 +122,11 @@ func (c *recordFlags) list(a *app, follow bool) error {
 		}
 		at = r.Seq
 		ev := eventlog.Decode(&r)
-		if !c.wants(&r, &ev) {
+		session, _ := ev.Session()
+		if !c.wants(&r, session) {
 			continue
 		}
-		if err := c.show(out, &r, sessionOf(&ev)); err != nil {
+		if err := c.show(out, &r, session); err != nil {
 			return err
 		}
 		if follow {
@@ -140,20 +141,8 @@ func (c *recordFlags) list(a *app, follow bool) error {
 	return nil
 }
 
-func (c *recordFlags) wants(r *eventlog.Record, ev *eventlog.Event) bool {
-	if c.Type != "" && r.Type != c.Type {
-		return false
-	}
-	return c.Session == "" || sessionOf(ev) == c.Session
-}
-
-// sessionOf is the session that an event tells of: of a recording that names
-// none it is the room, which is the provider's word for it.
-func sessionOf(ev *eventlog.Event) string {
-	if ev.SessionID == "" {
-		return ev.Recording.RoomUUID
-	}
-	return ev.SessionID
+func (c *recordFlags) wants(r *eventlog.Record, session string) bool {
+	return (c.Type == "" || r.Type == c.Type) && (c.Session == "" || session == c.Session)
 }
 
 func (c *recordFlags) header(w io.Writer) error {
