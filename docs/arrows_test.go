@@ -78,11 +78,14 @@ var rooms = map[string]room{
 		never:   []string{natsServer},
 	},
 	"ingest": {
-		imports: []string{"eventlog"},
+		imports: []string{"eventlog", "ingest/web"},
 		never:   []string{natsClient, natsServer},
 	},
+	"ingest/web": {
+		never: []string{natsClient, natsServer},
+	},
 	"query": {
-		imports: []string{"eventlog", "projections", "projector", "projector/viewstore", "query/page"},
+		imports: []string{"eventlog", "ingest/web", "projections", "projector", "projector/viewstore", "query/page"},
 		never:   []string{natsServer},
 	},
 	"query/chart": {

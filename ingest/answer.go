@@ -1,11 +1,11 @@
 package ingest
 
 import (
-	"math"
 	"net/http"
 	"strconv"
 
 	"rollcall/eventlog"
+	"rollcall/ingest/web"
 )
 
 // writeStored answers a delivery that is in the log.
@@ -35,26 +35,24 @@ func (h *Handler) refuse(w http.ResponseWriter, m sourceMetrics, r *refusal) {
 	writeProblem(w, r)
 }
 
+// problem is the document of a refusal. The line's end is for people with curl.
+func problem(p web.Problem, reason string) []byte {
+	p.Type = "urn:rollcall:problem:" + reason
+	return append(p.AppendJSON(make([]byte, 0, 256)), '\n')
+}
+
 func writeProblem(w http.ResponseWriter, r *refusal) {
-	b := make([]byte, 0, 256)
-	b = append(b, `{"type":"urn:rollcall:problem:`...)
-	b = append(b, r.reason...)
-	b = append(b, `","title":`...)
-	b = strconv.AppendQuote(b, http.StatusText(r.status))
-	b = append(b, `,"status":`...)
-	b = strconv.AppendInt(b, int64(r.status), 10)
-	b = append(b, `,"detail":`...)
-	b = strconv.AppendQuote(b, r.detail)
-	b = append(b, '}', '\n')
+	p := web.Problem{Status: r.status, Detail: r.detail, RetryAfter: r.retryAfter}
+	b := problem(p, r.reason)
 	header := w.Header()
-	header.Set("Content-Type", "application/problem+json")
+	header.Set("Content-Type", web.ProblemType)
 	header.Set("Cache-Control", "no-store")
 	header.Set("Content-Length", strconv.Itoa(len(b)))
 	switch r.status {
 	case http.StatusMethodNotAllowed:
 		header.Set("Allow", http.MethodPost)
 	case http.StatusServiceUnavailable:
-		header.Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(r.retryAfter.Seconds())))))
+		header.Set("Retry-After", strconv.Itoa(max(1, p.RetrySeconds())))
 	}
 	w.WriteHeader(r.status)
 	_, _ = w.Write(b)

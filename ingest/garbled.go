@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+
+	"rollcall/ingest/web"
 )
 
 // garbled is what net/http refuses before a handler sees it, and with which
@@ -27,7 +29,7 @@ func (c *limitedConn) Write(b []byte) (int, error) {
 	}
 	c.of.garbled.WithLabelValues(strconv.Itoa(status)).Inc()
 	g := garbled[status]
-	body := fmt.Sprintf("{\"type\":\"urn:rollcall:problem:%s\",\"title\":%q,\"status\":%d,\"detail\":%q}\n", g.reason, http.StatusText(status), status, g.detail)
+	body := problem(web.Problem{Status: status, Detail: g.detail}, g.reason)
 	_, err := fmt.Fprintf(c.Conn, "HTTP/1.1 %d %s\r\nContent-Type: application/problem+json\r\nCache-Control: no-store\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
 		status, http.StatusText(status), len(body), body)
 	if err != nil {

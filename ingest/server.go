@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"net"
 	"net/http"
 	"sync"
@@ -15,6 +14,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
+
+	"rollcall/ingest/web"
 )
 
 // Defaults of ServerConfig.
@@ -97,32 +98,8 @@ func Serve(ctx context.Context, l net.Listener, handler http.Handler, c ServerCo
 		ReadTimeout:       c.ReadTimeout,
 		IdleTimeout:       c.IdleTimeout,
 		MaxHeaderBytes:    c.MaxHeaderBytes,
-		ErrorLog:          log.New(serverLog{c.Logger}, "", 0),
 	}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
-	select {
-	case err := <-served:
-		return fmt.Errorf("serve: %w", err)
-	case <-ctx.Done():
-	}
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.Drain)
-	defer cancel()
-	err := server.Shutdown(drain)
-	if err != nil {
-		err = errors.Join(fmt.Errorf("serve: requests cut after %v: %w", c.Drain, err), server.Close())
-	}
-	<-served
-	return err
-}
-
-// serverLog passes net/http's complaints (broken handshakes, panics) on. Their
-// text can hold what a client sent, so that only its size is logged.
-type serverLog struct{ logger zerolog.Logger }
-
-func (l serverLog) Write(b []byte) (int, error) {
-	l.logger.Debug().Int("text_bytes", len(b)).Msg("http server complains")
-	return len(b), nil
+	return web.Serve(ctx, listener, server, c.Drain, c.Logger)
 }
 
 // limitedListener bounds open connections. It does not let new ones wait, as a
@@ -193,15 +170,13 @@ func (l *limitedListener) reject(conn net.Conn) {
 	_ = conn.Close()
 }
 
-// full is the answer to a connection above the limit.
-const full = `{"type":"urn:rollcall:problem:connections","title":"Service Unavailable","status":503,"detail":"too many connections are open"}` + "\n"
-
 // sayFull answers and closes. A connection that is closed before it was read
 // is reset, and a client whose request comes meanwhile would not see the answer.
 // What fails here fails because the client is gone.
 func sayFull(conn net.Conn) {
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(rejectTimeout))
+	full := problem(web.Problem{Status: http.StatusServiceUnavailable, Detail: "too many connections are open"}, "connections")
 	_, err := fmt.Fprintf(conn, "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nRetry-After: 1\r\n"+
 		"Content-Length: %d\r\nConnection: close\r\n\r\n%s", len(full), full)
 	if tcp, ok := conn.(*net.TCPConn); ok && err == nil {

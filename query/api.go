@@ -14,6 +14,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"rollcall/eventlog"
+	"rollcall/ingest/web"
 )
 
 const (
@@ -277,5 +278,5 @@ func (a *API) refuse(r *route, err error) *reply {
 	if p.Status == http.StatusInternalServerError {
 		a.config.Logger.Error().Err(err).Str(keyRoute, r.path).Msg("request failed")
 	}
-	return &reply{status: p.Status, contentType: "application/problem+json", body: p.body(), retryAfter: p.retryAfter}
+	return &reply{status: p.Status, contentType: web.ProblemType, body: p.AppendJSON(nil), retryAfter: p.RetrySeconds()}
 }

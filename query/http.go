@@ -7,19 +7,17 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
-	stdlog "log"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
-	"github.com/rs/zerolog"
-
 	"rollcall/eventlog"
+	"rollcall/ingest/web"
 	webpage "rollcall/query/page"
 )
 
@@ -39,18 +37,11 @@ const (
 // CheckAddr refuses an address that others can reach while everybody is let in:
 // it must be loopback, or there are tokens, or insecure is set on purpose.
 func CheckAddr(addr string, tokens []string, insecure bool) error {
-	if insecure || len(tokens) > 0 {
+	if insecure || len(tokens) > 0 || web.Loopback(addr) {
 		return nil
 	}
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
+	if _, _, err := net.SplitHostPort(addr); err != nil {
 		return fmt.Errorf("api address %q: %w: give host:port", addr, err)
-	}
-	if host == "localhost" {
-		return nil
-	}
-	if ip := net.ParseIP(host); ip != nil && ip.IsLoopback() {
-		return nil
 	}
 	return fmt.Errorf("api address %s is not loopback and nobody has to show a token: give --api-token-file, or --insecure", addr)
 }
@@ -83,48 +74,17 @@ func ReadTokens(file string) ([]string, error) {
 // feeds are cut, and resume elsewhere.
 func (a *API) Serve(ctx context.Context, l net.Listener) error {
 	closing := make(chan struct{})
+	end := sync.OnceFunc(func() { close(closing) })
+	defer end()
 	srv := &http.Server{
 		Handler:           a.handler(closing),
-		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
 		IdleTimeout:       cmp.Or(a.config.IdleTimeout, idleTimeout),
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          stdlog.New(complaints{a.config.Logger}, "", 0),
 	}
-	done := make(chan error, 1)
-	go func() { done <- srv.Serve(l) }()
-	select {
-	case err := <-done:
-		close(closing)
-		return fmt.Errorf("serve api: %w", err)
-	case <-ctx.Done():
-	}
-	close(closing)
-	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
-	defer cancel()
-	err := srv.Shutdown(end)
-	if err != nil {
-		err = errors.Join(fmt.Errorf("stop api: %w", err), srv.Close())
-	}
-	if served := <-done; !errors.Is(served, http.ErrServerClosed) {
-		err = errors.Join(err, served)
-	}
-	return err
-}
-
-// complaints passes net/http's on (broken handshakes, panics). Their text can hold
-// what a client sent, so that only its size is logged, or a
-// panic's stack.
-type complaints struct{ logger zerolog.Logger }
-
-func (c complaints) Write(b []byte) (int, error) {
-	if first, stack, _ := strings.Cut(string(b), "\n"); strings.Contains(first, "panic serving") {
-		c.logger.Error().Str("stack", stack).Msg("request ended in a panic")
-		return len(b), nil
-	}
-	c.logger.Debug().Int("text_bytes", len(b)).Msg("http server complains")
-	return len(b), nil
+	srv.RegisterOnShutdown(end)
+	return web.Serve(ctx, l, srv, shutdownTimeout, a.config.Logger)
 }
 
 // Handler answers over HTTP. Its change feeds end with their requests.
@@ -249,7 +209,7 @@ func write(w http.ResponseWriter, req *http.Request, rep *reply) {
 	h.Set("Content-Type", rep.contentType)
 	h.Set("Cache-Control", "private, no-cache")
 	h.Add("Vary", "Accept")
-	if rep.status == http.StatusOK && rep.contentType != "application/problem+json" {
+	if rep.status == http.StatusOK && rep.contentType != web.ProblemType {
 		h.Set("Rollcall-Sequence", strconv.FormatUint(uint64(rep.sequence), 10))
 	}
 	if rep.next != "" {
@@ -327,7 +287,7 @@ func (a *API) guard(next http.Handler) http.Handler {
 		h.Set("X-Frame-Options", "DENY")
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 		switch {
-		case len(sums) == 0 && !KnownHost(req.Host, a.config.Hosts):
+		case len(sums) == 0 && !web.KnownHost(req.Host, a.config.Hosts):
 			write(w, req, a.refuse(at, newProblem(http.StatusMisdirectedRequest,
 				"host %q is not known here: address the API by localhost or its IP, or add the name with --api-host", req.Host)))
 		case len(sums) > 0 && !open(req) && !allowed(req, sums):
@@ -360,15 +320,4 @@ func allowed(req *http.Request, sums [][sha256.Size]byte) bool {
 		match |= subtle.ConstantTimeCompare(sum[:], sums[i][:])
 	}
 	return match == 1
-}
-
-// KnownHost reports whether a Host header can't be the work of DNS rebinding: an
-// address, localhost, or one of the names.
-func KnownHost(host string, names []string) bool {
-	name := host
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		name = h
-	}
-	name = strings.ToLower(strings.Trim(name, "[]"))
-	return name == "localhost" || net.ParseIP(name) != nil || slices.Contains(names, name)
 }

@@ -5,34 +5,26 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-
-	"github.com/go-json-experiment/json"
+	"time"
 
 	"rollcall/eventlog"
+	"rollcall/ingest/web"
 )
 
-// problem is an RFC 9457 problem detail, and the error of a refused request.
-type problem struct {
-	Type   string `json:"type"`
-	Title  string `json:"title"`
-	Status int    `json:"status"`
-	Detail string `json:"detail,omitzero"`
-	// retryAfter, in seconds, goes into the header; 0: none.
-	retryAfter int
-}
+// problem is the error of a refused request.
+type problem struct{ web.Problem }
 
 func (p *problem) Error() string { return p.Detail }
 
-func (p *problem) body() []byte {
-	b, err := json.Marshal(p, json.Deterministic(true))
-	if err != nil {
-		return []byte(`{"type":"about:blank","title":"Internal Server Error","status":500}`)
-	}
-	return b
+func newProblem(status int, format string, args ...any) *problem {
+	return &problem{web.Problem{Status: status, Detail: fmt.Sprintf(format, args...)}}
 }
 
-func newProblem(status int, format string, args ...any) *problem {
-	return &problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: fmt.Sprintf(format, args...)}
+// retryLater is a 503 that a client can ask again after a second.
+func retryLater(format string, args ...any) *problem {
+	p := newProblem(http.StatusServiceUnavailable, format, args...)
+	p.RetryAfter = time.Second
+	return p
 }
 
 func badRequest(format string, args ...any) *problem {
@@ -54,21 +46,13 @@ func problemOf(err error) *problem {
 	case errors.Is(err, errBehind):
 		return newProblem(http.StatusGatewayTimeout, "%v", err)
 	case errors.Is(err, errNotLoaded), errors.Is(err, eventlog.ErrNoLog), errors.Is(err, eventlog.ErrUnavailable):
-		p := newProblem(http.StatusServiceUnavailable, "%v", err)
-		p.retryAfter = 1
-		return p
-	case errors.As(err, &row), errors.Is(err, errRemade):
-		text := errRemade.Error()
-		if row != nil {
-			text = row.Error()
-		}
-		p := newProblem(http.StatusServiceUnavailable, "%s", text)
-		p.retryAfter = 1
-		return p
+		return retryLater("%v", err)
+	case errors.As(err, &row):
+		return retryLater("%v", row)
+	case errors.Is(err, errRemade):
+		return retryLater("%v", errRemade)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		p := newProblem(http.StatusServiceUnavailable, "the answer took too long; ask for less")
-		p.retryAfter = 1
-		return p
+		return retryLater("the answer took too long; ask for less")
 	}
 	return newProblem(http.StatusInternalServerError, "internal error, see the log")
 }

@@ -141,7 +141,7 @@ func (s *service) publish(subject string, rep *reply) {
 func (s *service) fit(rep *reply) *reply {
 	if most := s.nc.MaxPayload() - replyMargin; most > 0 && int64(len(rep.body)) > most {
 		p := newProblem(413, "the answer has %d bytes, more than a message may hold: ask for a smaller limit", len(rep.body))
-		return &reply{status: p.Status, body: p.body()}
+		return &reply{status: p.Status, body: p.AppendJSON(nil)}
 	}
 	return rep
 }

@@ -3,7 +3,6 @@ package query
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -233,9 +232,7 @@ func (l *turns) follow(ctx context.Context, after eventlog.Seq) error {
 	defer l.mu.Unlock()
 	t := &l.tail
 	if t.waiting >= logWaits {
-		p := newProblem(http.StatusServiceUnavailable, "too many requests wait for a record; try again")
-		p.retryAfter = 1
-		return p
+		return retryLater("too many requests wait for a record; try again")
 	}
 	if t.waiting++; t.waiting > 1 {
 		return nil

@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -14,10 +12,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"github.com/rs/zerolog"
 
 	"rollcall/cmd/rollcall/internal/console"
-	"rollcall/query"
+	"rollcall/ingest/web"
 )
 
 // check is one thing that readiness depends on. A note is told with ?verbose
@@ -123,45 +120,20 @@ func (h *health) readyz(w http.ResponseWriter, r *http.Request) {
 // adminServer serves health and metrics. On loopback it knows localhost and
 // addresses as hosts, or a page could read it through a name that it makes point
 // here; elsewhere it is asked by whatever name monitoring has for it.
-func adminServer(h *health, registry *prometheus.Registry, local bool, log zerolog.Logger) *http.Server {
+func adminServer(h *health, registry *prometheus.Registry, local bool) *http.Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", h.readyz)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry}))
-	return httpServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if local && !query.KnownHost(r.Host, nil) {
+	known := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if local && !web.KnownHost(r.Host, nil) {
 			http.Error(w, "this host is not known here: use localhost or the address", http.StatusMisdirectedRequest)
 			return
 		}
 		mux.ServeHTTP(w, r)
-	}), log)
-}
-
-// httpServer has the limits that every listener of ours has.
-func httpServer(h http.Handler, log zerolog.Logger) *http.Server {
-	return &http.Server{
-		Handler: h, ReadHeaderTimeout: 2 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
-		IdleTimeout: 75 * time.Second, MaxHeaderBytes: 16 << 10, ErrorLog: stdLog(log),
-	}
-}
-
-// serveHTTP serves until ctx ends, then lets requests finish within grace.
-func serveHTTP(ctx context.Context, s *http.Server, l net.Listener, grace time.Duration) error {
-	stopped := make(chan error, 1)
-	go func() {
-		<-ctx.Done()
-		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
-		defer cancel()
-		err := s.Shutdown(limit)
-		if err != nil {
-			err = errors.Join(fmt.Errorf("finish requests: %w", err), s.Close())
-		}
-		stopped <- err
-	}()
-	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve on %s: %w", l.Addr(), err)
-	}
-	return <-stopped
+	})
+	return &http.Server{Handler: known, ReadHeaderTimeout: 2 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
+		IdleTimeout: 75 * time.Second, MaxHeaderBytes: 16 << 10}
 }
 
 // newRegistry has the process's own metrics and the build.

@@ -26,6 +26,7 @@ import (
 	"rollcall/eventlog/natslog"
 	"rollcall/eventlog/wire"
 	"rollcall/ingest"
+	"rollcall/ingest/web"
 )
 
 // Unanswered pings after which a connection to NATS counts as lost.
@@ -157,7 +158,7 @@ func (n *node) start(ctx context.Context) error {
 	n.warnOfReadableSecrets()
 	n.logger.Info().Object("connections", n.connections).Uint64("open_files", descriptors()).Msg("limits")
 	n.serve(stageAdmin, func(ctx context.Context) error {
-		return serveHTTP(ctx, adminServer(n.health, n.registry, loopback(n.AdminAddr), n.logger), n.listeners.admin, time.Second)
+		return web.Serve(ctx, n.listeners.admin, adminServer(n.health, n.registry, loopback(n.AdminAddr)), time.Second, n.logger)
 	})
 	if err := n.openNATS(ctx); err != nil {
 		return err

@@ -2,14 +2,11 @@ package main
 
 import (
 	"fmt"
-	"io"
-	stdlog "log"
 	"runtime"
 	"runtime/debug"
 	"strings"
 
 	"github.com/nats-io/nats-server/v2/server"
-	"github.com/rs/zerolog"
 
 	"rollcall/cmd/rollcall/internal/console"
 )
@@ -67,19 +64,4 @@ func (c *versionCmd) Run(a *app) error {
 	words := strings.Join(strings.Fields("rollcall "+v.Version+" "+v.Revision+" "+v.Time), " ") // what the linker does not know is left out
 	_, err := fmt.Fprintf(a.Stdout, "%s\n%s %s, nats-server %s\n", words, v.Go, v.Platform, v.NATS)
 	return err
-}
-
-// stdLog is a standard logger into ours, for net/http.
-func stdLog(log zerolog.Logger) *stdlog.Logger {
-	return stdlog.New(logWriter{log}, "", 0)
-}
-
-type logWriter struct{ log zerolog.Logger }
-
-var _ io.Writer = logWriter{}
-
-// Write logs a line at debug: what clients did wrong is their matter.
-func (w logWriter) Write(p []byte) (int, error) {
-	w.log.Debug().Msg(console.Printable(string(p)))
-	return len(p), nil
 }
