@@ -3,11 +3,11 @@ package projections
 import "rollcall/eventlog"
 
 // sessionOf returns the session that the folds keep an event under; "" where there
-// is none. A recording's room alone opens no session, and neither does a type that
-// is not known. standIn: the meeting id stands in for the session id.
+// is none. A recording's room alone opens no session. standIn: the meeting id stands
+// in for the session id.
 func sessionOf(ev *eventlog.Event) (id string, standIn bool) {
 	id, from := ev.Session()
-	if from == eventlog.FromRoom || !ev.Type.Known() {
+	if from == eventlog.FromRoom {
 		return "", false
 	}
 	return id, from == eventlog.FromMeeting
