@@ -85,7 +85,19 @@ var rooms = map[string]room{
 		never: []string{natsClient, natsServer},
 	},
 	"query": {
-		imports: []string{"eventlog", "ingest/web", "projections", "projector", "projector/viewstore", "query/page"},
+		imports: []string{"eventlog", "ingest/web", "projections", "projector", "projector/viewstore", "query/history", "query/pace", "query/page", "query/pipeline"},
+		never:   []string{natsServer},
+	},
+	"query/history": {
+		imports: []string{"eventlog", "projections", "query/pace"},
+		never:   []string{natsClient, natsServer, "net"},
+	},
+	"query/pace": {
+		outside: []string{},
+		never:   []string{natsClient, natsServer, "net"},
+	},
+	"query/pipeline": {
+		imports: []string{"eventlog"},
 		never:   []string{natsServer},
 	},
 	"query/chart": {

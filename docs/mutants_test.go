@@ -39,7 +39,10 @@ var heldBy = []struct {
 	{"projector", []string{"projector", "projector/viewstore"}},
 	{"projector/viewstore", []string{"projector/viewstore", "query"}},
 	{"ingest", []string{"ingest", "cmd/rollcall"}},
+	{"ingest/web", []string{"ingest/web", "ingest", "query"}},
 	{"query", []string{"query", "query/page"}},
+	{"query/history", []string{"query/history", "query"}},
+	{"query/pipeline", []string{"query/pipeline", "query"}},
 	{"cmd/rollcall", []string{"cmd/rollcall"}},
 }
 

@@ -15,6 +15,8 @@ import (
 
 	"rollcall/eventlog"
 	"rollcall/ingest/web"
+	"rollcall/query/history"
+	"rollcall/query/pipeline"
 )
 
 const (
@@ -30,12 +32,12 @@ const (
 type Config struct {
 	// Replica and Log are required.
 	Replica *Replica
-	Log     Log
+	Log     history.Log
 	// Folds compute documents as of a moment; those of sessions, attendance,
 	// recordings and artifacts are used. Without them asOf is refused.
 	Folds []eventlog.Fold
-	// Pipeline is what the processes tell of themselves; nil: nothing is heard of.
-	Pipeline *Pipeline
+	// Pipeline gathers what the processes report; nil: no process is known.
+	Pipeline *pipeline.Monitor
 	// StaleAfter is how long without an event makes a LIVE session stale: 24 h.
 	StaleAfter time.Duration
 	// IdleTimeout is how long a connection stays open between two requests; 0 is
@@ -73,7 +75,7 @@ func (c Config) validate() error {
 type API struct {
 	config  Config
 	replica *Replica
-	log     *turns
+	log     *history.Reader
 	folds   map[string]eventlog.Fold
 	views   []*view
 	routes  []*route
@@ -100,9 +102,9 @@ func New(c Config) (*API, error) {
 		c.Now = time.Now
 	}
 	if c.Pipeline == nil {
-		c.Pipeline = NewPipeline(c.Now)
+		c.Pipeline = pipeline.New(c.Now)
 	}
-	a := &API{config: c, replica: c.Replica, log: newTurns(c.Log), now: c.Now, folds: map[string]eventlog.Fold{},
+	a := &API{config: c, replica: c.Replica, log: history.NewReader(c.Log, maxWait+answerTimeout), now: c.Now, folds: map[string]eventlog.Fold{},
 		byPath: map[string]*route{}, wholeLog: wholeLog, feedAhead: defaultFeedAhead}
 	for _, f := range c.Folds {
 		a.folds[f.Name()] = f
@@ -220,7 +222,7 @@ func (a *API) do(ctx context.Context, r *route, path map[string]string, query ur
 		return a.refuse(r, err)
 	}
 	if ans.page != nil && len(ans.page.items) > longPage {
-		leave, err := a.replica.pace.enter(ctx)
+		leave, err := a.replica.pace.Enter(ctx)
 		if err != nil {
 			return a.refuse(r, err)
 		}

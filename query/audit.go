@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"rollcall/projector/viewstore"
+	"rollcall/query/pace"
 )
 
 const (
@@ -27,6 +28,13 @@ const (
 	auditWait = 30 * time.Second
 )
 
+// What an audit comes to, as in the metric.
+const (
+	auditEqual     = "equal"
+	auditDifferent = "different"
+	auditFailed    = "failed"
+)
+
 // errMoved says that an audit came to nothing: another generation is in force, or
 // the copy was loaded again meanwhile.
 var errMoved = errors.New("the view moved during the audit")
@@ -42,7 +50,7 @@ func (c *copier) audits(ctx context.Context) error {
 		return nil
 	}
 	for {
-		if err := wait(ctx, every); err != nil {
+		if err := pace.Wait(ctx, every); err != nil {
 			return err
 		}
 		for _, t := range c.tables {
@@ -68,18 +76,18 @@ func (c *copier) audit(ctx context.Context, t *table) {
 	var row *damagedRow
 	switch {
 	case errors.As(err, &row), err == nil && differing > 0:
-		c.counts.audits.WithLabelValues(t.view, AuditDifferent).Inc()
+		c.counts.audits.WithLabelValues(t.view, auditDifferent).Inc()
 		log.Error().Int(keyDiffering, differing).AnErr("cause", err).Msg("the copy of a view differs from it and is loaded again")
 		c.reload(t.view)
 	case ctx.Err() != nil || errors.Is(err, errMoved):
 	case err != nil:
-		c.counts.audits.WithLabelValues(t.view, AuditFailed).Inc()
+		c.counts.audits.WithLabelValues(t.view, auditFailed).Inc()
 		log.Warn().Err(err).Msg("the copy of a view could not be audited")
 		if damaged(c.file, err) {
 			c.file.report(err)
 		}
 	default:
-		c.counts.audits.WithLabelValues(t.view, AuditEqual).Inc()
+		c.counts.audits.WithLabelValues(t.view, auditEqual).Inc()
 		log.Debug().Msg("the copy of a view is equal to it")
 	}
 }
@@ -136,7 +144,7 @@ func (a *audit) run(ctx context.Context) (differing int, err error) {
 		if whole {
 			return a.verdict(ctx, c.Revision)
 		}
-		if err := wait(ctx, time.Second*auditRows/auditPerSecond); err != nil {
+		if err := pace.Wait(ctx, time.Second*auditRows/auditPerSecond); err != nil {
 			return 0, err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"rollcall/projector/viewstore"
+	"rollcall/query/pace"
 )
 
 const (
@@ -60,7 +61,7 @@ func (c *copier) follow(ctx context.Context, t *table) error {
 			}
 		}
 		c.await(t.view, fmt.Sprintf("view %s: %v", t.view, err))
-		if wait(ctx, pause) != nil {
+		if pace.Wait(ctx, pause) != nil {
 			return ctx.Err()
 		}
 		pause = min(2*pause, retryLast)

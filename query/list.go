@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"fmt"
 	"strings"
+
+	"rollcall/query/pace"
 )
 
 // order is what a list can be sorted by: an SQL expression that is never NULL.
@@ -201,7 +203,7 @@ func (q *reader) run(ctx context.Context, condition string, args []any) error {
 }
 
 func (q *reader) scan(rows *sql.Rows, whole []*wholeRow) error {
-	yield()
+	pace.Yield()
 	it := item{extra: make([]string, len(q.extra))}
 	dest := []any{&it.id, &it.num}
 	if q.by.text {

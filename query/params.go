@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"rollcall/eventlog"
+	"rollcall/query/history"
 )
 
 const (
@@ -65,15 +66,9 @@ type values struct {
 	durations map[string]time.Duration
 	lists     map[string][]string
 	zone      *time.Location
-	asOf      *asOf
+	asOf      *history.Moment
 	// all: the answer goes on to the list's end, page after page.
 	all bool
-}
-
-// asOf is a point in the past: up to a received time, or up to a sequence.
-type asOf struct {
-	at  eventlog.Time
-	seq eventlog.Seq
 }
 
 // parse reads a request's parameters by the route's list. What the list does
@@ -222,11 +217,11 @@ func ParseZone(name string) (*time.Location, error) {
 
 func (v *values) setAsOf(s string) string {
 	if n, err := strconv.ParseUint(s, 10, 63); err == nil {
-		v.asOf = &asOf{seq: eventlog.Seq(n)}
+		v.asOf = &history.Moment{Seq: eventlog.Seq(n)}
 		return ""
 	}
 	t, ok := parseTime(s)
-	v.asOf = &asOf{at: t}
+	v.asOf = &history.Moment{At: t}
 	return unless(ok, "a sequence or an RFC 3339 time")
 }
 

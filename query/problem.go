@@ -40,6 +40,9 @@ func notFound(format string, args ...any) *problem {
 func problemOf(err error) *problem {
 	var p *problem
 	var row *damagedRow
+	if h := historyProblem(err); h != nil {
+		return h
+	}
 	switch {
 	case errors.As(err, &p):
 		return p

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"rollcall/eventlog"
 	"rollcall/projector/viewstore"
+	"rollcall/query/pace"
 )
 
 const (
@@ -55,7 +56,7 @@ type Replica struct {
 	unlock func()
 	tables []*table
 	counts *replicaCounts
-	pace   pace // of reads
+	pace   pace.Pace // of reads
 	// reloads asks for a view's table to be filled again, by view.
 	reloads map[string]chan struct{}
 	// loadRows is how many rows a load writes in one batch, gather how many batches
@@ -122,7 +123,7 @@ func OpenReplica(ctx context.Context, c ReplicaConfig) (*Replica, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Replica{config: c, dir: c.Dir, tables: tablesOf(all), counts: newReplicaCounts(c.Registerer), pace: newPace(min(readers, spareCores())), reloads: map[string]chan struct{}{},
+	r := &Replica{config: c, dir: c.Dir, tables: tablesOf(all), counts: newReplicaCounts(c.Registerer), pace: pace.New(min(readers, pace.SpareCores())), reloads: map[string]chan struct{}{},
 		loadRows: defaultLoadRows, gather: defaultGather, fullPause: fullPause, states: map[string]viewState{}, changed: make(chan struct{}), waiting: map[string]string{}, reloading: map[string]bool{}}
 	for _, t := range r.tables {
 		r.reloads[t.view] = make(chan struct{}, 1)
@@ -160,7 +161,7 @@ func (r *Replica) Run(ctx context.Context) error {
 			if err := r.remake(ctx); err != nil {
 				r.await(waitFile, err.Error())
 				r.config.Log.Error().Err(err).Str(keyDir, r.dir).Msg("replica can't be made, trying again")
-				if wait(ctx, pause) != nil {
+				if pace.Wait(ctx, pause) != nil {
 					return nil
 				}
 				pause = min(2*pause, reopenLast)
@@ -176,7 +177,7 @@ func (r *Replica) Run(ctx context.Context) error {
 		if time.Since(begin) > reopenLast {
 			pause = reopenFirst
 		}
-		if wait(ctx, pause) != nil {
+		if pace.Wait(ctx, pause) != nil {
 			return nil
 		}
 		pause = min(2*pause, reopenLast)

@@ -23,6 +23,7 @@ import (
 	"rollcall/projector"
 	"rollcall/projector/viewstore"
 	"rollcall/query"
+	"rollcall/query/history"
 )
 
 // script is a source of views that the test writes, commit by commit.
@@ -151,7 +152,7 @@ func scripted(t testing.TB, s *script) *world {
 
 func (w *world) serve() { w.serveLog(noLog{}) }
 
-func (w *world) serveLog(l query.Log) {
+func (w *world) serveLog(l history.Log) {
 	var err error
 	w.api, err = query.New(query.Config{Replica: w.replica, Log: l, Folds: projections.All(), Now: w.clock.Now})
 	if err != nil {

@@ -21,7 +21,7 @@ func (r *Replica) read(ctx context.Context, views []string, v *values, f func(ct
 	if err := r.wait(ctx, views, v.minSequence(), v.wait()); err != nil {
 		return err
 	}
-	rest, err := r.pace.enter(ctx)
+	rest, err := r.pace.Enter(ctx)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"rollcall/projector/viewstore"
+	"rollcall/query/pace"
 )
 
 const (
@@ -82,21 +83,9 @@ func (w *rowWriter) insist(ctx, plain context.Context, items []queued) error {
 			w.replica.config.Log.Error().Err(err).Str(keyDir, w.replica.dir).Msg("the copy of the views can't be written: make space on its disk")
 		}
 		w.replica.await(waitDisk, fmt.Sprintf("the copy of the views gets old: %v", err))
-		if wait(ctx, w.replica.fullPause) != nil {
+		if pace.Wait(ctx, w.replica.fullPause) != nil {
 			return ctx.Err()
 		}
-	}
-}
-
-// wait pauses for d, or until ctx ends.
-func wait(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/eventlog"
 	"rollcall/eventlog/natslog"
-	"rollcall/query"
+	"rollcall/query/history"
 )
 
 // eventsCmd is `rollcall events`.
@@ -89,7 +89,7 @@ type listed struct {
 func listedOf(r *eventlog.Record) listed {
 	l := listed{Sequence: r.Seq, EventID: r.EventID, Source: r.Source, Type: r.Type, ReceivedAt: r.ReceivedAt,
 		DeliveryID: r.DeliveryID, Body: jsontext.Value("null")}
-	body, isJSON := query.MaskedBody(r)
+	body, isJSON := history.MaskedBody(r)
 	if isJSON {
 		l.Body = body
 	} else {

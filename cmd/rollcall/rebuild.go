@@ -18,7 +18,7 @@ import (
 	"rollcall/eventlog/natslog"
 	"rollcall/projector"
 	"rollcall/projector/viewstore"
-	"rollcall/query"
+	"rollcall/query/pipeline"
 )
 
 // foldOf finds a view's fold.
@@ -98,7 +98,7 @@ func (c *rebuildCmd) Run(a *app) error {
 			}
 		}
 		var told rebuilds
-		tell, err := newTeller(js.Conn(), []string{"rebuild"}, a.Logger, func(s *query.Status) { s.Rebuilds = told.list() })
+		tell, err := newTeller(js.Conn(), []string{"rebuild"}, a.Logger, func(s *pipeline.Status) { s.Rebuilds = told.list() })
 		if err != nil {
 			return err
 		}
@@ -126,7 +126,7 @@ func (c *rebuildCmd) Run(a *app) error {
 }
 
 // leftRebuilds says what rebuilds that were interrupted leave.
-func leftRebuilds(views []string, under []query.Rebuild) string {
+func leftRebuilds(views []string, under []pipeline.Rebuild) string {
 	all := strings.Join(views, " ")
 	if len(under) == 0 {
 		return "nothing was begun; `rollcall rebuild " + all + "` begins"

@@ -8,6 +8,7 @@ import (
 	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/projector/viewstore"
 	"rollcall/query"
+	"rollcall/query/pipeline"
 )
 
 // startRoles starts what this process does. Ingest comes first: it must not
@@ -58,9 +59,9 @@ func (n *node) startQuery(ctx context.Context) error {
 		return fmt.Errorf("open read replica: %w", err)
 	}
 	n.closers = append(n.closers, replica.Close)
-	pipeline := query.NewPipeline(nil)
+	monitor := pipeline.New(nil)
 	api, err := query.New(query.Config{
-		Replica: replica, Pipeline: pipeline, Log: n.log, Folds: allFolds(), StaleAfter: n.StaleAfter, IdleTimeout: n.APIIdleTimeout, Tokens: n.tokens, Hosts: n.APIHost, Version: buildVersion().Version,
+		Replica: replica, Pipeline: monitor, Log: n.log, Folds: allFolds(), StaleAfter: n.StaleAfter, IdleTimeout: n.APIIdleTimeout, Tokens: n.tokens, Hosts: n.APIHost, Version: buildVersion().Version,
 		Registerer: n.registry, Logger: n.logger.With().Str(console.KeyPart, "query").Logger(),
 	})
 	if err != nil {
@@ -80,7 +81,7 @@ func (n *node) startQuery(ctx context.Context) error {
 	}})
 	n.loaded = func(ctx context.Context) bool { _, err := checkReplica(ctx, replica, views); return err == nil }
 	side.serve("replica", replica.Run)
-	side.serve("pipeline", func(ctx context.Context) error { return pipeline.Run(ctx, nc) })
+	side.serve("pipeline", func(ctx context.Context) error { return monitor.Run(ctx, nc) })
 	side.serve("api", side.api(api.Serve))
 	side.serve("service", func(ctx context.Context) error { return api.RunService(ctx, nc) })
 	return nil

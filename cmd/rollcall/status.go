@@ -102,7 +102,7 @@ func (c *statusCmd) Run(a *app) error {
 		return logError(err)
 	}
 	defer log.Close()
-	pipeline, stop := listen(a.Ctx, nc)
+	monitor, stop := listen(a.Ctx, nc)
 	defer stop()
 	began := time.Now()
 	for {
@@ -111,8 +111,8 @@ func (c *statusCmd) Run(a *app) error {
 			return err
 		}
 		if behind == "" || time.Since(began) >= c.Wait {
-			hear(a.Ctx, pipeline)
-			s.Processes = processesOf(pipeline.State())
+			hear(a.Ctx, monitor)
+			s.Processes = processesOf(monitor.Overview())
 			if err := c.show(a, s); err != nil {
 				return err
 			}

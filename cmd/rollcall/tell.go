@@ -19,7 +19,7 @@ import (
 	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/eventlog"
 	"rollcall/projector"
-	"rollcall/query"
+	"rollcall/query/pipeline"
 )
 
 // tellInterval is between two statuses of a process.
@@ -30,12 +30,12 @@ const tellInterval = time.Second
 type teller struct {
 	nc    *nats.Conn
 	log   zerolog.Logger
-	self  query.Status
+	self  pipeline.Status
 	began time.Time
-	fill  func(*query.Status)
+	fill  func(*pipeline.Status)
 }
 
-func newTeller(nc *nats.Conn, roles []string, log zerolog.Logger, fill func(*query.Status)) (*teller, error) {
+func newTeller(nc *nats.Conn, roles []string, log zerolog.Logger, fill func(*pipeline.Status)) (*teller, error) {
 	now := time.Now()
 	id, err := ulid.New(ulid.Timestamp(now), rand.Reader)
 	if err != nil {
@@ -45,7 +45,7 @@ func newTeller(nc *nats.Conn, roles []string, log zerolog.Logger, fill func(*que
 	if err != nil {
 		host = "unknown" // only for people to read
 	}
-	return &teller{nc: nc, log: log, began: now, fill: fill, self: query.Status{
+	return &teller{nc: nc, log: log, began: now, fill: fill, self: pipeline.Status{
 		Process: id.String(), Host: host[:min(len(host), 128)], Roles: roles, StartedAt: eventlog.TimeOf(now),
 	}}, nil
 }
@@ -125,13 +125,13 @@ func (n *node) startTelling(ctx context.Context) error {
 }
 
 // fillStatus says how this process is doing.
-func (n *node) fillStatus(s *query.Status) {
+func (n *node) fillStatus(s *pipeline.Status) {
 	if n.doIngest {
 		s.Ingest = ingestCounts(n.registry)
 	}
 	for _, w := range n.views {
 		status, p := w.status()
-		s.Projections = append(s.Projections, query.ProjectionRun{Name: w.fold.Name(), State: string(status.State)})
+		s.Projections = append(s.Projections, pipeline.ProjectionRun{Name: w.fold.Name(), State: string(status.State)})
 		if p != nil {
 			s.Rebuilds = append(s.Rebuilds, rebuildOf(w.fold.Name(), *p))
 		}
@@ -144,8 +144,8 @@ func (n *node) fillStatus(s *query.Status) {
 
 // ingestCounts are the ingester's own metrics, summed up: what is told is what
 // /metrics says.
-func ingestCounts(g prometheus.Gatherer) *query.IngestCounts {
-	c := &query.IngestCounts{Refusals: map[string]uint64{}}
+func ingestCounts(g prometheus.Gatherer) *pipeline.IngestCounts {
+	c := &pipeline.IngestCounts{Refusals: map[string]uint64{}}
 	families, _ := g.Gather() // what could be gathered counts
 	for _, family := range families {
 		for _, m := range family.GetMetric() {
@@ -168,8 +168,8 @@ func ingestCounts(g prometheus.Gatherer) *query.IngestCounts {
 }
 
 // rebuildOf is a rebuild's progress as it is told.
-func rebuildOf(view string, p projector.Progress) query.Rebuild {
-	r := query.Rebuild{View: view, Generation: p.Generation.Number, Bucket: p.Generation.Bucket, State: string(p.State), Sequence: p.Sequence,
+func rebuildOf(view string, p projector.Progress) pipeline.Rebuild {
+	r := pipeline.Rebuild{View: view, Generation: p.Generation.Number, Bucket: p.Generation.Bucket, State: string(p.State), Sequence: p.Sequence,
 		HeadSequence: p.Head, Share: console.Round(p.Share), PerSecond: console.Round(p.PerSecond), ElapsedSeconds: console.Round(p.ElapsedSeconds)}
 	if p.ETASeconds >= 0 {
 		eta := console.Round(p.ETASeconds)
@@ -179,10 +179,10 @@ func rebuildOf(view string, p projector.Progress) query.Rebuild {
 }
 
 // auditOf is what a verification found as it is told.
-func auditOf(v projector.Verified, at time.Time) query.Audit {
-	a := query.Audit{View: v.View, At: eventlog.TimeOf(at), Result: query.AuditEqual, Keys: v.Keys, Differing: len(v.Differences), Sequence: v.Sequence}
+func auditOf(v projector.Verified, at time.Time) pipeline.Audit {
+	a := pipeline.Audit{View: v.View, At: eventlog.TimeOf(at), Result: pipeline.AuditEqual, Keys: v.Keys, Differing: len(v.Differences), Sequence: v.Sequence}
 	if a.Differing > 0 {
-		a.Result = query.AuditDifferent
+		a.Result = pipeline.AuditDifferent
 	}
 	return a
 }
@@ -190,7 +190,7 @@ func auditOf(v projector.Verified, at time.Time) query.Audit {
 // tellAudits tells once what a command found. Who may not tell found it all the same.
 func tellAudits(nc *nats.Conn, found *lastAudits, log zerolog.Logger) {
 	nc.SetErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})
-	t, err := newTeller(nc, []string{"verify"}, log, func(s *query.Status) { s.Audits = found.list() })
+	t, err := newTeller(nc, []string{"verify"}, log, func(s *pipeline.Status) { s.Audits = found.list() })
 	if err == nil {
 		err = t.tell(true)
 	}
@@ -201,12 +201,12 @@ func tellAudits(nc *nats.Conn, found *lastAudits, log zerolog.Logger) {
 
 // lastAudits is the last audit of each view, rebuilds how far each rebuild is.
 type (
-	lastAudits struct{ latest[query.Audit] }
-	rebuilds   struct{ latest[query.Rebuild] }
+	lastAudits struct{ latest[pipeline.Audit] }
+	rebuilds   struct{ latest[pipeline.Rebuild] }
 )
 
-func (l *lastAudits) set(a query.Audit) { l.put(a.View, a) }
-func (r *rebuilds) set(b query.Rebuild) { r.put(b.View, b) }
+func (l *lastAudits) set(a pipeline.Audit) { l.put(a.View, a) }
+func (r *rebuilds) set(b pipeline.Rebuild) { r.put(b.View, b) }
 
 // latest is the latest word on each view. Its methods may be used from several
 // goroutines.

@@ -15,17 +15,17 @@ import (
 
 	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/eventlog/wire"
-	"rollcall/query"
+	"rollcall/query/pipeline"
 )
 
 // pipelineState asks a node's API until what it says of the pipeline is as wanted.
-func pipelineState(t *testing.T, n *node, wanted string, ok func(query.PipelineState) bool) query.PipelineState {
+func pipelineState(t *testing.T, n *node, wanted string, ok func(pipeline.Overview) bool) pipeline.Overview {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for {
 		b := bodyOf(t, "http://"+n.addresses().API+"/v1/pipeline")
-		var s query.PipelineState
+		var s pipeline.Overview
 		if err := json.Unmarshal(b, &s); err != nil {
 			t.Fatalf("GET /v1/pipeline = %s: %v", b, err)
 		}
@@ -53,17 +53,17 @@ func TestStatusIsTold(t *testing.T) {
 	postStarted(t, all, "a")
 	var own string
 	for _, n := range nodes {
-		s := pipelineState(t, n, "1 record, six projections, an audit of each that found nothing", func(s query.PipelineState) bool {
+		s := pipelineState(t, n, "1 record, six projections, an audit of each that found nothing", func(s pipeline.Overview) bool {
 			return s.Ingest.Records == 1 && len(s.Audits) == 6 && s.Audits[5].Keys > 0 && len(s.Processes) == 1 && len(s.Processes[0].Projections) == 6
 		})
 		own = s.Processes[0].Process
-		if got := strings.Join(s.Processes[0].Roles, " "); got != "ingest project query" || s.Audits[5].Result != query.AuditEqual {
+		if got := strings.Join(s.Processes[0].Roles, " "); got != "ingest project query" || s.Audits[5].Result != pipeline.AuditEqual {
 			t.Errorf("process %q, audits %+v; want the three roles, and all equal", got, s.Audits)
 		}
 	}
 
 	// The forged status lies in the log as a webhook's body, and the server is asked to send it to the subject.
-	forged, err := query.Status{Process: "01JDF0RGED0000000000000000", Host: "forged", Roles: []string{"ingest"}, Ingest: &query.IngestCounts{Records: 1e6}}.Message()
+	forged, err := pipeline.Status{Process: "01JDF0RGED0000000000000000", Host: "forged", Roles: []string{"ingest"}, Ingest: &pipeline.IngestCounts{Records: 1e6}}.Message()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +96,7 @@ func TestStatusIsTold(t *testing.T) {
 	}
 	postStarted(t, all, "b")
 	for _, n := range nodes {
-		s := pipelineState(t, n, "3 records", func(s query.PipelineState) bool { return s.Ingest.Records >= 3 })
+		s := pipelineState(t, n, "3 records", func(s pipeline.Overview) bool { return s.Ingest.Records >= 3 })
 		if len(s.Processes) != 1 || s.Processes[0].Process != own || s.Ingest.Records != 3 {
 			t.Errorf("processes = %+v, %d records; want the one there is, and 3", s.Processes, s.Ingest.Records)
 		}
@@ -132,12 +132,12 @@ func TestRebuildIsTold(t *testing.T) {
 	}
 	done := make(chan error, 1)
 	go func() { done <- grammar.Rebuild.Run(a) }()
-	s := pipelineState(t, n, "a rebuild under way", func(s query.PipelineState) bool { return len(s.Rebuilds) == 1 && s.Rebuilds[0].Share > 0 })
+	s := pipelineState(t, n, "a rebuild under way", func(s pipeline.Overview) bool { return len(s.Rebuilds) == 1 && s.Rebuilds[0].Share > 0 })
 	if r := s.Rebuilds[0]; r.View != "sessions" || r.Generation != 2 || r.Bucket != "sessions_g2" || r.HeadSequence != 40 || r.Share > 1 {
 		t.Errorf("rebuild = %+v; want generation 2 of sessions on its way to 40", r)
 	}
 	if err := <-done; err != nil {
 		t.Errorf("rebuild = %v; want no error", err)
 	}
-	pipelineState(t, n, "no rebuild, and one process", func(s query.PipelineState) bool { return len(s.Rebuilds) == 0 && len(s.Processes) == 1 })
+	pipelineState(t, n, "no rebuild, and one process", func(s pipeline.Overview) bool { return len(s.Rebuilds) == 0 && len(s.Processes) == 1 })
 }

@@ -14,7 +14,7 @@ import (
 	"rollcall/eventlog"
 	"rollcall/eventlog/natslog"
 	"rollcall/eventlog/wire"
-	"rollcall/query"
+	"rollcall/query/pipeline"
 )
 
 // topMeetings is how many meetings a picture has room for.
@@ -49,7 +49,7 @@ func (c *topCmd) Run(a *app) error {
 	}
 	defer log.Close()
 	// What the processes tell is heard beside: who may not listen sees the rest.
-	pipeline, stop := listen(a.Ctx, nc)
+	monitor, stop := listen(a.Ctx, nc)
 	defer stop()
 	ask := &statusCmd{}
 	var before top
@@ -59,10 +59,10 @@ func (c *topCmd) Run(a *app) error {
 			return err
 		}
 		if n == 1 {
-			hear(a.Ctx, pipeline)
+			hear(a.Ctx, monitor)
 		}
-		now.status.Processes = processesOf(pipeline.State())
-		now.pipeline, now.meetings = pipeline.State(), liveMeetings(a.Ctx, nc)
+		now.status.Processes = processesOf(monitor.Overview())
+		now.pipeline, now.meetings = monitor.Overview(), liveMeetings(a.Ctx, nc)
 		if err := c.draw(a.Stdout, now, before, n == 1); err != nil {
 			return err
 		}
@@ -78,8 +78,8 @@ func (c *topCmd) Run(a *app) error {
 
 // hear waits for what the processes say every second, once: without a word by
 // then there is none, or it may not be heard.
-func hear(ctx context.Context, p *query.Pipeline) {
-	for began := time.Now(); !everyRole(p.State().Processes) && time.Since(began) < tellInterval*5/4; {
+func hear(ctx context.Context, p *pipeline.Monitor) {
+	for began := time.Now(); !everyRole(p.Overview().Processes) && time.Since(began) < tellInterval*5/4; {
 		if wire.Pause(ctx, 20*time.Millisecond) != nil {
 			return
 		}
@@ -87,7 +87,7 @@ func hear(ctx context.Context, p *query.Pipeline) {
 }
 
 // everyRole reports whether there can't be much more to hear of.
-func everyRole(all []query.ProcessSummary) bool {
+func everyRole(all []pipeline.ProcessSummary) bool {
 	heard := map[string]bool{}
 	for _, p := range all {
 		for _, r := range p.Roles {
@@ -104,8 +104,8 @@ func (c *topCmd) draw(w io.Writer, now, before top, first bool) error {
 	case "json":
 		return console.PrintLine(w, struct {
 			status
-			Pipeline query.PipelineState `json:"pipeline"`
-			Meetings []liveMeeting       `json:"meetings"`
+			Pipeline pipeline.Overview `json:"pipeline"`
+			Meetings []liveMeeting     `json:"meetings"`
 		}{now.status, now.pipeline, now.meetings})
 	case "csv":
 		g := now.projections(before)
@@ -126,7 +126,7 @@ func (c *topCmd) draw(w io.Writer, now, before top, first bool) error {
 type top struct {
 	at       time.Time
 	status   status
-	pipeline query.PipelineState
+	pipeline pipeline.Overview
 	meetings []liveMeeting
 }
 
@@ -197,7 +197,7 @@ func (t top) incoming() string {
 	if in.Processes == 0 {
 		return "no ingester is heard of yet"
 	}
-	var now query.Rates
+	var now pipeline.Rates
 	if n := len(t.pipeline.History); n > 0 {
 		now = t.pipeline.History[n-1]
 	}

@@ -18,7 +18,7 @@ import (
 	"rollcall/eventlog/wire"
 	"rollcall/projector"
 	"rollcall/projector/viewstore"
-	"rollcall/query"
+	"rollcall/query/pipeline"
 )
 
 const (
@@ -89,8 +89,8 @@ func (a *auditor) audit(ctx context.Context, fold eventlog.Fold, seed uint64) {
 	case ctx.Err() != nil:
 		return
 	case err != nil:
-		a.runs.WithLabelValues(view, query.AuditFailed).Inc()
-		a.last.set(query.Audit{View: view, At: eventlog.TimeOf(time.Now()), Result: query.AuditFailed})
+		a.runs.WithLabelValues(view, pipeline.AuditFailed).Inc()
+		a.last.set(pipeline.Audit{View: view, At: eventlog.TimeOf(time.Now()), Result: pipeline.AuditFailed})
 		log.Warn().Err(err).Msg("audit failed; the next one follows")
 		return
 	}
@@ -98,11 +98,11 @@ func (a *auditor) audit(ctx context.Context, fold eventlog.Fold, seed uint64) {
 	a.finished.WithLabelValues(view).SetToCurrentTime()
 	a.differing.WithLabelValues(view).Set(float64(len(v.Differences)))
 	if len(v.Differences) == 0 {
-		a.runs.WithLabelValues(view, query.AuditEqual).Inc()
+		a.runs.WithLabelValues(view, pipeline.AuditEqual).Inc()
 		log.Debug().Int("keys", v.Keys).Uint64(console.KeySequence, uint64(v.Sequence)).Msg("audit found nothing")
 		return
 	}
-	a.runs.WithLabelValues(view, query.AuditDifferent).Inc()
+	a.runs.WithLabelValues(view, pipeline.AuditDifferent).Inc()
 	log.Error().Int("keys", v.Keys).Int("differing_keys", len(v.Differences)).Uint64(console.KeySequence, uint64(v.Sequence)).
 		Msgf("view differs from the log; run `rollcall verify %s --repair`", view)
 }

@@ -15,7 +15,7 @@ import (
 	"rollcall/eventlog/natslog"
 	"rollcall/projector"
 	"rollcall/projector/viewstore"
-	"rollcall/query"
+	"rollcall/query/pipeline"
 )
 
 // viewLook looks at views from outside, as any process may.
@@ -124,9 +124,9 @@ func (l viewLook) generations(ctx context.Context, view string) (list []generati
 
 // listen hears what the processes say of themselves until stop is called. Who may
 // not listen hears nothing.
-func listen(ctx context.Context, nc *nats.Conn) (p *query.Pipeline, stop func()) {
+func listen(ctx context.Context, nc *nats.Conn) (p *pipeline.Monitor, stop func()) {
 	nc.SetErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})
-	p = query.NewPipeline(nil)
+	p = pipeline.New(nil)
 	ctx, cancel := context.WithCancel(ctx)
 	var hearing sync.WaitGroup
 	hearing.Go(func() { _ = p.Run(ctx, nc) })
@@ -136,7 +136,7 @@ func listen(ctx context.Context, nc *nats.Conn) (p *query.Pipeline, stop func())
 	}
 }
 
-func processesOf(s query.PipelineState) []processStatus {
+func processesOf(s pipeline.Overview) []processStatus {
 	list := []processStatus{}
 	for _, p := range s.Processes {
 		x := processStatus{p.Process, p.Host, p.Roles, append([]string{}, p.Problems...)}

@@ -1,4 +1,4 @@
-package query
+package pipeline
 
 import (
 	"cmp"
@@ -15,21 +15,21 @@ import (
 )
 
 const (
-	// gatherInterval is between two points of the history, gatherPoints how many
+	// historyInterval is between two points of the history, historyPoints how many
 	// there are: three minutes.
-	gatherInterval = 2 * time.Second
-	gatherPoints   = 90
-	// silentAfter is when a process that said nothing counts as lost, and
-	// forgottenAfter when it is no longer told of.
+	historyInterval = 2 * time.Second
+	historyPoints   = 90
+	// silentAfter is when a process that reported nothing counts as lost, and
+	// forgottenAfter when it is left out.
 	silentAfter    = 5 * time.Second
 	forgottenAfter = time.Minute
 	// maxProcesses bounds what is remembered; views are bounded by maxStatusItems.
 	maxProcesses = 256
 )
 
-// Pipeline gathers what the processes of a Rollcall tell of themselves, wherever
-// they run. Its methods may be used from several goroutines.
-type Pipeline struct {
+// Monitor gathers what the processes of a Rollcall report, wherever they run. Its
+// methods may be used from several goroutines.
+type Monitor struct {
 	now func() time.Time
 
 	mu        sync.Mutex
@@ -38,8 +38,7 @@ type Pipeline struct {
 	history   []Rates
 }
 
-// process is what the last status of one said, and what it took in a second
-// between the last two.
+// process is the last status of one, and its rates between the last two.
 type process struct {
 	Status
 	heard time.Time
@@ -54,10 +53,10 @@ type Rates struct {
 	Refusals   float64       `json:"refusalsPerSecond"`
 }
 
-// PipelineState is what GET /v1/pipeline answers.
-type PipelineState struct {
+// Overview is what GET /v1/pipeline answers.
+type Overview struct {
 	At     eventlog.Time `json:"at"`
-	Ingest IngestState   `json:"ingest"`
+	Ingest IngestTotals  `json:"ingest"`
 	// History has a point every two seconds, the latest last.
 	History   []Rates          `json:"history"`
 	Rebuilds  []Rebuild        `json:"rebuilds"`
@@ -65,9 +64,9 @@ type PipelineState struct {
 	Processes []ProcessSummary `json:"processes"`
 }
 
-// IngestState sums up the ingesters that are heard of: what each counted since
-// it started, and how much comes in now.
-type IngestState struct {
+// IngestTotals sums up the ingesters that report: what each counted since it
+// started.
+type IngestTotals struct {
 	Processes  int     `json:"processes"`
 	Records    uint64  `json:"records"`
 	Duplicates uint64  `json:"duplicates"`
@@ -93,17 +92,17 @@ type ProcessSummary struct {
 	Problems    []string        `json:"problems"`
 }
 
-// NewPipeline makes a Pipeline that knows of nothing yet. now is the clock; nil:
+// New makes a Monitor that knows of no process yet. now is the clock; nil:
 // time.Now.
-func NewPipeline(now func() time.Time) *Pipeline {
+func New(now func() time.Time) *Monitor {
 	if now == nil {
 		now = time.Now
 	}
-	return &Pipeline{now: now, processes: map[string]*process{}, audits: map[string]Audit{}}
+	return &Monitor{now: now, processes: map[string]*process{}, audits: map[string]Audit{}}
 }
 
 // Run listens on nc until ctx ends.
-func (p *Pipeline) Run(ctx context.Context, nc *nats.Conn) error {
+func (p *Monitor) Run(ctx context.Context, nc *nats.Conn) error {
 	sub, err := nc.Subscribe(statusSubject+"*", func(m *nats.Msg) {
 		if s, err := readStatus(m); err == nil {
 			p.take(s)
@@ -112,7 +111,7 @@ func (p *Pipeline) Run(ctx context.Context, nc *nats.Conn) error {
 	if err != nil {
 		return fmt.Errorf("subscribe to the processes' status: %w", err)
 	}
-	tick := time.NewTicker(gatherInterval)
+	tick := time.NewTicker(historyInterval)
 	defer tick.Stop()
 	for {
 		select {
@@ -126,7 +125,7 @@ func (p *Pipeline) Run(ctx context.Context, nc *nats.Conn) error {
 }
 
 // take keeps a status.
-func (p *Pipeline) take(s Status) {
+func (p *Monitor) take(s Status) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, a := range s.Audits {
@@ -170,8 +169,8 @@ func (c *IngestCounts) refused() (n uint64) {
 	return n
 }
 
-// mark adds a point to the history, and forgets who was lost long ago.
-func (p *Pipeline) mark() {
+// mark adds a point to the history, and forgets processes lost long ago.
+func (p *Monitor) mark() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.now()
@@ -186,20 +185,20 @@ func (p *Pipeline) mark() {
 			at.Refusals += x.rates.Refusals
 		}
 	}
-	if len(p.history) == gatherPoints {
+	if len(p.history) == historyPoints {
 		p.history = append(p.history[:0], p.history[1:]...)
 	}
 	p.history = append(p.history, at)
 }
 
-// State is what is known now. A rebuild is told by one process at a time; where
-// two tell of one, the one that is further counts.
-func (p *Pipeline) State() PipelineState {
+// Overview is what is known now. One process at a time reports a rebuild; where two
+// do, the one that is further counts.
+func (p *Monitor) Overview() Overview {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.now()
-	out := PipelineState{
-		At: eventlog.TimeOf(now), Ingest: IngestState{Reasons: []Count{}}, History: append([]Rates{}, p.history...),
+	out := Overview{
+		At: eventlog.TimeOf(now), Ingest: IngestTotals{Reasons: []Count{}}, History: append([]Rates{}, p.history...),
 		Rebuilds: []Rebuild{}, Audits: []Audit{}, Processes: []ProcessSummary{},
 	}
 	reasons, rebuilds := map[string]uint64{}, map[string]Rebuild{}
@@ -233,7 +232,7 @@ func (p *Pipeline) State() PipelineState {
 }
 
 // add adds what one ingester counted; nil: it is none.
-func (s *IngestState) add(c *IngestCounts, reasons map[string]uint64) {
+func (s *IngestTotals) add(c *IngestCounts, reasons map[string]uint64) {
 	if c == nil {
 		return
 	}
@@ -246,7 +245,7 @@ func (s *IngestState) add(c *IngestCounts, reasons map[string]uint64) {
 	}
 }
 
-func (s *PipelineState) sort() {
+func (s *Overview) sort() {
 	slices.SortFunc(s.Processes, func(a, b ProcessSummary) int {
 		return cmp.Or(cmp.Compare(a.StartedAt, b.StartedAt), cmp.Compare(a.Process, b.Process))
 	})

@@ -1,4 +1,4 @@
-package query
+package pipeline
 
 import (
 	"encoding/json"
@@ -28,14 +28,14 @@ func counted(process string, uptime float64, records, duplicates, refused uint64
 func TestPipelineRates(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
-	p := NewPipeline(func() time.Time { return now })
+	p := New(func() time.Time { return now })
 	p.take(counted(processA, 10, 1000, 10, 5))
 	p.take(counted(processB, 3, 7, 0, 0))
 	p.mark()
 	p.take(counted(processA, 12, 1200, 20, 6))
 	p.take(counted(processB, 4, 17, 0, 0))
 	p.mark()
-	s := p.State()
+	s := p.Overview()
 	if len(s.History) != 2 || s.History[0].Records != 0 {
 		t.Fatalf("history = %+v; want two points, the first 0", s.History)
 	}
@@ -49,7 +49,7 @@ func TestPipelineRates(t *testing.T) {
 	now = now.Add(silentAfter + time.Second)
 	p.take(counted(processB, 10, 17, 0, 0))
 	p.mark()
-	s = p.State()
+	s = p.Overview()
 	if got := s.History[2].Records; got != 0 || s.Ingest.Processes != 1 || !s.Processes[0].Lost {
 		t.Errorf("after one went silent: %v records a second, %+v; want 0, and it marked as lost", got, s.Processes)
 	}
@@ -58,14 +58,14 @@ func TestPipelineRates(t *testing.T) {
 	stop.Stopping = true
 	p.take(stop)
 	p.mark()
-	if s = p.State(); len(s.Processes) != 0 {
+	if s = p.Overview(); len(s.Processes) != 0 {
 		t.Errorf("processes = %+v; want none", s.Processes)
 	}
-	for range gatherPoints {
+	for range historyPoints {
 		p.mark()
 	}
-	if n := len(p.State().History); n != gatherPoints {
-		t.Errorf("history has %d points; want %d", n, gatherPoints)
+	if n := len(p.Overview().History); n != historyPoints {
+		t.Errorf("history has %d points; want %d", n, historyPoints)
 	}
 }
 
@@ -73,24 +73,24 @@ func TestPipelineRates(t *testing.T) {
 // when its process has gone; a rebuild goes with its process.
 func TestPipelineAudits(t *testing.T) {
 	t.Parallel()
-	p := NewPipeline(nil)
+	p := New(nil)
 	audit := func(at eventlog.Time, result string) []Audit {
 		return []Audit{{View: "sessions", At: at, Result: result}}
 	}
 	p.take(Status{Process: processA, Audits: audit(2000, AuditDifferent), Rebuilds: []Rebuild{{View: "usage", Share: 0.5}}})
 	p.take(Status{Process: processB, Audits: audit(1000, AuditEqual), Rebuilds: []Rebuild{{View: "usage", Share: 0.2}}})
-	if s := p.State(); len(s.Audits) != 1 || s.Audits[0].Result != AuditDifferent || len(s.Rebuilds) != 1 || s.Rebuilds[0].Share != 0.5 {
+	if s := p.Overview(); len(s.Audits) != 1 || s.Audits[0].Result != AuditDifferent || len(s.Rebuilds) != 1 || s.Rebuilds[0].Share != 0.5 {
 		t.Errorf("State() = %+v; want the later audit and the rebuild that is further", s)
 	}
 	p.take(Status{Process: processA, Stopping: true, Audits: audit(3000, AuditEqual)})
 	p.take(Status{Process: processB, Stopping: true})
-	if s := p.State(); len(s.Audits) != 1 || s.Audits[0].At != 3000 || len(s.Rebuilds) != 0 {
+	if s := p.Overview(); len(s.Audits) != 1 || s.Audits[0].At != 3000 || len(s.Rebuilds) != 0 {
 		t.Errorf("State() after both have gone = %+v; want the audit alone", s)
 	}
 	for i := range maxProcesses + 10 {
 		p.take(Status{Process: fmt.Sprint(i), Audits: []Audit{{View: fmt.Sprint("v", i)}}})
 	}
-	if s := p.State(); len(s.Processes) != maxProcesses || len(s.Audits) != maxStatusItems {
+	if s := p.Overview(); len(s.Processes) != maxProcesses || len(s.Audits) != maxStatusItems {
 		t.Errorf("%d processes and %d audits are remembered; want %d and %d", len(s.Processes), len(s.Audits), maxProcesses, maxStatusItems)
 	}
 }

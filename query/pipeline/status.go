@@ -1,4 +1,4 @@
-package query
+package pipeline
 
 import (
 	"errors"
@@ -12,7 +12,7 @@ import (
 	"rollcall/eventlog"
 )
 
-// statusSubject is below where each process tells of itself, in a message every
+// statusSubject is the prefix on which each process reports, in a message every
 // second on core NATS: nobody stores what the next second makes old.
 const statusSubject = "rollcall.status."
 
@@ -23,9 +23,9 @@ const (
 	maxStatusText  = 128
 )
 
-// Status is what a process tells of itself: what came in, which views it works
-// on, how far its rebuilds are, and what verifying found. It holds no ids, names
-// or error texts: on the embedded server everybody may listen.
+// Status is what a process reports: what came in, which views it works on, how far
+// its rebuilds are, and what verifying found. It holds no ids, names or error
+// texts: on the embedded server everybody may listen.
 type Status struct {
 	// Process names the process, by a ULID of its own: the last token of the subject.
 	Process string   `json:"process"`
@@ -35,7 +35,7 @@ type Status struct {
 	// over the latter.
 	StartedAt     eventlog.Time `json:"startedAt"`
 	UptimeSeconds float64       `json:"uptimeSeconds"`
-	// Stopping is the last word of a process that ends in order.
+	// Stopping is set in the last report of a process that ends in order.
 	Stopping bool `json:"stopping"`
 	// Ingest is null where the process takes no webhooks.
 	Ingest      *IngestCounts   `json:"ingest"`
@@ -68,7 +68,7 @@ type Rebuild struct {
 	State        string       `json:"state"`
 	Sequence     eventlog.Seq `json:"sequence"`
 	HeadSequence eventlog.Seq `json:"headSequence"`
-	// Share is in [0, 1]; ETASeconds null where it can't be told.
+	// Share is in [0, 1]; ETASeconds null where it is not known.
 	Share          float64  `json:"share"`
 	PerSecond      float64  `json:"perSecond"`
 	ETASeconds     *float64 `json:"etaSeconds"`
@@ -108,9 +108,9 @@ var processID = regexp.MustCompile(`^[0-9A-Z]{26}$`)
 var errNoStatus = errors.New("no status of a process")
 
 // readStatus takes what a process published and nothing else. Who may only read
-// can't publish a status, but can name the subject as the one that the server
-// shall answer or deliver something else to. What the server sends so has headers,
-// or a subject to acknowledge on, or is no status that names its own subject.
+// can't publish a status, but can make the server send something else to that
+// subject, as a reply or a delivery. Such a message has headers, or a reply
+// subject, or is no status that names its own subject.
 func readStatus(m *nats.Msg) (s Status, err error) {
 	id := strings.TrimPrefix(m.Subject, statusSubject)
 	if len(m.Header) > 0 || m.Reply != "" || len(m.Data) > maxStatusBytes || !processID.MatchString(id) {
@@ -125,7 +125,7 @@ func readStatus(m *nats.Msg) (s Status, err error) {
 	return s, nil
 }
 
-// bounded reports whether a status is of a size that a process has.
+// bounded reports whether a status is as small as a process's own is.
 func (s Status) bounded() bool {
 	texts := append(append([]string{s.Host}, s.Roles...), s.Problems...)
 	n := len(s.Roles) + len(s.Problems) + len(s.Projections) + len(s.Rebuilds) + len(s.Audits)

@@ -1,20 +1,22 @@
-package query_test
+package history_test
 
 import (
 	"context"
+	"errors"
 	"iter"
-	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"rollcall/eventlog"
-	"rollcall/query"
+	"rollcall/query/history"
 )
 
 // slowLog is a log whose reads stop until they are let go.
 type slowLog struct {
-	query.Log
+	history.Log
 	open, most atomic.Int64
 	entered    chan struct{}
 	letGo      chan struct{}
@@ -36,49 +38,9 @@ func (l *slowLog) Read(ctx context.Context, opts eventlog.ReadOptions) iter.Seq2
 	}
 }
 
-// Requests for the past each fold a part of the log. However many come, those
-// that want the same part share a pass, and few passes are under way.
-func TestReadsOfTheLogTakeTurns(t *testing.T) {
-	t.Parallel()
-	const requests = 40
-	slow := &slowLog{entered: make(chan struct{}, requests), letGo: make(chan struct{})}
-	w := newWorld(t, func(c *query.Config) { slow.Log, c.Log = c.Log, slow })
-	w.post(`{"event":"meeting.started","meeting":{"id":"m1","sessionId":"s1"}}`)
-	if got := w.get("/v1/sessions/s1"); got.status != http.StatusOK {
-		t.Fatalf("GET /v1/sessions/s1 = %d; want 200", got.status)
-	}
-	var wg sync.WaitGroup
-	codes := make(chan int, requests)
-	ask := func() {
-		resp, err := http.Get(w.server.URL + "/v1/sessions/s1?asOf=1")
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		codes <- resp.StatusCode
-		_ = resp.Body.Close()
-	}
-	wg.Go(ask)
-	<-slow.entered // it reads, and whoever comes now shares the next pass
-	for range requests - 1 {
-		wg.Go(ask)
-	}
-	close(slow.letGo)
-	wg.Wait()
-	close(codes)
-	for code := range codes {
-		if code != http.StatusOK {
-			t.Errorf("GET /v1/sessions/s1?asOf=1 = %d; want 200", code)
-		}
-	}
-	if n := slow.most.Load(); n > int64(2*query.LogReads()) {
-		t.Errorf("%d requests for the past: at most %d reads of the log at once; want %d", requests, n, 2*query.LogReads())
-	}
-}
-
 // memoryLog is a log of as many records as are asked for.
 type memoryLog struct {
-	query.Log
+	history.Log
 	reads atomic.Int64
 	// gate, where not nil, lets the first read go on.
 	entered, gate chan struct{}
@@ -103,12 +65,12 @@ func (l *memoryLog) Read(ctx context.Context, opts eventlog.ReadOptions) iter.Se
 func TestPassIsShared(t *testing.T) {
 	t.Parallel()
 	log := &memoryLog{entered: make(chan struct{}), gate: make(chan struct{})}
-	turns := query.NewTurns(log)
+	reader := history.NewReader(log, time.Minute)
 	var wg sync.WaitGroup
 	sum := func(upTo eventlog.Seq, stop eventlog.Seq) func() {
 		return func() {
 			var got, want eventlog.Seq
-			err := turns.Scan(t.Context(), eventlog.ReadOptions{UpTo: upTo, Slices: []int{1}}, func(r *eventlog.Record) bool {
+			err := reader.Scan(t.Context(), eventlog.ReadOptions{UpTo: upTo, Slices: []int{1}}, func(r *eventlog.Record) bool {
 				got += r.Seq
 				return r.Seq != stop
 			})
@@ -125,16 +87,16 @@ func TestPassIsShared(t *testing.T) {
 	left, leave := context.WithCancel(t.Context())
 	called := make(chan struct{}, 200)
 	wg.Go(func() {
-		err := turns.Scan(left, eventlog.ReadOptions{UpTo: 100, Slices: []int{1}}, func(*eventlog.Record) bool { called <- struct{}{}; return true })
-		if query.StatusOf(err) != http.StatusServiceUnavailable {
-			t.Errorf("Scan() that was left = %v; want 503", err)
+		err := reader.Scan(left, eventlog.ReadOptions{UpTo: 100, Slices: []int{1}}, func(*eventlog.Record) bool { called <- struct{}{}; return true })
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("Scan() that was left = %v; want %v", err, context.Canceled)
 		}
 	})
 	leave()
 	for _, w := range []struct{ upTo, stop eventlog.Seq }{{100, 0}, {50, 0}, {100, 7}, {1, 0}} {
 		wg.Go(sum(w.upTo, w.stop))
 	}
-	turns.WaitForRiders(4)
+	reader.WaitForScans(4)
 	close(log.gate)
 	wg.Wait()
 	if n := log.reads.Load(); n != 2 {
@@ -149,21 +111,21 @@ func TestPassIsShared(t *testing.T) {
 // is asked to come again.
 func TestWaitsForTheLogAreBounded(t *testing.T) {
 	t.Parallel()
-	slow := &slowLog{entered: make(chan struct{}, query.LogWaits), letGo: make(chan struct{})}
+	slow := &slowLog{entered: make(chan struct{}, history.MaxWaits), letGo: make(chan struct{})}
 	ctx, cancel := context.WithCancel(t.Context())
-	turns := query.NewTurns(slow)
+	reader := history.NewReader(slow, time.Minute)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
-	for range query.LogWaits {
-		wg.Go(func() { _, _ = turns.Reach(ctx, eventlog.Head{}, 9) })
+	for range history.MaxWaits {
+		wg.Go(func() { _, _ = reader.Reach(ctx, eventlog.Head{}, 9) })
 	}
-	turns.WaitForWaits(query.LogWaits)
-	if _, err := turns.Reach(ctx, eventlog.Head{}, 9); query.StatusOf(err) != http.StatusServiceUnavailable {
-		t.Errorf("one wait more than %d: %v, status %d; want 503", query.LogWaits, err, query.StatusOf(err))
+	reader.WaitForWaits(history.MaxWaits)
+	if _, err := reader.Reach(ctx, eventlog.Head{}, 9); !errors.Is(err, history.ErrBusy) {
+		t.Errorf("one wait more than %d: %v; want %v", history.MaxWaits, err, history.ErrBusy)
 	}
 	if n := slow.open.Load() + int64(len(slow.entered)); n > 2 {
-		t.Errorf("%d waits hold %d readers of the log; want 1", query.LogWaits, n)
+		t.Errorf("%d waits hold %d readers of the log; want 1", history.MaxWaits, n)
 	}
 }
 
@@ -172,24 +134,24 @@ func TestWaitsForTheLogAreBounded(t *testing.T) {
 func TestPassSurvivesAPanic(t *testing.T) {
 	t.Parallel()
 	log := &memoryLog{entered: make(chan struct{}), gate: make(chan struct{})}
-	turns := query.NewTurns(log)
+	reader := history.NewReader(log, time.Minute)
 	all := eventlog.ReadOptions{UpTo: 10, Slices: []int{1}}
 	var wg sync.WaitGroup
-	wg.Go(func() { _ = turns.Scan(t.Context(), all, func(*eventlog.Record) bool { return false }) })
+	wg.Go(func() { _ = reader.Scan(t.Context(), all, func(*eventlog.Record) bool { return false }) })
 	<-log.entered
 	wg.Go(func() {
-		err := turns.Scan(t.Context(), all, func(r *eventlog.Record) bool { panic("a fold's") })
-		if query.StatusOf(err) != http.StatusInternalServerError {
-			t.Errorf("Scan() that panics = %v; want an internal error", err)
+		err := reader.Scan(t.Context(), all, func(r *eventlog.Record) bool { panic("a fold's") })
+		if err == nil || !strings.Contains(err.Error(), "panic: a fold's") {
+			t.Errorf("Scan() that panics = %v; want an error that says so", err)
 		}
 	})
 	seen := 0
 	wg.Go(func() {
-		if err := turns.Scan(t.Context(), all, func(*eventlog.Record) bool { seen++; return true }); err != nil {
+		if err := reader.Scan(t.Context(), all, func(*eventlog.Record) bool { seen++; return true }); err != nil {
 			t.Errorf("Scan() beside it = %v; want nil", err)
 		}
 	})
-	turns.WaitForRiders(2)
+	reader.WaitForScans(2)
 	close(log.gate)
 	wg.Wait()
 	if seen != 10 {

@@ -1,4 +1,4 @@
-package query
+package history
 
 import (
 	"bytes"
@@ -17,7 +17,7 @@ const (
 )
 
 // secretName is the name of a secret in a text that is no JSON, or not as a
-// whole: in any letter case, letters escaped or not, with the quote behind it.
+// whole: in any letter case, letters escaped or not, with the quote after it.
 var secretName = regexp.MustCompile(secretPattern() + `\\*["']?`)
 
 // secretMember is secretName where a value follows.

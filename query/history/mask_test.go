@@ -1,4 +1,4 @@
-package query_test
+package history_test
 
 import (
 	"bytes"
@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"rollcall/eventlog"
-	"rollcall/query"
+	"rollcall/query/history"
 )
 
 // TestMasked shows bodies that carry a stream key in every way that was thought
@@ -37,7 +37,7 @@ func TestMasked(t *testing.T) {
 		{`<streamKey>s3cret</streamKey>`, `<streamKey>***</streamKey>***`, false},
 		{`plain`, `plain`, false},
 	} {
-		got, isJSON := query.Masked([]byte(c.body))
+		got, isJSON := history.Masked([]byte(c.body))
 		if string(got) != c.want || isJSON != c.isJSON || bytes.Contains(got, []byte("s3cret")) {
 			t.Errorf("Masked(%s) = %s, %v; want %s, %v", c.body, got, isJSON, c.want, c.isJSON)
 		}
@@ -66,7 +66,7 @@ func TestMaskedBody(t *testing.T) {
 		{eventlog.Record{Body: zipped.Bytes()[:zipped.Len()-9], Encoding: "gzip"}, "", false},
 		{eventlog.Record{Body: []byte("plain")}, "plain", false},
 	} {
-		if got, isJSON := query.MaskedBody(&c.r); string(got) != c.want || isJSON != c.isJSON {
+		if got, isJSON := history.MaskedBody(&c.r); string(got) != c.want || isJSON != c.isJSON {
 			t.Errorf("MaskedBody(%q, %q) = %s, %v; want %s, %v", c.r.Body, c.r.Encoding, got, isJSON, c.want, c.isJSON)
 		}
 	}

@@ -2,7 +2,6 @@ package query
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -14,7 +13,7 @@ import (
 // that is called live.
 const liveWithin = 5 * time.Second
 
-// projection is the state of one projection, as its stored checkpoint tells it.
+// projection is the state of one projection, from its stored checkpoint.
 type projection struct {
 	Name         string       `json:"name"`
 	Version      *string      `json:"version"`
@@ -27,21 +26,13 @@ type projection struct {
 	Bucket       *string      `json:"bucket"`
 }
 
-// projections says how far each projection is behind the log. It tells what is
-// stored, so it holds wherever the projectors run: "live", "catching-up", or
-// "absent" where none has stored anything.
+// projections says how far each projection is. It reports what is stored, so it
+// holds wherever the projectors run: "live", "catching-up", or "absent" where none
+// has stored anything.
 func (a *API) projections(ctx context.Context, c *call) (*answer, error) {
-	if err := a.replica.wait(ctx, nil, 0, 0); err != nil {
-		return nil, err
-	}
-	head, err := a.waitHead(ctx, c)
+	head, err := a.waitAll(ctx, c)
 	if err != nil {
 		return nil, err
-	}
-	if c.minSequence() > 0 {
-		if err := a.replica.wait(ctx, a.viewNames(), c.minSequence(), c.wait()); err != nil {
-			return nil, err
-		}
 	}
 	states, _ := a.replica.current()
 	items := []item{}
@@ -71,7 +62,7 @@ func (a *API) projection(ctx context.Context, c *call, view string, s viewState,
 	p := projection{Name: view, State: "absent", Sequence: s.Sequence, HeadSequence: max(head, s.Sequence), Parked: s.Parked}
 	p.Lag = uint64(p.HeadSequence - p.Sequence)
 	if p.Lag > 0 {
-		next, err := a.nextRecord(ctx, s.Sequence, head)
+		next, err := a.log.Next(ctx, s.Sequence, head)
 		if err != nil {
 			return p, err
 		}
@@ -91,37 +82,24 @@ func (a *API) projection(ctx context.Context, c *call, view string, s viewState,
 	return p, nil
 }
 
-// nextRecord is the first record behind a sequence: the oldest that waits.
-func (a *API) nextRecord(ctx context.Context, after, head eventlog.Seq) (eventlog.Record, error) {
-	if r, err := a.log.Record(ctx, after+1); err == nil {
-		return r, nil
+// waitAll returns how far the log is, once it and all views hold the record
+// minSequence.
+func (a *API) waitAll(ctx context.Context, c *call) (eventlog.Head, error) {
+	head, err := a.waitHead(ctx, c)
+	if err != nil || c.minSequence() == 0 {
+		return head, err
 	}
-	// It may have been removed by the log's retention.
-	h, err := a.log.Head(ctx)
-	if err != nil {
-		return eventlog.Record{}, fmt.Errorf("read log: %w", err)
-	}
-	if h.First > after+1 && h.First <= head {
-		if r, err := a.log.Record(ctx, h.First); err == nil {
-			return r, nil
-		}
-	}
-	return eventlog.Record{}, nil
+	return head, a.replica.wait(ctx, a.viewNames(), c.minSequence(), c.wait())
 }
 
-// pipeline tells what the processes tell of themselves. The numbers are of now;
-// with minSequence they come once the views hold that record.
+// pipeline answers what the processes report. The numbers are of now; with
+// minSequence they come once the views hold that record.
 func (a *API) pipeline(ctx context.Context, c *call) (*answer, error) {
-	head, err := a.waitHead(ctx, c)
+	head, err := a.waitAll(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	if c.minSequence() > 0 {
-		if err := a.replica.wait(ctx, a.viewNames(), c.minSequence(), c.wait()); err != nil {
-			return nil, err
-		}
-	}
-	doc, err := json.Marshal(a.config.Pipeline.State())
+	doc, err := json.Marshal(a.config.Pipeline.Overview())
 	if err != nil {
 		return nil, err
 	}
