@@ -112,6 +112,7 @@ func TestGarbledRequests(t *testing.T) {
 			continue
 		}
 		body, err := io.ReadAll(res.Body)
+		_ = res.Body.Close()
 		if err != nil || res.StatusCode != test.status || res.Header.Get("Content-Type") != "application/problem+json" || !strings.Contains(string(body), "problem:"+test.reason+`"`) {
 			t.Errorf("%s: answer = %q, %v; want %d and a problem document, %s", name, answer, err, test.status, test.reason)
 		}
@@ -181,7 +182,8 @@ func TestConnectionLimit(t *testing.T) {
 			t.Fatalf("connection above the limit heard %q: %v; want 503", got, err)
 		}
 		body, err := io.ReadAll(res.Body)
-		if err != nil || res.StatusCode != 503 || res.Header.Get("Retry-After") != "1" || res.Header.Get("Content-Type") != "application/problem+json" ||
+		_ = res.Body.Close()
+		if err != nil || res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") != "1" || res.Header.Get("Content-Type") != "application/problem+json" ||
 			!strings.Contains(string(body), `"status":503`) {
 			t.Errorf("connection above the limit heard %q, %v; want 503, Retry-After and a problem document", got, err)
 		}

@@ -14,9 +14,9 @@ func TestNamesAtTheirEdges(t *testing.T) {
 		if got := validPart("x" + string(rune(c))); got != lower {
 			t.Errorf("validPart(%q) = %v; want %v", "x"+string(rune(c)), got, lower)
 		}
-		any := lower || 'A' <= c && c <= 'Z' || c == '=' || c == '/'
-		if got := ValidKey(string(rune(c)) + "x"); got != any {
-			t.Errorf("ValidKey(%q) = %v; want %v", string(rune(c))+"x", got, any)
+		key := lower || 'A' <= c && c <= 'Z' || c == '=' || c == '/'
+		if got := ValidKey(string(rune(c)) + "x"); got != key {
+			t.Errorf("ValidKey(%q) = %v; want %v", string(rune(c))+"x", got, key)
 		}
 	}
 	for name, want := range map[string]bool{"": false, strings.Repeat("p", 32): true, strings.Repeat("p", 33): false} {

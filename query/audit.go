@@ -73,7 +73,7 @@ func (c *copier) audit(ctx context.Context, t *table) {
 	a := &audit{copier: c, table: t, state: s}
 	differing, err := a.run(ctx)
 	log := c.config.Log.With().Str(keyView, t.view).Str(keyBucket, s.Bucket).Int(keyRows, a.rows).Logger()
-	var row *damagedRow
+	var row *damagedRowError
 	switch {
 	case errors.As(err, &row), err == nil && differing > 0:
 		c.counts.audits.WithLabelValues(t.view, auditDifferent).Inc()

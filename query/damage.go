@@ -21,10 +21,10 @@ const (
 // errRemade answers a request while the copy can't be read, or is made again.
 var errRemade = errors.New("the copy of the views can't be read now and is loaded again")
 
-// damagedRow is the error of a row that is not what was written.
-type damagedRow struct{ view, key string }
+// damagedRowError is the error of a row that is not what was written.
+type damagedRowError struct{ view, key string }
 
-func (e *damagedRow) Error() string {
+func (e *damagedRowError) Error() string {
 	return fmt.Sprintf("a row of the copy of view %s is damaged: it is loaded again", e.view)
 }
 
@@ -124,7 +124,7 @@ func (r *Replica) discard(f *file, cause error) {
 // found looks at the error of a read: what it says of the copy is mended, and
 // the request is answered with a 503.
 func (r *Replica) found(f *file, err error) error {
-	var row *damagedRow
+	var row *damagedRowError
 	switch {
 	case err == nil:
 		return nil

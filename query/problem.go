@@ -39,7 +39,7 @@ func notFound(format string, args ...any) *problem {
 // internal error, whose text is not shown.
 func problemOf(err error) *problem {
 	var p *problem
-	var row *damagedRow
+	var row *damagedRowError
 	if h := historyProblem(err); h != nil {
 		return h
 	}

@@ -74,10 +74,10 @@ func (w *wholeRow) into(dest []any) []any {
 	return dest
 }
 
-// check returns a damagedRow where the row is not what was written.
+// check returns a damagedRowError where the row is not what was written.
 func (w *wholeRow) check() error {
 	if w.values[colSum] != sumOfRow(w.values) {
-		return &damagedRow{view: w.table.view, key: w.key()}
+		return &damagedRowError{view: w.table.view, key: w.key()}
 	}
 	return nil
 }

@@ -11,5 +11,5 @@ func descriptors() uint64 {
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return 1024 // what systems give at least
 	}
-	return uint64(limit.Cur)
+	return uint64(limit.Cur) //nolint:unconvert // on FreeBSD it is an int64
 }

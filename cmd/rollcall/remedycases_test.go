@@ -188,12 +188,12 @@ func noJetStream(w *world) {
 }
 
 func oldServer(w *world) {
-	real := w.url
-	w.url = startBetween(w.t, real, nil, func(b []byte) []byte { // as an old server says it
+	direct := w.url
+	w.url = startBetween(w.t, direct, nil, func(b []byte) []byte { // as an old server says it
 		return bytes.Replace(b, []byte(`"version":"2.1`), []byte(`"version":"2.0`), 1)
 	})
 	w.fails(console.ExitFailed, "it is version", w.serveArgs()...)
-	w.url = real
+	w.url = direct
 	w.serve()
 }
 

@@ -13,7 +13,7 @@ import (
 // but another log.
 const MaxMarks = 200_000
 
-// ErrTooMuch: more is lost than marks can stand for.
+// ErrTooMuch says that more is lost than marks can stand for.
 var ErrTooMuch = errors.New("too many messages are lost")
 
 // Mend writes the damaged blocks of a stopped stream again: without what can't be

@@ -2,6 +2,7 @@ package eventlogtest
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"net"
 	"strconv"
@@ -44,7 +45,8 @@ var errCut = errors.New("eventlogtest: connection was cut")
 
 // Dial implements nats.CustomDialer.
 func (w *Wire) Dial(network, address string) (net.Conn, error) {
-	conn, err := net.DialTimeout(network, address, 5*time.Second)
+	dialer := net.Dialer{Timeout: 5 * time.Second}
+	conn, err := dialer.DialContext(context.Background(), network, address)
 	if err != nil {
 		return nil, err
 	}

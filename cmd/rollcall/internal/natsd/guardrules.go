@@ -51,16 +51,16 @@ var readerMembers = []string{
 	"idle_heartbeat", "inactive_threshold", "num_replicas", "mem_storage", "metadata",
 }
 
-// jsRefusal is an answer to a reader with a JetStream error code of its own.
-type jsRefusal struct {
+// readerError is an answer to a reader with a JetStream error code of its own.
+type readerError struct {
 	apiError
 }
 
-func (e *jsRefusal) Error() string { return e.Description }
+func (e *readerError) Error() string { return e.Description }
 
 // refusalOf is what a reader is answered. 10003 is JetStream's "bad request".
 func refusalOf(err error) apiError {
-	var r *jsRefusal
+	var r *readerError
 	if errors.As(err, &r) {
 		return r.apiError
 	}
@@ -162,7 +162,7 @@ func (g *Guard) full(why string) error {
 		g.warned = time.Now()
 		g.log.Warn().Msg("a NATS client without credentials was refused a consumer: " + why)
 	}
-	return &jsRefusal{apiError{429, 10026, "maximum consumers limit reached: " + why}}
+	return &readerError{apiError{429, 10026, "maximum consumers limit reached: " + why}}
 }
 
 // foreign finds a member that JetStream would read under another name: its
