@@ -48,7 +48,7 @@ func TestFollowExample(t *testing.T) {
 	}
 	second := acquire(t, store, staged.Number)
 	commit(t, second, 2, projector.Put{Key: "ended.a", Value: []byte(`{"n":3}`)})
-	staged.State = projector.StateReady
+	staged.State = projector.GenerationReady
 	if _, err = store.Save(t.Context(), staged); err != nil {
 		t.Fatal(err)
 	}
@@ -147,9 +147,9 @@ func TestFollowExampleProvesItsPast(t *testing.T) {
 	}
 }
 
-func acquire(t *testing.T, store *viewstore.Store, generation int) *projector.Opened {
+func acquire(t *testing.T, store *viewstore.Store, generation int) *projector.Lease {
 	t.Helper()
-	opened, err := store.Acquire(t.Context(), projector.Claim{View: "sessions", Version: "test", Generation: generation, Steal: true})
+	opened, err := store.Acquire(t.Context(), projector.LeaseRequest{View: "sessions", Version: "test", Generation: generation, Steal: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +157,7 @@ func acquire(t *testing.T, store *viewstore.Store, generation int) *projector.Op
 	return opened
 }
 
-func commit(t *testing.T, opened *projector.Opened, sequence uint64, documents ...projector.Put) {
+func commit(t *testing.T, opened *projector.Lease, sequence uint64, documents ...projector.Put) {
 	t.Helper()
 	cp := opened.Checkpoint
 	cp.Sequence = eventlog.Seq(sequence)

@@ -148,7 +148,7 @@ func ageStep(maxAge time.Duration) time.Duration {
 	return min(max(maxAge/100, minAgeStep), maxAgeStep)
 }
 
-// aging moves the horizon of one term. A new horizon is first written into the
+// aging moves the horizon of one task. A new horizon is first written into the
 // checkpoint, then heeded by what is flushed, while a sweep hands over what is
 // stored and due; when all of that is gone the checkpoint says that it is settled.
 type aging struct {
@@ -175,7 +175,7 @@ func newAging(cp Checkpoint, floor eventlog.Time, empty bool) aging {
 }
 
 // advance looks whether the horizon is due to move. The first commit tells.
-func (t *term) advance(now time.Time) {
+func (t *task) advance(now time.Time) {
 	maxAge := t.p.config.MaxAge
 	a := &t.aging
 	if maxAge <= 0 || t.bulk || t.at.seq < t.target || a.next != a.horizon || a.settled != a.horizon {
@@ -189,7 +189,7 @@ func (t *term) advance(now time.Time) {
 }
 
 // mustMove has the checkpoint written although no record asks for it.
-func (t *term) mustMove(now time.Time) {
+func (t *task) mustMove(now time.Time) {
 	if !t.moved {
 		t.moved, t.movedSince = true, now
 	}
@@ -209,7 +209,7 @@ func (a *aging) stamp(cp *Checkpoint, all bool) {
 
 // heed takes a horizon that is in the checkpoint now. What was flushed before
 // has been stored, so a sweep will find it.
-func (a *aging) heed(cp Checkpoint) {
+func (a *aging) adopt(cp Checkpoint) {
 	if cp.Sweeping > a.horizon {
 		a.horizon, a.wanted = cp.Sweeping, true
 	}
@@ -219,7 +219,7 @@ func (a *aging) heed(cp Checkpoint) {
 func (a *aging) again() { a.wanted = a.horizon != a.settled && a.due == nil && !a.swept }
 
 // sweep starts to look for entities that are due, where that is called for.
-func (t *term) sweep(ctx context.Context, wg *sync.WaitGroup) {
+func (t *task) sweep(ctx context.Context, wg *sync.WaitGroup) {
 	a := &t.aging
 	if !a.wanted || t.bulk {
 		return
@@ -234,7 +234,7 @@ func (t *term) sweep(ctx context.Context, wg *sync.WaitGroup) {
 
 // findDue sends the keys of entities that are stored and were over before the
 // horizon. It reads all of the store, and holds nothing.
-func (t *term) findDue(ctx context.Context, horizon eventlog.Time, due chan<- []string) error {
+func (t *task) findDue(ctx context.Context, horizon eventlog.Time, due chan<- []string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var chunk []string
@@ -278,7 +278,7 @@ func (t *term) findDue(ctx context.Context, horizon eventlog.Time, due chan<- []
 }
 
 // dueKeys is the sweep's channel while the fold can take more.
-func (t *term) dueKeys() <-chan []string {
+func (t *task) dueKeys() <-chan []string {
 	if t.dirty.Len() >= sweepChunk {
 		return nil
 	}
@@ -286,13 +286,13 @@ func (t *term) dueKeys() <-chan []string {
 }
 
 // drop takes what a sweep found, or its end.
-func (t *term) drop(ctx context.Context, keys []string, more bool) error {
+func (t *task) drop(ctx context.Context, keys []string, more bool) error {
 	now := t.p.config.Now()
 	keys = slices.DeleteFunc(keys, func(key string) bool { return t.poison.broken[key] != "" })
 	if !more {
 		t.aging.due = nil
 		if err := t.aging.err; err != nil {
-			t.p.log.Warn().Err(err).Str(keyBucket, t.Bucket).Msg("search for what is to be dropped broke off; trying again")
+			t.p.logger.Warn().Err(err).Str(keyBucket, t.Bucket).Msg("search for what is to be dropped broke off; trying again")
 			return nil
 		}
 		t.aging.swept = true

@@ -23,7 +23,7 @@ type entity struct {
 	// fresh: the store holds nothing of it yet.
 	fresh bool
 
-	// Of a dirty entity: its place in the term's list, the sequence that last
+	// Of a dirty entity: its place in the task's list, the sequence that last
 	// changed it, and the record before the first change that is not flushed.
 	waiting *list.Element
 	touched eventlog.Seq

@@ -93,7 +93,7 @@ func (e *entity) flushCareful(limit int) error {
 // them or, in bulk, those that are likely to have seen their last change. The
 // checkpoint stands before the first change that stays behind. Without anything
 // to commit gather returns nil.
-func (t *term) gather() (*Commit, []*entity, error) {
+func (t *task) gather() (*Commit, []*entity, error) {
 	if !t.moved && t.dirty.Len() == 0 && len(t.park) == 0 {
 		return nil, nil, nil
 	}
@@ -130,8 +130,8 @@ func (t *term) gather() (*Commit, []*entity, error) {
 		Incarnation: t.incarnation,
 		Sequence:    upTo.seq,
 		StoredAt:    upTo.storedAt,
-		Epoch:       t.Opened.Checkpoint.Epoch,
-		Commit:      fmt.Sprintf("%s.%d", t.termID(), t.commits),
+		Epoch:       t.Lease.Checkpoint.Epoch,
+		Commit:      fmt.Sprintf("%s.%d", t.taskID(), t.commits),
 		Parked:      t.parked.count(),
 	}
 	t.aging.stamp(&c.Checkpoint, t.dirty.Len() == 0)
@@ -140,7 +140,7 @@ func (t *term) gather() (*Commit, []*entity, error) {
 }
 
 // unflushed decides what becomes of an entity that can't be flushed.
-func (t *term) unflushed(e *entity, err error) error {
+func (t *task) unflushed(e *entity, err error) error {
 	if !e.careful {
 		// Which record did it shows when the entity is flushed after each.
 		t.poison.careful[e.key] = true
@@ -150,7 +150,7 @@ func (t *term) unflushed(e *entity, err error) error {
 	// aside. To fold again would end here again.
 	t.poison.broken[e.key] = oneLine(err)
 	t.p.metrics.broken.Inc()
-	t.p.log.Error().Str(keyEntity, eventlog.EscapeID(e.key)).Str(keyBucket, t.Bucket).Msg("entity can't be written; " +
+	t.p.logger.Error().Str(keyEntity, eventlog.EscapeID(e.key)).Str(keyBucket, t.Bucket).Msg("entity can't be written; " +
 		"it stays as it is stored and its records are parked until the fold is mended and the projector started again")
 	return errRefold
 }
@@ -160,7 +160,7 @@ const bulkEntities = 4000
 
 // choose says which changed entities go into the next commit, and up to which
 // record everything is stored after it.
-func (t *term) choose() ([]*entity, position) {
+func (t *task) choose() ([]*entity, position) {
 	pressed := t.cache.bytes > t.p.config.CacheBytes
 	entities := make([]*entity, 0, min(t.dirty.Len(), bulkEntities))
 	upTo, cold := t.at, t.p.coldAfter
@@ -179,19 +179,19 @@ func (t *term) choose() ([]*entity, position) {
 	return entities, upTo
 }
 
-// termID keeps commit ids apart when a refold begins a new term in one epoch,
+// taskID keeps commit ids apart when a refold begins a new task in one epoch,
 // and when a store that lost its tail gives the same epoch out again.
-func (t *term) termID() string {
-	return fmt.Sprintf("%d-%s-%d", t.Opened.Checkpoint.Epoch, strconv.FormatInt(t.began.UnixNano(), 36), t.poison.refolds)
+func (t *task) taskID() string {
+	return fmt.Sprintf("%d-%s-%d", t.Lease.Checkpoint.Epoch, strconv.FormatInt(t.began.UnixNano(), 36), t.poison.refolds)
 }
 
 // lastCommit is the id of the commit that the store held before the next one.
-func (t *term) lastCommit() string { return t.Opened.Checkpoint.Commit }
+func (t *task) lastCommit() string { return t.Lease.Checkpoint.Commit }
 
 // launch gathers a commit and sends it on its way. Where there is none the store
 // is asked how far it is, now and then: what nothing is written to may be lost, or
 // another's, unnoticed.
-func (t *term) launch(ctx context.Context, wg *sync.WaitGroup) error {
+func (t *task) launch(ctx context.Context, wg *sync.WaitGroup) error {
 	c, entities, err := t.gather()
 	if err != nil || c == nil && t.p.config.Now().Sub(t.probed) < probeInterval {
 		return err
@@ -209,7 +209,7 @@ func (t *term) launch(ctx context.Context, wg *sync.WaitGroup) error {
 }
 
 // depart notes what is on its way.
-func (t *term) depart(f *flight) {
+func (t *task) depart(f *flight) {
 	t.flight = f
 	what := waitCommit
 	if f.commit == nil {
@@ -219,7 +219,7 @@ func (t *term) depart(f *flight) {
 }
 
 // landed takes the outcome of the commit in flight.
-func (t *term) landed(err error) error {
+func (t *task) landed(err error) error {
 	f := t.flight
 	t.flight = nil
 	t.p.board.answered(waitCommit, waitProbe)
@@ -235,11 +235,11 @@ func (t *term) landed(err error) error {
 			t.cache.drop(e)
 		}
 	}
-	t.Opened.Checkpoint = f.commit.Checkpoint
-	t.Opened.Parked = t.parked.list(f.commit.Checkpoint.Sequence)
+	t.Lease.Checkpoint = f.commit.Checkpoint
+	t.Lease.Parked = t.parked.list(f.commit.Checkpoint.Sequence)
 	for _, r := range f.commit.Park {
 		t.p.metrics.parked.Inc()
-		t.p.log.Error().Uint64(keySequence, uint64(r.Sequence)).Str(keyEntity, eventlog.EscapeID(r.Entity)).
+		t.p.logger.Error().Uint64(keySequence, uint64(r.Sequence)).Str(keyEntity, eventlog.EscapeID(r.Entity)).
 			Msg("record parked: it is left out of the view; see `rollcall parked show`")
 	}
 	for _, e := range f.commit.Entities {
@@ -248,7 +248,7 @@ func (t *term) landed(err error) error {
 		}
 	}
 	t.poison.settle(f.commit.Checkpoint.Sequence)
-	t.aging.heed(f.commit.Checkpoint)
+	t.aging.adopt(f.commit.Checkpoint)
 	waiting := t.mail.waiting()
 	if waiting.IsZero() && t.moved {
 		waiting = t.at.storedAt
@@ -260,7 +260,7 @@ func (t *term) landed(err error) error {
 // commit stores c. A try that fails has an unknown outcome: the checkpoint that
 // the store then holds says whether it happened, can be tried again, or never
 // can, because somebody else writes.
-func (t *term) commit(ctx context.Context, c *Commit, previous string) error {
+func (t *task) commit(ctx context.Context, c *Commit, previous string) error {
 	started := t.p.config.Now()
 	for wait := retryFirst; ; wait = min(2*wait, retryLast) {
 		err := t.try(ctx, c)
@@ -286,14 +286,14 @@ func (t *term) commit(ctx context.Context, c *Commit, previous string) error {
 		case cp.Epoch != c.Checkpoint.Epoch || cp.Commit != previous:
 			return fmt.Errorf("%w: %s is at epoch %d, this projector at %d", ErrFenced, t.Bucket, cp.Epoch, c.Checkpoint.Epoch)
 		}
-		t.p.log.Warn().Err(err).Str(keyBucket, t.Bucket).Int64(keyRetryMS, wait.Milliseconds()).Msg("commit failed; trying again")
+		t.p.logger.Warn().Err(err).Str(keyBucket, t.Bucket).Int64(keyRetryMS, wait.Milliseconds()).Msg("commit failed; trying again")
 		if err := pause(ctx, wait); err != nil {
 			return fmt.Errorf("commit to %s given up: %w", t.Bucket, err)
 		}
 	}
 }
 
-func (t *term) try(ctx context.Context, c *Commit) error {
+func (t *task) try(ctx context.Context, c *Commit) error {
 	timeout := commitTimeout
 	for _, e := range c.Entities {
 		timeout += time.Duration(len(e.Documents)+len(e.Parts)) * writeTimeout
@@ -303,31 +303,31 @@ func (t *term) try(ctx context.Context, c *Commit) error {
 	return t.Commit(ctx, c)
 }
 
-// probe asks whether the store still holds what this tenure committed last.
-func (t *term) probe(ctx context.Context, last string) error {
+// probe asks whether the store still holds what this writer committed last.
+func (t *task) probe(ctx context.Context, last string) error {
 	cp, err := t.reread(ctx)
 	if err != nil {
 		return fmt.Errorf("read checkpoint of %s: %w", t.Bucket, err)
 	}
-	if cp.Epoch != t.Opened.Checkpoint.Epoch || cp.Commit != last {
-		return fmt.Errorf("%w: %s is at epoch %d, this projector at %d", ErrFenced, t.Bucket, cp.Epoch, t.Opened.Checkpoint.Epoch)
+	if cp.Epoch != t.Lease.Checkpoint.Epoch || cp.Commit != last {
+		return fmt.Errorf("%w: %s is at epoch %d, this projector at %d", ErrFenced, t.Bucket, cp.Epoch, t.Lease.Checkpoint.Epoch)
 	}
 	return nil
 }
 
 // reread asks for the checkpoint until it gets an answer, or has waited for
 // answerTimeout: whoever takes the lease then may have a better connection.
-func (t *term) reread(ctx context.Context) (Checkpoint, error) {
+func (t *task) reread(ctx context.Context) (Checkpoint, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	for wait := retryFirst; ; wait = min(2*wait, retryLast) {
 		c, cancel := context.WithTimeout(ctx, commitTimeout)
-		cp, err := t.Tenure.Checkpoint(c)
+		cp, err := t.GenerationWriter.Checkpoint(c)
 		cancel()
-		if err == nil || ctx.Err() != nil || tenureOver(err) {
+		if err == nil || ctx.Err() != nil || leaseOver(err) {
 			return cp, err
 		}
-		t.p.log.Warn().Err(err).Str(keyBucket, t.Bucket).Int64(keyRetryMS, wait.Milliseconds()).Msg("checkpoint can't be read; trying again")
+		t.p.logger.Warn().Err(err).Str(keyBucket, t.Bucket).Int64(keyRetryMS, wait.Milliseconds()).Msg("checkpoint can't be read; trying again")
 		if pause(ctx, wait) != nil {
 			return cp, err
 		}

@@ -16,20 +16,20 @@ type slowStore struct {
 	tries int
 }
 
-type slowTenure struct {
-	projector.Tenure
+type slowWriter struct {
+	projector.GenerationWriter
 	s *slowStore
 }
 
-func (s *slowStore) Acquire(ctx context.Context, c projector.Claim) (*projector.Opened, error) {
+func (s *slowStore) Acquire(ctx context.Context, c projector.LeaseRequest) (*projector.Lease, error) {
 	o, err := s.memStore.Acquire(ctx, c)
 	if err == nil {
-		o.Tenure = &slowTenure{o.Tenure, s}
+		o.GenerationWriter = &slowWriter{o.GenerationWriter, s}
 	}
 	return o, err
 }
 
-func (t *slowTenure) Commit(ctx context.Context, c *projector.Commit) error {
+func (t *slowWriter) Commit(ctx context.Context, c *projector.Commit) error {
 	t.s.tries++
 	for _, e := range c.Entities {
 		hang(ctx, time.Duration(len(e.Documents)+len(e.Parts))*t.s.each)
@@ -37,7 +37,7 @@ func (t *slowTenure) Commit(ctx context.Context, c *projector.Commit) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return t.Tenure.Commit(ctx, c)
+	return t.GenerationWriter.Commit(ctx, c)
 }
 
 // A large commit has more time than a small one. Else a store that is slow for a

@@ -15,7 +15,7 @@ import (
 // engine drives one generation of a view.
 type engine struct {
 	config  Config
-	log     zerolog.Logger
+	logger  zerolog.Logger
 	metrics *metrics
 	board   board
 	// bulk: nobody reads the generation until it has caught up.
@@ -30,40 +30,40 @@ type engine struct {
 
 // run acquires, folds, and begins again after a fence. poison survives, so that
 // a record that failed a fold is parked when it is met again.
-func (p *engine) run(ctx context.Context, claim Claim) (err error) {
+func (p *engine) run(ctx context.Context, request LeaseRequest) (err error) {
 	defer func() {
 		p.board.set(func(s *Status) {
-			s.State = StateStopped
+			s.State = RunStopped
 			if err != nil {
-				s.State, s.Error = StateFailed, err.Error()
+				s.State, s.Error = RunFailed, err.Error()
 			}
 		})
 	}()
-	claim.View, claim.Version = p.config.Projection.Name(), p.config.Projection.Version()
-	claim.Standby = func(holder string) {
+	request.View, request.Version = p.config.Projection.Name(), p.config.Projection.Version()
+	request.OnStandby = func(holder string) {
 		p.board.answered(waitLease)
-		p.board.set(func(s *Status) { s.State = StateStandby })
-		p.log.Info().Str(keyHolder, holder).Msg("another projector holds the lease; standing by")
+		p.board.set(func(s *Status) { s.State = RunStandby })
+		p.logger.Info().Str(keyHolder, holder).Msg("another projector holds the lease; standing by")
 	}
 	poison := newPoison()
 	wait := retryFirst
 	for ctx.Err() == nil {
 		started := p.config.Now()
-		err := p.tenure(ctx, claim, poison)
+		err := p.withLease(ctx, request, poison)
 		p.board.restart()
 		switch {
 		case err == nil || ctx.Err() != nil:
 			return nil
 		case errors.Is(err, ErrLostView):
 			p.metrics.lostViews.Inc()
-			p.log.Error().Err(err).Msg("view lost what was committed; folding again from what it holds")
+			p.logger.Error().Err(err).Msg("view lost what was committed; folding again from what it holds")
 		case errors.Is(err, ErrFenced):
 			p.metrics.fenced.Inc()
-			p.log.Warn().Err(err).Msg("fenced; standing by")
+			p.logger.Warn().Err(err).Msg("fenced; standing by")
 		case fatal(err):
 			return err
 		default:
-			p.log.Warn().Err(err).Int64(keyRetryMS, wait.Milliseconds()).Msg("projector interrupted; trying again")
+			p.logger.Warn().Err(err).Int64(keyRetryMS, wait.Milliseconds()).Msg("projector interrupted; trying again")
 		}
 		if p.config.Now().Sub(started) > retryLast {
 			wait = retryFirst
@@ -77,38 +77,38 @@ func (p *engine) run(ctx context.Context, claim Claim) (err error) {
 }
 
 // tenure is one term: acquire, check, fold until something ends it, release.
-func (p *engine) tenure(ctx context.Context, claim Claim, poison *poison) error {
+func (p *engine) withLease(ctx context.Context, request LeaseRequest, poison *poison) error {
 	p.board.waits(waitLease, p.config.Now())
-	opened, err := p.config.Store.Acquire(ctx, claim)
+	lease, err := p.config.Store.Acquire(ctx, request)
 	p.board.answered(waitLease)
 	if err != nil {
 		return err
 	}
-	defer p.release(ctx, opened)
+	defer p.release(ctx, lease)
 	p.board.set(func(s *Status) {
-		s.State, s.Bucket, s.Generation = StateCatchingUp, opened.Bucket, opened.Generation
-		s.Sequence, s.Parked = opened.Checkpoint.Sequence, opened.Checkpoint.Parked
+		s.State, s.Bucket, s.Generation = RunCatchingUp, lease.Bucket, lease.Generation
+		s.Sequence, s.Parked = lease.Checkpoint.Sequence, lease.Checkpoint.Parked
 	})
-	head, err := p.head(ctx, claim.View, opened.Checkpoint)
+	head, err := p.head(ctx, request.View, lease.Checkpoint)
 	if err != nil {
 		return err
 	}
-	p.log.Info().Str(keyBucket, opened.Bucket).Uint64(keySequence, uint64(opened.Checkpoint.Sequence)).
-		Uint64(keyHead, uint64(head.Last)).Uint64(keyEpoch, opened.Checkpoint.Epoch).Msg("catching up")
+	p.logger.Info().Str(keyBucket, lease.Bucket).Uint64(keySequence, uint64(lease.Checkpoint.Sequence)).
+		Uint64(keyHead, uint64(head.Last)).Uint64(keyEpoch, lease.Checkpoint.Epoch).Msg("catching up")
 	began := p.config.Now()
 	for wait := refoldFirst; ; wait = min(2*wait, refoldLast) {
-		before := opened.Checkpoint.Commit
-		err := newTerm(p, opened, head, poison, began).run(ctx)
+		before := lease.Checkpoint.Commit
+		err := newTask(p, lease, head, poison, began).run(ctx)
 		if !errors.Is(err, errRefold) || ctx.Err() != nil {
 			return err
 		}
 		// The checkpoint that opened holds is the last one committed: a commit
 		// whose outcome is unknown does not end in a refold.
 		poison.refolds++
-		opened.Empty = false
+		lease.Empty = false
 		p.metrics.refolds.Inc()
-		p.board.set(func(s *Status) { s.State = StateCatchingUp })
-		if opened.Checkpoint.Commit != before {
+		p.board.set(func(s *Status) { s.State = RunCatchingUp })
+		if lease.Checkpoint.Commit != before {
 			wait = refoldFirst
 		}
 		if err := pause(ctx, wait); err != nil {
@@ -131,11 +131,11 @@ func (p *engine) head(ctx context.Context, view string, cp Checkpoint) (eventlog
 	return head, checkPoint(ctx, p.config.Source, view, cp, head)
 }
 
-func (p *engine) release(ctx context.Context, opened *Opened) {
+func (p *engine) release(ctx context.Context, lease *Lease) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.config.StopTimeout)
 	defer cancel()
-	if err := opened.Release(ctx); err != nil {
-		p.log.Warn().Err(err).Msg("lease not given back; a standby takes over when it runs out")
+	if err := lease.Release(ctx); err != nil {
+		p.logger.Warn().Err(err).Msg("lease not given back; a standby takes over when it runs out")
 	}
 }
 
@@ -186,8 +186,8 @@ func fatal(err error) bool {
 	return false
 }
 
-// tenureOver reports whether an error ends the tenure, so that asking again can't help.
-func tenureOver(err error) bool {
+// leaseOver reports whether an error ends the lease, so that asking again can't help.
+func leaseOver(err error) bool {
 	return fatal(err) || errors.Is(err, ErrLostView) || errors.Is(err, ErrFenced)
 }
 

@@ -10,14 +10,14 @@ import (
 	"rollcall/projector"
 )
 
-// Somebody else committed in this projector's epoch: that is seen, and the term
+// Somebody else committed in this projector's epoch: that is seen, and the task
 // ends, although the projector's own next commit would fit.
 func TestAnotherCommitIsSeen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		records := script(400, 5)
 		log, store := newMemLog(records...), newMemStore()
 		store.plan = func(step string, n int) fault {
-			if step != "commit" || n != 2 {
+			if step != "commit" || n != 1 {
 				return works
 			}
 			store.cp.Commit = "of somebody else"
@@ -27,7 +27,7 @@ func TestAnotherCommitIsSeen(t *testing.T) {
 		reach(t, store, 400)
 		sameView(t, store.view(), expect(records))
 		if n := store.counts["acquire"]; n != 2 {
-			t.Errorf("the store was acquired %d times; want twice, since the first term ends", n)
+			t.Errorf("the store was acquired %d times; want twice, since the first task ends", n)
 		}
 		if err := stop(); err != nil {
 			t.Errorf("Run() = %v; want nil", err)
@@ -36,7 +36,7 @@ func TestAnotherCommitIsSeen(t *testing.T) {
 }
 
 // A commit that came to nothing is made again, also where nothing follows it, and
-// at once: another term would read everything again.
+// at once: another task would read everything again.
 func TestFailedCommitIsMadeAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		records := script(20, 2)
@@ -97,7 +97,7 @@ func TestParkedWithoutKeyStaysParked(t *testing.T) {
 			t.Fatalf("Run() = %v; want nil", err)
 		}
 		retry := func(fold toy) int {
-			n, err := projector.RetryParked(t.Context(), projector.SurgeryConfig{Projection: fold, Source: log, Store: store})
+			n, err := projector.RetryParked(t.Context(), projector.MaintenanceConfig{Projection: fold, Source: log, Store: store})
 			if err != nil {
 				t.Errorf("RetryParked() = %v", err)
 			}

@@ -68,18 +68,18 @@ func TestLateRecordOfAnEndedPump(t *testing.T) {
 // losingStore is a store that loses its commits behind the projector's back.
 type losingStore struct{ *memStore }
 
-func (s losingStore) Acquire(ctx context.Context, c projector.Claim) (*projector.Opened, error) {
+func (s losingStore) Acquire(ctx context.Context, c projector.LeaseRequest) (*projector.Lease, error) {
 	o, err := s.memStore.Acquire(ctx, c)
 	if err == nil {
-		o.Tenure = losingTenure{o.Tenure.(*memTenure)}
+		o.GenerationWriter = losingWriter{o.GenerationWriter.(*memWriter)}
 	}
 	return o, err
 }
 
-type losingTenure struct{ *memTenure }
+type losingWriter struct{ *memWriter }
 
-func (t losingTenure) Checkpoint(ctx context.Context) (projector.Checkpoint, error) {
-	cp, err := t.memTenure.Checkpoint(ctx)
+func (t losingWriter) Checkpoint(ctx context.Context) (projector.Checkpoint, error) {
+	cp, err := t.memWriter.Checkpoint(ctx)
 	if err == nil && cp.Epoch < t.epoch {
 		return cp, projector.ErrLostView
 	}
@@ -108,14 +108,14 @@ func TestViewIsLost(t *testing.T) {
 			reach(t, store.memStore, eventlog.Seq(80+more))
 			sameView(t, store.view(), expect(records[:80+more]))
 			synctest.Wait()
-			if s := p.Status(); s.State != projector.StateLive {
+			if s := p.Status(); s.State != projector.RunLive {
 				t.Errorf("Status() = %+v; want live", s)
 			}
 		})
 	}
 }
 
-// A store that gives no answer any more ends the tenure, so that another process
+// A store that gives no answer any more ends the lease, so that another process
 // may try, and the status says what is waited for.
 func TestStoreWithoutAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -133,7 +133,7 @@ func TestStoreWithoutAnswer(t *testing.T) {
 		store.mu.Unlock()
 		log.append(records[50:]...)
 		<-time.After(8 * time.Second)
-		if s := p.Status(); s.State == projector.StateLive || s.Waiting == "" || s.WaitingSeconds < 5 {
+		if s := p.Status(); s.State == projector.RunLive || s.Waiting == "" || s.WaitingSeconds < 5 {
 			t.Errorf("Status() after 8 s without an answer = %+v; want not live, and what is waited for", s)
 		}
 		<-time.After(60 * time.Second)
@@ -201,7 +201,7 @@ func TestFailedGenerationIsFollowedAgain(t *testing.T) {
 		if _, err := store.Ensure(t.Context(), "v", "v1"); err != nil {
 			t.Fatal(err)
 		}
-		w.views["v"].add("v1", projector.StateRetired).ill = time.Now().Add(2 * time.Second)
+		w.views["v"].add("v1", projector.GenerationRetired).ill = time.Now().Add(2 * time.Second)
 		p, err := projector.New(projector.Config{Projection: fold, Source: source, Store: store})
 		if err != nil {
 			t.Fatal(err)
@@ -214,7 +214,7 @@ func TestFailedGenerationIsFollowedAgain(t *testing.T) {
 			t.Fatalf("Promote() = %v", err)
 		}
 		<-time.After(3 * time.Second)
-		if got := w.views["v"].generations[2].sequence(); got != 50 || p.Status().State != projector.StateLive {
+		if got := w.views["v"].generations[2].sequence(); got != 50 || p.Status().State != projector.RunLive {
 			t.Errorf("generation 2 holds record %d, Status() = %+v; want 50, live", got, p.Status())
 		}
 		cancel()
@@ -236,7 +236,7 @@ func TestBehind(t *testing.T) {
 		}
 		for _, c := range []struct {
 			name string
-			do   func(context.Context, projector.Registry, string, string) (projector.Rebuilt, error)
+			do   func(context.Context, projector.Switch, string, string) (projector.Rebuilt, error)
 			want error
 		}{{"Rollback", projector.Rollback, projector.ErrBehind}, {"ForceRollback", projector.ForceRollback, nil}} {
 			_, err := c.do(t.Context(), store, "v", "v1")
@@ -295,7 +295,7 @@ func TestPoisonIsOfAnEvent(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- p.Run(ctx) }()
 		<-time.After(time.Second)
-		// The failure is known, and no tenure comes to a commit for a while.
+		// The failure is known, and no lease comes to a commit for a while.
 		w.trouble("p/load", window{until: time.Now().Add(10 * time.Second), percent: 100, only: fails})
 		w.append(records[5:10]...)
 		<-time.After(9 * time.Second)

@@ -12,8 +12,8 @@ import (
 	"rollcall/eventlog"
 )
 
-// item is a record on its way from the reader to the fold, decoded.
-type item struct {
+// record is a record on its way from the reader to the fold, decoded.
+type input struct {
 	event    eventlog.Event
 	storedAt time.Time
 	bytes    int
@@ -23,25 +23,25 @@ type item struct {
 	holders atomic.Int32
 }
 
-// spare are items that nobody holds: an event is large.
-var spare = sync.Pool{New: func() any { return new(item) }}
+// spare are records that nobody holds: an event is large.
+var spare = sync.Pool{New: func() any { return new(input) }}
 
-// free gives an item back. The caller must not look at it any more.
-func (it *item) free() {
-	if it.holders.Add(-1) == 0 {
-		spare.Put(it)
+// free gives a record back. The caller must not look at it any more.
+func (in *input) free() {
+	if in.holders.Add(-1) == 0 {
+		spare.Put(in)
 	}
 }
 
-// mailbox hands items from the reader to the fold. A channel of single items
+// mailbox hands records from the reader to the fold. A channel of single records
 // would cost both sides a switch for each; this costs one for as many as are there.
 type mailbox struct {
-	mu    sync.Mutex
-	items []*item // guarded by mu
-	bytes int     // guarded by mu
-	// held are items that the reader is about to hand on together.
-	held      []*item // guarded by mu
-	heldBytes int     // guarded by mu
+	mu     sync.Mutex
+	inputs []*input // guarded by mu
+	bytes  int      // guarded by mu
+	// held are records that the reader is about to hand on together.
+	held      []*input // guarded by mu
+	heldBytes int      // guarded by mu
 	// ready and space carry at most one token each.
 	ready, space chan struct{}
 }
@@ -50,13 +50,13 @@ func newMailbox() *mailbox {
 	return &mailbox{ready: make(chan struct{}, 1), space: make(chan struct{}, 1)}
 }
 
-// hold keeps an item until put or release, and says how many are kept. It is
+// hold keeps a record until put or release, and says how many are kept. It is
 // called by one goroutine, as put is.
-func (m *mailbox) hold(it *item) int {
+func (m *mailbox) hold(in *input) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.held = append(m.held, it)
-	m.heldBytes += it.bytes
+	m.held = append(m.held, in)
+	m.heldBytes += in.bytes
 	return len(m.held)
 }
 
@@ -66,7 +66,7 @@ func (m *mailbox) hold(it *item) int {
 func (m *mailbox) put(ctx context.Context) (newest eventlog.Seq, oldest time.Time, err error) {
 	for {
 		m.mu.Lock()
-		if len(m.items) == 0 || len(m.items)+len(m.held) <= mailEvents && m.bytes+m.heldBytes <= mailBytes {
+		if len(m.inputs) == 0 || len(m.inputs)+len(m.held) <= mailEvents && m.bytes+m.heldBytes <= mailBytes {
 			newest, oldest = m.hand()
 			m.mu.Unlock()
 			return newest, oldest, nil
@@ -85,20 +85,20 @@ func (m *mailbox) put(ctx context.Context) (newest eventlog.Seq, oldest time.Tim
 func (m *mailbox) release() (newest eventlog.Seq, oldest time.Time, empty bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if len(m.items) > 0 {
+	if len(m.inputs) > 0 {
 		return 0, time.Time{}, false
 	}
 	newest, oldest = m.hand()
 	return newest, oldest, newest == 0
 }
 
-// hand moves what is held to the items. The caller holds mu.
+// hand moves what is held to the records. The caller holds mu.
 func (m *mailbox) hand() (newest eventlog.Seq, oldest time.Time) {
 	if len(m.held) == 0 {
 		return 0, time.Time{}
 	}
 	newest, oldest = m.held[len(m.held)-1].event.Seq, m.held[0].storedAt
-	m.items = append(m.items, m.held...)
+	m.inputs = append(m.inputs, m.held...)
 	m.bytes += m.heldBytes
 	clear(m.held)
 	m.held, m.heldBytes = m.held[:0], 0
@@ -106,17 +106,17 @@ func (m *mailbox) hand() (newest eventlog.Seq, oldest time.Time) {
 	return newest, oldest
 }
 
-// take moves at most n items to the end of to, and says how many stay.
-func (m *mailbox) take(to []*item, n int) ([]*item, int) {
+// take moves at most n records to the end of to, and says how many stay.
+func (m *mailbox) take(to []*input, n int) ([]*input, int) {
 	m.mu.Lock()
-	n = min(n, len(m.items))
-	to = append(to, m.items[:n]...)
-	for _, it := range m.items[:n] {
-		m.bytes -= it.bytes
+	n = min(n, len(m.inputs))
+	to = append(to, m.inputs[:n]...)
+	for _, in := range m.inputs[:n] {
+		m.bytes -= in.bytes
 	}
-	rest := copy(m.items, m.items[n:])
-	clear(m.items[rest:])
-	m.items = m.items[:rest]
+	rest := copy(m.inputs, m.inputs[n:])
+	clear(m.inputs[rest:])
+	m.inputs = m.inputs[:rest]
 	m.mu.Unlock()
 	signal(m.space)
 	if rest > 0 {
@@ -125,14 +125,14 @@ func (m *mailbox) take(to []*item, n int) ([]*item, int) {
 	return to, rest
 }
 
-// waiting says when the log stored the oldest item; zero where there is none.
+// waiting says when the log stored the oldest record; zero where there is none.
 func (m *mailbox) waiting() time.Time {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if len(m.items) == 0 {
+	if len(m.inputs) == 0 {
 		return time.Time{}
 	}
-	return m.items[0].storedAt
+	return m.inputs[0].storedAt
 }
 
 func signal(c chan struct{}) {
@@ -155,7 +155,7 @@ func (p *engine) read(ctx context.Context, after position, m *mailbox) error {
 			return fmt.Errorf("%w; run `rollcall rebuild %s`", err, p.config.Projection.Name())
 		}
 		p.metrics.readErrors.Inc()
-		p.log.Warn().Err(err).Int64(keyRetryMS, wait.Milliseconds()).Msg("reading the log interrupted; trying again")
+		p.logger.Warn().Err(err).Int64(keyRetryMS, wait.Milliseconds()).Msg("reading the log interrupted; trying again")
 		if pause(ctx, wait) != nil {
 			return nil
 		}
@@ -175,11 +175,11 @@ func (p *engine) readOnce(ctx context.Context, after *position, m *mailbox, wait
 		}
 		return err
 	}
-	for it, err := range p.items(ctx, *after) {
+	for in, err := range p.inputs(ctx, *after) {
 		if err != nil {
 			return errors.Join(put(), err)
 		}
-		seq := it.event.Seq
+		seq := in.event.Seq
 		if seq <= after.seq {
 			return errors.Join(put(), fmt.Errorf("%w: record %d came after %d", eventlog.ErrLostTail, seq, after.seq))
 		}
@@ -191,9 +191,9 @@ func (p *engine) readOnce(ctx context.Context, after *position, m *mailbox, wait
 				return err
 			}
 		}
-		// What is held is handed on whatever happens now, unless the term ends.
-		*after = position{seq, it.storedAt}
-		if held := m.hold(it); p.limiter != nil || seq >= end || held == readBatch {
+		// What is held is handed on whatever happens now, unless the task ends.
+		*after = position{seq, in.storedAt}
+		if held := m.hold(in); p.limiter != nil || seq >= end || held == readBatch {
 			if err := put(); err != nil {
 				return err
 			}
@@ -202,18 +202,18 @@ func (p *engine) readOnce(ctx context.Context, after *position, m *mailbox, wait
 	return put()
 }
 
-// items yields the decoded records behind one, then what comes.
-func (p *engine) items(ctx context.Context, after position) iter.Seq2[*item, error] {
+// records yields the decoded records behind one, then what comes.
+func (p *engine) inputs(ctx context.Context, after position) iter.Seq2[*input, error] {
 	if shared, ok := p.config.Source.(*Shared); ok {
 		return shared.follow(ctx, after)
 	}
-	return func(yield func(*item, error) bool) {
+	return func(yield func(*input, error) bool) {
 		for r, err := range p.config.Source.Read(ctx, after.follow()) {
 			if err != nil {
 				yield(nil, err)
 				return
 			}
-			if !yield(newItem(&r), nil) {
+			if !yield(newInput(&r), nil) {
 				return
 			}
 		}
@@ -253,12 +253,12 @@ func (p position) same(storedAt time.Time) error {
 		p.storedAt.UTC().Format(time.RFC3339Nano), storedAt.UTC().Format(time.RFC3339Nano))
 }
 
-func newItem(r *eventlog.Record) *item {
-	it, _ := spare.Get().(*item)
-	it.storedAt, it.bytes = r.StoredAt, len(r.Body)
-	it.holders.Store(1)
-	eventlog.DecodeTo(&it.event, r)
-	return it
+func newInput(r *eventlog.Record) *input {
+	in, _ := spare.Get().(*input)
+	in.storedAt, in.bytes = r.StoredAt, len(r.Body)
+	in.holders.Store(1)
+	eventlog.DecodeTo(&in.event, r)
+	return in
 }
 
 // watchHead keeps the end of the log fresh, so that a read that hangs shows as lag.

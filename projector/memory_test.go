@@ -145,7 +145,7 @@ type memStore struct {
 	parked  map[eventlog.Seq]projector.Parked
 	cp      projector.Checkpoint
 	version string
-	holder  *memTenure
+	holder  *memWriter
 	freed   chan struct{}
 	lost    chan struct{}
 	plan    func(step string, n int) fault
@@ -161,7 +161,7 @@ func newMemStore() *memStore {
 	}
 }
 
-type memTenure struct {
+type memWriter struct {
 	s     *memStore
 	epoch uint64
 }
@@ -176,7 +176,7 @@ func (s *memStore) step(name string) fault {
 	return s.plan(name, s.counts[name])
 }
 
-func (s *memStore) Acquire(ctx context.Context, c projector.Claim) (*projector.Opened, error) {
+func (s *memStore) Acquire(ctx context.Context, c projector.LeaseRequest) (*projector.Lease, error) {
 	switch s.step("acquire") {
 	case fails:
 		return nil, errPlanted
@@ -196,9 +196,9 @@ func (s *memStore) Acquire(ctx context.Context, c projector.Claim) (*projector.O
 		}
 		freed := s.freed
 		s.mu.Unlock()
-		if !told && c.Standby != nil {
+		if !told && c.OnStandby != nil {
 			told = true
-			c.Standby("other")
+			c.OnStandby("other")
 		}
 		select {
 		case <-ctx.Done():
@@ -209,10 +209,10 @@ func (s *memStore) Acquire(ctx context.Context, c projector.Claim) (*projector.O
 	defer s.mu.Unlock()
 	s.cp.Epoch++
 	s.cp.Commit = fmt.Sprintf("%d-0.0", s.cp.Epoch)
-	t := &memTenure{s, s.cp.Epoch}
+	t := &memWriter{s, s.cp.Epoch}
 	s.holder, s.lost = t, make(chan struct{})
-	o := &projector.Opened{
-		Tenure: t, Bucket: "toy_g1", Generation: 1, Checkpoint: s.cp, Lost: s.lost,
+	o := &projector.Lease{
+		GenerationWriter: t, Bucket: "toy_g1", Generation: 1, Checkpoint: s.cp, Lost: s.lost,
 		Empty: len(s.parts) == 0,
 		Release: func(context.Context) error {
 			s.mu.Lock()
@@ -231,7 +231,7 @@ func (s *memStore) Acquire(ctx context.Context, c projector.Claim) (*projector.O
 	return o, nil
 }
 
-func (t *memTenure) Load(ctx context.Context, entities []string) ([][]projector.Part, error) {
+func (t *memWriter) Load(ctx context.Context, entities []string) ([][]projector.Part, error) {
 	switch t.s.step("load") {
 	case fails:
 		return nil, errPlanted
@@ -249,7 +249,7 @@ func (t *memTenure) Load(ctx context.Context, entities []string) ([][]projector.
 	return out, nil
 }
 
-func (t *memTenure) Commit(ctx context.Context, c *projector.Commit) error {
+func (t *memWriter) Commit(ctx context.Context, c *projector.Commit) error {
 	f := t.s.step("commit")
 	if f == fails {
 		return errPlanted
@@ -310,7 +310,7 @@ func (s *memStore) putPart(entity string, p projector.Part) {
 	s.parts[entity] = kept
 }
 
-func (t *memTenure) Checkpoint(ctx context.Context) (projector.Checkpoint, error) {
+func (t *memWriter) Checkpoint(ctx context.Context) (projector.Checkpoint, error) {
 	switch t.s.step("checkpoint") {
 	case fails:
 		return projector.Checkpoint{}, errPlanted
@@ -323,7 +323,7 @@ func (t *memTenure) Checkpoint(ctx context.Context) (projector.Checkpoint, error
 	return t.s.cp, nil
 }
 
-func (t *memTenure) Entities(ctx context.Context, part string) iter.Seq2[projector.EntityPart, error] {
+func (t *memWriter) Entities(ctx context.Context, part string) iter.Seq2[projector.EntityPart, error] {
 	return func(yield func(projector.EntityPart, error) bool) {
 		switch t.s.step("entities") {
 		case fails:

@@ -13,7 +13,7 @@ import (
 // view. It is the collector that is registered.
 type metrics struct {
 	status func() Status
-	// applied counts by event type. Terms add to it once a chunk, which spares
+	// applied counts by event type. Tasks add to it once a chunk, which spares
 	// an atomic for each event.
 	applied                          [maxTypes]atomic.Uint64
 	hits, misses, evictions          atomic.Uint64
@@ -65,36 +65,36 @@ func newMetrics(view string, status func() Status) *metrics {
 	}
 }
 
-// cacheCounts are what a term's cache has counted.
+// cacheCounts are what a task's cache has counted.
 type cacheCounts struct {
 	hits, misses, evictions uint64
 	bytes, entities         int64
 }
 
-// observe adds what a term has counted since it was last observed: several
+// observe adds what a task has counted since it was last observed: several
 // generations of a view may be followed at once.
-func (m *metrics) observe(t *term) {
+func (m *metrics) observe(t *task) {
 	for i, n := range t.applied {
 		if n > 0 {
 			m.applied[i].Add(n)
 			t.applied[i] = 0
 		}
 	}
-	c, told := t.cache, &t.told
+	c, reported := t.cache, &t.reported
 	now := cacheCounts{c.hits, c.misses, c.evictions, c.bytes, int64(len(c.entities))}
-	m.hits.Add(now.hits - told.hits)
-	m.misses.Add(now.misses - told.misses)
-	m.evictions.Add(now.evictions - told.evictions)
-	m.cacheBytes.Add(now.bytes - told.bytes)
-	m.cacheEntities.Add(now.entities - told.entities)
-	*told = now
+	m.hits.Add(now.hits - reported.hits)
+	m.misses.Add(now.misses - reported.misses)
+	m.evictions.Add(now.evictions - reported.evictions)
+	m.cacheBytes.Add(now.bytes - reported.bytes)
+	m.cacheEntities.Add(now.entities - reported.entities)
+	*reported = now
 }
 
-// forget takes the cache of a term that ended out of the gauges.
-func (m *metrics) forget(t *term) {
+// forget takes the cache of a task that ended out of the gauges.
+func (m *metrics) forget(t *task) {
 	m.observe(t)
-	m.cacheBytes.Add(-t.told.bytes)
-	m.cacheEntities.Add(-t.told.entities)
+	m.cacheBytes.Add(-t.reported.bytes)
+	m.cacheEntities.Add(-t.reported.entities)
 }
 
 func (m *metrics) committed(d time.Duration) { m.commitSeconds.Observe(d.Seconds()) }

@@ -79,11 +79,11 @@ func guard(f func()) (err error) {
 
 // keepAside parks a record: it is stored with the next commit, and the entity,
 // if it can, says since when something is missing from it.
-func (t *term) keepAside(it *item, key string, now time.Time) {
-	f := t.poison.failed[it.event.Seq]
+func (t *task) keepAside(in *input, key string, now time.Time) {
+	f := t.poison.failed[in.event.Seq]
 	r := Parked{
-		Sequence: it.event.Seq, EventID: it.event.Order.ID, Type: it.event.Type.String(),
-		ReceivedAt: it.event.Order.At, Entity: key, Error: f.text, ParkedAt: now.UTC(),
+		Sequence: in.event.Seq, EventID: in.event.Order.ID, Type: in.event.Type.String(),
+		ReceivedAt: in.event.Order.At, Entity: key, Error: f.text, ParkedAt: now.UTC(),
 	}
 	if t.dirty.Len() == 0 && len(t.park) == 0 {
 		t.dirtySince = now

@@ -12,7 +12,7 @@ import (
 // Run once; Status may be called at any time, from any goroutine.
 type Projector struct {
 	config  Config
-	log     zerolog.Logger
+	logger  zerolog.Logger
 	metrics *metrics
 
 	mu      sync.Mutex
@@ -28,7 +28,7 @@ func New(config Config) (*Projector, error) {
 	config = config.withDefaults()
 	p := &Projector{
 		config:  config,
-		log:     config.Logger.With().Str(keyView, config.Projection.Name()).Logger(),
+		logger:  config.Logger.With().Str(keyView, config.Projection.Name()).Logger(),
 		engines: make(map[int]*engine),
 	}
 	p.metrics = newMetrics(config.Projection.Name(), p.Status)
@@ -42,11 +42,11 @@ func New(config Config) (*Projector, error) {
 }
 
 func (p *Projector) engine() *engine {
-	e := &engine{config: p.config, log: p.log, metrics: p.metrics}
+	e := &engine{config: p.config, logger: p.logger, metrics: p.metrics}
 	e.board.status = Status{
 		Name:    p.config.Projection.Name(),
 		Version: p.config.Projection.Version(),
-		State:   StateStarting,
+		State:   RunStarting,
 	}
 	return e
 }
@@ -67,7 +67,7 @@ func (p *Projector) Status() Status {
 func (p *Projector) Run(ctx context.Context) error {
 	err := p.supervise(ctx)
 	if err != nil {
-		p.board().set(func(s *Status) { s.State, s.Error = StateFailed, err.Error() })
+		p.board().set(func(s *Status) { s.State, s.Error = RunFailed, err.Error() })
 		return fmt.Errorf("project view %s: %w", p.config.Projection.Name(), err)
 	}
 	return nil

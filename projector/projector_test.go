@@ -76,7 +76,7 @@ func TestCatchUpThenLive(t *testing.T) {
 		p, stop := start(t, projector.Config{Source: log, Store: store})
 		reach(t, store, 2000)
 		sameView(t, store.view(), expect(records[:2000]))
-		if s := p.Status(); s.State != projector.StateLive || s.Lag != 0 || s.Bucket != "toy_g1" {
+		if s := p.Status(); s.State != projector.RunLive || s.Lag != 0 || s.Bucket != "toy_g1" {
 			t.Errorf("Status() = %+v; want live without lag", s)
 		}
 		log.append(records[2000:]...)
@@ -141,7 +141,7 @@ func TestStandbyTakesOver(t *testing.T) {
 		reach(t, store, 50)
 		second, _ := start(t, projector.Config{Source: log, Store: store})
 		synctest.Wait()
-		if got := second.Status().State; got != projector.StateStandby {
+		if got := second.Status().State; got != projector.RunStandby {
 			t.Errorf("second projector is %s; want standby", got)
 		}
 		if err := stopFirst(); err != nil {
@@ -150,7 +150,7 @@ func TestStandbyTakesOver(t *testing.T) {
 		log.append(records[50:]...)
 		reach(t, store, 100)
 		sameView(t, store.view(), expect(records))
-		if got := second.Status().State; got != projector.StateLive {
+		if got := second.Status().State; got != projector.RunLive {
 			t.Errorf("second projector is %s; want live", got)
 		}
 	})
@@ -168,12 +168,12 @@ func TestStaleWriterIsFenced(t *testing.T) {
 		store.mu.Lock()
 		store.cp.Epoch++
 		store.cp.Commit = "other"
-		other := &memTenure{store, store.cp.Epoch}
+		other := &memWriter{store, store.cp.Epoch}
 		store.holder = other
 		store.mu.Unlock()
 		log.append(records[50:]...)
 		<-time.After(time.Second)
-		if got := first.Status().State; got != projector.StateStandby {
+		if got := first.Status().State; got != projector.RunStandby {
 			t.Errorf("stale projector is %s; want standby", got)
 		}
 		sameView(t, store.view(), expect(records[:50]))
@@ -259,7 +259,7 @@ func TestFoldFaults(t *testing.T) {
 					if f == fails || f == failsButHappened {
 						sameView(t, store.view(), expect(records, bad))
 						ill = false
-						n, err := projector.RetryParked(t.Context(), projector.SurgeryConfig{Projection: fold, Source: log, Store: store})
+						n, err := projector.RetryParked(t.Context(), projector.MaintenanceConfig{Projection: fold, Source: log, Store: store})
 						if n != 1 || err != nil {
 							t.Errorf("RetryParked() = %d, %v; want 1", n, err)
 						}
@@ -321,7 +321,7 @@ func TestCheckpointAgainstLog(t *testing.T) {
 				if !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.text) || strings.Contains(err.Error(), "\n") {
 					t.Errorf("Run() = %v; want one line with %v and %q", err, c.want, c.text)
 				}
-				if s := p.Status(); s.State != projector.StateFailed || s.Error == "" {
+				if s := p.Status(); s.State != projector.RunFailed || s.Error == "" {
 					t.Errorf("Status() = %+v; want failed, with the error", s)
 				}
 			})

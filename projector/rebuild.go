@@ -55,10 +55,10 @@ type RebuildConfig struct {
 
 // Progress is how far a rebuild is.
 type Progress struct {
-	Generation Generation   `json:"generation"`
-	State      State        `json:"state"`
-	Sequence   eventlog.Seq `json:"sequence"`
-	Head       eventlog.Seq `json:"headSequence"`
+	Generation Generation      `json:"generation"`
+	State      GenerationState `json:"state"`
+	Sequence   eventlog.Seq    `json:"sequence"`
+	Head       eventlog.Seq    `json:"headSequence"`
 	// Share is in [0, 1] of the records that the log has now; PerSecond the
 	// rate over the last 5 s.
 	Share     float64 `json:"share"`
@@ -78,9 +78,9 @@ type Rebuilt struct {
 	Changed int
 	Carried int
 	Elapsed time.Duration
-	// Untold is why the plain subjects were not told of all changes; nil: they
+	// AnnounceErr is why the plain subjects were not told of all changes; nil: they
 	// were. The generation is in force all the same.
-	Untold error
+	AnnounceErr error
 }
 
 const (
@@ -92,7 +92,7 @@ const (
 	// promotion waits for the rest.
 	readyLagSeconds = 1
 	// rebuildPatience is longer than a dead rebuild's lease.
-	rebuildPatience = 5 * time.Second
+	rebuildMaxWait = 5 * time.Second
 )
 
 // rebuild is one run of Rebuild.
@@ -156,26 +156,26 @@ func (r *rebuild) useless(ctx context.Context) bool {
 		return false
 	}
 	state, err := r.look(ctx)
-	return err == nil && state != StateFailed && state != StateLive // else somebody has seen to it
+	return err == nil && state != GenerationFailed && state != GenerationLive // else somebody has seen to it
 }
 
 func (r *rebuild) run(ctx context.Context) (out Rebuilt, err error) {
 	if out.Carried, err = r.stage(ctx); err != nil {
 		return out, err
 	}
-	if r.g.State == StateStaging {
-		if r.g, err = r.save(ctx, StateCatchingUp); err != nil {
+	if r.g.State == GenerationStaging {
+		if r.g, err = r.save(ctx, GenerationCatchingUp); err != nil {
 			return out, err
 		}
 	}
 	// One that was further is left as it is until the lease shows that nobody
 	// else is at work on it.
-	ready := r.g.State == StateReady && !r.g.Held && !r.Hold
-	r.g.State = StateCatchingUp
+	ready := r.g.State == GenerationReady && !r.g.Held && !r.Hold
+	r.g.State = GenerationCatchingUp
 	inner, stop := context.WithCancel(ctx)
 	done := make(chan error, 1)
 	go func() {
-		done <- r.engine.run(inner, Claim{Generation: r.g.Number, Patience: rebuildPatience})
+		done <- r.engine.run(inner, LeaseRequest{Generation: r.g.Number, MaxWait: rebuildMaxWait})
 	}()
 	finish := func() error {
 		stop()
@@ -190,10 +190,10 @@ func (r *rebuild) run(ctx context.Context) (out Rebuilt, err error) {
 		}
 		return out, err
 	}
-	if r.g, err = r.save(ctx, StateReady); err != nil {
+	if r.g, err = r.save(ctx, GenerationReady); err != nil {
 		return out, errors.Join(err, finish())
 	}
-	r.tell()
+	r.report()
 	if r.Hold {
 		if err := r.follow(ctx, done, finish); err != nil {
 			return out, err
@@ -204,13 +204,13 @@ func (r *rebuild) run(ctx context.Context) (out Rebuilt, err error) {
 			return out, errors.Join(err, finish())
 		}
 		r.g = out.After
-		out.Changed, out.Untold = r.Registry.Announce(ctx, out.Promotion)
+		out.Changed, out.AnnounceErr = r.Registry.Announce(ctx, out.Promotion)
 	}
 	out.Records = uint64(r.engine.board.snapshot(r.Now()).Sequence)
 	if err := finish(); err != nil {
 		r.Logger.Warn().Err(err).Msg("rebuilt generation was not handed over in order")
 	}
-	r.tell()
+	r.report()
 	out.Elapsed = r.Now().Sub(r.began)
 	return out, nil
 }
@@ -225,9 +225,9 @@ func (r *rebuild) stage(ctx context.Context) (carried int, err error) {
 	var live Generation
 	for _, g := range all {
 		switch g.State {
-		case StateLive:
+		case GenerationLive:
 			live = g
-		case StateStaging, StateCatchingUp, StateReady:
+		case GenerationStaging, GenerationCatchingUp, GenerationReady:
 			if g.Version != version {
 				return 0, fmt.Errorf("%w: %s is %s, made by version %s; run `rollcall abort %s` first", ErrBusy, g.Bucket, g.State, g.Version, view)
 			}
@@ -250,7 +250,7 @@ func (r *rebuild) stage(ctx context.Context) (carried int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("read head of log: %w", err)
 	}
-	if head.First <= 1 || r.g.State != StateStaging {
+	if head.First <= 1 || r.g.State != GenerationStaging {
 		return 0, nil
 	}
 	if !r.Carry {
@@ -273,26 +273,26 @@ func (r *rebuild) carry(ctx context.Context, live Generation, force Checkpoint, 
 	if err != nil {
 		return copied, err
 	}
-	opened, err := r.Registry.Acquire(ctx, Claim{View: r.g.View, Version: r.g.Version, Generation: r.g.Number, Patience: rebuildPatience})
+	lease, err := r.Registry.Acquire(ctx, LeaseRequest{View: r.g.View, Version: r.g.Version, Generation: r.g.Number, MaxWait: rebuildMaxWait})
 	if err != nil {
 		return copied, err
 	}
-	cp := opened.Checkpoint
+	cp := lease.Checkpoint
 	cp.Incarnation, cp.Sequence, cp.Commit = head.Incarnation, head.First-1, fmt.Sprintf("%d-carry", cp.Epoch)
 	cp.Horizon = force.Horizon
 	if to := max(now.Horizon, now.Sweeping); to > cp.Horizon {
 		cp.Sweeping = to
 	}
-	err = opened.Commit(ctx, &Commit{Checkpoint: cp})
+	err = lease.Commit(ctx, &Commit{Checkpoint: cp})
 	if err == nil {
 		r.g.Sealed = head.First - 1
 	}
-	return copied, errors.Join(err, opened.Release(ctx))
+	return copied, errors.Join(err, lease.Release(ctx))
 }
 
-func (r *rebuild) save(ctx context.Context, s State) (Generation, error) {
+func (r *rebuild) save(ctx context.Context, s GenerationState) (Generation, error) {
 	g := r.g
-	g.State, g.Held = s, s == StateReady && r.Hold
+	g.State, g.Held = s, s == GenerationReady && r.Hold
 	g, err := r.Registry.Save(ctx, g)
 	if errors.Is(err, ErrMoved) {
 		return g, fmt.Errorf("%w: %w", ErrAborted, err)
@@ -317,9 +317,9 @@ func (r *rebuild) follow(ctx context.Context, done <-chan error, finish func() e
 			return cmp.Or(err, ErrAborted)
 		case <-tick.C:
 		}
-		r.tell()
-		if r.g.State == StateCatchingUp {
-			if s := r.engine.board.snapshot(r.Now()); s.State == StateLive && s.LagSeconds <= readyLagSeconds {
+		r.report()
+		if r.g.State == GenerationCatchingUp {
+			if s := r.engine.board.snapshot(r.Now()); s.State == RunLive && s.LagSeconds <= readyLagSeconds {
 				return nil
 			}
 		}
@@ -327,23 +327,23 @@ func (r *rebuild) follow(ctx context.Context, done <-chan error, finish func() e
 		switch {
 		case err != nil:
 			r.Logger.Warn().Err(err).Msg("generations can't be read; trying again")
-		case state == StateFailed:
+		case state == GenerationFailed:
 			return errors.Join(ErrAborted, finish())
-		case state == StateLive:
+		case state == GenerationLive:
 			return nil
 		}
 	}
 }
 
 // look asks the registry what has become of the generation.
-func (r *rebuild) look(ctx context.Context) (State, error) {
+func (r *rebuild) look(ctx context.Context) (GenerationState, error) {
 	all, err := r.Registry.Ensure(ctx, r.g.View, r.g.Version)
 	if err != nil {
 		return "", err
 	}
 	at := slices.IndexFunc(all, func(g Generation) bool { return g.Number == r.g.Number })
 	if at < 0 {
-		return StateFailed, nil
+		return GenerationFailed, nil
 	}
 	return all[at].State, nil
 }
@@ -351,7 +351,7 @@ func (r *rebuild) look(ctx context.Context) (State, error) {
 // rateWindow is over how long the rate is measured.
 const rateWindow = 5 * time.Second
 
-func (r *rebuild) tell() {
+func (r *rebuild) report() {
 	if r.Progress == nil {
 		return
 	}
@@ -373,7 +373,7 @@ func (r *rebuild) tell() {
 		p.Share = min(1, float64(folded)/float64(s.HeadSequence))
 	}
 	switch {
-	case r.g.State != StateCatchingUp:
+	case r.g.State != GenerationCatchingUp:
 		p.ETASeconds = 0
 	case p.PerSecond > 0:
 		p.ETASeconds = float64(s.HeadSequence-min(folded, s.HeadSequence)) / p.PerSecond
@@ -383,7 +383,7 @@ func (r *rebuild) tell() {
 
 // pick returns the view's generation that has one of the states and was
 // changed last.
-func pick(ctx context.Context, registry Registry, view, version string, states ...State) (Generation, error) {
+func pick(ctx context.Context, registry Catalog, view, version string, states ...GenerationState) (Generation, error) {
 	all, err := registry.Ensure(ctx, view, version)
 	if err != nil {
 		return Generation{}, err
@@ -395,7 +395,7 @@ func pick(ctx context.Context, registry Registry, view, version string, states .
 	return slices.MaxFunc(all, func(a, b Generation) int { return a.ChangedAt.Compare(b.ChangedAt) }), nil
 }
 
-func noneIs(view string, states []State) error {
+func noneIs(view string, states []GenerationState) error {
 	names := make([]string, len(states))
 	for i, s := range states {
 		names[i] = string(s)
@@ -407,28 +407,28 @@ func noneIs(view string, states []State) error {
 // subjects of the difference. version is the fold's, for a view without any.
 // ErrBehind: within 5 s that generation did not come to hold what the one in
 // force held when Promote was called.
-func Promote(ctx context.Context, registry Registry, view, version string) (Rebuilt, error) {
-	return move(ctx, registry, view, version, StateReady, false)
+func Promote(ctx context.Context, registry Switch, view, version string) (Rebuilt, error) {
+	return move(ctx, registry, view, version, GenerationReady, false)
 }
 
 // Rollback puts the generation in force again that was retired last. ErrBehind
 // as for Promote.
-func Rollback(ctx context.Context, registry Registry, view, version string) (Rebuilt, error) {
-	return move(ctx, registry, view, version, StateRetired, false)
+func Rollback(ctx context.Context, registry Switch, view, version string) (Rebuilt, error) {
+	return move(ctx, registry, view, version, GenerationRetired, false)
 }
 
 // ForcePromote is Promote of a generation that may be behind: readers step back
 // to what it holds, until a projector of its version has brought it up to date.
-func ForcePromote(ctx context.Context, registry Registry, view, version string) (Rebuilt, error) {
-	return move(ctx, registry, view, version, StateReady, true)
+func ForcePromote(ctx context.Context, registry Switch, view, version string) (Rebuilt, error) {
+	return move(ctx, registry, view, version, GenerationReady, true)
 }
 
 // ForceRollback is Rollback as ForcePromote is Promote.
-func ForceRollback(ctx context.Context, registry Registry, view, version string) (Rebuilt, error) {
-	return move(ctx, registry, view, version, StateRetired, true)
+func ForceRollback(ctx context.Context, registry Switch, view, version string) (Rebuilt, error) {
+	return move(ctx, registry, view, version, GenerationRetired, true)
 }
 
-func move(ctx context.Context, registry Registry, view, version string, from State, force bool) (out Rebuilt, err error) {
+func move(ctx context.Context, registry Switch, view, version string, from GenerationState, force bool) (out Rebuilt, err error) {
 	g, err := pick(ctx, registry, view, version, from)
 	if err != nil {
 		return out, err
@@ -441,7 +441,7 @@ func move(ctx context.Context, registry Registry, view, version string, from Sta
 	if out.Promotion, err = registry.Promote(ctx, view, g.Number); err != nil {
 		return out, err
 	}
-	out.Changed, out.Untold = registry.Announce(ctx, out.Promotion)
+	out.Changed, out.AnnounceErr = registry.Announce(ctx, out.Promotion)
 	return out, nil
 }
 
@@ -454,8 +454,8 @@ const (
 )
 
 // abreast waits until a generation holds what the one in force holds now.
-func abreast(ctx context.Context, registry Registry, g Generation, version string) error {
-	live, err := pick(ctx, registry, g.View, version, StateLive)
+func abreast(ctx context.Context, registry Switch, g Generation, version string) error {
+	live, err := pick(ctx, registry, g.View, version, GenerationLive)
 	if err != nil {
 		return err
 	}
@@ -480,18 +480,18 @@ func abreast(ctx context.Context, registry Registry, g Generation, version strin
 
 // Drop removes every generation of the view that was in force before, or has
 // failed, and returns them.
-func Drop(ctx context.Context, registry Registry, view, version string) ([]Generation, error) {
-	return remove(ctx, registry, view, version, StateRetired, StateFailed)
+func Drop(ctx context.Context, registry Remover, view, version string) ([]Generation, error) {
+	return remove(ctx, registry, view, version, GenerationRetired, GenerationFailed)
 }
 
 // Abort removes the generation that a rebuild is making, or has made ready, and
 // what an Abort before it left half removed. A rebuild that is under way ends
 // with ErrAborted.
-func Abort(ctx context.Context, registry Registry, view, version string) ([]Generation, error) {
-	return remove(ctx, registry, view, version, StateStaging, StateCatchingUp, StateReady, StateFailed)
+func Abort(ctx context.Context, registry Remover, view, version string) ([]Generation, error) {
+	return remove(ctx, registry, view, version, GenerationStaging, GenerationCatchingUp, GenerationReady, GenerationFailed)
 }
 
-func remove(ctx context.Context, registry Registry, view, version string, states ...State) ([]Generation, error) {
+func remove(ctx context.Context, registry Remover, view, version string, states ...GenerationState) ([]Generation, error) {
 	all, err := registry.Ensure(ctx, view, version)
 	if err != nil {
 		return nil, err

@@ -20,18 +20,36 @@ var (
 	ErrMoved = errors.New("alias was moved by somebody else")
 )
 
+// GenerationState is how far a generation has come.
+type GenerationState string
+
+// States of a generation.
+const (
+	// GenerationStaging: its bucket exists, and is empty.
+	GenerationStaging GenerationState = "staging"
+	// GenerationCatchingUp: a rebuild folds the log into it.
+	GenerationCatchingUp GenerationState = "catching-up"
+	// GenerationReady: it has caught up, and waits for promotion.
+	GenerationReady GenerationState = "ready"
+	// GenerationLive: the alias names it.
+	GenerationLive GenerationState = "live"
+	// GenerationRetired: the alias named it before, and it is kept for a rollback.
+	GenerationRetired GenerationState = "retired"
+	// GenerationFailed: its rebuild was aborted, or it is being removed.
+	GenerationFailed GenerationState = "failed"
+)
+
 // Generation is one stored result of a view's fold.
 type Generation struct {
 	View    string `json:"view"`
 	Number  int    `json:"generation"`
 	Bucket  string `json:"bucket"`
 	Version string `json:"version"`
-	// State is staging, catching-up, ready, live, retired or failed. Live is
-	// what the alias names; the stored word follows it.
-	State     State     `json:"state"`
-	StartedAt time.Time `json:"startedAt"`
-	ChangedAt time.Time `json:"changedAt"`
-	Error     string    `json:"error,omitempty"`
+	// State is live for what the alias names; the stored entry follows the alias.
+	State     GenerationState `json:"state"`
+	StartedAt time.Time       `json:"startedAt"`
+	ChangedAt time.Time       `json:"changedAt"`
+	Error     string          `json:"error,omitempty"`
 	// Sealed is the last sequence that a trimmed log had lost when the
 	// generation was made with --carry: what it holds of earlier records was
 	// copied. 0: all of it was folded.
@@ -43,32 +61,48 @@ type Generation struct {
 	Revision uint64 `json:"-"`
 }
 
-// Registry is a Store that keeps several generations of a view.
+// Catalog lists the generations of views.
+type Catalog interface {
+	// Ensure returns a view's generations by number. Where there is none it makes
+	// the first one, with the given version, and points the alias at it.
+	Ensure(ctx context.Context, view, version string) ([]Generation, error)
+}
+
+// Switch moves a view's alias: what Promote and Rollback need.
+type Switch interface {
+	Catalog
+	// Checkpoint returns the checkpoint of a bucket; zero if nothing was committed.
+	Checkpoint(ctx context.Context, bucket string) (Checkpoint, error)
+	// Promote moves the alias to a generation that is ready or retired, in one
+	// fenced write. It waits a while for a moment at which that generation holds
+	// no less than the current one, so that readers see no step back.
+	Promote(ctx context.Context, view string, number int) (Promotion, error)
+	// Announce publishes on the plain subjects in which keys the two generations of
+	// a promotion differ, and what the old one changed after it. changed counts the
+	// keys that differ.
+	Announce(ctx context.Context, p Promotion) (changed int, err error)
+}
+
+// Remover removes generations: what Drop and Abort need.
+type Remover interface {
+	Catalog
+	// Drop removes a generation that the alias does not name, with its bucket.
+	Drop(ctx context.Context, view string, number int) error
+}
+
+// Registry keeps several generations of a view: what Rebuild needs.
 type Registry interface {
 	Store
-	// Ensure returns a view's generations by number, and makes the first one,
-	// in force, with the given version, where there is none.
-	Ensure(ctx context.Context, view, version string) ([]Generation, error)
-	// Stage makes the next generation's bucket and entry. ErrBusy where an
-	// unfinished one exists.
+	Switch
+	Remover
+	// Stage makes the next generation's bucket and entry. ErrBusy if an unfinished
+	// one exists.
 	Stage(ctx context.Context, view, version string) (Generation, error)
 	// Save writes an entry, fenced by its Revision, and returns it as saved.
 	Save(ctx context.Context, g Generation) (Generation, error)
-	// Promote moves the alias to a generation that is ready or retired, in one
-	// fenced write. It waits a while for a moment at which that generation holds
-	// no less than the one in force, so that readers meet no step back.
-	Promote(ctx context.Context, view string, number int) (Promotion, error)
-	// Drop removes a generation that is not in force, with its bucket.
-	Drop(ctx context.Context, view string, number int) error
-	// Announce publishes on the plain subjects in what the two generations of a
-	// promotion differ, and what the old one changed after it. changed counts the
-	// keys that differ.
-	Announce(ctx context.Context, p Promotion) (changed int, err error)
-	// Checkpoint says how far a bucket is; zero where nothing was committed.
-	Checkpoint(ctx context.Context, bucket string) (Checkpoint, error)
 	// Carry copies what a generation holds into another one's bucket: states
-	// too where both have the same version, else documents and the marks of
-	// what was dropped alone.
+	// too if both have the same version, otherwise only documents and the marks of
+	// what was dropped.
 	Carry(ctx context.Context, from, to Generation) (copied int, err error)
 }
 

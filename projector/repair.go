@@ -11,20 +11,20 @@ import (
 	"rollcall/eventlog"
 )
 
-// SurgeryConfig is what short work on a live view needs: Repair, RetryParked
+// MaintenanceConfig is what short work on a live view needs: Repair, RetryParked
 // and DropParked. Each takes the view's lease from the projector that follows
 // it, which stands by for that long, and gives it back.
-type SurgeryConfig struct {
+type MaintenanceConfig struct {
 	Projection Projection
 	Source     Source
 	Store      Store
 	Logger     zerolog.Logger
 }
 
-// surgery is the view while it is operated on: nobody else can write it.
-type surgery struct {
-	SurgeryConfig
-	*Opened
+// maintenance is a view under a lease of its own: nobody else can write it meanwhile.
+type maintenance struct {
+	MaintenanceConfig
+	*Lease
 	parked  *parkedSet
 	commits int
 }
@@ -32,16 +32,16 @@ type surgery struct {
 // repairEntities bounds the entities of one commit.
 const repairEntities = 200
 
-func (c SurgeryConfig) open(ctx context.Context) (*surgery, error) {
-	opened, err := c.Store.Acquire(ctx, Claim{View: c.Projection.Name(), Version: c.Projection.Version(), Steal: true})
+func (c MaintenanceConfig) open(ctx context.Context) (*maintenance, error) {
+	lease, err := c.Store.Acquire(ctx, LeaseRequest{View: c.Projection.Name(), Version: c.Projection.Version(), Steal: true})
 	if err != nil {
 		return nil, err
 	}
-	c.Projection = age(c.Projection, &opened.Checkpoint.Horizon)
-	return &surgery{SurgeryConfig: c, Opened: opened, parked: newParkedSet(opened.Parked)}, nil
+	c.Projection = age(c.Projection, &lease.Checkpoint.Horizon)
+	return &maintenance{MaintenanceConfig: c, Lease: lease, parked: newParkedSet(lease.Parked)}, nil
 }
 
-func (s *surgery) close(ctx context.Context) {
+func (s *maintenance) close(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), defaultStopTimeout)
 	defer cancel()
 	if err := s.Release(ctx); err != nil {
@@ -50,14 +50,14 @@ func (s *surgery) close(ctx context.Context) {
 }
 
 // store commits without moving the view's sequence.
-func (s *surgery) store(ctx context.Context, c *Commit) error {
+func (s *maintenance) store(ctx context.Context, c *Commit) error {
 	s.commits++
 	cp := s.Checkpoint
-	cp.Commit = fmt.Sprintf("%d-surgery.%d", cp.Epoch, s.commits)
+	cp.Commit = fmt.Sprintf("%d-maintenance.%d", cp.Epoch, s.commits)
 	cp.Parked = s.parked.count()
 	c.Checkpoint = cp
 	if err := s.Commit(ctx, c); err != nil {
-		stored, rerr := s.Tenure.Checkpoint(ctx)
+		stored, rerr := s.GenerationWriter.Checkpoint(ctx)
 		if rerr != nil || stored.Commit != cp.Commit {
 			return err
 		}
@@ -69,7 +69,7 @@ func (s *surgery) store(ctx context.Context, c *Commit) error {
 // Repair folds the entities of differences anew from the whole log and stores
 // them, all of their documents and parts. It returns how many entities it wrote.
 // Keys that belong to no entity are removed.
-func Repair(ctx context.Context, c SurgeryConfig, differences []Difference) (int, error) {
+func Repair(ctx context.Context, c MaintenanceConfig, differences []Difference) (int, error) {
 	head, err := c.Source.Head(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("read head of log: %w", err)
@@ -104,7 +104,7 @@ func Repair(ctx context.Context, c SurgeryConfig, differences []Difference) (int
 }
 
 // refold folds the entities from the log's first record to the checkpoint.
-func (s *surgery) refold(ctx context.Context, states map[string]eventlog.State) error {
+func (s *maintenance) refold(ctx context.Context, states map[string]eventlog.State) error {
 	if len(states) == 0 || s.Checkpoint.Sequence == 0 {
 		return nil
 	}
@@ -135,7 +135,7 @@ func (s *surgery) refold(ctx context.Context, states map[string]eventlog.State) 
 	return ctx.Err()
 }
 
-func (s *surgery) replace(ctx context.Context, states map[string]eventlog.State, extra map[string][]Put) (int, error) {
+func (s *maintenance) replace(ctx context.Context, states map[string]eventlog.State, extra map[string][]Put) (int, error) {
 	c := &Commit{}
 	if keys := extra[""]; len(keys) > 0 {
 		c.Entities = append(c.Entities, EntityWrite{Documents: keys})
@@ -169,17 +169,17 @@ func (s *surgery) replace(ctx context.Context, states map[string]eventlog.State,
 // RetryParked folds parked records again, with the fold as it is now. Those
 // that succeed are in the view afterwards, those that fail stay parked, with the
 // new error. No sequences means all. It returns how many are settled.
-func RetryParked(ctx context.Context, c SurgeryConfig, sequences ...eventlog.Seq) (settled int, err error) {
+func RetryParked(ctx context.Context, c MaintenanceConfig, sequences ...eventlog.Seq) (settled int, err error) {
 	return settle(ctx, c, true, sequences)
 }
 
 // DropParked forgets parked records for good: they stay left out, and the
 // entity no longer says that something is missing.
-func DropParked(ctx context.Context, c SurgeryConfig, sequences ...eventlog.Seq) (dropped int, err error) {
+func DropParked(ctx context.Context, c MaintenanceConfig, sequences ...eventlog.Seq) (dropped int, err error) {
 	return settle(ctx, c, false, sequences)
 }
 
-func settle(ctx context.Context, c SurgeryConfig, again bool, sequences []eventlog.Seq) (n int, err error) {
+func settle(ctx context.Context, c MaintenanceConfig, again bool, sequences []eventlog.Seq) (n int, err error) {
 	s, err := c.open(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("settle parked records of view %s: %w", c.Projection.Name(), err)
@@ -208,7 +208,7 @@ func settle(ctx context.Context, c SurgeryConfig, again bool, sequences []eventl
 }
 
 // settleOne takes one record out of the parked ones, folded or not.
-func (s *surgery) settleOne(ctx context.Context, r Parked, again bool) (bool, error) {
+func (s *maintenance) settleOne(ctx context.Context, r Parked, again bool) (bool, error) {
 	record, err := s.Source.Record(ctx, r.Sequence)
 	if err != nil && (again || !errors.Is(err, eventlog.ErrNotFound)) {
 		return false, fmt.Errorf("read record: %w", err)
@@ -223,7 +223,7 @@ func (s *surgery) settleOne(ctx context.Context, r Parked, again bool) (bool, er
 	c := &Commit{Unpark: []eventlog.Seq{r.Sequence}}
 	s.parked.remove(r.Sequence)
 	if key != "" {
-		write, err := s.operate(ctx, key, &ev, again)
+		write, err := s.refoldOne(ctx, key, &ev, again)
 		if err != nil {
 			s.parked.add(r)
 			if errors.Is(err, errStillFails) {
@@ -239,7 +239,7 @@ func (s *surgery) settleOne(ctx context.Context, r Parked, again bool) (bool, er
 var errStillFails = errors.New("record still fails its fold")
 
 // operate loads an entity, folds the record where asked to, and flushes.
-func (s *surgery) operate(ctx context.Context, key string, ev *eventlog.Event, again bool) (EntityWrite, error) {
+func (s *maintenance) refoldOne(ctx context.Context, key string, ev *eventlog.Event, again bool) (EntityWrite, error) {
 	parts, err := s.Load(ctx, []string{key})
 	if err != nil {
 		return EntityWrite{}, err
@@ -269,7 +269,7 @@ func (s *surgery) operate(ctx context.Context, key string, ev *eventlog.Event, a
 	return w.write(key, state, len(parts[0]) == 0), nil
 }
 
-func (s *surgery) stillParked(ctx context.Context, r Parked, err error) error {
+func (s *maintenance) stillParked(ctx context.Context, r Parked, err error) error {
 	r.Error = oneLine(err)
 	return s.store(ctx, &Commit{Park: []Parked{r}})
 }

@@ -453,7 +453,7 @@ func (s *schedule) watch(ctx context.Context) {
 				st, ok := p.status(f.name)
 				since, known := s.stuck[st.Bucket]
 				key := fmt.Sprint(p.number, st.Bucket)
-				if _, was := s.live[key]; !was || st.State != projector.StateLive {
+				if _, was := s.live[key]; !was || st.State != projector.RunLive {
 					s.live[key] = time.Now()
 				}
 				if ok && known && time.Since(s.live[key]) > boundLive && time.Since(since.at) > boundLive {
@@ -517,9 +517,9 @@ func (s *schedule) wrong(force bool) string {
 		for _, p := range s.machines {
 			st, _ := p.status(f.name)
 			switch {
-			case st.State == projector.StateLive:
+			case st.State == projector.RunLive:
 				live++
-			case st.State != projector.StateStandby:
+			case st.State != projector.RunStandby:
 				return fmt.Sprintf("HANG: process %d says %+v", p.number, st)
 			}
 		}
@@ -542,7 +542,7 @@ func (s *schedule) wrongIn(f twin, g *scriptedGeneration, records []eventlog.Rec
 	switch {
 	case !force && (gone || !s.w.fits(stored.cp)):
 		return "" // nobody makes it again
-	case !force && entry.State != projector.StateReady && entry.State != projector.StateRetired:
+	case !force && entry.State != projector.GenerationReady && entry.State != projector.GenerationRetired:
 		return ""
 	case int(stored.cp.Sequence) != len(records):
 		return fmt.Sprintf("HANG: %s holds record %d of %d", entry.Bucket, stored.cp.Sequence, len(records))

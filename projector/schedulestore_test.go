@@ -25,7 +25,7 @@ type scriptedView struct {
 type scriptedGeneration struct {
 	entry  projector.Generation
 	stream *scriptedStream // nil: gone
-	holder *scriptedTenure
+	holder *scriptedWriter
 	ill    time.Time // until then nobody can read what is stored
 }
 
@@ -33,7 +33,7 @@ type scriptedGeneration struct {
 type scriptedStream struct {
 	history  []scriptedState
 	revision uint64 // of the checkpoint, used again after a lost tail
-	writer   *scriptedTenure
+	writer   *scriptedWriter
 }
 
 type scriptedState struct {
@@ -91,7 +91,7 @@ func (s scriptedStore) view(name string) *scriptedView {
 	return v
 }
 
-func (v *scriptedView) add(version string, state projector.State) *scriptedGeneration {
+func (v *scriptedView) add(version string, state projector.GenerationState) *scriptedGeneration {
 	v.last++
 	v.revision++
 	g := &scriptedGeneration{stream: &scriptedStream{}, entry: projector.Generation{
@@ -126,7 +126,7 @@ func (s scriptedStore) Ensure(ctx context.Context, view, version string) ([]proj
 	defer s.w.mu.Unlock()
 	v := s.view(view)
 	if v.alias == 0 {
-		v.alias = v.add(version, projector.StateLive).entry.Number
+		v.alias = v.add(version, projector.GenerationLive).entry.Number
 	}
 	return v.list(), nil
 }
@@ -139,11 +139,11 @@ func (s scriptedStore) Stage(ctx context.Context, view, version string) (project
 	defer s.w.mu.Unlock()
 	v := s.view(view)
 	for _, g := range v.generations {
-		if g.entry.State == projector.StateStaging || g.entry.State == projector.StateCatchingUp {
+		if g.entry.State == projector.GenerationStaging || g.entry.State == projector.GenerationCatchingUp {
 			return g.entry, projector.ErrBusy
 		}
 	}
-	return v.add(version, projector.StateStaging).entry, nil
+	return v.add(version, projector.GenerationStaging).entry, nil
 }
 
 func (s scriptedStore) Save(ctx context.Context, g projector.Generation) (projector.Generation, error) {
@@ -160,7 +160,7 @@ func (s scriptedStore) Save(ctx context.Context, g projector.Generation) (projec
 	return v.save(stored, g.State), nil
 }
 
-func (v *scriptedView) save(g *scriptedGeneration, state projector.State) projector.Generation {
+func (v *scriptedView) save(g *scriptedGeneration, state projector.GenerationState) projector.Generation {
 	v.revision++
 	g.entry.State, g.entry.Revision, g.entry.ChangedAt = state, v.revision, time.Now()
 	return g.entry
@@ -175,12 +175,12 @@ func (s scriptedStore) Promote(ctx context.Context, view string, number int) (p 
 		s.w.mu.Lock()
 		v := s.view(view)
 		next, force := v.generations[number], v.generations[v.alias]
-		if next == nil || next.entry.State != projector.StateReady && next.entry.State != projector.StateRetired {
+		if next == nil || next.entry.State != projector.GenerationReady && next.entry.State != projector.GenerationRetired {
 			s.w.mu.Unlock()
 			return p, projector.ErrNoGeneration
 		}
 		if next.sequence() >= force.sequence() || time.Since(began) > 5*time.Second {
-			p.Before, p.After = v.save(force, projector.StateRetired), v.save(next, projector.StateLive)
+			p.Before, p.After = v.save(force, projector.GenerationRetired), v.save(next, projector.GenerationLive)
 			v.alias = number
 			s.w.mu.Unlock()
 			return p, nil
@@ -231,35 +231,35 @@ func (s scriptedStore) Checkpoint(ctx context.Context, bucket string) (cp projec
 	return cp, nil
 }
 
-// scriptedTenure is a process's right to write a stream. expected is what the
+// scriptedWriter is a process's right to write a stream. expected is what the
 // process takes for the revision of its last commit.
-type scriptedTenure struct {
+type scriptedWriter struct {
 	scriptedStore
 	generation *scriptedGeneration
 	stream     *scriptedStream
 	epoch      uint64
 	revision   uint64
-	lost       bool      // the store lost what this tenure has seen stored
+	lost       bool      // the store lost what this writer has seen stored
 	quit       time.Time // since when it is not renewed
 	gone       chan struct{}
 	once       sync.Once
 }
 
-func (s scriptedStore) Acquire(ctx context.Context, c projector.Claim) (*projector.Opened, error) {
+func (s scriptedStore) Acquire(ctx context.Context, c projector.LeaseRequest) (*projector.Lease, error) {
 	told := false
 	for began := time.Now(); ; {
 		if err := s.w.simply(ctx, s.m, "acquire"); err != nil {
 			return nil, err
 		}
-		opened, err := s.take(c)
-		if opened != nil || err != nil {
-			return opened, err
+		lease, err := s.take(c)
+		if lease != nil || err != nil {
+			return lease, err
 		}
-		if !told && c.Standby != nil {
+		if !told && c.OnStandby != nil {
 			told = true
-			c.Standby("other")
+			c.OnStandby("other")
 		}
-		if c.Patience > 0 && time.Since(began) > c.Patience {
+		if c.MaxWait > 0 && time.Since(began) > c.MaxWait {
 			return nil, projector.ErrBusy
 		}
 		hang(ctx, 200*time.Millisecond)
@@ -270,7 +270,7 @@ func (s scriptedStore) Acquire(ctx context.Context, c projector.Claim) (*project
 const leaseTime = 3 * time.Second
 
 // take takes a generation whose lease is free.
-func (s scriptedStore) take(c projector.Claim) (*projector.Opened, error) {
+func (s scriptedStore) take(c projector.LeaseRequest) (*projector.Lease, error) {
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
 	v := s.view(c.View)
@@ -297,30 +297,30 @@ func (s scriptedStore) take(c projector.Claim) (*projector.Opened, error) {
 	stored.cp.Epoch++
 	stored.cp.Commit = fmt.Sprintf("%d-0.0", stored.cp.Epoch)
 	g.stream.push(stored)
-	t := &scriptedTenure{scriptedStore: s, generation: g, stream: g.stream, epoch: stored.cp.Epoch, revision: g.stream.revision, gone: make(chan struct{})}
+	t := &scriptedWriter{scriptedStore: s, generation: g, stream: g.stream, epoch: stored.cp.Epoch, revision: g.stream.revision, gone: make(chan struct{})}
 	g.holder, g.stream.writer = t, t
-	return &projector.Opened{
-		Tenure: t, Bucket: g.entry.Bucket, Generation: number, Checkpoint: stored.cp, Empty: empty,
+	return &projector.Lease{
+		GenerationWriter: t, Bucket: g.entry.Bucket, Generation: number, Checkpoint: stored.cp, Empty: empty,
 		Parked: slices.Collect(maps.Values(stored.parked)), Lost: t.gone, Release: t.release,
 	}, nil
 }
 
 // hear tells a holder, once its process runs, that its lease is in other hands.
-func (t *scriptedTenure) hear() {
+func (t *scriptedWriter) hear() {
 	if t.m.gate(context.Background()) == nil {
 		t.once.Do(func() { close(t.gone) })
 	}
 }
 
 // silent says for how long the lease was not renewed.
-func (t *scriptedTenure) silent() time.Duration {
+func (t *scriptedWriter) silent() time.Duration {
 	if t.quit.IsZero() {
 		return t.m.silent()
 	}
 	return time.Since(t.quit)
 }
 
-func (t *scriptedTenure) release(ctx context.Context) error {
+func (t *scriptedWriter) release(ctx context.Context) error {
 	t.w.mu.Lock()
 	t.quit = time.Now()
 	t.w.mu.Unlock()
@@ -336,7 +336,7 @@ func (t *scriptedTenure) release(ctx context.Context) error {
 }
 
 // state is what is stored, for whoever may still ask.
-func (t *scriptedTenure) state() (scriptedState, error) {
+func (t *scriptedWriter) state() (scriptedState, error) {
 	switch {
 	case t.lost || t.generation.stream != t.stream:
 		return scriptedState{}, fmt.Errorf("%w: planted", projector.ErrLostView)
@@ -346,7 +346,7 @@ func (t *scriptedTenure) state() (scriptedState, error) {
 	return t.stream.now(), nil
 }
 
-func (t *scriptedTenure) Load(ctx context.Context, entities []string) ([][]projector.Part, error) {
+func (t *scriptedWriter) Load(ctx context.Context, entities []string) ([][]projector.Part, error) {
 	if err := t.w.simply(ctx, t.m, "load"); err != nil {
 		return nil, err
 	}
@@ -363,7 +363,7 @@ func (t *scriptedTenure) Load(ctx context.Context, entities []string) ([][]proje
 	return out, nil
 }
 
-func (t *scriptedTenure) Checkpoint(ctx context.Context) (cp projector.Checkpoint, err error) {
+func (t *scriptedWriter) Checkpoint(ctx context.Context) (cp projector.Checkpoint, err error) {
 	if err := t.w.simply(ctx, t.m, "checkpoint"); err != nil {
 		return cp, err
 	}
@@ -376,7 +376,7 @@ func (t *scriptedTenure) Checkpoint(ctx context.Context) (cp projector.Checkpoin
 	return s.cp, err
 }
 
-func (t *scriptedTenure) Entities(ctx context.Context, part string) iter.Seq2[projector.EntityPart, error] {
+func (t *scriptedWriter) Entities(ctx context.Context, part string) iter.Seq2[projector.EntityPart, error] {
 	return func(yield func(projector.EntityPart, error) bool) {
 		err := t.w.simply(ctx, t.m, "entities")
 		t.w.mu.Lock()
@@ -400,7 +400,7 @@ func (t *scriptedTenure) Entities(ctx context.Context, part string) iter.Seq2[pr
 }
 
 // Commit may happen although it fails, or happen when nobody waits for it any more.
-func (t *scriptedTenure) Commit(ctx context.Context, c *projector.Commit) error {
+func (t *scriptedWriter) Commit(ctx context.Context, c *projector.Commit) error {
 	f, err := t.w.step(ctx, t.m, "commit")
 	if err != nil {
 		return err
@@ -426,7 +426,7 @@ func (t *scriptedTenure) Commit(ctx context.Context, c *projector.Commit) error 
 }
 
 // apply is the server's side: the fence, then all or nothing.
-func (t *scriptedTenure) apply(c *projector.Commit, expected uint64) error {
+func (t *scriptedWriter) apply(c *projector.Commit, expected uint64) error {
 	t.w.mu.Lock()
 	defer t.w.mu.Unlock()
 	s, err := t.state()

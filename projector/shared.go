@@ -12,10 +12,10 @@ import (
 )
 
 const (
-	// sharedItems and sharedBytes bound the records that a Shared holds for
+	// sharedInputs and sharedBytes bound the records that a Shared holds for
 	// those that read behind the first.
-	sharedItems = 16384
-	sharedBytes = 48 << 20
+	sharedInputs = 16384
+	sharedBytes  = 48 << 20
 	// sharedPatience is how long the slowest reader may hold the others up. Then
 	// it reads alone until it is with them again.
 	sharedPatience = 2 * time.Second
@@ -35,7 +35,7 @@ type Shared struct {
 }
 
 // pump is one read of the log, and what it holds for its readers. It owns both:
-// a reader belongs to one pump for as long as it reads, and an item never
+// a reader belongs to one pump for as long as it reads, and a record never
 // leaves the pump that read it. So a pump that nobody reads from any more can't
 // add to what others read, however late it hears that it shall end.
 type pump struct {
@@ -45,13 +45,13 @@ type pump struct {
 
 	mu      sync.Mutex
 	readers map[*cursor]struct{} // guarded by mu, like all below
-	items   []*item
+	inputs  []*input
 	bytes   int
-	// start is the place of items[0], counted from the pump's first item, and
+	// start is the place of records[0], counted from the pump's first record, and
 	// base the last record before it.
 	start uint64
 	base  position
-	// wake is there while somebody waits for items, and closed when some come.
+	// wake is there while somebody waits for records, and closed when some come.
 	wake chan struct{}
 	room chan struct{} // one token: a reader has gone on
 }
@@ -60,7 +60,7 @@ type pump struct {
 type cursor struct {
 	*pump
 	after position
-	// place is that of the next item; found says that it is known.
+	// place is that of the next record; found says that it is known.
 	place uint64
 	found bool
 }
@@ -71,8 +71,8 @@ func Share(source Source) *Shared { return &Shared{Source: source} }
 // follow yields the records behind after, decoded, until ctx ends or the log
 // can't be read. What it yields belongs to all readers: it must not be changed, and
 // is given back with free.
-func (s *Shared) follow(ctx context.Context, after position) iter.Seq2[*item, error] {
-	return func(yield func(*item, error) bool) {
+func (s *Shared) follow(ctx context.Context, after position) iter.Seq2[*input, error] {
+	return func(yield func(*input, error) bool) {
 		c := s.join(ctx, after)
 		defer s.leave(c)
 		if c.ahead() {
@@ -140,13 +140,13 @@ func (s *Shared) leave(c *cursor) {
 }
 
 // alone reads the log itself up to a sequence.
-func (s *Shared) alone(ctx context.Context, c *cursor, upTo eventlog.Seq, yield func(*item, error) bool) bool {
+func (s *Shared) alone(ctx context.Context, c *cursor, upTo eventlog.Seq, yield func(*input, error) bool) bool {
 	for r, err := range s.Read(ctx, eventlog.ReadOptions{After: c.after.seq, AfterStoredAt: c.after.storedAt, UpTo: upTo}) {
 		if err != nil {
 			yield(nil, err)
 			return false
 		}
-		if !yield(newItem(&r), nil) {
+		if !yield(newInput(&r), nil) {
 			return false
 		}
 		c.after = position{r.Seq, r.StoredAt}
@@ -170,7 +170,7 @@ func (s *Shared) read(ctx context.Context, p *pump, after position) {
 			p.err = err
 			return
 		}
-		if !p.add(ctx, newItem(&r)) {
+		if !p.add(ctx, newInput(&r)) {
 			break
 		}
 	}
@@ -208,15 +208,15 @@ func (c *cursor) ahead() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	newest := c.base.seq
-	if n := len(c.items); n > 0 {
-		newest = c.items[n-1].event.Seq
+	if n := len(c.inputs); n > 0 {
+		newest = c.inputs[n-1].event.Seq
 	}
 	return newest < c.after.seq
 }
 
-// take returns the next items, or the sequence up to which the reader has to read
+// take returns the next records, or the sequence up to which the reader has to read
 // by itself, or, where all were taken, what is closed when there are more.
-func (c *cursor) take() (batch []*item, base eventlog.Seq, wake <-chan struct{}, err error) {
+func (c *cursor) take() (batch []*input, base eventlog.Seq, wake <-chan struct{}, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.found = c.found && c.place >= c.start; !c.found {
@@ -228,15 +228,15 @@ func (c *cursor) take() (batch []*item, base eventlog.Seq, wake <-chan struct{},
 		}
 	}
 	from := int(c.place - c.start)
-	batch = append(batch, c.items[from:min(from+sharedTake, len(c.items))]...)
+	batch = append(batch, c.inputs[from:min(from+sharedTake, len(c.inputs))]...)
 	if len(batch) == 0 {
 		if c.wake == nil {
 			c.wake = make(chan struct{})
 		}
 		return nil, 0, c.wake, nil
 	}
-	for _, it := range batch {
-		it.holders.Add(1)
+	for _, in := range batch {
+		in.holders.Add(1)
 	}
 	c.place += uint64(len(batch))
 	signal(c.room)
@@ -246,10 +246,10 @@ func (c *cursor) take() (batch []*item, base eventlog.Seq, wake <-chan struct{},
 // seek finds the reader's place among what the pump holds, which must have read
 // the same record there.
 func (c *cursor) seek() error {
-	at := sort.Search(len(c.items), func(i int) bool { return c.items[i].event.Seq > c.after.seq })
+	at := sort.Search(len(c.inputs), func(i int) bool { return c.inputs[i].event.Seq > c.after.seq })
 	before := c.base
 	if at > 0 {
-		before = position{c.items[at-1].event.Seq, c.items[at-1].storedAt}
+		before = position{c.inputs[at-1].event.Seq, c.inputs[at-1].storedAt}
 	}
 	if before.seq == c.after.seq && !before.storedAt.IsZero() {
 		if err := c.after.same(before.storedAt); err != nil {
@@ -261,18 +261,18 @@ func (c *cursor) seek() error {
 }
 
 // hand yields what was taken.
-func (c *cursor) hand(batch []*item, yield func(*item, error) bool) bool {
-	for _, it := range batch {
-		at := position{it.event.Seq, it.storedAt} // once it is yielded, it is the fold's
+func (c *cursor) hand(batch []*input, yield func(*input, error) bool) bool {
+	for _, in := range batch {
+		at := position{in.event.Seq, in.storedAt} // once it is yielded, it is the fold's
 		if at.seq <= c.after.seq {
-			it.free()
+			in.free()
 			if err := c.after.same(at.storedAt); err != nil && at.seq == c.after.seq {
 				yield(nil, err)
 				return false
 			}
 			continue
 		}
-		if !yield(it, nil) {
+		if !yield(in, nil) {
 			return false
 		}
 		c.after = at
@@ -280,8 +280,8 @@ func (c *cursor) hand(batch []*item, yield func(*item, error) bool) bool {
 	return true
 }
 
-// add waits for room and holds an item for all readers.
-func (p *pump) add(ctx context.Context, it *item) bool {
+// add waits for room and holds a record for all readers.
+func (p *pump) add(ctx context.Context, in *input) bool {
 	var patience <-chan time.Time
 	for forced := false; ; {
 		p.mu.Lock()
@@ -303,8 +303,8 @@ func (p *pump) add(ctx context.Context, it *item) bool {
 		}
 	}
 	defer p.mu.Unlock()
-	p.items = append(p.items, it)
-	p.bytes += it.bytes
+	p.inputs = append(p.inputs, in)
+	p.bytes += in.bytes
 	if p.wake != nil {
 		close(p.wake)
 		p.wake = nil
@@ -312,13 +312,13 @@ func (p *pump) add(ctx context.Context, it *item) bool {
 	return true
 }
 
-// makeRoom drops the oldest items, a quarter at a time, as far as every reader
+// makeRoom drops the oldest records, a quarter at a time, as far as every reader
 // that is here has had them, or all the same when forced.
 func (p *pump) makeRoom(force bool) bool {
-	if len(p.items) < sharedItems && p.bytes < sharedBytes {
+	if len(p.inputs) < sharedInputs && p.bytes < sharedBytes {
 		return true
 	}
-	n := max(1, len(p.items)/4)
+	n := max(1, len(p.inputs)/4)
 	if !force {
 		for c := range p.readers {
 			if c.found && c.place >= p.start {
@@ -329,14 +329,14 @@ func (p *pump) makeRoom(force bool) bool {
 			return false
 		}
 	}
-	p.base = position{p.items[n-1].event.Seq, p.items[n-1].storedAt}
-	for _, it := range p.items[:n] {
-		p.bytes -= it.bytes
-		it.free()
+	p.base = position{p.inputs[n-1].event.Seq, p.inputs[n-1].storedAt}
+	for _, in := range p.inputs[:n] {
+		p.bytes -= in.bytes
+		in.free()
 	}
-	rest := copy(p.items, p.items[n:])
-	clear(p.items[rest:])
-	p.items = p.items[:rest]
+	rest := copy(p.inputs, p.inputs[n:])
+	clear(p.inputs[rest:])
+	p.inputs = p.inputs[:rest]
 	p.start += uint64(n)
 	return true
 }

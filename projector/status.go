@@ -7,40 +7,33 @@ import (
 	"rollcall/eventlog"
 )
 
-// State is what a projector, or a generation, is doing.
-type State string
+// RunState is what a projector is doing.
+type RunState string
 
-// States of a projector, then those that a rebuild adds for a generation.
+// States of a projector.
 const (
-	// StateStarting: before the lease is asked for.
-	StateStarting State = "starting"
-	// StateStandby: another process holds the lease.
-	StateStandby State = "standby"
-	// StateCatchingUp: behind the end of the log since it started, or without an
-	// answer from log or store for so long that it may be behind.
-	StateCatchingUp State = "catching-up"
-	// StateLive: it has met the end of the log, and follows.
-	StateLive State = "live"
-	// StateStopped: Run has returned.
-	StateStopped State = "stopped"
-	// StateFailed: Run has returned an error, or a rebuild was given up.
-	StateFailed State = "failed"
-
-	// StateStaging: a generation's bucket is made, nothing is in it.
-	StateStaging State = "staging"
-	// StateReady: a generation has caught up and waits for promotion.
-	StateReady State = "ready"
-	// StateRetired: a generation that was in force and is kept for a rollback.
-	StateRetired State = "retired"
+	// RunStarting: it has not asked for the lease yet.
+	RunStarting RunState = "starting"
+	// RunStandby: another process holds the lease.
+	RunStandby RunState = "standby"
+	// RunCatchingUp: it has not reached the end of the log since it started, or has
+	// waited so long for log or store that it may lag.
+	RunCatchingUp RunState = "catching-up"
+	// RunLive: it has reached the end of the log, and follows.
+	RunLive RunState = "live"
+	// RunStopped: Run has returned.
+	RunStopped RunState = "stopped"
+	// RunFailed: Run has returned an error.
+	RunFailed RunState = "failed"
 )
 
 // Status is a snapshot of a projector.
 type Status struct {
-	Name       string `json:"name"`
-	Version    string `json:"version"`
-	State      State  `json:"state"`
-	Bucket     string `json:"bucket"`
-	Generation int    `json:"generation"`
+	Name       string   `json:"name"`
+	Version    string   `json:"version"`
+	State      RunState `json:"state"`
+	Bucket     string   `json:"bucket"`
+	Generation int      `json:"generation"`
 	// Sequence is the last sequence committed, HeadSequence the log's last as
 	// of at most a second ago.
 	Sequence     eventlog.Seq `json:"sequence"`
@@ -107,11 +100,11 @@ func (b *board) answered(what ...string) {
 	}
 }
 
-// restart takes what the last tenure left.
+// restart takes what the last lease left.
 func (b *board) restart() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.status.State, b.asked = StateStarting, nil
+	b.status.State, b.asked = RunStarting, nil
 }
 
 // late fills in what is overdue the longest. Who waits like that is not live.
@@ -124,8 +117,8 @@ func (b *board) late(s *Status, now time.Time) {
 		if d.Seconds() > s.WaitingSeconds {
 			s.Waiting, s.WaitingSeconds = what, d.Seconds()
 		}
-		if s.State == StateLive && what != waitRegistry {
-			s.State = StateCatchingUp
+		if s.State == RunLive && what != waitRegistry {
+			s.State = RunCatchingUp
 		}
 	}
 }
@@ -136,7 +129,7 @@ func (b *board) progress(at eventlog.Seq) {
 	b.at = at
 }
 
-// begin takes what a term begins with: nothing is read yet behind at.
+// begin takes what a task begins with: nothing is read yet behind at.
 func (b *board) begin(at eventlog.Seq) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -48,16 +48,16 @@ var (
 	ErrSettings = errors.New("unsuitable settings")
 	// ErrState: a stored state can't be read.
 	ErrState = errors.New("corrupt state")
-	// ErrLostView: the view's store lost what this tenure has committed, as it may
-	// after a power cut, a restore, a purge or a deletion. The tenure is over; the
+	// ErrLostView: the view's store lost what this writer has committed, as it may
+	// after a power cut, a restore, a purge or a deletion. The lease is over; the
 	// next one folds again from whatever checkpoint is stored then.
 	ErrLostView = errors.New("the view's store lost what was committed")
 	// ErrTooLarge: a value that the store can't hold.
 	ErrTooLarge = errors.New("value too large")
 )
 
-// Claim says which generation a process wants to write.
-type Claim struct {
+// LeaseRequest says which generation a process wants to write.
+type LeaseRequest struct {
 	// View and Version are the fold's.
 	View, Version string
 	// Generation is the one to write; 0 is the one in force, and makes the
@@ -68,10 +68,10 @@ type Claim struct {
 	Steal bool
 	// Patience bounds the wait for a lease in other hands, after which Acquire
 	// returns ErrBusy; 0: no bound. A lease whose holder died runs out within 5 s.
-	Patience time.Duration
+	MaxWait time.Duration
 	// Standby, when not nil, is called once when another process holds the
 	// lease and Acquire begins to wait.
-	Standby func(holder string)
+	OnStandby func(holder string)
 }
 
 // Checkpoint says how far a generation is. It is stored in the same atomic
@@ -105,9 +105,9 @@ type Checkpoint struct {
 	Takeover string `json:"takeover,omitempty"`
 }
 
-// Tenure is one process's right to write one generation, until it is fenced,
+// GenerationWriter is one process's right to write one generation, until it is fenced,
 // or released. Its methods may be called concurrently, Commit excepted.
-type Tenure interface {
+type GenerationWriter interface {
 	// Load returns the stored parts of each entity, in the order of the
 	// entities; none for an entity that was never stored. ErrLostView as for
 	// Checkpoint.
@@ -125,9 +125,9 @@ type Tenure interface {
 	Entities(ctx context.Context, part string) iter.Seq2[EntityPart, error]
 }
 
-// Opened is what a Store says about a generation when it is acquired.
-type Opened struct {
-	Tenure
+// Lease is what a Store says about a generation when it is acquired.
+type Lease struct {
+	GenerationWriter
 	Bucket     string
 	Generation int
 	Checkpoint Checkpoint
@@ -145,7 +145,7 @@ type Store interface {
 	// Acquire blocks until this process may write the generation that c names,
 	// then raises the epoch, so that nobody else can write it any more, and
 	// reads the checkpoint. It returns ErrVersion without waiting.
-	Acquire(ctx context.Context, c Claim) (*Opened, error)
+	Acquire(ctx context.Context, c LeaseRequest) (*Lease, error)
 }
 
 // Part is one stored part of an entity's state.

@@ -21,7 +21,7 @@ const (
 // is followed, or ends it.
 type supervisor struct {
 	p         *Projector
-	registry  Registry
+	catalog   Catalog
 	wg        sync.WaitGroup
 	ended     chan engineEnd
 	followers map[int]*follower
@@ -48,12 +48,12 @@ type engineEnd struct {
 }
 
 func (p *Projector) supervise(ctx context.Context) error {
-	registry, ok := p.config.Store.(Registry)
+	catalog, ok := p.config.Store.(Catalog)
 	if !ok {
-		return p.current.run(ctx, Claim{})
+		return p.current.run(ctx, LeaseRequest{})
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	s := &supervisor{p: p, registry: registry, ended: make(chan engineEnd), followers: make(map[int]*follower)}
+	s := &supervisor{p: p, catalog: catalog, ended: make(chan engineEnd), followers: make(map[int]*follower)}
 	defer s.wg.Wait()
 	defer cancel()
 	for {
@@ -82,7 +82,7 @@ func (s *supervisor) look(ctx context.Context) error {
 	case err != nil:
 		s.pause = min(max(2*s.pause, retryFirst), retryLast)
 		s.p.board().waits(waitRegistry, s.p.config.Now())
-		s.p.log.Warn().Err(err).Int64(keyRetryMS, s.pause.Milliseconds()).Msg("generations can't be read; trying again")
+		s.p.logger.Warn().Err(err).Int64(keyRetryMS, s.pause.Milliseconds()).Msg("generations can't be read; trying again")
 		return nil
 	}
 	s.pause = registryPoll
@@ -123,7 +123,7 @@ func (s *supervisor) follow(ctx context.Context, g Generation, inForce bool) err
 	f.stop, f.revision, f.began, f.inForce, f.err = stop, g.Revision, s.p.config.Now(), inForce, nil
 	e := s.p.engineOf(g.Number)
 	s.wg.Go(func() {
-		err := e.run(inner, Claim{Generation: g.Number})
+		err := e.run(inner, LeaseRequest{Generation: g.Number})
 		select {
 		case s.ended <- engineEnd{g.Number, err}:
 		case <-ctx.Done():
@@ -147,7 +147,7 @@ func (s *supervisor) over(end engineEnd) {
 	}
 	f.err, f.wait = end.err, min(max(2*f.wait, failedFirst), failedLast)
 	f.retry = now.Add(f.wait)
-	s.p.log.Error().Err(end.err).Int(keyGeneration, end.generation).Int64(keyRetryMS, f.wait.Milliseconds()).
+	s.p.logger.Error().Err(end.err).Int(keyGeneration, end.generation).Int64(keyRetryMS, f.wait.Milliseconds()).
 		Msg("generation can't be followed; trying again later unless it is in force")
 }
 
@@ -168,17 +168,17 @@ func (s *supervisor) wanted(ctx context.Context) (force int, wanted map[int]Gene
 	view, version := s.p.config.Projection.Name(), s.p.config.Projection.Version()
 	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()
-	all, err := s.registry.Ensure(ctx, view, version)
+	all, err := s.catalog.Ensure(ctx, view, version)
 	if err != nil {
 		return 0, nil, err
 	}
 	wanted = make(map[int]Generation)
 	var live Generation
 	for _, g := range all {
-		if g.State == StateLive {
+		if g.State == GenerationLive {
 			force, live = g.Number, g
 		}
-		if g.Version == version && (g.State == StateLive || g.State == StateReady || g.State == StateRetired) {
+		if g.Version == version && (g.State == GenerationLive || g.State == GenerationReady || g.State == GenerationRetired) {
 			wanted[g.Number] = g
 		}
 	}

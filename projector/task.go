@@ -12,18 +12,18 @@ import (
 )
 
 // errRefold: a record failed its fold, or an entity needs a careful look. The
-// term ends and the next one folds again from the checkpoint, knowing more.
+// task ends and the next one folds again from the checkpoint, knowing more.
 var errRefold = errors.New("fold again from the checkpoint")
 
 // term is the time between an acquisition, or a refold, and what ends it. Its
 // fields belong to the fold's goroutine, which is the one that calls run.
-type term struct {
+type task struct {
 	p *engine
-	*Opened
+	*Lease
 	fold   aged
 	poison *poison
-	target eventlog.Seq // end of the log when the term began
-	began  time.Time    // when the tenure began
+	target eventlog.Seq // end of the log when the task began
+	began  time.Time    // when the lease began
 	mail   *mailbox
 	cache  *cache
 
@@ -37,14 +37,14 @@ type term struct {
 	movedSince time.Time
 	dirty      *list.List // of *entity, the one changed longest ago in front
 	dirtySince time.Time
-	backlog    int // items left in the mailbox after the last chunk
-	chunk      []*item
-	keys       []string // of chunk's items, and the entities behind them
+	backlog    int // records left in the mailbox after the last chunk
+	chunk      []*input
+	keys       []string // of chunk's records, and the entities behind them
 	targets    []*entity
 	park       []Parked
 	parked     *parkedSet
 	applied    [maxTypes]uint64
-	told       cacheCounts // what metrics were told of the cache
+	reported   cacheCounts // what metrics were told of the cache
 
 	// What leaves the view because of its age.
 	aging aging
@@ -65,26 +65,26 @@ type flight struct {
 	entities []*entity
 }
 
-func newTerm(p *engine, opened *Opened, head eventlog.Head, poison *poison, began time.Time) *term {
-	t := &term{
-		p: p, Opened: opened, poison: poison, began: began, probed: p.config.Now(),
+func newTask(p *engine, lease *Lease, head eventlog.Head, poison *poison, began time.Time) *task {
+	t := &task{
+		p: p, Lease: lease, poison: poison, began: began, probed: p.config.Now(),
 		target: head.Last, mail: newMailbox(),
-		cache:       newCache(p.config.CacheBytes, opened.Empty),
+		cache:       newCache(p.config.CacheBytes, lease.Empty),
 		bulk:        p.bulk,
 		dirty:       list.New(),
-		at:          position{opened.Checkpoint.Sequence, opened.Checkpoint.StoredAt},
-		parked:      newParkedSet(opened.Parked),
+		at:          position{lease.Checkpoint.Sequence, lease.Checkpoint.StoredAt},
+		parked:      newParkedSet(lease.Parked),
 		incarnation: head.Incarnation,
 		results:     make(chan error, 1),
-		aging:       newAging(opened.Checkpoint, p.floor, opened.Empty),
+		aging:       newAging(lease.Checkpoint, p.floor, lease.Empty),
 	}
 	p.board.begin(t.at.seq)
 	t.fold = age(p.config.Projection, &t.aging.horizon)
 	return t
 }
 
-// run reads, folds and commits until ctx ends (nil), or something ends the term.
-func (t *term) run(ctx context.Context) error {
+// run reads, folds and commits until ctx ends (nil), or something ends the task.
+func (t *task) run(ctx context.Context) error {
 	inner, cancel := context.WithCancel(ctx)
 	commits, stopCommits := context.WithCancel(context.WithoutCancel(ctx))
 	readErr := make(chan error, 1)
@@ -113,7 +113,7 @@ func (t *term) run(ctx context.Context) error {
 }
 
 // last commits what is held when the projector is told to stop.
-func (t *term) last(ctx context.Context) error {
+func (t *task) last(ctx context.Context) error {
 	t.draining = true
 	for {
 		c, entities, err := t.gather()
@@ -127,14 +127,14 @@ func (t *term) last(ctx context.Context) error {
 	}
 }
 
-func (t *term) loop(ctx, commits context.Context, wg *sync.WaitGroup, readErr <-chan error) error {
+func (t *task) loop(ctx, commits context.Context, wg *sync.WaitGroup, readErr <-chan error) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	ages := time.NewTicker(ageStep(t.p.config.MaxAge))
 	defer ages.Stop()
 	for {
 		if t.caughtUp() {
-			t.met()
+			t.reachedEnd()
 		}
 		t.advance(t.p.config.Now())
 		t.sweep(ctx, wg)
@@ -181,7 +181,7 @@ func (t *term) loop(ctx, commits context.Context, wg *sync.WaitGroup, readErr <-
 const never = time.Hour
 
 // due says how long the open window has to wait for its commit.
-func (t *term) due(now time.Time) time.Duration {
+func (t *task) due(now time.Time) time.Duration {
 	c := &t.p.config
 	n := t.dirty.Len()
 	switch {
@@ -209,7 +209,7 @@ func (t *term) due(now time.Time) time.Duration {
 }
 
 // cold reports whether an entity waits that nothing has changed for n records.
-func (t *term) cold(n eventlog.Seq) bool {
+func (t *task) cold(n eventlog.Seq) bool {
 	front := t.dirty.Front()
 	if front == nil {
 		return false
@@ -221,7 +221,7 @@ func (t *term) cold(n eventlog.Seq) bool {
 // full stops the fold while the commit in flight and what waits behind it hold
 // too much memory. In bulk that is also where the fold is so far ahead that a
 // slow store, and not the log, would decide how much is held.
-func (t *term) full() bool {
+func (t *task) full() bool {
 	c := &t.p.config
 	if t.flight == nil || t.dirty.Len() == 0 {
 		return false
@@ -233,23 +233,23 @@ func (t *term) full() bool {
 }
 
 // foldChunk folds what the reader has put ready.
-func (t *term) foldChunk(ctx context.Context) error {
+func (t *task) foldChunk(ctx context.Context) error {
 	t.chunk, t.backlog = t.mail.take(t.chunk[:0], chunkEvents)
 	t.keys = t.keys[:0]
-	for _, it := range t.chunk {
-		t.keys = append(t.keys, t.key(it))
+	for _, in := range t.chunk {
+		t.keys = append(t.keys, t.key(in))
 	}
 	if err := t.fetch(ctx, t.keys); err != nil {
 		return err
 	}
 	now := t.p.config.Now()
-	for i, it := range t.chunk {
-		if err := t.foldOne(it, t.keys[i], t.targets[i], now); err != nil {
+	for i, in := range t.chunk {
+		if err := t.foldOne(in, t.keys[i], t.targets[i], now); err != nil {
 			return err
 		}
-		t.at = position{it.event.Seq, it.storedAt}
-		t.applied[it.event.Type]++
-		it.free()
+		t.at = position{in.event.Seq, in.storedAt}
+		t.applied[in.event.Type]++
+		in.free()
 	}
 	folded := len(t.chunk)
 	clear(t.chunk)
@@ -265,12 +265,12 @@ func (t *term) foldChunk(ctx context.Context) error {
 }
 
 // key asks the fold for the event's entity. A record on which it fails is poison.
-func (t *term) key(it *item) (key string) {
-	if t.poison.has(&it.event) {
-		return t.poison.entity(it.event.Seq)
+func (t *task) key(in *input) (key string) {
+	if t.poison.has(&in.event) {
+		return t.poison.entity(in.event.Seq)
 	}
-	if err := guard(func() { key = t.fold.Key(&it.event) }); err != nil {
-		t.poison.add(&it.event, "", oneLine(err))
+	if err := guard(func() { key = t.fold.Key(&in.event) }); err != nil {
+		t.poison.add(&in.event, "", oneLine(err))
 		return ""
 	}
 	return key
@@ -278,7 +278,7 @@ func (t *term) key(it *item) (key string) {
 
 // fetch brings the entities of a chunk into the cache, missing ones in one read,
 // and leaves them in targets.
-func (t *term) fetch(ctx context.Context, keys []string) error {
+func (t *task) fetch(ctx context.Context, keys []string) error {
 	var missing []*entity
 	t.targets = t.targets[:0]
 	for _, key := range keys {
@@ -309,10 +309,10 @@ func (t *term) fetch(ctx context.Context, keys []string) error {
 	return t.load(ctx, missing)
 }
 
-// loadTries is how often entities are asked for before the term ends.
+// loadTries is how often entities are asked for before the task ends.
 const loadTries = 4
 
-func (t *term) load(ctx context.Context, missing []*entity) error {
+func (t *task) load(ctx context.Context, missing []*entity) error {
 	keys := make([]string, len(missing))
 	for i, e := range missing {
 		keys[i] = e.key
@@ -320,9 +320,9 @@ func (t *term) load(ctx context.Context, missing []*entity) error {
 	t.p.board.waits(waitLoad, t.p.config.Now())
 	defer t.p.board.answered(waitLoad)
 	all, err := t.tryLoad(ctx, keys)
-	for tries := 1; err != nil && !tenureOver(err) && tries < loadTries; tries++ {
-		// To end the term would fold again all that is not committed yet.
-		t.p.log.Warn().Err(err).Str(keyBucket, t.Bucket).Int64(keyRetryMS, retryFirst.Milliseconds()).Msg("entities can't be read; trying again")
+	for tries := 1; err != nil && !leaseOver(err) && tries < loadTries; tries++ {
+		// To end the task would fold again all that is not committed yet.
+		t.p.logger.Warn().Err(err).Str(keyBucket, t.Bucket).Int64(keyRetryMS, retryFirst.Milliseconds()).Msg("entities can't be read; trying again")
 		if pause(ctx, retryFirst) != nil {
 			break
 		}
@@ -348,32 +348,32 @@ func (t *term) load(ctx context.Context, missing []*entity) error {
 	return nil
 }
 
-func (t *term) tryLoad(ctx context.Context, keys []string) ([][]Part, error) {
+func (t *task) tryLoad(ctx context.Context, keys []string) ([][]Part, error) {
 	ctx, cancel := context.WithTimeout(ctx, commitTimeout+time.Duration(len(keys))*writeTimeout)
 	defer cancel()
 	return t.Load(ctx, keys)
 }
 
 // foldOne applies one event, or keeps its record aside.
-func (t *term) foldOne(it *item, key string, e *entity, now time.Time) error {
-	seq := it.event.Seq
-	if text, broken := t.poison.broken[key]; broken && !t.poison.has(&it.event) {
-		t.poison.add(&it.event, key, text)
+func (t *task) foldOne(in *input, key string, e *entity, now time.Time) error {
+	seq := in.event.Seq
+	if text, broken := t.poison.broken[key]; broken && !t.poison.has(&in.event) {
+		t.poison.add(&in.event, key, text)
 	}
-	if t.poison.has(&it.event) {
-		t.keepAside(it, key, now)
+	if t.poison.has(&in.event) {
+		t.keepAside(in, key, now)
 		return nil
 	}
 	if key == "" {
 		return nil
 	}
-	err := guard(func() { e.state.Apply(&it.event) })
+	err := guard(func() { e.state.Apply(&in.event) })
 	if err == nil && e.careful {
 		err = e.flushCareful(t.p.config.MaxValueBytes)
 	}
 	if err != nil {
-		t.poison.add(&it.event, key, oneLine(err))
-		t.p.log.Error().Uint64(keySequence, uint64(seq)).Str(keyEntity, eventlog.EscapeID(key)).
+		t.poison.add(&in.event, key, oneLine(err))
+		t.p.logger.Error().Uint64(keySequence, uint64(seq)).Str(keyEntity, eventlog.EscapeID(key)).
 			Msg("record fails its fold; folding again without it")
 		return errRefold
 	}
@@ -382,7 +382,7 @@ func (t *term) foldOne(it *item, key string, e *entity, now time.Time) error {
 }
 
 // touch marks an entity as changed.
-func (t *term) touch(e *entity, now time.Time) {
+func (t *task) touch(e *entity, now time.Time) {
 	t.cache.resize(e)
 	e.touched = t.at.seq
 	if e.dirty {
@@ -396,29 +396,29 @@ func (t *term) touch(e *entity, now time.Time) {
 	e.waiting = t.dirty.PushBack(e)
 }
 
-// caughtUp reports whether all was folded that the log held when the term began,
+// caughtUp reports whether all was folded that the log held when the task began,
 // or that is left of it.
-func (t *term) caughtUp() bool {
+func (t *task) caughtUp() bool {
 	return t.backlog == 0 && (t.at.seq >= t.target || t.at.seq >= t.p.board.end())
 }
 
 // met is called when the end of the log was met. In bulk what is still held has
 // to be stored first.
-func (t *term) met() {
+func (t *task) reachedEnd() {
 	if t.bulk && (t.dirty.Len() > 0 || t.flight != nil) {
 		t.draining = true
 		return
 	}
 	t.bulk = false
-	t.p.goneLive()
+	t.p.markLive()
 }
 
-// goneLive says once a term that the end of the log was met.
-func (p *engine) goneLive() {
+// markLive logs once a task that the end of the log was met.
+func (p *engine) markLive() {
 	p.board.set(func(s *Status) {
-		if s.State == StateCatchingUp {
-			s.State = StateLive
-			p.log.Info().Str(keyBucket, s.Bucket).Msg("live")
+		if s.State == RunCatchingUp {
+			s.State = RunLive
+			p.logger.Info().Str(keyBucket, s.Bucket).Msg("live")
 		}
 	})
 }

@@ -175,7 +175,7 @@ func TestChaosServerKilled(t *testing.T) {
 // lease holds back, the fence alone must hold.
 type stealing struct{ *viewstore.Store }
 
-func (s stealing) Acquire(ctx context.Context, c projector.Claim) (*projector.Opened, error) {
+func (s stealing) Acquire(ctx context.Context, c projector.LeaseRequest) (*projector.Lease, error) {
 	c.Steal = true
 	return s.Store.Acquire(ctx, c)
 }

@@ -162,7 +162,7 @@ func operate(ctx context.Context, task, view string, log *natslog.Log, store *vi
 	case "repair":
 		var v projector.Verified
 		if v, err = projector.Verify(ctx, projector.VerifyConfig{Projection: fold, Source: log, Viewer: store}); err == nil {
-			_, err = projector.Repair(ctx, projector.SurgeryConfig{Projection: fold, Source: log, Store: store}, v.Differences)
+			_, err = projector.Repair(ctx, projector.MaintenanceConfig{Projection: fold, Source: log, Store: store}, v.Differences)
 		}
 	default:
 		err = errors.New("no such task: " + task)

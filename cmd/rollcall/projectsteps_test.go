@@ -179,7 +179,7 @@ func (b *stepBed) prepare(t *testing.T, s projectStep, view string) int {
 	case "promote", "abort":
 		c.Hold = true
 		c.Progress = func(p projector.Progress) {
-			if p.State == projector.StateReady {
+			if p.State == projector.GenerationReady {
 				cancel()
 			}
 		}

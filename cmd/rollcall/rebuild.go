@@ -152,7 +152,7 @@ type reporter struct {
 
 // said is what was last printed of a view.
 type said struct {
-	state projector.State
+	state projector.GenerationState
 	at    time.Time
 }
 
@@ -196,14 +196,14 @@ func newProgress(w io.Writer) progress.Writer {
 
 // rebuildLine is a line of JSON: progress, and at last the result.
 type rebuildLine struct {
-	View       string          `json:"view"`
-	Generation int             `json:"generation"`
-	Bucket     string          `json:"bucket"`
-	State      projector.State `json:"state"`
-	Sequence   eventlog.Seq    `json:"sequence"`
-	Head       eventlog.Seq    `json:"headSequence"`
-	Share      float64         `json:"share"`
-	PerSecond  float64         `json:"perSecond"`
+	View       string                    `json:"view"`
+	Generation int                       `json:"generation"`
+	Bucket     string                    `json:"bucket"`
+	State      projector.GenerationState `json:"state"`
+	Sequence   eventlog.Seq              `json:"sequence"`
+	Head       eventlog.Seq              `json:"headSequence"`
+	Share      float64                   `json:"share"`
+	PerSecond  float64                   `json:"perSecond"`
 	// ETASeconds is null where it can't be told.
 	ETASeconds     *float64 `json:"etaSeconds"`
 	ElapsedSeconds float64  `json:"elapsedSeconds"`
@@ -218,7 +218,7 @@ func (r *reporter) progress(i int, view string, p projector.Progress) {
 		r.bars[i].UpdateMessage(fmt.Sprintf("%s_g%d %s %.0f/s", view, p.Generation.Number, p.State, p.PerSecond))
 		return
 	}
-	if last := r.said[i]; !r.json || last.state == p.State && (p.State == projector.StateReady || time.Since(last.at) < lineInterval) {
+	if last := r.said[i]; !r.json || last.state == p.State && (p.State == projector.GenerationReady || time.Since(last.at) < lineInterval) {
 		return
 	}
 	r.said[i] = said{p.State, time.Now()}
@@ -249,26 +249,26 @@ func (r *reporter) stop() {
 
 // moved is what a change of the generation in force was.
 type moved struct {
-	View       string          `json:"view"`
-	Generation int             `json:"generation"`
-	Bucket     string          `json:"bucket"`
-	State      projector.State `json:"state"`
-	Before     int             `json:"before"`
-	PauseMs    float64         `json:"pauseMs"`
-	Records    uint64          `json:"records"`
-	Changed    int             `json:"changed"`
-	Carried    int             `json:"carried"`
-	Elapsed    float64         `json:"elapsedSeconds"`
+	View       string                    `json:"view"`
+	Generation int                       `json:"generation"`
+	Bucket     string                    `json:"bucket"`
+	State      projector.GenerationState `json:"state"`
+	Before     int                       `json:"before"`
+	PauseMs    float64                   `json:"pauseMs"`
+	Records    uint64                    `json:"records"`
+	Changed    int                       `json:"changed"`
+	Carried    int                       `json:"carried"`
+	Elapsed    float64                   `json:"elapsedSeconds"`
 }
 
 // movedColumns are those of moved.
 var movedColumns = []string{"view", "generation", "bucket", "state", "before", "pauseMs", "records", "changed", "carried", "elapsedSeconds"}
 
 func movedLine(a *app, form, view string, b projector.Rebuilt) error {
-	if b.Untold != nil {
-		a.Logger.Warn().Err(b.Untold).Str(console.KeyView, view).Msg("in force; plain subjects were not told of all changes")
+	if b.AnnounceErr != nil {
+		a.Logger.Warn().Err(b.AnnounceErr).Str(console.KeyView, view).Msg("in force; plain subjects were not told of all changes")
 	}
-	m := moved{view, b.After.Number, b.After.Bucket, projector.StateLive, b.Before.Number, console.Round(float64(b.Pause) / float64(time.Millisecond)),
+	m := moved{view, b.After.Number, b.After.Bucket, projector.GenerationLive, b.Before.Number, console.Round(float64(b.Pause) / float64(time.Millisecond)),
 		b.Records, b.Changed, b.Carried, console.Round(b.Elapsed.Seconds())}
 	switch form {
 	case "json":
@@ -290,7 +290,7 @@ type viewAction struct {
 	View string `arg:"" help:"View."`
 }
 
-func (c *viewAction) move(a *app, do func(ctx context.Context, r projector.Registry, view, version string) (projector.Rebuilt, error)) error {
+func (c *viewAction) move(a *app, do func(ctx context.Context, r projector.Switch, view, version string) (projector.Rebuilt, error)) error {
 	fold, err := foldOf(c.View)
 	if err != nil {
 		return err
@@ -309,7 +309,7 @@ func (c *viewAction) move(a *app, do func(ctx context.Context, r projector.Regis
 	})
 }
 
-func (c *viewAction) remove(a *app, do func(ctx context.Context, r projector.Registry, view, version string) ([]projector.Generation, error)) error {
+func (c *viewAction) remove(a *app, do func(ctx context.Context, r projector.Remover, view, version string) ([]projector.Generation, error)) error {
 	fold, err := foldOf(c.View)
 	if err != nil {
 		return err

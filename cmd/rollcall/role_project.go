@@ -135,7 +135,7 @@ func (w *viewRole) status() (s projector.Status, rebuilding *projector.Progress)
 		s = p.Status()
 	}
 	if failure != nil {
-		s.State, s.Error = projector.StateFailed, failure.Error()
+		s.State, s.Error = projector.RunFailed, failure.Error()
 	}
 	return s, rebuilding
 }
@@ -143,7 +143,7 @@ func (w *viewRole) status() (s projector.Status, rebuilding *projector.Progress)
 // begun waits until the projector has begun, stands by, or has failed.
 func (w *viewRole) begun(ctx context.Context) error {
 	for {
-		if s, _ := w.status(); s.State != "" && s.State != projector.StateStarting {
+		if s, _ := w.status(); s.State != "" && s.State != projector.RunStarting {
 			return nil
 		}
 		select {
@@ -207,7 +207,7 @@ func rebuildMends(err error) bool {
 func (w *viewRole) rebuild(ctx context.Context, store *viewstore.Store, carry bool) error {
 	log := w.node.logger.With().Str(console.KeyPart, "project").Str(console.KeyView, w.fold.Name()).Logger()
 	log.Warn().Msg("rebuilding: the current view goes on serving as it is")
-	w.progress(&projector.Progress{State: projector.StateStaging})
+	w.progress(&projector.Progress{State: projector.GenerationStaging})
 	defer w.progress(nil)
 	done, err := projector.Rebuild(ctx, projector.RebuildConfig{
 		Projection: w.fold, Source: w.source, Registry: store, Logger: log, Carry: carry,
@@ -215,7 +215,7 @@ func (w *viewRole) rebuild(ctx context.Context, store *viewstore.Store, carry bo
 	})
 	switch {
 	case err == nil:
-		log.Info().Str("bucket", done.After.Bucket).Int64(console.KeyElapsed, done.Elapsed.Milliseconds()).AnErr("untold", done.Untold).Msg("rebuilt, and current")
+		log.Info().Str("bucket", done.After.Bucket).Int64(console.KeyElapsed, done.Elapsed.Milliseconds()).AnErr("untold", done.AnnounceErr).Msg("rebuilt, and current")
 	case errors.Is(err, projector.ErrBusy), errors.Is(err, projector.ErrMoved), errors.Is(err, projector.ErrAborted):
 		log.Info().Err(err).Msg("somebody else rebuilds or removes the generation; looking again")
 	default:
@@ -244,7 +244,7 @@ func (w *viewRole) check(context.Context) (string, error) {
 	if rebuilding != nil {
 		return fmt.Sprintf("rebuilding, %s, %.0f %%", rebuilding.State, 100*rebuilding.Share), nil
 	}
-	if s.State == projector.StateFailed {
+	if s.State == projector.RunFailed {
 		if !w.node.doIngest {
 			return "", errors.New(s.Error)
 		}

@@ -318,10 +318,10 @@ func TestHeldRebuildIsQuiet(t *testing.T) {
 	var out bytes.Buffer
 	r := (&rebuildCmd{Output: "json"}).reporter(&app{IO: &console.IO{Stdout: &out, Stderr: &out}}, nil)
 	for range 100 {
-		r.progress(0, "sessions", projector.Progress{State: projector.StateCatchingUp})
+		r.progress(0, "sessions", projector.Progress{State: projector.GenerationCatchingUp})
 	}
 	for range 100 {
-		r.progress(0, "sessions", projector.Progress{State: projector.StateReady})
+		r.progress(0, "sessions", projector.Progress{State: projector.GenerationReady})
 	}
 	if n := bytes.Count(out.Bytes(), []byte("\n")); n < 2 || n > 3 {
 		t.Errorf("200 words on a rebuild at once are %d lines; want one for each state:\n%s", n, out.String())

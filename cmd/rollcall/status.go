@@ -182,7 +182,7 @@ func (s status) details(w io.Writer) error {
 	var wrong []string
 	for _, v := range s.Projections {
 		for _, x := range v.Generations {
-			if x.State != string(projector.StateLive) {
+			if x.State != string(projector.RunLive) {
 				var changed any
 				if x.ChangedAt != nil {
 					changed = *x.ChangedAt

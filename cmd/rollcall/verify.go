@@ -119,7 +119,7 @@ func (c *verifyCmd) repair(a *app, js jetstream.JetStream, log *natslog.Log, con
 	if err != nil {
 		return v, err
 	}
-	n, err := projector.Repair(a.Ctx, projector.SurgeryConfig{Projection: config.Projection, Source: log, Store: store, Logger: a.Logger}, v.Differences)
+	n, err := projector.Repair(a.Ctx, projector.MaintenanceConfig{Projection: config.Projection, Source: log, Store: store, Logger: a.Logger}, v.Differences)
 	if err != nil {
 		return v, err
 	}
@@ -259,7 +259,7 @@ type parkedAction struct {
 }
 
 // config opens what is needed and runs fn.
-func (c *parkedAction) run(a *app, fn func(projector.SurgeryConfig) error) error {
+func (c *parkedAction) run(a *app, fn func(projector.MaintenanceConfig) error) error {
 	fold, err := foldOf(c.View)
 	if err != nil {
 		return err
@@ -270,7 +270,7 @@ func (c *parkedAction) run(a *app, fn func(projector.SurgeryConfig) error) error
 			return logError(err)
 		}
 		defer log.Close()
-		return fn(projector.SurgeryConfig{Projection: fold, Source: log, Store: store, Logger: a.Logger})
+		return fn(projector.MaintenanceConfig{Projection: fold, Source: log, Store: store, Logger: a.Logger})
 	})
 }
 
@@ -294,7 +294,7 @@ func (parkedRetryCmd) Help() string {
 
 // Run retries.
 func (c *parkedRetryCmd) Run(a *app) error {
-	return c.run(a, func(config projector.SurgeryConfig) error {
+	return c.run(a, func(config projector.MaintenanceConfig) error {
 		before, err := c.count(a)
 		if err != nil {
 			return err
@@ -339,7 +339,7 @@ func (c *parkedDropCmd) Run(a *app) error {
 	if !c.Yes {
 		return console.Usagef("this leaves records out of %s for good; --yes confirms it", strings.TrimSpace(c.View))
 	}
-	return c.run(a, func(config projector.SurgeryConfig) error {
+	return c.run(a, func(config projector.MaintenanceConfig) error {
 		n, err := projector.DropParked(a.Ctx, config, c.Sequence...)
 		if err != nil {
 			return err

@@ -71,7 +71,7 @@ func (n *node) newAuditor(js jetstream.JetStream) (*auditor, error) {
 // that folds it: one audit for all that stand by is enough.
 func (a *auditor) run(ctx context.Context, p *projector.Projector, fold eventlog.Fold) {
 	for wire.Pause(ctx, a.interval) == nil {
-		if s := p.Status().State; s == projector.StateLive || s == projector.StateCatchingUp {
+		if s := p.Status().State; s == projector.RunLive || s == projector.RunCatchingUp {
 			a.audit(ctx, fold, rand.Uint64())
 		}
 	}

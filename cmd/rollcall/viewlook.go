@@ -47,11 +47,11 @@ func (l viewLook) at(ctx context.Context, fold eventlog.Fold) (v viewStatus, err
 	cp, err := l.reader.Checkpoint(ctx, alias.Bucket)
 	switch {
 	case errors.Is(err, viewstore.ErrGone):
-		v.State, v.Problem = string(projector.StateFailed), fmt.Sprintf("%v: %s; a projector that runs makes it again from the log, else run `rollcall rebuild %s`",
+		v.State, v.Problem = string(projector.RunFailed), fmt.Sprintf("%v: %s; a projector that runs makes it again from the log, else run `rollcall rebuild %s`",
 			viewstore.ErrGone, viewstore.StreamOf(alias.Bucket), fold.Name())
 		return v, nil
 	case errors.Is(err, projector.ErrState):
-		v.State, v.Problem = string(projector.StateFailed), console.OneLine(err)+"; run `rollcall rebuild "+fold.Name()+"`"
+		v.State, v.Problem = string(projector.RunFailed), console.OneLine(err)+"; run `rollcall rebuild "+fold.Name()+"`"
 		return v, nil
 	case err != nil:
 		return v, err
@@ -82,11 +82,11 @@ func (l viewLook) judge(fold eventlog.Fold, cp projector.Checkpoint, alias views
 	case l.head.First > cp.Sequence+1:
 		err = fmt.Errorf("%w: it ends at record %d, the log begins at %d; %s --carry", eventlog.ErrTrimmed, cp.Sequence, l.head.First, "run `rollcall rebuild "+fold.Name())
 	case lagSeconds > behindSeconds:
-		return string(projector.StateCatchingUp), ""
+		return string(projector.RunCatchingUp), ""
 	default:
-		return string(projector.StateLive), ""
+		return string(projector.RunLive), ""
 	}
-	return string(projector.StateFailed), err.Error()
+	return string(projector.RunFailed), err.Error()
 }
 
 // age is how long the record behind a sequence waits.
@@ -141,7 +141,7 @@ func processesOf(s pipeline.Overview) []processStatus {
 	for _, p := range s.Processes {
 		x := processStatus{p.Process, p.Host, p.Roles, append([]string{}, p.Problems...)}
 		for _, v := range p.Projections {
-			if v.State == string(projector.StateFailed) {
+			if v.State == string(projector.RunFailed) {
 				x.Problems = append(x.Problems, "it can't fold "+v.Name+" on; its log and its /readyz?verbose say why")
 			}
 		}

@@ -2,9 +2,7 @@ package natslog
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -19,40 +17,13 @@ import (
 // settlePause is the wait between two looks into a log that can't be read now.
 const settlePause = 20 * time.Millisecond
 
-// ack is the server's answer to a publish.
-type ack struct {
-	Error     *jetstream.APIError `json:"error"`
-	Seq       uint64              `json:"seq"`
-	Duplicate bool                `json:"duplicate"`
-	Batch     string              `json:"batch"`
-	Count     int                 `json:"count"`
-}
-
-// readAck returns the ack in m, its error included.
-func readAck(m *nats.Msg) (ack, error) {
-	if m.Header.Get("Status") == "503" {
-		return ack{}, nats.ErrNoResponders
-	}
-	var a ack
-	if err := json.Unmarshal(m.Data, &a); err != nil {
-		return ack{}, fmt.Errorf("read ack: %w", err)
-	}
-	if a.Error != nil {
-		return ack{}, a.Error
-	}
-	if a.Seq == 0 {
-		return ack{}, errors.New("ack without a sequence")
-	}
-	return a, nil
-}
-
 // onAck takes every answer. It runs in the subscription's goroutine.
 func (c *committer) onAck(m *nats.Msg) {
 	token, err := strconv.ParseUint(m.Subject[strings.LastIndexByte(m.Subject, '.')+1:], 36, 64)
 	if err != nil || c.deaf.Load() {
 		return
 	}
-	a, err := readAck(m)
+	a, err := wire.ParsePubAck(m)
 	c.mu.Lock()
 	f := c.flight
 	if f == nil || token < f.token || token >= f.token+uint64(len(f.records)) || f.left == 0 {
@@ -81,39 +52,39 @@ func (c *committer) onAck(m *nats.Msg) {
 
 // acked notes the server's answer. A sequence that does not follow the one
 // before was given by another log, or by one that lost its tail.
-func (c *committer) acked(p *pending, a ack) {
+func (c *committer) acked(p *pending, a wire.PubAck) {
 	p.acked, p.ack = true, a
 	if a.Duplicate {
 		return
 	}
-	if a.Seq <= c.last {
+	if a.Sequence <= c.last {
 		c.doubt = true
 	}
-	c.last = a.Seq
+	c.last = a.Sequence
 }
 
 // appended is the answer for a record stored alone.
-func (c *committer) appended(p *pending, a ack) eventlog.Appended {
+func (c *committer) appended(p *pending, a wire.PubAck) eventlog.Appended {
 	if a.Duplicate {
-		return eventlog.Appended{Seq: eventlog.Seq(a.Seq), Duplicate: true} // Append reads the event id
+		return eventlog.Appended{Seq: eventlog.Seq(a.Sequence), Duplicate: true} // Append reads the event id
 	}
-	return eventlog.Appended{Seq: eventlog.Seq(a.Seq), EventID: p.eventID}
+	return eventlog.Appended{Seq: eventlog.Seq(a.Sequence), EventID: p.eventID}
 }
 
 // onBatchAck ends a batch: stored, refused, or to be published one by one. It
 // releases c.mu, which is held when it is called.
-func (c *committer) onBatchAck(f *flight, a ack, err error) {
+func (c *committer) onBatchAck(f *flight, a wire.PubAck, err error) {
 	var api *jetstream.APIError
 	switch {
 	case errors.As(err, &api) && api.ErrorCode == codeDuplicateInBatch:
 		c.stats.RefusedBatches++
 		c.oneByOne(f)
 		return
-	case err == nil && (a.Batch != f.batch || a.Count != len(f.records)):
-		err = fmt.Errorf("ack is for %d records of batch %q", a.Count, a.Batch)
+	case err == nil:
+		err = a.Confirms(f.batch, len(f.records))
 	}
 	if err == nil {
-		c.stored(f, a.Seq)
+		c.stored(f, a.Sequence)
 	} else {
 		for _, p := range f.records {
 			c.settle(p, eventlog.Appended{}, err)
@@ -128,7 +99,7 @@ func (c *committer) onBatchAck(f *flight, a ack, err error) {
 func (c *committer) stored(f *flight, seq uint64) {
 	first := seq - uint64(len(f.records)) + 1
 	for i, p := range f.records {
-		c.acked(p, ack{Seq: first + uint64(i)})
+		c.acked(p, wire.PubAck{Sequence: first + uint64(i)})
 	}
 	c.stats.Batches++
 	c.stats.BatchRecords += uint64(len(f.records))
@@ -148,9 +119,7 @@ func (c *committer) oneByOne(f *flight) {
 			g.left++
 		}
 		// Publishing copied the members, so their messages may be used again.
-		delete(p.msg.Header, wire.HeaderBatchID)
-		delete(p.msg.Header, wire.HeaderBatchSequence)
-		delete(p.msg.Header, wire.HeaderBatchCommit)
+		wire.UnmarkBatch(p.msg)
 	}
 	g.seen = g.left
 	c.flight = g
@@ -215,25 +184,20 @@ func (c *committer) lookup(f *flight) (last uint64, found bool) {
 	want := f.records[0].eventID
 	for seq := f.after + 1; ctx.Err() == nil; {
 		m, err := c.log.stream.GetMsg(ctx, seq)
-		switch {
-		case err == nil && m.Header.Get(wire.HeaderBatchID) == f.batch:
-			n, err := strconv.ParseUint(m.Header.Get(wire.HeaderBatchSequence), 10, 64)
-			if err == nil && n >= 1 && n <= uint64(len(f.records)) {
-				return seq - n + uint64(len(f.records)), true
-			}
-			seq++
-		case err == nil && escape(want) == m.Header.Get(HeaderID):
-			return seq + uint64(len(f.records)) - 1, true
-		case err == nil:
-			seq++
-		default:
+		if err != nil {
 			// At the end of the log, or the log can't be read: look again, since
 			// the batch may still be on its way.
-			select {
-			case <-ctx.Done():
-			case <-time.After(settlePause):
-			}
+			_ = wire.Pause(ctx, settlePause) // ends the loop with ctx
+			continue
 		}
+		batch, place := wire.BatchOf(m.Header)
+		switch {
+		case batch == f.batch && place > 0 && place <= len(f.records):
+			return seq + uint64(len(f.records)-place), true
+		case batch != f.batch && escape(want) == m.Header.Get(HeaderID):
+			return seq + uint64(len(f.records)) - 1, true
+		}
+		seq++
 	}
 	return 0, false
 }

@@ -109,14 +109,14 @@ func (d *decoder) record(f frame) (eventlog.Record, error) {
 	if !bytes.Equal(first, firstOne) {
 		return eventlog.Record{}, fmt.Errorf("%w: %.80q", errStatus, first)
 	}
-	ack, err := wire.ParseAck(f.reply)
+	from, err := wire.ParseDelivery(f.reply)
 	if err != nil {
 		return eventlog.Record{}, err
 	}
-	if string(ack.Stream) != eventlog.Stream || string(ack.Consumer) != d.consumer {
-		return eventlog.Record{}, fmt.Errorf("%w: message of consumer %.64q on stream %.64q", errForeign, ack.Consumer, ack.Stream)
+	if string(from.Stream) != eventlog.Stream || string(from.Consumer) != d.consumer {
+		return eventlog.Record{}, fmt.Errorf("%w: message of consumer %.64q on stream %.64q", errForeign, from.Consumer, from.Stream)
 	}
-	r := eventlog.Record{Seq: eventlog.Seq(ack.Sequence), StoredAt: ack.Time, Body: f.body}
+	r := eventlog.Record{Seq: eventlog.Seq(from.Sequence), StoredAt: from.Time, Body: f.body}
 	for len(lines) > 0 {
 		var line []byte
 		line, lines, _ = bytes.Cut(lines, lineEnd)
@@ -131,7 +131,7 @@ func (d *decoder) record(f frame) (eventlog.Record, error) {
 		d.fill(&r, line[:colon], value)
 	}
 	if r.ReceivedAt.IsZero() {
-		r.ReceivedAt = eventlog.TimeOf(ack.Time)
+		r.ReceivedAt = eventlog.TimeOf(from.Time)
 	}
 	return r, nil
 }

@@ -19,8 +19,6 @@ import (
 )
 
 const (
-	// maxServerBatch is nats-server's own limit on records in an atomic batch.
-	maxServerBatch = 1000
 	// codeDuplicateInBatch refuses a batch in which one message id is a repeat.
 	codeDuplicateInBatch jetstream.ErrorCode = 10201
 )
@@ -50,8 +48,8 @@ type BatchConfig struct {
 }
 
 func (c BatchConfig) validate() error {
-	if c.MaxRecords < 0 || c.MaxRecords > maxServerBatch {
-		return fmt.Errorf("batch records is %d: give 1 to %d", c.MaxRecords, maxServerBatch)
+	if c.MaxRecords < 0 || c.MaxRecords > wire.MaxBatch {
+		return fmt.Errorf("batch records is %d: give 1 to %d", c.MaxRecords, wire.MaxBatch)
 	}
 	if c.MaxBytes < 0 || c.Singles < 0 || c.MaxQueue < 0 || c.Timeout < 0 || c.Settle < 0 || c.RecentIDs < 0 {
 		return errors.New("batch settings must not be negative")
@@ -65,7 +63,7 @@ func (c BatchConfig) withDefaults() BatchConfig {
 			*v = d
 		}
 	}
-	def(&c.MaxRecords, maxServerBatch)
+	def(&c.MaxRecords, wire.MaxBatch)
 	def(&c.MaxBytes, 8<<20)
 	def(&c.Singles, 12)
 	def(&c.MaxQueue, 8192)
@@ -97,7 +95,7 @@ type pending struct {
 	err    error
 
 	acked     bool // the server has it; ack says where
-	ack       ack
+	ack       wire.PubAck
 	settled   bool // done is closed
 	abandoned bool // its caller left before it was published
 }
@@ -316,18 +314,7 @@ func (c *committer) launch(f *flight) {
 	f.timer = time.AfterFunc(c.config.Timeout, func() { c.onTimeout(f) })
 	c.mu.Unlock()
 	nc := c.log.js.Conn()
-	for i, p := range f.records {
-		m := p.msg
-		if f.batch != "" {
-			m.Header[wire.HeaderBatchID] = []string{f.batch}
-			m.Header[wire.HeaderBatchSequence] = []string{strconv.Itoa(i + 1)}
-			if i == len(f.records)-1 {
-				m.Header[wire.HeaderBatchCommit] = []string{"1"}
-				m.Reply = c.inbox + strconv.FormatUint(f.token, 36)
-			}
-		} else {
-			m.Reply = c.inbox + strconv.FormatUint(f.token+uint64(i), 36)
-		}
+	for i, m := range c.address(f) {
 		if c.mute.Load() {
 			continue
 		}
@@ -336,6 +323,23 @@ func (c *committer) launch(f *flight) {
 			return
 		}
 	}
+}
+
+// address returns the messages of f with what makes them a batch, and with the
+// subjects for their acks: a batch has one, for its last message.
+func (c *committer) address(f *flight) []*nats.Msg {
+	messages := make([]*nats.Msg, len(f.records))
+	for i, p := range f.records {
+		messages[i] = p.msg
+		if f.batch == "" {
+			p.msg.Reply = c.inbox + strconv.FormatUint(f.token+uint64(i), 36)
+		}
+	}
+	if f.batch != "" {
+		wire.MarkBatch(f.batch, messages)
+		messages[len(messages)-1].Reply = c.inbox + strconv.FormatUint(f.token, 36)
+	}
+	return messages
 }
 
 // fail answers what of f could not be sent, from record i on. A batch without

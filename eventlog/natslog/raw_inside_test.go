@@ -2,7 +2,6 @@ package natslog
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -132,19 +131,4 @@ func TestRecentIDs(t *testing.T) {
 	want("c", 0, 0)
 	want("d", 5, 0)
 	want("e", 6, 0)
-}
-
-// TestReadAck: an answer counts as one only where it names a sequence.
-func TestReadAck(t *testing.T) {
-	for data, want := range map[string]uint64{
-		`{"stream":"S","seq":7}`: 7, `{"stream":"S","seq":7,"duplicate":true}`: 7, `{"seq":0}`: 0, `{}`: 0, ``: 0, `x`: 0, `{"error":{"code":400,"err_code":1},"seq":7}`: 0,
-	} {
-		a, err := readAck(&nats.Msg{Data: []byte(data)})
-		if a.Seq != want || (err == nil) != (want > 0) {
-			t.Errorf("readAck(%s) = %d, %v; want %d", data, a.Seq, err, want)
-		}
-	}
-	if _, err := readAck(&nats.Msg{Header: nats.Header{"Status": {"503"}}, Data: []byte(`{"seq":7}`)}); !errors.Is(err, nats.ErrNoResponders) {
-		t.Errorf("readAck of a 503 = %v; want %v", err, nats.ErrNoResponders)
-	}
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"strconv"
 	"strings"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"rollcall/eventlog"
+	"rollcall/eventlog/wire"
 )
 
 const (
@@ -28,8 +28,6 @@ const (
 	// syncedKey is the stream metadata that tells other programs that whoever
 	// appends makes the records durable (Config.StoreDir, Config.SyncAlways).
 	syncedKey = "rollcall.synced"
-	// versionMajor and versionMinor are the oldest server with atomic batches.
-	versionMajor, versionMinor = 2, 12
 	// setupTimeout bounds each request that has no deadline of its own.
 	setupTimeout = 5 * time.Second
 	// askTimeout bounds each try of a request that only reads.
@@ -297,8 +295,8 @@ func find(ctx context.Context, js jetstream.JetStream) (jetstream.Stream, error)
 	ctx, cancel := context.WithTimeout(ctx, setupTimeout)
 	defer cancel()
 	stream, err := js.Stream(ctx, eventlog.Stream)
-	if v := js.Conn().ConnectedServerVersion(); v != "" && older(v) {
-		return nil, fmt.Errorf("%w: it is version %s; use %d.%d or newer", ErrServer, v, versionMajor, versionMinor)
+	if v := js.Conn().ConnectedServerVersion(); wire.TooOld(v) {
+		return nil, fmt.Errorf("%w: it is version %s; use %s or newer", ErrServer, v, wire.MinServer)
 	}
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
@@ -332,20 +330,6 @@ func create(ctx context.Context, js jetstream.JetStream, c Config) (jetstream.St
 		return nil, fmt.Errorf("create stream %s: %w", eventlog.Stream, classify(err))
 	}
 	return stream, nil
-}
-
-// older reports whether a server version is too old for atomic batches.
-func older(version string) bool {
-	parts := strings.SplitN(version, ".", 3)
-	if len(parts) < 2 {
-		return false
-	}
-	major, err1 := strconv.Atoi(parts[0])
-	minor, err2 := strconv.Atoi(parts[1])
-	if err1 != nil || err2 != nil {
-		return false
-	}
-	return major < versionMajor || major == versionMajor && minor < versionMinor
 }
 
 // newUUID returns a random UUID (RFC 9562, version 4).

@@ -21,9 +21,8 @@ import (
 )
 
 const (
-	// importRecords and importBytes bound one batch of an import. The server
-	// takes 1000 records; larger batches are not faster.
-	importRecords = 1000
+	// importRecords and importBytes bound one batch of an import.
+	importRecords = wire.MaxBatch
 	importBytes   = 8 << 20
 )
 
@@ -85,39 +84,12 @@ func (l *Log) Import(ctx context.Context, records iter.Seq2[eventlog.Record, err
 func (l *Log) importBatch(ctx context.Context, batch []*nats.Msg, last int) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*setupTimeout)
 	defer cancel()
-	id := nuid.Next()
-	nc := l.js.Conn()
-	for i, m := range batch {
-		m.Header[wire.HeaderBatchID] = []string{id}
-		m.Header[wire.HeaderBatchSequence] = []string{strconv.Itoa(i + 1)}
-		if i == 0 {
-			m.Header[jetstream.ExpectedLastSeqHeader] = []string{strconv.Itoa(last)}
-		}
-		if i < len(batch)-1 {
-			if err := nc.PublishMsg(m); err != nil {
-				return classify(err)
-			}
-		}
-	}
-	m := batch[len(batch)-1]
-	m.Header[wire.HeaderBatchCommit] = []string{"1"}
-	reply, err := nc.RequestMsgWithContext(ctx, m)
-	if err != nil {
-		return classify(err)
-	}
-	a, err := readAck(reply)
-	var api *jetstream.APIError
-	if errors.As(err, &api) && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence ||
-		api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant) {
+	batch[0].Header[jetstream.ExpectedLastSeqHeader] = []string{strconv.Itoa(last)}
+	_, err := wire.Publish(ctx, l.js.Conn(), nuid.Next(), batch)
+	if wire.IsConflict(err) {
 		return fmt.Errorf("%w: somebody else appended meanwhile", eventlog.ErrNotEmpty)
 	}
-	if err != nil {
-		return classify(err)
-	}
-	if a.Batch != id || a.Count != len(batch) {
-		return fmt.Errorf("ack is for %d records of batch %q", a.Count, a.Batch)
-	}
-	return nil
+	return classify(err)
 }
 
 // line is a record in an export, one JSON object a line. The sequence is for

@@ -1,6 +1,6 @@
 // Package wire is what the log and the views share of JetStream's protocol: one
 // reader of a stream that goes on where it was, requests to a stream's leader,
-// and the names that travel in headers and subjects.
+// atomic batches and the answers to publishes, and the oldest server that knows them.
 //
 // # A reader that proves its past
 //

@@ -229,21 +229,21 @@ func (r *Reader) deliver(ctx context.Context, consumer jetstream.Consumer, messa
 			return fmt.Errorf("read %s: %w", r.Stream, err)
 		}
 		reply = append(reply[:0], m.Reply()...)
-		ack, err := ParseAck(reply)
+		d, err := ParseDelivery(reply)
 		switch {
 		case err != nil:
 			return fmt.Errorf("read %s: %w", r.Stream, err)
-		case string(ack.Stream) != r.Stream || string(ack.Consumer) != name:
-			return fmt.Errorf("read %s: %w: message of consumer %.64q on stream %.64q", r.Stream, errBroken, ack.Consumer, ack.Stream)
-		case ack.Number != number:
+		case string(d.Stream) != r.Stream || string(d.Consumer) != name:
+			return fmt.Errorf("read %s: %w: message of consumer %.64q on stream %.64q", r.Stream, errBroken, d.Consumer, d.Stream)
+		case d.Number != number:
 			// The client dropped messages, or they were lost on the way.
-			return fmt.Errorf("read %s: %w: delivery %d came as %d", r.Stream, errBroken, number, ack.Number)
+			return fmt.Errorf("read %s: %w: delivery %d came as %d", r.Stream, errBroken, number, d.Number)
 		}
-		if err := r.Take(ctx, &Message{m.Subject(), ack.Sequence, ack.Time, m.Headers(), m.Data(), ack.Pending}); err != nil {
+		if err := r.Take(ctx, &Message{m.Subject(), d.Sequence, d.Time, m.Headers(), m.Data(), d.Pending}); err != nil {
 			return err
 		}
-		r.After = ack.Sequence
-		if !r.Follow && ack.Pending == 0 {
+		r.After = d.Sequence
+		if !r.Follow && d.Pending == 0 {
 			return nil
 		}
 	}

@@ -316,7 +316,7 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-func TestParseAck(t *testing.T) {
+func TestParseDelivery(t *testing.T) {
 	for reply, want := range map[string]string{
 		"$JS.ACK.S.c.1.7.3.5.2":                      "S c 7 3 5 2",
 		"$JS.ACK.hub.account.S.c.1.7.3.5.2":          "S c 7 3 5 2",
@@ -331,13 +331,13 @@ func TestParseAck(t *testing.T) {
 		"$JS.ACK.S.c.1.18446744073709551615.3.5.0":   "S c 18446744073709551615 3 5 0",
 		"$JS.ACK.S.c.1.18446744073709551616.3.5.0.1": "",
 	} {
-		a, err := wire.ParseAck([]byte(reply))
+		a, err := wire.ParseDelivery([]byte(reply))
 		got := ""
 		if err == nil {
 			got = fmt.Sprintf("%s %s %d %d %d %d", a.Stream, a.Consumer, a.Sequence, a.Number, a.Time.UnixNano(), a.Pending)
 		}
 		if got != want {
-			t.Errorf("ParseAck(%q) = %q, %v; want %q", reply, got, err, want)
+			t.Errorf("ParseDelivery(%q) = %q, %v; want %q", reply, got, err, want)
 		}
 	}
 }

@@ -12,13 +12,14 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"rollcall/eventlog/wire"
 	"rollcall/projector"
 )
 
 // firstAlias returns the view's alias, and makes it where the view has none: with
 // generation 1 or, where somebody deleted the alias, or the whole control bucket,
 // with the generation that was in force.
-func (s *Store) firstAlias(ctx context.Context, c projector.Claim) (Alias, error) {
+func (s *Store) firstAlias(ctx context.Context, c projector.LeaseRequest) (Alias, error) {
 	alias, err := s.Alias(ctx, c.View)
 	if !errors.Is(err, ErrNoView) {
 		return alias, err
@@ -41,7 +42,7 @@ func (s *Store) firstAlias(ctx context.Context, c projector.Claim) (Alias, error
 		return Alias{}, err
 	}
 	_, err = s.putControl(ctx, documentSubject(Control, aliasPrefix+c.View), alias, marker)
-	if isConflict(err) {
+	if wire.IsConflict(err) {
 		return s.Alias(ctx, c.View)
 	}
 	if err != nil {
@@ -59,7 +60,7 @@ func (s *Store) recallEntries(ctx context.Context, view string, alias *Alias) (k
 	}
 	var last time.Time
 	for _, g := range all {
-		if g.State == projector.StateLive && !g.ChangedAt.Before(last) {
+		if g.State == projector.GenerationLive && !g.ChangedAt.Before(last) {
 			last, known = g.ChangedAt, true
 			alias.Bucket, alias.Generation, alias.Version = g.Bucket, g.Number, g.Version
 		}
@@ -106,12 +107,12 @@ func (s *Store) recallStreams(ctx context.Context, view string, alias *Alias) er
 		all[0], all[best] = all[best], all[0]
 	}
 	for _, f := range all {
-		g := projector.Generation{View: view, Number: f.number, Bucket: Bucket(view, f.number), Version: f.version, State: projector.StateRetired, StartedAt: s.now()}
+		g := projector.Generation{View: view, Number: f.number, Bucket: Bucket(view, f.number), Version: f.version, State: projector.GenerationRetired, StartedAt: s.now()}
 		switch {
 		case f.number == alias.Generation:
-			g.State, g.Version = projector.StateLive, alias.Version
+			g.State, g.Version = projector.GenerationLive, alias.Version
 		case f.version == "":
-			g.State = projector.StateFailed
+			g.State = projector.GenerationFailed
 		}
 		if _, err := s.Save(ctx, g); err != nil && !errors.Is(err, projector.ErrMoved) {
 			return err

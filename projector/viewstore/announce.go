@@ -56,7 +56,7 @@ type comparison struct {
 	// force has for it, as far as the pass that is under way looks at the key.
 	old map[uint64]uint64
 	// untold are the keys whose last change subscribers may not have heard of.
-	untold       map[uint64]bool
+	unannounced  map[uint64]bool
 	pass, passes uint64
 	changed      int
 }
@@ -73,7 +73,7 @@ func (s *Store) Announce(ctx context.Context, p projector.Promotion) (int, error
 		return 0, err
 	}
 	c := &comparison{
-		store: s, p: p, sequence: sequenceHeader(cp.Sequence), seed: maphash.MakeSeed(), old: make(map[uint64]uint64), untold: make(map[uint64]bool),
+		store: s, p: p, sequence: sequenceHeader(cp.Sequence), seed: maphash.MakeSeed(), old: make(map[uint64]uint64), unannounced: make(map[uint64]bool),
 		passes: 1 + keys/uint64(s.config.AnnounceKeys),
 	}
 	for ; c.pass < c.passes; c.pass++ {
@@ -142,17 +142,17 @@ func (c *comparison) before(ctx context.Context) error {
 		// What was committed since the alias moved was told to nobody, and the
 		// commit before it perhaps not: its writer asks afterwards whether its
 		// generation is in force.
-		untold := m.Sequence > c.p.Revision || strings.HasPrefix(m.Header.Get(wire.HeaderBatchID), c.p.Commit+":")
+		unannounced := m.Sequence > c.p.Revision || c.p.Commit != "" && commitOf(m.Header) == c.p.Commit
 		switch {
 		case !deleted(m.Header):
 			c.old[key] = maphash.Bytes(c.seed, m.Data)
-		case untold:
+		case unannounced:
 			c.old[key] = deletedHash // told, as deleted or as what it is in the new one
 		default:
 			delete(c.old, key)
 		}
-		if untold {
-			c.untold[key] = true
+		if unannounced {
+			c.unannounced[key] = true
 		}
 		return nil
 	})
@@ -173,13 +173,13 @@ func (c *comparison) after(ctx context.Context) error {
 		hash, was := c.old[key]
 		delete(c.old, key)
 		same := was && hash == maphash.Bytes(c.seed, e.Value)
-		if same && !c.untold[key] {
+		if same && !c.unannounced[key] {
 			continue
 		}
 		if !same {
 			c.changed++
 		}
-		if err := c.tell(e.Key, bytes.Clone(e.Value), e.Revision); err != nil {
+		if err := c.publish(e.Key, bytes.Clone(e.Value), e.Revision); err != nil {
 			return err
 		}
 	}
@@ -198,11 +198,11 @@ func (c *comparison) gone(ctx context.Context) error {
 		if was != deletedHash {
 			c.changed++
 		}
-		return c.tell(key, nil, 0)
+		return c.publish(key, nil, 0)
 	})
 }
 
-func (c *comparison) tell(key string, value []byte, revision uint64) error {
+func (c *comparison) publish(key string, value []byte, revision uint64) error {
 	to := c.p.After
 	m := &nats.Msg{Subject: PlainSubject(to.View, key), Data: value, Header: nats.Header{
 		headerRevision: revisionHeader(revision), headerSequence: c.sequence,

@@ -3,7 +3,6 @@ package viewstore
 import (
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -12,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"rollcall/eventlog/wire"
 	"rollcall/projector"
 )
 
@@ -42,11 +42,11 @@ var errGap = errors.New("messages are missing between two answers")
 // does a message of somebody else.
 //
 // One answer stands for all messages before it.
-func (t *tenure) bulk(ctx context.Context, messages []*nats.Msg) error {
+func (w *writer) bulk(ctx context.Context, messages []*nats.Msg) error {
 	if len(messages) == 0 {
 		return nil
 	}
-	nc := t.store.js.Conn()
+	nc := w.store.js.Conn()
 	inbox := nc.NewRespInbox()
 	answers := make(chan *nats.Msg, bulkPending+1)
 	sub, err := nc.ChanSubscribe(inbox+".*", answers)
@@ -76,9 +76,9 @@ func (t *tenure) bulk(ctx context.Context, messages []*nats.Msg) error {
 		}
 		switch i {
 		case 0:
-			t.fence(messages[:1])
+			w.fence(messages[:1])
 		case 1:
-			fence(m, checkpointSubject(t.bucket), t.revision)
+			fence(m, checkpointSubject(w.bucket), w.revision)
 		}
 		if i > 0 {
 			m.Header[jetstream.ExpectedLastSeqHeader] = []string{strconv.FormatUint(first+uint64(i)-1, 10)}
@@ -111,12 +111,9 @@ func (t *tenure) bulk(ctx context.Context, messages []*nats.Msg) error {
 // checkAnswer reads the server's answer to the message whose place stands in the
 // answer's subject. The first one, to place 0, sets first.
 func checkAnswer(m *nats.Msg, prefix int, first *uint64) error {
-	var ack pubAck
-	if err := json.Unmarshal(m.Data, &ack); err != nil {
-		return fmt.Errorf("publish in bulk: read answer: %w", err)
-	}
-	if ack.Error != nil {
-		return fmt.Errorf("publish in bulk: %w", ack.Error)
+	ack, err := wire.ParsePubAck(m)
+	if err != nil {
+		return fmt.Errorf("publish in bulk: %w", err)
 	}
 	place, err := strconv.ParseUint(m.Subject[min(prefix, len(m.Subject)):], 10, 64)
 	if err != nil {

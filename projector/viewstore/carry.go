@@ -22,7 +22,7 @@ import (
 // were read apart could not: a record that is in the state and not in the document
 // changes nothing when it is folded again.
 type carrier struct {
-	*tenure  // of the generation that is written
+	*writer  // of the generation that is written
 	from     projector.Generation
 	filters  []string
 	batch    []*nats.Msg
@@ -34,25 +34,25 @@ type carrier struct {
 // Carry implements projector.Registry. It takes the generation over for as long
 // as it writes it: a carry that stood still does not write past another one.
 func (s *Store) Carry(ctx context.Context, from, to projector.Generation) (copied int, err error) {
-	claim := projector.Claim{View: to.View, Version: to.Version, Generation: to.Number, Patience: s.config.LeaseTTL + time.Second}
-	opened, err := s.Acquire(ctx, claim)
+	request := projector.LeaseRequest{View: to.View, Version: to.Version, Generation: to.Number, MaxWait: s.config.LeaseTTL + time.Second}
+	lease, err := s.Acquire(ctx, request)
 	if err != nil {
 		return 0, err
 	}
 	defer func() {
 		c, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.Timeout)
 		defer cancel()
-		err = errors.Join(err, opened.Release(c))
+		err = errors.Join(err, lease.Release(c))
 	}()
 	states := "e.*." + projector.MarkPart
 	if from.Version == to.Version {
 		states = "e.>"
 	}
-	t, _ := opened.Tenure.(*tenure)
-	c := &carrier{tenure: t, from: from, filters: []string{
+	w, _ := lease.GenerationWriter.(*writer)
+	c := &carrier{writer: w, from: from, filters: []string{
 		documentSubject(from.Bucket, ">"), stateRoot(from.Bucket) + states, checkpointSubject(from.Bucket),
 	}}
-	if !opened.Empty {
+	if !lease.Empty {
 		if err := c.clear(ctx); err != nil {
 			return 0, fmt.Errorf("carry %s: %w", from.Bucket, err)
 		}
@@ -143,7 +143,7 @@ func (c *carrier) flush(ctx context.Context) error {
 	if len(c.batch) == 0 {
 		return nil
 	}
-	c.tenure.fence(c.batch)
+	c.writer.fence(c.batch)
 	_, err := c.store.publishAll(ctx, c.batch)
 	c.batch, c.bytes = nil, 0
 	return asCommitError(err, c.bucket)

@@ -17,7 +17,7 @@ import (
 const (
 	// batchMessages is the server's limit for an atomic batch, and batchBytes
 	// ours, well below what a connection may have pending.
-	batchMessages = 1000
+	batchMessages = wire.MaxBatch
 	batchBytes    = 8 << 20
 	// messageOverhead is about what subject and headers add.
 	messageOverhead = 256
@@ -79,20 +79,20 @@ func (p *packer) entity(documents, parts []*nats.Msg) {
 	p.together(parts)
 }
 
-// Commit implements projector.Tenure.
-func (t *tenure) Commit(ctx context.Context, c *projector.Commit) error {
-	if err := t.replaceParts(ctx, c); err != nil {
+// Commit implements projector.GenerationWriter.
+func (w *writer) Commit(ctx context.Context, c *projector.Commit) error {
+	if err := w.replaceParts(ctx, c); err != nil {
 		return err
 	}
-	batches, told, err := t.pack(c)
+	batches, changed, err := w.pack(c)
 	if err != nil {
 		return err
 	}
-	t.untold = told
-	t.attempts++
+	w.unannounced = changed
+	w.attempts++
 	// An answer that is lost with its connection never comes: then the
 	// checkpoint says what happened, without waiting for a timeout.
-	ctx, stop := wire.UntilDisconnected(ctx, t.store.js.Conn())
+	ctx, stop := wire.UntilDisconnected(ctx, w.store.js.Conn())
 	defer stop()
 	if c.Bulk {
 		var rest []*nats.Msg
@@ -100,54 +100,54 @@ func (t *tenure) Commit(ctx context.Context, c *projector.Commit) error {
 			rest = append(rest, batch...)
 		}
 		checkpoint := len(rest) - 1
-		if err := t.bulk(ctx, rest[:checkpoint]); err != nil {
-			t.refused = isConflict(err)
-			return asCommitError(err, t.bucket)
+		if err := w.bulk(ctx, rest[:checkpoint]); err != nil {
+			w.refused = wire.IsConflict(err)
+			return asCommitError(err, w.bucket)
 		}
 		batches = [][]*nats.Msg{rest[checkpoint:]}
 	}
-	if batches, err = t.marked(batches); err != nil {
+	if batches, err = w.marked(batches); err != nil {
 		return err
 	}
 	for i, batch := range batches {
 		final := i == len(batches)-1
-		t.fence(batch)
-		sequence, err := publish(ctx, t.store.js.Conn(), batchID(c.Checkpoint.Commit, t.attempts, i), batch)
+		w.fence(batch)
+		sequence, err := wire.Publish(ctx, w.store.js.Conn(), batchID(c.Checkpoint.Commit, w.attempts, i), batch)
 		if err != nil {
-			t.refused = isConflict(err)
-			return asCommitError(err, t.bucket)
+			w.refused = wire.IsConflict(err)
+			return asCommitError(err, w.bucket)
 		}
 		if final {
-			t.settled(c.Checkpoint.Commit, batch, sequence)
+			w.settled(c.Checkpoint.Commit, batch, sequence)
 		}
-		told.batch(i, sequence)
+		changed.batch(i, sequence)
 	}
-	t.announce(ctx, told)
+	w.announce(ctx, changed)
 	return nil
 }
 
-// fence makes a batch depend on this tenure's last checkpoint and on the marker of
+// fence makes a batch depend on this writer's last checkpoint and on the marker of
 // its take-over. The revision of a checkpoint alone may come again: in a stream
 // that lost its tail, or was made again, while this process stood still. A message
 // has room for one of the two: a lone one takes the marker, since what is lost is
 // folded again over it, and what somebody else wrote is not.
-func (t *tenure) fence(batch []*nats.Msg) {
-	checkpoint, last := checkpointSubject(t.bucket), len(batch)-1
+func (w *writer) fence(batch []*nats.Msg) {
+	checkpoint, last := checkpointSubject(w.bucket), len(batch)-1
 	if last > 0 || batch[0].Subject != checkpoint {
-		fence(batch[0], takeoverSubject(t.bucket, t.takeover), t.marker)
+		fence(batch[0], takeoverSubject(w.bucket, w.takeover), w.marker)
 	}
 	if last > 0 || batch[0].Subject == checkpoint {
-		fence(batch[last], checkpoint, t.revision)
+		fence(batch[last], checkpoint, w.revision)
 	}
 }
 
 // settled takes what the last batch of a commit has stored.
-func (t *tenure) settled(commit string, batch []*nats.Msg, revision uint64) {
-	if batch[0].Subject == takeoverSubject(t.bucket, t.takeover) {
-		t.marker = revision - uint64(len(batch)-1)
+func (w *writer) settled(commit string, batch []*nats.Msg, revision uint64) {
+	if batch[0].Subject == takeoverSubject(w.bucket, w.takeover) {
+		w.marker = revision - uint64(len(batch)-1)
 	}
-	t.remarks, t.previous = false, commit
-	t.advance(revision)
+	w.remarks, w.previous = false, commit
+	w.advance(revision)
 }
 
 // marked adds the marker to a commit of the checkpoint alone, which has no room
@@ -155,20 +155,20 @@ func (t *tenure) settled(commit string, batch []*nats.Msg, revision uint64) {
 // commit is published without a batch, which costs a fiftieth, by the fence on the
 // checkpoint alone: within the life of a lease no other take-over can have made a
 // new stream come to the same revision.
-func (t *tenure) marked(batches [][]*nats.Msg) ([][]*nats.Msg, error) {
-	if len(batches) != 1 || len(batches[0]) != 1 || time.Since(t.storedAt) < t.store.config.LeaseTTL {
+func (w *writer) marked(batches [][]*nats.Msg) ([][]*nats.Msg, error) {
+	if len(batches) != 1 || len(batches[0]) != 1 || time.Since(w.storedAt) < w.store.config.LeaseTTL {
 		return batches, nil
 	}
-	own, err := encode(takeoverSubject(t.bucket, t.takeover), t.mark)
+	own, err := encode(takeoverSubject(w.bucket, w.takeover), w.mark)
 	if err != nil {
 		return nil, err
 	}
-	t.remarks = true
+	w.remarks = true
 	return [][]*nats.Msg{{own, batches[0][0]}}, nil
 }
 
 // replaceParts adds deletes for the parts that entities shall not have any more.
-func (t *tenure) replaceParts(ctx context.Context, c *projector.Commit) error {
+func (w *writer) replaceParts(ctx context.Context, c *projector.Commit) error {
 	var replaced []*projector.EntityWrite
 	for i := range c.Entities {
 		if c.Entities[i].Replace {
@@ -181,7 +181,7 @@ func (t *tenure) replaceParts(ctx context.Context, c *projector.Commit) error {
 			entities[i] = e.Entity
 		}
 		old := make([][]projector.Part, len(some))
-		if err := t.stored(ctx, entities, old); err != nil {
+		if err := w.stored(ctx, entities, old); err != nil {
 			return fmt.Errorf("read parts to replace: %w", err)
 		}
 		for i, e := range some {
@@ -214,41 +214,41 @@ func batchID(commit string, attempt, batch int) string {
 }
 
 // pack makes the messages of a commit, in batches.
-func (t *tenure) pack(c *projector.Commit) ([][]*nats.Msg, *announcement, error) {
+func (w *writer) pack(c *projector.Commit) ([][]*nats.Msg, *announcement, error) {
 	var p packer
-	told := &announcement{commit: c.Checkpoint.Commit, sequence: c.Checkpoint.Sequence}
+	changed := &announcement{commit: c.Checkpoint.Commit, sequence: c.Checkpoint.Sequence}
 	// What is parked goes before the entities that lack it, and what is not any
 	// more behind those that have it again: a record that is in no view stays known.
-	if err := t.packParked(&p, c); err != nil {
+	if err := w.packParked(&p, c); err != nil {
 		return nil, nil, err
 	}
 	for _, e := range c.Entities {
-		if err := t.packEntity(&p, &e, c.Bulk); err != nil {
+		if err := w.packEntity(&p, &e, c.Bulk); err != nil {
 			return nil, nil, err
 		}
 	}
-	if err := t.packUnparked(&p, c); err != nil {
+	if err := w.packUnparked(&p, c); err != nil {
 		return nil, nil, err
 	}
-	data, err := t.encodeCheckpoint(c)
+	data, err := w.encodeCheckpoint(c)
 	if err != nil {
 		return nil, nil, err
 	}
-	m, err := t.message(checkpointSubject(t.bucket), data, false)
+	m, err := w.message(checkpointSubject(w.bucket), data, false)
 	if err != nil {
 		return nil, nil, err
 	}
 	p.together([]*nats.Msg{m})
 	p.cut()
 	if !c.Bulk { // nobody reads the generation, so nobody is told
-		told.collect(p.batches, documentSubject(t.bucket, ""))
+		changed.collect(p.batches, documentSubject(w.bucket, ""))
 	}
-	return p.batches, told, nil
+	return p.batches, changed, nil
 }
 
 // message makes one of a commit's messages; without data it is a delete marker.
-func (t *tenure) message(subject string, data []byte, bulk bool) (*nats.Msg, error) {
-	if limit := int(t.store.js.Conn().MaxPayload()); len(data)+2*messageOverhead > limit {
+func (w *writer) message(subject string, data []byte, bulk bool) (*nats.Msg, error) {
+	if limit := int(w.store.js.Conn().MaxPayload()); len(data)+2*messageOverhead > limit {
 		return nil, fmt.Errorf("%w: %s has %d bytes, the server takes %d", projector.ErrTooLarge, subject, len(data), limit)
 	}
 	m := &nats.Msg{Subject: subject, Data: data}
@@ -262,13 +262,13 @@ func (t *tenure) message(subject string, data []byte, bulk bool) (*nats.Msg, err
 }
 
 // packEntity adds what one entity changed.
-func (t *tenure) packEntity(p *packer, e *projector.EntityWrite, bulk bool) error {
+func (w *writer) packEntity(p *packer, e *projector.EntityWrite, bulk bool) error {
 	documents := make([]*nats.Msg, 0, len(e.Documents))
 	for _, d := range e.Documents {
 		if !projector.ValidKey(d.Key) {
-			return fmt.Errorf("%w: fold %s made the key %q, which NATS can't hold", projector.ErrState, t.view, d.Key)
+			return fmt.Errorf("%w: fold %s made the key %q, which NATS can't hold", projector.ErrState, w.view, d.Key)
 		}
-		m, err := t.message(documentSubject(t.bucket, d.Key), d.Value, bulk)
+		m, err := w.message(documentSubject(w.bucket, d.Key), d.Value, bulk)
 		if err != nil {
 			return err
 		}
@@ -282,9 +282,9 @@ func (t *tenure) packEntity(p *packer, e *projector.EntityWrite, bulk bool) erro
 		changed = []projector.Part{all}
 	}
 	parts := make([]*nats.Msg, 0, len(changed))
-	root := entityRoot(t.bucket, e.Entity)
+	root := entityRoot(w.bucket, e.Entity)
 	for _, part := range changed {
-		m, err := t.message(root+part.Name, part.Value, bulk)
+		m, err := w.message(root+part.Name, part.Value, bulk)
 		if err != nil {
 			return err
 		}
@@ -295,13 +295,13 @@ func (t *tenure) packEntity(p *packer, e *projector.EntityWrite, bulk bool) erro
 }
 
 // packParked adds the records that are parked now.
-func (t *tenure) packParked(p *packer, c *projector.Commit) error {
+func (w *writer) packParked(p *packer, c *projector.Commit) error {
 	for _, r := range c.Park {
 		data, err := json.Marshal(r)
 		if err != nil {
 			return fmt.Errorf("encode parked record %d: %w", r.Sequence, err)
 		}
-		m, err := t.message(parkedSubject(t.bucket, r.Sequence), data, c.Bulk)
+		m, err := w.message(parkedSubject(w.bucket, r.Sequence), data, c.Bulk)
 		if err != nil {
 			return err
 		}
@@ -311,9 +311,9 @@ func (t *tenure) packParked(p *packer, c *projector.Commit) error {
 }
 
 // packUnparked removes the records that are not parked any more.
-func (t *tenure) packUnparked(p *packer, c *projector.Commit) error {
+func (w *writer) packUnparked(p *packer, c *projector.Commit) error {
 	for _, seq := range c.Unpark {
-		m, err := t.message(parkedSubject(t.bucket, seq), nil, c.Bulk)
+		m, err := w.message(parkedSubject(w.bucket, seq), nil, c.Bulk)
 		if err != nil {
 			return err
 		}
@@ -323,9 +323,9 @@ func (t *tenure) packUnparked(p *packer, c *projector.Commit) error {
 }
 
 // encodeCheckpoint fills in what a follower needs to see that it missed nothing.
-func (t *tenure) encodeCheckpoint(c *projector.Commit) ([]byte, error) {
+func (w *writer) encodeCheckpoint(c *projector.Commit) ([]byte, error) {
 	cp := c.Checkpoint
-	cp.Previous, cp.Takeover = t.previous, t.takeover
+	cp.Previous, cp.Takeover = w.previous, w.takeover
 	for _, e := range c.Entities {
 		cp.Documents += len(e.Documents)
 	}
@@ -379,18 +379,18 @@ func (a *announcement) batch(n int, last uint64) {
 func (a *announcement) stored(checkpoint uint64) { a.batch(len(a.lengths)-1, checkpoint) }
 
 // announce publishes each change once, where the generation is in force.
-func (t *tenure) announce(ctx context.Context, a *announcement) {
-	t.untold = nil
+func (w *writer) announce(ctx context.Context, a *announcement) {
+	w.unannounced = nil
 	if len(a.changes) == 0 {
 		return
 	}
-	alias, err := t.store.Alias(ctx, t.view)
-	if err != nil || alias.Bucket != t.bucket {
+	alias, err := w.store.Alias(ctx, w.view)
+	if err != nil || alias.Bucket != w.bucket {
 		return
 	}
-	nc := t.store.js.Conn()
+	nc := w.store.js.Conn()
 	for _, c := range a.changes {
-		m := &nats.Msg{Subject: PlainSubject(t.view, c.key), Data: c.data, Header: nats.Header{
+		m := &nats.Msg{Subject: PlainSubject(w.view, c.key), Data: c.data, Header: nats.Header{
 			headerRevision: revisionHeader(c.revision),
 			headerSequence: sequenceHeader(a.sequence),
 		}}

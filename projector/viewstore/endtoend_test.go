@@ -150,7 +150,7 @@ func TestAllViewsOnARealServer(t *testing.T) {
 // thief takes the lease whoever holds it.
 type thief struct{ *viewstore.Store }
 
-func (s thief) Acquire(ctx context.Context, c projector.Claim) (*projector.Opened, error) {
+func (s thief) Acquire(ctx context.Context, c projector.LeaseRequest) (*projector.Lease, error) {
 	c.Steal = true
 	return s.Store.Acquire(ctx, c)
 }

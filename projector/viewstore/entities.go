@@ -10,16 +10,16 @@ import (
 	"rollcall/projector"
 )
 
-// Entities implements projector.Tenure. Of entities whose subjects can't tell
+// Entities implements projector.GenerationWriter. Of entities whose subjects can't tell
 // their ids it keeps the ids, and a part until it has met the id.
-func (t *tenure) Entities(ctx context.Context, part string) iter.Seq2[projector.EntityPart, error] {
+func (w *writer) Entities(ctx context.Context, part string) iter.Seq2[projector.EntityPart, error] {
 	return func(yield func(projector.EntityPart, error) bool) {
-		root := stateRoot(t.bucket) + "e."
+		root := stateRoot(w.bucket) + "e."
 		filters := []string{root + "*." + part, root + "*." + bundlePart, root + "*." + idPart}
 		apart := make(map[string]*projector.EntityPart) // by token
-		for m, err := range t.store.scan(ctx, t.bucket, filters, scanOptions{}) {
+		for m, err := range w.store.scan(ctx, w.bucket, filters, scanOptions{}) {
 			if err != nil {
-				yield(projector.EntityPart{}, fmt.Errorf("read entities of %s: %w", t.bucket, err))
+				yield(projector.EntityPart{}, fmt.Errorf("read entities of %s: %w", w.bucket, err))
 				return
 			}
 			token, name, _ := strings.Cut(strings.TrimPrefix(m.Subject, root), ".")

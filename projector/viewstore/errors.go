@@ -7,6 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"rollcall/eventlog/wire"
 	"rollcall/projector"
 )
 
@@ -23,23 +24,8 @@ var (
 // requestTimeout bounds a request where the context has no end of its own.
 const requestTimeout = 5 * time.Second
 
-// Both codes say that the expected last sequence of a subject was another one:
-// the second comes where a cluster still had a write of that subject under way.
-const (
-	codeWrongSequence         jetstream.ErrorCode = 10071
-	codeWrongSequenceConstant jetstream.ErrorCode = 10164
-	codeTooLarge              jetstream.ErrorCode = 10054
-)
-
-// isConflict reports whether the server refused a write because of its fence.
-func isConflict(err error) bool {
-	var api jetstream.JetStreamError
-	if !errors.As(err, &api) || api.APIError() == nil {
-		return false
-	}
-	code := api.APIError().ErrorCode
-	return code == codeWrongSequence || code == codeWrongSequenceConstant
-}
+// codeTooLarge is the server's refusal of a message above its limit.
+const codeTooLarge jetstream.ErrorCode = 10054
 
 // refused reports whether the server answered a write with an error, so that it
 // is known not to have happened.
@@ -53,7 +39,7 @@ func asCommitError(err error, bucket string) error {
 	if err == nil {
 		return nil
 	}
-	if isConflict(err) {
+	if wire.IsConflict(err) {
 		return fmt.Errorf("%w: %s was written by another process: %w", projector.ErrFenced, bucket, err)
 	}
 	var api jetstream.JetStreamError

@@ -299,7 +299,7 @@ func (r *cellRun) prepare(ctx context.Context) bool {
 		c, cancel := context.WithCancel(ctx)
 		defer cancel()
 		_, err = projector.Rebuild(c, r.rebuilding(r.healthy, func(p projector.Progress) {
-			if p.State == projector.StateReady {
+			if p.State == projector.GenerationReady {
 				cancel()
 			}
 		}))
@@ -387,7 +387,7 @@ func TestRegistryFollowsTheAlias(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.State = projector.StateReady
+	g.State = projector.GenerationReady
 	if _, err := s.Save(testContext(t), g); err != nil {
 		t.Fatal(err)
 	}
@@ -429,7 +429,7 @@ func TestCarryAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := acquire(t, s, projector.Claim{})
+	o := acquire(t, s, projector.LeaseRequest{})
 	commit(t, o, 1, "live.s", "1", "live.t", "1")
 	for range 2 {
 		if n, err := s.Carry(testContext(t), all[0], next); n != 2 || err != nil {

@@ -16,7 +16,7 @@ import (
 )
 
 // inBulk is a commit in bulk of entities with a document each.
-func inBulk(o *projector.Opened, names ...string) *projector.Commit {
+func inBulk(o *projector.Lease, names ...string) *projector.Commit {
 	c := write(o, 99)
 	c.Bulk, c.Entities = true, nil
 	for _, name := range names {
@@ -34,7 +34,7 @@ func TestBulkIsFenced(t *testing.T) {
 	t.Run("checkpoint", func(t *testing.T) {
 		js := eventlogtest.Connect(t)
 		s := open(t, js, viewstore.Config{Exclusive: true})
-		old := acquire(t, s, projector.Claim{})
+		old := acquire(t, s, projector.LeaseRequest{})
 		// A program that knows no markers wrote a checkpoint.
 		if _, err := js.Publish(testContext(t), "rollcall.state.toy_g1.checkpoint", []byte(`{"epoch":9}`)); err != nil {
 			t.Fatal(err)
@@ -48,7 +48,7 @@ func TestBulkIsFenced(t *testing.T) {
 	t.Run("take-over", func(t *testing.T) {
 		js := eventlogtest.Connect(t)
 		s := open(t, js, viewstore.Config{Exclusive: true})
-		o := acquire(t, s, projector.Claim{})
+		o := acquire(t, s, projector.LeaseRequest{})
 		commit(t, o, 1, "a", "1")
 		stream, err := js.Stream(testContext(t), "KV_toy_g1")
 		if err != nil {
@@ -89,7 +89,7 @@ func TestAnswerLostIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := open(t, js, viewstore.Config{Exclusive: true})
-	o := acquire(t, s, projector.Claim{})
+	o := acquire(t, s, projector.LeaseRequest{})
 	nc := node.Connect(t)
 	told, err := nc.SubscribeSync("rollcall.views.>")
 	if err != nil {
@@ -104,7 +104,7 @@ func TestAnswerLostIsTold(t *testing.T) {
 		t.Fatal("Commit() = nil; want an error, since its answer was lost")
 	}
 	for {
-		cp, err := o.Tenure.Checkpoint(testContext(t))
+		cp, err := o.GenerationWriter.Checkpoint(testContext(t))
 		if err == nil {
 			if cp.Commit != c.Checkpoint.Commit {
 				t.Errorf("Checkpoint() = %+v; want that of the commit", cp)
@@ -132,12 +132,12 @@ func TestAnswerLostIsTold(t *testing.T) {
 func TestOnlyWhatIsInForceIsTold(t *testing.T) {
 	node := eventlogtest.Server(t)
 	s := open(t, node.JetStream(t), viewstore.Config{Exclusive: true})
-	live := acquire(t, s, projector.Claim{})
+	live := acquire(t, s, projector.LeaseRequest{})
 	g, err := s.Stage(testContext(t), "toy", "v1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	staged := acquire(t, s, projector.Claim{Generation: g.Number})
+	staged := acquire(t, s, projector.LeaseRequest{Generation: g.Number})
 	nc := node.Connect(t)
 	told, err := nc.SubscribeSync("rollcall.views.>")
 	if err != nil {
@@ -192,14 +192,14 @@ func TestCutAnswerIsNotWhole(t *testing.T) {
 func TestPromotionWaits(t *testing.T) {
 	t.Parallel()
 	s := open(t, eventlogtest.Connect(t), viewstore.Config{Exclusive: true})
-	commit(t, acquire(t, s, projector.Claim{}), 10, "a", "1")
+	commit(t, acquire(t, s, projector.LeaseRequest{}), 10, "a", "1")
 	g, err := s.Stage(testContext(t), "toy", "v1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	next := acquire(t, s, projector.Claim{Generation: g.Number})
+	next := acquire(t, s, projector.LeaseRequest{Generation: g.Number})
 	commit(t, next, 5, "a", "1")
-	g.State = projector.StateReady
+	g.State = projector.GenerationReady
 	if _, err := s.Save(testContext(t), g); err != nil {
 		t.Fatal(err)
 	}
@@ -225,7 +225,7 @@ func TestPromotionWaits(t *testing.T) {
 // A follower goes over to the generation that comes into force.
 func TestFollowMovesWithTheAlias(t *testing.T) {
 	s := open(t, eventlogtest.Connect(t), viewstore.Config{Exclusive: true})
-	commit(t, acquire(t, s, projector.Claim{}), 1, "a", "1")
+	commit(t, acquire(t, s, projector.LeaseRequest{}), 1, "a", "1")
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	held, moved := map[string]string{}, false
@@ -248,8 +248,8 @@ func TestFollowMovesWithTheAlias(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			commit(t, acquire(t, s, projector.Claim{Generation: g.Number}), 1, "b", "2")
-			g.State = projector.StateReady
+			commit(t, acquire(t, s, projector.LeaseRequest{Generation: g.Number}), 1, "b", "2")
+			g.State = projector.GenerationReady
 			if _, err := s.Save(ctx, g); err != nil {
 				t.Fatal(err)
 			}
@@ -281,7 +281,7 @@ func TestFollowerMeetsHalfACommit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := acquire(t, open(t, js, viewstore.Config{Exclusive: true}), projector.Claim{})
+	o := acquire(t, open(t, js, viewstore.Config{Exclusive: true}), projector.LeaseRequest{})
 	commit(t, o, 1, "a", "1", "b", "1")
 	pairs := []string{"a", "2"}
 	for n := range 1500 {
@@ -292,7 +292,7 @@ func TestFollowerMeetsHalfACommit(t *testing.T) {
 	}
 	finish := func() {
 		for o.Commit(testContext(t), write(o, 2, pairs...)) != nil {
-			if _, err := o.Tenure.Checkpoint(testContext(t)); err != nil && testContext(t).Err() != nil {
+			if _, err := o.GenerationWriter.Checkpoint(testContext(t)); err != nil && testContext(t).Err() != nil {
 				t.Fatal(err)
 			}
 		}
@@ -323,7 +323,7 @@ func TestFollowerMeetsHalfACommit(t *testing.T) {
 // The generation in force is not dropped, whoever asks for it.
 func TestWhatIsInForceIsNotDropped(t *testing.T) {
 	s := open(t, eventlogtest.Connect(t), viewstore.Config{Exclusive: true})
-	commit(t, acquire(t, s, projector.Claim{}), 1, "a", "1")
+	commit(t, acquire(t, s, projector.LeaseRequest{}), 1, "a", "1")
 	if err := s.Drop(testContext(t), "toy", 1); !errors.Is(err, projector.ErrNoGeneration) {
 		t.Errorf("Drop() of the generation in force = %v; want %v", err, projector.ErrNoGeneration)
 	}
@@ -334,18 +334,18 @@ func TestWhatIsInForceIsNotDropped(t *testing.T) {
 // hold.
 func TestReleaseFreesTheLease(t *testing.T) {
 	js := eventlogtest.Connect(t)
-	o := acquire(t, open(t, js, viewstore.Config{Holder: "a", LeaseTTL: time.Hour}), projector.Claim{})
+	o := acquire(t, open(t, js, viewstore.Config{Holder: "a", LeaseTTL: time.Hour}), projector.LeaseRequest{})
 	if err := o.Release(testContext(t)); err != nil {
 		t.Fatalf("Release() = %v", err)
 	}
-	acquire(t, open(t, js, viewstore.Config{Holder: "b", LeaseTTL: time.Hour}), projector.Claim{Patience: 10 * time.Second})
+	acquire(t, open(t, js, viewstore.Config{Holder: "b", LeaseTTL: time.Hour}), projector.LeaseRequest{MaxWait: 10 * time.Second})
 }
 
 // A follower hears why it can't go on.
 func TestFollowYieldsItsError(t *testing.T) {
 	js := eventlogtest.Connect(t)
 	s := open(t, js, viewstore.Config{Exclusive: true})
-	commit(t, acquire(t, s, projector.Claim{}), 1, "a", "1")
+	commit(t, acquire(t, s, projector.LeaseRequest{}), 1, "a", "1")
 	reader := viewstore.NewReader(js)
 	viewstore.SetGoneAfter(reader, time.Millisecond)
 	ctx, cancel := context.WithTimeout(testContext(t), time.Minute)

@@ -294,7 +294,8 @@ func (g *gaps) final(ctx context.Context, subject string) (*wire.Message, error)
 
 // commitOf reads a document's commit off its batch id; see batchID.
 func commitOf(h nats.Header) string {
-	commit, _, _ := strings.Cut(h.Get(wire.HeaderBatchID), ":")
+	batch, _ := wire.BatchOf(h)
+	commit, _, _ := strings.Cut(batch, ":")
 	return commit
 }
 

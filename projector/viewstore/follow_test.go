@@ -71,7 +71,7 @@ func (f *follower) until(seq eventlog.Seq) (reset bool) {
 
 func TestFollow(t *testing.T) {
 	s := open(t, eventlogtest.Connect(t), viewstore.Config{})
-	o := acquire(t, s, projector.Claim{})
+	o := acquire(t, s, projector.LeaseRequest{})
 	commit(t, o, 1, "a", "1", "b", "1")
 	commit(t, o, 2, "a", "2", "c", "2")
 	f := follow(t, s, viewstore.Position{})
@@ -115,7 +115,7 @@ func TestFollow(t *testing.T) {
 func TestFollowIsNeverTorn(t *testing.T) {
 	t.Parallel()
 	s := open(t, eventlogtest.Connect(t), viewstore.Config{})
-	o := acquire(t, s, projector.Claim{})
+	o := acquire(t, s, projector.LeaseRequest{})
 	const commits, keys = 60, 30
 	pairs := func(n int) []string {
 		var p []string
@@ -165,7 +165,7 @@ func TestFollowIsNeverTorn(t *testing.T) {
 func TestFollowAcrossServerRestart(t *testing.T) {
 	node := eventlogtest.Server(t)
 	s := open(t, node.JetStream(t), viewstore.Config{})
-	o := acquire(t, s, projector.Claim{})
+	o := acquire(t, s, projector.LeaseRequest{})
 	commit(t, o, 1, "a", "1")
 	f := follow(t, s, viewstore.Position{})
 	f.until(1)
@@ -174,7 +174,7 @@ func TestFollowAcrossServerRestart(t *testing.T) {
 		c := write(o, eventlog.Seq(n), "a", fmt.Sprint(n), fmt.Sprintf("k%d", n), "x")
 		// The connection may still be coming back.
 		for err := o.Commit(testContext(t), c); err != nil; err = o.Commit(testContext(t), c) {
-			if cp, cerr := o.Tenure.Checkpoint(testContext(t)); cerr == nil && cp.Commit == c.Checkpoint.Commit {
+			if cp, cerr := o.GenerationWriter.Checkpoint(testContext(t)); cerr == nil && cp.Commit == c.Checkpoint.Commit {
 				break
 			}
 			if testContext(t).Err() != nil {
@@ -192,7 +192,7 @@ func TestFollowAcrossServerRestart(t *testing.T) {
 
 func TestFollowEndsWithContext(t *testing.T) {
 	s := open(t, eventlogtest.Connect(t), viewstore.Config{})
-	commit(t, acquire(t, s, projector.Claim{}), 1, "a", "1")
+	commit(t, acquire(t, s, projector.LeaseRequest{}), 1, "a", "1")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	n := 0

@@ -48,9 +48,9 @@ func (r *Reader) generations(ctx context.Context, view string) (alias Alias, all
 		word := g.State
 		switch {
 		case g.Number == alias.Generation:
-			g.State = projector.StateLive
-		case g.State == projector.StateLive:
-			g.State = projector.StateRetired
+			g.State = projector.GenerationLive
+		case g.State == projector.GenerationLive:
+			g.State = projector.GenerationRetired
 		}
 		if g.State != word {
 			stale = append(stale, i)
@@ -97,14 +97,14 @@ func (s *Store) Ensure(ctx context.Context, view, version string) ([]projector.G
 	if !errors.Is(err, ErrNoView) {
 		return all, err
 	}
-	alias, err = s.firstAlias(ctx, projector.Claim{View: view, Version: version})
+	alias, err = s.firstAlias(ctx, projector.LeaseRequest{View: view, Version: version})
 	if err != nil {
 		return nil, err
 	}
 	now := s.now()
 	g := projector.Generation{
 		View: view, Number: alias.Generation, Bucket: alias.Bucket, Version: alias.Version,
-		State: projector.StateLive, StartedAt: now, ChangedAt: now,
+		State: projector.GenerationLive, StartedAt: now, ChangedAt: now,
 	}
 	if _, err := s.Save(ctx, g); err != nil && !errors.Is(err, projector.ErrMoved) {
 		return nil, err
@@ -135,7 +135,7 @@ func (s *Store) now() time.Time { return time.Now().UTC().Truncate(time.Microsec
 func (s *Store) Save(ctx context.Context, g projector.Generation) (projector.Generation, error) {
 	g.ChangedAt = s.now()
 	revision, err := s.putControl(ctx, generationSubject(g.View, g.Number), g, g.Revision)
-	if isConflict(err) {
+	if wire.IsConflict(err) {
 		return g, fmt.Errorf("%w: entry of %s was changed by somebody else", projector.ErrMoved, g.Bucket)
 	}
 	if err != nil {
@@ -161,14 +161,14 @@ func (s *Store) Stage(ctx context.Context, view, version string) (projector.Gene
 	number = max(number, 1) + 1
 	for _, g := range all {
 		number = max(number, g.Number+1)
-		if g.State == projector.StateStaging || g.State == projector.StateCatchingUp {
+		if g.State == projector.GenerationStaging || g.State == projector.GenerationCatchingUp {
 			return g, fmt.Errorf("%w: %s is %s; wait for it, or run `rollcall abort %s`", projector.ErrBusy, g.Bucket, g.State, view)
 		}
 	}
 	now := s.now()
 	g := projector.Generation{
 		View: view, Number: number, Bucket: Bucket(view, number), Version: version,
-		State: projector.StateStaging, StartedAt: now,
+		State: projector.GenerationStaging, StartedAt: now,
 	}
 	// The bucket first: whoever meets the entry, such as a rebuild that goes on
 	// where another was killed, can count on it. Of two that stage at once, one
@@ -208,7 +208,7 @@ func (s *Store) Promote(ctx context.Context, view string, number int) (projector
 		return p, fmt.Errorf("%w: alias of %s was moved meanwhile", projector.ErrMoved, view)
 	case next == nil:
 		return p, fmt.Errorf("%w: %s is not there, or in force already", projector.ErrNoGeneration, Bucket(view, number))
-	case next.State != projector.StateReady && next.State != projector.StateRetired:
+	case next.State != projector.GenerationReady && next.State != projector.GenerationRetired:
 		return p, fmt.Errorf("%w: %s is %s, not ready", projector.ErrNoGeneration, next.Bucket, next.State)
 	}
 	cp, revision, err := s.moment(ctx, alias.Bucket, next.Bucket)
@@ -219,7 +219,7 @@ func (s *Store) Promote(ctx context.Context, view string, number int) (projector
 	began := time.Now()
 	moved := Alias{Bucket: next.Bucket, Generation: next.Number, Version: next.Version, Epoch: alias.Epoch + 1}
 	_, err = s.putControl(ctx, documentSubject(Control, aliasPrefix+view), moved, alias.revision)
-	if isConflict(err) {
+	if wire.IsConflict(err) {
 		return p, fmt.Errorf("%w: alias of %s is at another epoch than %d", projector.ErrMoved, view, alias.Epoch)
 	}
 	if err != nil {
@@ -227,7 +227,7 @@ func (s *Store) Promote(ctx context.Context, view string, number int) (projector
 	}
 	p.Pause = time.Since(began)
 	old := *before
-	old.State, next.State = projector.StateRetired, projector.StateLive
+	old.State, next.State = projector.GenerationRetired, projector.GenerationLive
 	var err1, err2 error
 	p.Before, err1 = s.Save(ctx, old)
 	p.After, err2 = s.Save(ctx, *next)
@@ -308,7 +308,7 @@ func (s *Store) Drop(ctx context.Context, view string, number int) error {
 		return fmt.Errorf("%w: %s", projector.ErrNoGeneration, Bucket(view, number))
 	}
 	g := all[at]
-	g.State = projector.StateFailed
+	g.State = projector.GenerationFailed
 	// First nobody follows it any more, then it goes.
 	if g, err = s.Save(ctx, g); err != nil {
 		return err

@@ -42,14 +42,14 @@ type lease struct {
 }
 
 // takeLease waits for the lease, takes it, and renews it until it is released.
-func (s *Store) takeLease(ctx context.Context, bucket string, c projector.Claim) (*lease, error) {
+func (s *Store) takeLease(ctx context.Context, bucket string, c projector.LeaseRequest) (*lease, error) {
 	l := &lease{
 		store: s, holder: s.config.Holder + "/" + nuid.Next(), bucket: bucket, lost: make(chan struct{}),
 		subject: documentSubject(Control, leasePrefix+bucket),
 	}
 	var seen uint64
 	var since time.Time
-	told := false
+	notified := false
 	began := time.Now()
 	for {
 		record, revision, err := l.read(ctx)
@@ -67,15 +67,15 @@ func (s *Store) takeLease(ctx context.Context, bucket string, c projector.Claim)
 			if err == nil {
 				break
 			}
-			if !isConflict(err) {
+			if !wire.IsConflict(err) {
 				return nil, fmt.Errorf("take lease of %s: %w", bucket, err)
 			}
 			// Somebody else was faster, or the replica that answered lags.
-		} else if !told && c.Standby != nil {
-			c.Standby(record.Holder)
-			told = true
+		} else if !notified && c.OnStandby != nil {
+			c.OnStandby(record.Holder)
+			notified = true
 		}
-		if c.Patience > 0 && now.Sub(began) > c.Patience {
+		if c.MaxWait > 0 && now.Sub(began) > c.MaxWait {
 			return nil, fmt.Errorf("%w: %s holds the lease of %s", projector.ErrBusy, record.Holder, bucket)
 		}
 		if err := wire.Pause(ctx, standbyPoll); err != nil {
@@ -128,7 +128,7 @@ func (l *lease) current() uint64 {
 func (l *lease) renew(ctx context.Context) {
 	for wire.Pause(ctx, l.store.config.LeaseTTL/3) == nil {
 		err := l.write(ctx, l.holder, l.current())
-		if err == nil || !isConflict(err) {
+		if err == nil || !wire.IsConflict(err) {
 			continue
 		}
 		record, revision, err := l.read(ctx)
@@ -155,7 +155,7 @@ func (l *lease) release(ctx context.Context) error {
 	default:
 	}
 	err := l.write(ctx, "", l.current())
-	if isConflict(err) {
+	if wire.IsConflict(err) {
 		// Either somebody else holds it, or our last renewal came through late.
 		record, revision, rerr := l.read(ctx)
 		if rerr != nil || record.Holder != l.holder {
@@ -163,7 +163,7 @@ func (l *lease) release(ctx context.Context) error {
 		}
 		err = l.write(ctx, "", revision)
 	}
-	if err != nil && !isConflict(err) {
+	if err != nil && !wire.IsConflict(err) {
 		return fmt.Errorf("release lease of %s: %w", l.bucket, err)
 	}
 	return nil

@@ -33,8 +33,8 @@ func prefixesOfSurgery(t *testing.T, stride func(*prefixBed, *recording) int) {
 	if err := b.project(ctx, projector.Config{Projection: touchy{fold, all[at].EventID}, BatchEntities: 2}); err != nil {
 		t.Fatal(err)
 	}
-	surgery := func(v eventlog.Fold) projector.SurgeryConfig {
-		return projector.SurgeryConfig{Projection: v, Source: b.log, Store: b.store}
+	surgery := func(v eventlog.Fold) projector.MaintenanceConfig {
+		return projector.MaintenanceConfig{Projection: v, Source: b.log, Store: b.store}
 	}
 	if n, err := projector.RetryParked(ctx, surgery(fold)); n != 1 || err != nil {
 		t.Fatalf("RetryParked() = %d, %v; want 1", n, err)
@@ -180,7 +180,7 @@ func prefixesOfCarry(t *testing.T, stride func(*prefixBed, *recording) int) {
 			return err
 		}
 		if n > carried {
-			g.State, g.Sealed = projector.StateCatchingUp, half
+			g.State, g.Sealed = projector.GenerationCatchingUp, half
 			if _, err := b.store.Save(ctx, g); err != nil {
 				return err
 			}

@@ -132,7 +132,7 @@ func (b *prefixBed) project(ctx context.Context, c projector.Config) error {
 	done := make(chan error, 1)
 	go func() { done <- p.Run(inner) }()
 	for {
-		if s := p.Status(); s.State == projector.StateLive && s.Sequence >= b.last {
+		if s := p.Status(); s.State == projector.RunLive && s.Sequence >= b.last {
 			cancel()
 			return <-done
 		}

@@ -68,20 +68,20 @@ func (d *deployment) append(t *testing.T, all []eventlog.Record) eventlog.Seq {
 }
 
 // states are a view's generations as number:state.
-func (d *deployment) states(t *testing.T) map[int]projector.State {
+func (d *deployment) states(t *testing.T) map[int]projector.GenerationState {
 	t.Helper()
 	all, err := d.store.Generations(testContext(t), d.fold.Name())
 	if err != nil {
 		t.Fatalf("Generations() = %v", err)
 	}
-	out := map[int]projector.State{}
+	out := map[int]projector.GenerationState{}
 	for _, g := range all {
 		out[g.Number] = g.State
 	}
 	return out
 }
 
-func (d *deployment) wantStates(t *testing.T, want map[int]projector.State) {
+func (d *deployment) wantStates(t *testing.T, want map[int]projector.GenerationState) {
 	t.Helper()
 	if got := d.states(t); !maps.Equal(got, want) {
 		t.Errorf("generations = %v; want %v", got, want)
@@ -97,7 +97,7 @@ func TestRebuildUnderTraffic(t *testing.T) {
 	d := deploy(t, all[:cut])
 	done := make(chan eventlog.Seq, 1)
 	go func() { done <- d.append(t, all[cut:]) }()
-	var seen []projector.State
+	var seen []projector.GenerationState
 	out, err := d.rebuild(t, testContext(t), func(c *projector.RebuildConfig) {
 		c.Progress = func(p projector.Progress) {
 			if n := len(seen); n == 0 || seen[n-1] != p.State {
@@ -113,7 +113,7 @@ func TestRebuildUnderTraffic(t *testing.T) {
 	reached(t, d.store, d.fold.Name(), last)
 	want := plain(d.fold, all)
 	wantView(t, d.store, d.fold.Name(), want)
-	d.wantStates(t, map[int]projector.State{1: projector.StateRetired, 2: projector.StateLive})
+	d.wantStates(t, map[int]projector.GenerationState{1: projector.GenerationRetired, 2: projector.GenerationLive})
 
 	// The one before is still followed, so a roll-back loses nothing.
 	more := records(4, 20)
@@ -124,11 +124,11 @@ func TestRebuildUnderTraffic(t *testing.T) {
 	}
 	reached(t, d.store, d.fold.Name(), last)
 	wantView(t, d.store, d.fold.Name(), plain(d.fold, append(all, more...)))
-	d.wantStates(t, map[int]projector.State{1: projector.StateLive, 2: projector.StateRetired})
+	d.wantStates(t, map[int]projector.GenerationState{1: projector.GenerationLive, 2: projector.GenerationRetired})
 	if gone, err := projector.Drop(testContext(t), d.store, d.fold.Name(), d.fold.Version()); err != nil || len(gone) != 1 || gone[0].Number != 2 {
 		t.Errorf("Drop() = %v, %v; want generation 2", gone, err)
 	}
-	d.wantStates(t, map[int]projector.State{1: projector.StateLive})
+	d.wantStates(t, map[int]projector.GenerationState{1: projector.GenerationLive})
 	if _, err := projector.Rollback(testContext(t), d.store, d.fold.Name(), d.fold.Version()); !errors.Is(err, projector.ErrNoGeneration) {
 		t.Errorf("Rollback() without another generation = %v; want ErrNoGeneration", err)
 	}
@@ -199,7 +199,7 @@ func TestRebuildResumes(t *testing.T) {
 			t.Errorf("Rebuild() = %v; want context.Canceled", err)
 		}
 	}
-	if got := d.states(t)[2]; got != projector.StateCatchingUp {
+	if got := d.states(t)[2]; got != projector.GenerationCatchingUp {
 		t.Errorf("generation 2 is %s; want catching-up", got)
 	}
 	out, err := d.rebuild(t, testContext(t), nil)
@@ -220,7 +220,7 @@ func TestRebuildHoldAndPromote(t *testing.T) {
 		_, err := d.rebuild(t, testContext(t), func(c *projector.RebuildConfig) {
 			c.Hold = true
 			c.Progress = func(p projector.Progress) {
-				if p.State == projector.StateReady && !told {
+				if p.State == projector.GenerationReady && !told {
 					told = true
 					close(ready)
 				}
@@ -229,14 +229,14 @@ func TestRebuildHoldAndPromote(t *testing.T) {
 		done <- err
 	}()
 	<-ready
-	d.wantStates(t, map[int]projector.State{1: projector.StateLive, 2: projector.StateReady})
+	d.wantStates(t, map[int]projector.GenerationState{1: projector.GenerationLive, 2: projector.GenerationReady})
 	if _, err := projector.Promote(testContext(t), d.store, d.fold.Name(), d.fold.Version()); err != nil {
 		t.Errorf("Promote() = %v", err)
 	}
 	if err := <-done; err != nil {
 		t.Errorf("Rebuild() = %v; want nil after the promotion", err)
 	}
-	d.wantStates(t, map[int]projector.State{1: projector.StateRetired, 2: projector.StateLive})
+	d.wantStates(t, map[int]projector.GenerationState{1: projector.GenerationRetired, 2: projector.GenerationLive})
 	last := d.append(t, records(7, 5))
 	reached(t, d.store, d.fold.Name(), last)
 }
@@ -247,7 +247,7 @@ func TestRebuildAbort(t *testing.T) {
 		c.MaxPerSecond = 300
 		aborted := false
 		c.Progress = func(p projector.Progress) {
-			if p.State == projector.StateCatchingUp && !aborted {
+			if p.State == projector.GenerationCatchingUp && !aborted {
 				aborted = true
 				if _, err := projector.Abort(testContext(t), d.store, d.fold.Name(), d.fold.Version()); err != nil {
 					t.Errorf("Abort() = %v", err)
@@ -258,7 +258,7 @@ func TestRebuildAbort(t *testing.T) {
 	if !errors.Is(err, projector.ErrAborted) {
 		t.Errorf("Rebuild() = %v; want ErrAborted", err)
 	}
-	d.wantStates(t, map[int]projector.State{1: projector.StateLive})
+	d.wantStates(t, map[int]projector.GenerationState{1: projector.GenerationLive})
 }
 
 // trim leaves the log its last n records.
@@ -411,12 +411,12 @@ func announceLastCommit(t *testing.T, keys int) {
 		t.Fatal(err)
 	}
 	for _, number := range []int{1, g.Number} {
-		o := acquire(t, s, projector.Claim{Generation: number})
+		o := acquire(t, s, projector.LeaseRequest{Generation: number})
 		commit(t, o, 1, "a", "1", "b", "1", "c", "1", "d", "1")
 		commit(t, o, 2, "d", "-")
 		commit(t, o, 3, "b", "2", "c", "-")
 	}
-	g.State = projector.StateReady
+	g.State = projector.GenerationReady
 	if g, err = s.Save(testContext(t), g); err != nil {
 		t.Fatal(err)
 	}
@@ -457,5 +457,5 @@ func TestRebuildOfAnotherVersion(t *testing.T) {
 	if _, err := d.rebuild(t, testContext(t), nil); !errors.Is(err, projector.ErrBusy) || !strings.Contains(err.Error(), "rollcall abort") {
 		t.Errorf("Rebuild() beside the staging of another version = %v; want %v that says how to end it", err, projector.ErrBusy)
 	}
-	d.wantStates(t, map[int]projector.State{1: projector.StateLive, 2: projector.StateStaging})
+	d.wantStates(t, map[int]projector.GenerationState{1: projector.GenerationLive, 2: projector.GenerationStaging})
 }

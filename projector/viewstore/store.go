@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -13,6 +11,7 @@ import (
 	"github.com/nats-io/nuid"
 	"github.com/rs/zerolog"
 
+	"rollcall/eventlog/wire"
 	"rollcall/projector"
 )
 
@@ -46,9 +45,6 @@ type Store struct {
 	opened time.Time
 }
 
-// The server must know atomic batches with a fence, which came with 2.12.
-const minMajor, minMinor = 2, 12
-
 // Open makes or checks the control bucket. It fails with a one-line error that
 // says what to do on a server without JetStream, or one that is too old.
 func Open(ctx context.Context, js jetstream.JetStream, config Config) (*Store, error) {
@@ -64,8 +60,8 @@ func Open(ctx context.Context, js jetstream.JetStream, config Config) (*Store, e
 	if config.AnnounceKeys <= 0 {
 		config.AnnounceKeys = 1 << 20
 	}
-	if err := checkVersion(js.Conn().ConnectedServerVersion()); err != nil {
-		return nil, err
+	if v := js.Conn().ConnectedServerVersion(); wire.TooOld(v) {
+		return nil, fmt.Errorf("%w: nats-server %s has no atomic batches; use %s or newer", projector.ErrSettings, v, wire.MinServer)
 	}
 	s := &Store{Reader: NewReader(js), config: config, opened: time.Now()}
 	ctx, cancel := context.WithTimeout(ctx, config.Timeout)
@@ -80,22 +76,8 @@ func Open(ctx context.Context, js jetstream.JetStream, config Config) (*Store, e
 	return s, nil
 }
 
-func checkVersion(version string) error {
-	parts := strings.SplitN(version, ".", 3)
-	if len(parts) < 2 {
-		return nil
-	}
-	major, err1 := strconv.Atoi(parts[0])
-	minor, err2 := strconv.Atoi(parts[1])
-	if err1 != nil || err2 != nil || major > minMajor || major == minMajor && minor >= minMinor {
-		return nil
-	}
-	return fmt.Errorf("%w: nats-server %s has no atomic batches; use %d.%d or newer",
-		projector.ErrSettings, version, minMajor, minMinor)
-}
-
 // Acquire implements projector.Store.
-func (s *Store) Acquire(ctx context.Context, c projector.Claim) (*projector.Opened, error) {
+func (s *Store) Acquire(ctx context.Context, c projector.LeaseRequest) (*projector.Lease, error) {
 	if err := validView(c.View); err != nil {
 		return nil, err
 	}
@@ -129,12 +111,12 @@ func (s *Store) Acquire(ctx context.Context, c projector.Claim) (*projector.Open
 	if err != nil {
 		return nil, err
 	}
-	t := &tenure{store: s, stream: stream, view: c.View, version: c.Version, bucket: bucket, generation: generation, lease: lease}
-	opened, err := t.open(ctx)
+	w := &writer{store: s, stream: stream, view: c.View, version: c.Version, bucket: bucket, generation: generation, lease: lease}
+	acquired, err := w.open(ctx)
 	if err != nil {
 		release, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.Timeout)
 		defer cancel()
 		return nil, errors.Join(err, lease.release(release))
 	}
-	return opened, nil
+	return acquired, nil
 }

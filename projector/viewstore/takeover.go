@@ -36,35 +36,35 @@ type takeover struct {
 
 // takeOver writes the checkpoint with the next epoch and a marker of its own, and
 // closes the marker of the take-over before, in one batch.
-func (t *tenure) takeOver(ctx context.Context) (projector.Checkpoint, error) {
+func (w *writer) takeOver(ctx context.Context) (projector.Checkpoint, error) {
 	for {
-		cp, revision, err := t.store.checkpoint(ctx, t.bucket)
+		cp, revision, err := w.store.checkpoint(ctx, w.bucket)
 		if err != nil {
 			return cp, err
 		}
-		messages, err := t.closing(ctx, cp, revision)
+		messages, err := w.closing(ctx, cp, revision)
 		if err != nil {
 			return cp, err
 		}
 		cp.Epoch++
 		cp.Previous, cp.Documents = cp.Commit, 0
 		cp.Commit, cp.Takeover = fmt.Sprintf("%d-0.0", cp.Epoch), nuid.Next()
-		mark := takeover{Epoch: cp.Epoch, After: revision, Version: t.version}
-		own, err1 := encode(takeoverSubject(t.bucket, cp.Takeover), mark)
-		last, err2 := encode(checkpointSubject(t.bucket), cp)
+		mark := takeover{Epoch: cp.Epoch, After: revision, Version: w.version}
+		own, err1 := encode(takeoverSubject(w.bucket, cp.Takeover), mark)
+		last, err2 := encode(checkpointSubject(w.bucket), cp)
 		if err := errors.Join(err1, err2); err != nil {
 			return cp, err
 		}
 		fence(last, last.Subject, revision)
-		next, err := t.store.publishAll(ctx, append(messages, own, last))
+		next, err := w.store.publishAll(ctx, append(messages, own, last))
 		if err == nil {
-			t.epoch, t.previous, t.takeover = cp.Epoch, cp.Commit, cp.Takeover
-			t.mark, t.marker = mark, next-1
-			t.advance(next)
+			w.epoch, w.previous, w.takeover = cp.Epoch, cp.Commit, cp.Takeover
+			w.mark, w.marker = mark, next-1
+			w.advance(next)
 			return cp, nil
 		}
-		if !isConflict(err) {
-			return cp, fmt.Errorf("raise epoch of %s: %w", t.bucket, err)
+		if !wire.IsConflict(err) {
+			return cp, fmt.Errorf("raise epoch of %s: %w", w.bucket, err)
 		}
 		if err := wire.Pause(ctx, standbyPoll); err != nil {
 			return cp, err
@@ -74,23 +74,23 @@ func (t *tenure) takeOver(ctx context.Context) (projector.Checkpoint, error) {
 
 // closing is the marker of the take-over that a checkpoint is of, with its end.
 // There is none where an older version of this program wrote the checkpoint.
-func (t *tenure) closing(ctx context.Context, cp projector.Checkpoint, revision uint64) ([]*nats.Msg, error) {
+func (w *writer) closing(ctx context.Context, cp projector.Checkpoint, revision uint64) ([]*nats.Msg, error) {
 	if cp.Takeover == "" {
 		return nil, nil
 	}
-	subject := takeoverSubject(t.bucket, cp.Takeover)
-	c, cancel := context.WithTimeout(ctx, t.store.config.Timeout)
+	subject := takeoverSubject(w.bucket, cp.Takeover)
+	c, cancel := context.WithTimeout(ctx, w.store.config.Timeout)
 	defer cancel()
-	m, err := t.store.last(c, StreamOf(t.bucket), subject)
+	m, err := w.store.last(c, StreamOf(w.bucket), subject)
 	if err != nil {
-		return nil, fmt.Errorf("read take-over of %s: %w", t.bucket, err)
+		return nil, fmt.Errorf("read take-over of %s: %w", w.bucket, err)
 	}
 	if m == nil {
 		return nil, nil
 	}
 	var before takeover
 	if err := json.Unmarshal(m.Data, &before); err != nil {
-		return nil, fmt.Errorf("%w: take-over of %s: %w", projector.ErrState, t.bucket, err)
+		return nil, fmt.Errorf("%w: take-over of %s: %w", projector.ErrState, w.bucket, err)
 	}
 	before.Until = revision
 	closed, err := encode(subject, before)

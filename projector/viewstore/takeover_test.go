@@ -95,7 +95,7 @@ func revision(t *testing.T, js jetstream.JetStream) uint64 {
 }
 
 // commitUntil commits until the stream is past a revision.
-func commitUntil(t *testing.T, js jetstream.JetStream, o *projector.Opened, seq eventlog.Seq, after uint64) eventlog.Seq {
+func commitUntil(t *testing.T, js jetstream.JetStream, o *projector.Lease, seq eventlog.Seq, after uint64) eventlog.Seq {
 	t.Helper()
 	for ; revision(t, js) <= after; seq++ {
 		commit(t, o, seq, "last", fmt.Sprint(seq))
@@ -113,7 +113,7 @@ func TestFollowAfterALostTail(t *testing.T) {
 			node := eventlogtest.Server(t)
 			js := node.JetStream(t)
 			s := open(t, js, viewstore.Config{Exclusive: true})
-			o := acquire(t, s, projector.Claim{})
+			o := acquire(t, s, projector.LeaseRequest{})
 			commit(t, o, 1, "a", "1")
 			before := save(t, node, js)
 			for n := eventlog.Seq(2); n < 10; n++ {
@@ -123,7 +123,7 @@ func TestFollowAfterALostTail(t *testing.T) {
 			f.until(9)
 
 			before.restore(t, "KV_toy_g1")
-			again := acquire(t, s, projector.Claim{Steal: true})
+			again := acquire(t, s, projector.LeaseRequest{Steal: true})
 			var pairs []string
 			for n := 2; n < 10; n++ {
 				pairs = append(pairs, fmt.Sprintf("k%d", n), "2")
@@ -152,7 +152,7 @@ func TestFollowAfterADeletedStream(t *testing.T) {
 		t.Run(how, func(t *testing.T) {
 			js := eventlogtest.Connect(t)
 			s := open(t, js, viewstore.Config{Exclusive: true})
-			o := acquire(t, s, projector.Claim{})
+			o := acquire(t, s, projector.LeaseRequest{})
 			for n := eventlog.Seq(1); n < 5; n++ {
 				commit(t, o, n, fmt.Sprintf("k%d", n), "1")
 			}
@@ -163,7 +163,7 @@ func TestFollowAfterADeletedStream(t *testing.T) {
 			} else if err := js.DeleteStream(testContext(t), "KV_toy_g1"); err != nil {
 				t.Fatal(err)
 			}
-			again := acquire(t, s, projector.Claim{Steal: true})
+			again := acquire(t, s, projector.LeaseRequest{Steal: true})
 			if again.Checkpoint.Sequence != 0 || !again.Empty {
 				t.Errorf("Acquire() = %+v; want an empty generation", again)
 			}
@@ -183,12 +183,12 @@ func TestFollowAfterADeletedStream(t *testing.T) {
 // meets none of their checkpoints, since it was slow or away.
 func TestFollowAcrossTakeOvers(t *testing.T) {
 	s := open(t, eventlogtest.Connect(t), viewstore.Config{Exclusive: true})
-	o := acquire(t, s, projector.Claim{})
+	o := acquire(t, s, projector.LeaseRequest{})
 	commit(t, o, 1, "a", "1")
 	f := follow(t, s, viewstore.Position{})
 	f.until(1)
 	for n := eventlog.Seq(2); n < 8; n++ {
-		o = acquire(t, s, projector.Claim{Steal: true})
+		o = acquire(t, s, projector.LeaseRequest{Steal: true})
 		commit(t, o, n, "a", fmt.Sprint(n), fmt.Sprintf("k%d", n), "1")
 		commit(t, o, n, "b", fmt.Sprint(n))
 		if n == 5 { // another one comes back
@@ -209,7 +209,7 @@ func TestFollowAcrossTakeOvers(t *testing.T) {
 func TestFollowAwayForTooLong(t *testing.T) {
 	node := eventlogtest.Server(t)
 	s := open(t, node.JetStream(t), viewstore.Config{Exclusive: true})
-	o := acquire(t, s, projector.Claim{})
+	o := acquire(t, s, projector.LeaseRequest{})
 	commit(t, o, 1, "a", "1")
 	gate := new(gate)
 	remote, err := jetstream.New(node.ConnectTCP(t, nats.SetCustomDialer(gate)))
@@ -240,7 +240,7 @@ func TestFollowWithoutTheControlBucket(t *testing.T) {
 	js := eventlogtest.Connect(t)
 	s := open(t, js, viewstore.Config{Exclusive: true})
 	viewstore.SetGoneAfter(s.Reader, 100*time.Millisecond)
-	o := acquire(t, s, projector.Claim{})
+	o := acquire(t, s, projector.LeaseRequest{})
 	commit(t, o, 1, "a", "1")
 	f := follow(t, s, viewstore.Position{})
 	f.until(1)
@@ -259,9 +259,9 @@ func TestFollowWithoutTheControlBucket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	next := acquire(t, s, projector.Claim{Generation: g.Number})
+	next := acquire(t, s, projector.LeaseRequest{Generation: g.Number})
 	commit(t, next, 3, "a", "3")
-	g.State = projector.StateReady
+	g.State = projector.GenerationReady
 	if _, err := s.Save(testContext(t), g); err != nil {
 		t.Fatal(err)
 	}
@@ -278,7 +278,7 @@ func TestTakeOverMarkers(t *testing.T) {
 	js := eventlogtest.Connect(t)
 	s := open(t, js, viewstore.Config{Exclusive: true})
 	for range 3 {
-		o := acquire(t, s, projector.Claim{Steal: true})
+		o := acquire(t, s, projector.LeaseRequest{Steal: true})
 		if !o.Empty {
 			t.Error("Acquire() of a generation of markers alone says that it is not empty")
 		}

@@ -38,7 +38,7 @@ func (r *Reader) View(ctx context.Context, view string, reset func(), put func(k
 		case Delete:
 			put(c.Key, nil)
 		case Commit:
-			g = projector.Generation{View: view, Number: c.Generation, Bucket: c.Bucket, Version: c.Version, State: projector.StateLive}
+			g = projector.Generation{View: view, Number: c.Generation, Bucket: c.Bucket, Version: c.Version, State: projector.GenerationLive}
 			all, err := r.Generations(ctx, view)
 			if err != nil {
 				return g, c.Checkpoint, err

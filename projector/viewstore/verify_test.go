@@ -26,8 +26,8 @@ func (d *deployment) verify(t *testing.T, change func(*projector.VerifyConfig)) 
 	return v
 }
 
-func (d *deployment) surgery() projector.SurgeryConfig {
-	return projector.SurgeryConfig{Projection: d.fold, Source: d.log, Store: d.store}
+func (d *deployment) surgery() projector.MaintenanceConfig {
+	return projector.MaintenanceConfig{Projection: d.fold, Source: d.log, Store: d.store}
 }
 
 // plant writes behind the projector's back.

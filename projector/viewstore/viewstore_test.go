@@ -38,7 +38,7 @@ func open(t *testing.T, js jetstream.JetStream, c viewstore.Config) *viewstore.S
 	return s
 }
 
-func acquire(t *testing.T, s *viewstore.Store, c projector.Claim) *projector.Opened {
+func acquire(t *testing.T, s *viewstore.Store, c projector.LeaseRequest) *projector.Lease {
 	t.Helper()
 	if c.View == "" {
 		c.View = "toy"
@@ -60,7 +60,7 @@ func acquire(t *testing.T, s *viewstore.Store, c projector.Claim) *projector.Ope
 
 // write makes a commit of documents given as key, value, key, value; the value
 // "-" deletes.
-func write(o *projector.Opened, seq eventlog.Seq, pairs ...string) *projector.Commit {
+func write(o *projector.Lease, seq eventlog.Seq, pairs ...string) *projector.Commit {
 	e := projector.EntityWrite{Entity: "e"}
 	for i := 0; i < len(pairs); i += 2 {
 		d := projector.Put{Key: pairs[i], Value: []byte(pairs[i+1])}
@@ -78,7 +78,7 @@ func write(o *projector.Opened, seq eventlog.Seq, pairs ...string) *projector.Co
 	}
 }
 
-func commit(t *testing.T, o *projector.Opened, seq eventlog.Seq, pairs ...string) {
+func commit(t *testing.T, o *projector.Lease, seq eventlog.Seq, pairs ...string) {
 	t.Helper()
 	if err := o.Commit(testContext(t), write(o, seq, pairs...)); err != nil {
 		t.Fatalf("Commit(%d) = %v; want no error", seq, err)
@@ -104,7 +104,7 @@ func TestCommitAndGet(t *testing.T) {
 	if _, err := s.Get(testContext(t), "toy", "a"); !errors.Is(err, viewstore.ErrNoView) {
 		t.Errorf("Get before the first start = %v; want ErrNoView", err)
 	}
-	o := acquire(t, s, projector.Claim{})
+	o := acquire(t, s, projector.LeaseRequest{})
 	if o.Bucket != "toy_g1" || o.Generation != 1 || !o.Empty || o.Checkpoint.Epoch != 1 {
 		t.Errorf("Acquire() = %+v; want an empty toy_g1 at epoch 1", o)
 	}
@@ -135,9 +135,9 @@ func TestCommitAndGet(t *testing.T) {
 func TestStaleWriterStoresNothing(t *testing.T) {
 	js := eventlogtest.Connect(t)
 	first, second := open(t, js, viewstore.Config{Holder: "a"}), open(t, js, viewstore.Config{Holder: "b"})
-	old := acquire(t, first, projector.Claim{})
+	old := acquire(t, first, projector.LeaseRequest{})
 	commit(t, old, 1, "a", "1")
-	fresh := acquire(t, second, projector.Claim{Steal: true})
+	fresh := acquire(t, second, projector.LeaseRequest{Steal: true})
 	if fresh.Checkpoint.Epoch != old.Checkpoint.Epoch+1 || fresh.Checkpoint.Sequence != 1 {
 		t.Errorf("checkpoint after take-over = %+v; want sequence 1 and the next epoch", fresh.Checkpoint)
 	}
@@ -163,7 +163,7 @@ func TestStaleWriterStoresNothing(t *testing.T) {
 func TestSplitCommit(t *testing.T) {
 	js := eventlogtest.Connect(t)
 	s := open(t, js, viewstore.Config{})
-	o := acquire(t, s, projector.Claim{})
+	o := acquire(t, s, projector.LeaseRequest{})
 	c := write(o, 7)
 	for e := range 4 {
 		w := projector.EntityWrite{Entity: fmt.Sprintf("entity %d", e)}
@@ -214,7 +214,7 @@ func TestSplitCommit(t *testing.T) {
 // An entity may have more parts than one request returns.
 func TestLoadOfManyParts(t *testing.T) {
 	s := open(t, eventlogtest.Connect(t), viewstore.Config{})
-	o := acquire(t, s, projector.Claim{})
+	o := acquire(t, s, projector.LeaseRequest{})
 	c := write(o, 1)
 	for i := range 2100 {
 		c.Entities[0].Parts = append(c.Entities[0].Parts, projector.Part{Name: fmt.Sprintf("p%d", i), Value: []byte("v")})
@@ -235,11 +235,11 @@ func TestStandby(t *testing.T) {
 	ttl := time.Second
 	first := open(t, js, viewstore.Config{Holder: "a", LeaseTTL: ttl})
 	second := open(t, js, viewstore.Config{Holder: "b", LeaseTTL: ttl})
-	o := acquire(t, first, projector.Claim{})
+	o := acquire(t, first, projector.LeaseRequest{})
 	told := make(chan string, 2)
-	got := make(chan *projector.Opened, 1)
+	got := make(chan *projector.Lease, 1)
 	go func() {
-		o, err := second.Acquire(t.Context(), projector.Claim{View: "toy", Version: "v1", Standby: func(h string) { told <- h }})
+		o, err := second.Acquire(t.Context(), projector.LeaseRequest{View: "toy", Version: "v1", OnStandby: func(h string) { told <- h }})
 		if err != nil {
 			t.Errorf("Acquire() = %v; want no error", err)
 		}
@@ -277,11 +277,11 @@ func TestStandbyAfterKill(t *testing.T) {
 		t.Fatal(err)
 	}
 	first := open(t, js, viewstore.Config{Holder: "a", LeaseTTL: time.Second})
-	acquire(t, first, projector.Claim{})
+	acquire(t, first, projector.LeaseRequest{})
 	nc.Close()
 	second := open(t, node.JetStream(t), viewstore.Config{Holder: "b", LeaseTTL: time.Second})
 	began := time.Now()
-	acquire(t, second, projector.Claim{})
+	acquire(t, second, projector.LeaseRequest{})
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("take-over took %v; want at most 5 s", took)
 	}
@@ -292,18 +292,18 @@ func TestStandbyAfterKill(t *testing.T) {
 func TestExclusive(t *testing.T) {
 	t.Parallel()
 	js := eventlogtest.Connect(t)
-	acquire(t, open(t, js, viewstore.Config{Holder: "dead", LeaseTTL: time.Minute}), projector.Claim{})
+	acquire(t, open(t, js, viewstore.Config{Holder: "dead", LeaseTTL: time.Minute}), projector.LeaseRequest{})
 	config := viewstore.Config{Holder: "server", LeaseTTL: time.Second, Exclusive: true}
 	server := open(t, js, config)
 	began := time.Now()
-	acquire(t, server, projector.Claim{})
+	acquire(t, server, projector.LeaseRequest{})
 	if took := time.Since(began); took > patience/2 {
 		t.Errorf("taking over from a process that died before took %v; want it at once", took)
 	}
-	repair := acquire(t, open(t, js, viewstore.Config{Holder: "repair", LeaseTTL: time.Second}), projector.Claim{Steal: true})
+	repair := acquire(t, open(t, js, viewstore.Config{Holder: "repair", LeaseTTL: time.Second}), projector.LeaseRequest{Steal: true})
 	got := make(chan error, 1)
 	go func() {
-		_, err := server.Acquire(t.Context(), projector.Claim{View: "toy", Version: "v1"})
+		_, err := server.Acquire(t.Context(), projector.LeaseRequest{View: "toy", Version: "v1"})
 		got <- err
 	}()
 	select {
@@ -327,8 +327,8 @@ func TestExclusive(t *testing.T) {
 func TestLostLeaseIsTold(t *testing.T) {
 	js := eventlogtest.Connect(t)
 	first := open(t, js, viewstore.Config{Holder: "a", LeaseTTL: 200 * time.Millisecond})
-	o := acquire(t, first, projector.Claim{})
-	acquire(t, open(t, js, viewstore.Config{Holder: "b"}), projector.Claim{Steal: true})
+	o := acquire(t, first, projector.LeaseRequest{})
+	acquire(t, open(t, js, viewstore.Config{Holder: "b"}), projector.LeaseRequest{Steal: true})
 	select {
 	case <-o.Lost:
 	case <-time.After(patience):
@@ -339,7 +339,7 @@ func TestLostLeaseIsTold(t *testing.T) {
 func TestPlainSubjects(t *testing.T) {
 	node := eventlogtest.Server(t)
 	s := open(t, node.JetStream(t), viewstore.Config{})
-	o := acquire(t, s, projector.Claim{})
+	o := acquire(t, s, projector.LeaseRequest{})
 	nc := node.Connect(t)
 	sub, err := nc.SubscribeSync("rollcall.views.>")
 	if err != nil {
@@ -375,7 +375,7 @@ func TestPlainSubjects(t *testing.T) {
 // A bucket is an ordinary KV bucket for everybody else.
 func TestReadAsKV(t *testing.T) {
 	js := eventlogtest.Connect(t)
-	o := acquire(t, open(t, js, viewstore.Config{}), projector.Claim{})
+	o := acquire(t, open(t, js, viewstore.Config{}), projector.LeaseRequest{})
 	commit(t, o, 1, "live.s", "1", "ended.t", "2")
 	commit(t, o, 2, "live.s", "-", "ended.s", "3")
 	kv, err := js.KeyValue(testContext(t), "toy_g1")
@@ -409,15 +409,15 @@ func TestOpenErrors(t *testing.T) {
 		if _, err := js.CreateKeyValue(testContext(t), jetstream.KeyValueConfig{Bucket: "toy_g1"}); err != nil {
 			t.Fatal(err)
 		}
-		_, err := open(t, js, viewstore.Config{}).Acquire(testContext(t), projector.Claim{View: "toy", Version: "v1"})
+		_, err := open(t, js, viewstore.Config{}).Acquire(testContext(t), projector.LeaseRequest{View: "toy", Version: "v1"})
 		if !errors.Is(err, projector.ErrSettings) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("Acquire() = %v; want ErrSettings on one line", err)
 		}
 	})
 	t.Run("another version", func(t *testing.T) {
 		s := open(t, eventlogtest.Connect(t), viewstore.Config{})
-		acquire(t, s, projector.Claim{Version: "v1"})
-		_, err := s.Acquire(testContext(t), projector.Claim{View: "toy", Version: "v2"})
+		acquire(t, s, projector.LeaseRequest{Version: "v1"})
+		_, err := s.Acquire(testContext(t), projector.LeaseRequest{View: "toy", Version: "v2"})
 		if !errors.Is(err, projector.ErrVersion) {
 			t.Errorf("Acquire() = %v; want ErrVersion", err)
 		}
@@ -428,7 +428,7 @@ func TestOpenErrors(t *testing.T) {
 // move behind what was the stream's end when it began.
 func TestAllMissesNoKeyThatIsWritten(t *testing.T) {
 	s := open(t, eventlogtest.Connect(t), viewstore.Config{})
-	o := acquire(t, s, projector.Claim{})
+	o := acquire(t, s, projector.LeaseRequest{})
 	const keys = 2500 // more than is asked for at a time
 	for from := 0; from < keys; from += 500 {
 		var pairs []string

@@ -27,44 +27,6 @@ const (
 	operationPurge  = "PURGE"
 )
 
-// pubAck is the server's answer to a publish or to the commit of a batch.
-type pubAck struct {
-	Sequence uint64              `json:"seq"`
-	Error    *jetstream.APIError `json:"error"`
-}
-
-// publish stores messages in one atomic batch and returns the sequence of the
-// last; the others stand right before it. A single message needs no batch,
-// which saves the server the staging of one: 0.1 ms instead of 7. The id must
-// not have been used before.
-func publish(ctx context.Context, nc *nats.Conn, id string, messages []*nats.Msg) (uint64, error) {
-	last := messages[len(messages)-1]
-	if len(messages) > 1 {
-		for i, m := range messages {
-			m.Header[wire.HeaderBatchID] = []string{id}
-			m.Header[wire.HeaderBatchSequence] = []string{strconv.Itoa(i + 1)}
-		}
-		last.Header[wire.HeaderBatchCommit] = []string{"1"}
-		for _, m := range messages[:len(messages)-1] {
-			if err := nc.PublishMsg(m); err != nil {
-				return 0, fmt.Errorf("publish batch: %w", err)
-			}
-		}
-	}
-	reply, err := nc.RequestMsgWithContext(ctx, last)
-	if err != nil {
-		return 0, fmt.Errorf("publish to %s: %w", last.Subject, err)
-	}
-	var ack pubAck
-	if err := json.Unmarshal(reply.Data, &ack); err != nil {
-		return 0, fmt.Errorf("read publish ack: %w", err)
-	}
-	if ack.Error != nil {
-		return 0, ack.Error
-	}
-	return ack.Sequence, nil
-}
-
 // fence makes m depend on subject's last message still being revision.
 func fence(m *nats.Msg, subject string, revision uint64) {
 	m.Header[jetstream.ExpectedLastSubjSeqHeader] = []string{strconv.FormatUint(revision, 10)}
@@ -232,7 +194,7 @@ func (s *Store) publishAll(ctx context.Context, messages []*nats.Msg) (uint64, e
 	defer cancel()
 	connected, stop := wire.UntilDisconnected(ctx, s.js.Conn())
 	defer stop()
-	next, err := publish(connected, s.js.Conn(), nuid.Next(), messages)
+	next, err := wire.Publish(connected, s.js.Conn(), nuid.Next(), messages)
 	if err != nil && connected.Err() != nil && ctx.Err() == nil {
 		return 0, fmt.Errorf("publish to %s: %w", messages[0].Subject, nats.ErrDisconnected)
 	}

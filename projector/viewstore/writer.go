@@ -19,8 +19,8 @@ import (
 	"rollcall/projector"
 )
 
-// tenure implements projector.Tenure on one bucket.
-type tenure struct {
+// writer implements projector.GenerationWriter on one bucket.
+type writer struct {
 	store         *Store
 	stream        jetstream.Stream
 	view, version string
@@ -43,26 +43,26 @@ type tenure struct {
 	attempts int
 	// loaded is the revision for Load, which runs beside Commit.
 	loaded atomic.Uint64
-	// untold are changes whose commit's outcome is not known yet.
-	untold *announcement
+	// unannounced are changes whose commit's outcome is not known yet.
+	unannounced *announcement
 }
 
 // open raises the epoch, which fences everybody else off, then reads what the
 // generation holds.
-func (t *tenure) open(ctx context.Context) (*projector.Opened, error) {
-	cp, err := t.takeOver(ctx)
+func (w *writer) open(ctx context.Context) (*projector.Lease, error) {
+	cp, err := w.takeOver(ctx)
 	if err != nil {
 		return nil, err
 	}
-	o := &projector.Opened{
-		Tenure: t, Bucket: t.bucket, Generation: t.generation, Checkpoint: cp,
-		Lost: t.lease.lost, Release: t.lease.release,
+	o := &projector.Lease{
+		GenerationWriter: w, Bucket: w.bucket, Generation: w.generation, Checkpoint: cp,
+		Lost: w.lease.lost, Release: w.lease.release,
 	}
-	if o.Empty, err = t.empty(ctx); err != nil {
+	if o.Empty, err = w.empty(ctx); err != nil {
 		return nil, err
 	}
 	// Not by cp's count alone: a commit that broke off may have parked some.
-	if o.Parked, err = t.store.parked(ctx, t.bucket); err != nil {
+	if o.Parked, err = w.store.parked(ctx, w.bucket); err != nil {
 		return nil, err
 	}
 	return o, nil
@@ -70,19 +70,19 @@ func (t *tenure) open(ctx context.Context) (*projector.Opened, error) {
 
 // empty reports whether the generation holds its checkpoint and the markers of
 // take-overs alone.
-func (t *tenure) empty(ctx context.Context) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, t.store.config.Timeout)
+func (w *writer) empty(ctx context.Context) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, w.store.config.Timeout)
 	defer cancel()
-	info, err := t.stream.Info(ctx)
+	info, err := w.stream.Info(ctx)
 	if err != nil {
-		return false, fmt.Errorf("read state of stream %s: %w", StreamOf(t.bucket), err)
+		return false, fmt.Errorf("read state of stream %s: %w", StreamOf(w.bucket), err)
 	}
-	own, err := t.store.lastMessages(ctx, StreamOf(t.bucket), []string{checkpointSubject(t.bucket), takeoverSubject(t.bucket, "*")})
+	own, err := w.store.lastMessages(ctx, StreamOf(w.bucket), []string{checkpointSubject(w.bucket), takeoverSubject(w.bucket, "*")})
 	if errors.Is(err, errTooMany) {
 		return false, nil // which is safe
 	}
 	if err != nil {
-		return false, fmt.Errorf("read take-overs of %s: %w", t.bucket, err)
+		return false, fmt.Errorf("read take-overs of %s: %w", w.bucket, err)
 	}
 	return info.State.Msgs == uint64(len(own)), nil
 }
@@ -105,27 +105,27 @@ func (r *Reader) checkpoint(ctx context.Context, bucket string) (cp projector.Ch
 // errStale: a replica answered that has not seen our last commit yet.
 var errStale = errors.New("replica is behind")
 
-// Checkpoint implements projector.Tenure. What it returns is this take-over's, or
+// Checkpoint implements projector.GenerationWriter. What it returns is this take-over's, or
 // of a later epoch; else it is ErrLostView.
-func (t *tenure) Checkpoint(ctx context.Context) (projector.Checkpoint, error) {
-	cp, revision, err := t.store.checkpoint(ctx, t.bucket)
-	if errors.Is(err, nats.ErrNoResponders) || err == nil && !t.ours(cp, revision) {
-		cp, revision, err = t.judge(ctx)
+func (w *writer) Checkpoint(ctx context.Context) (projector.Checkpoint, error) {
+	cp, revision, err := w.store.checkpoint(ctx, w.bucket)
+	if errors.Is(err, nats.ErrNoResponders) || err == nil && !w.ours(cp, revision) {
+		cp, revision, err = w.judge(ctx)
 	}
 	if err != nil {
 		return cp, err
 	}
-	if cp.Takeover == t.takeover && (t.refused || t.remarks) {
-		if err := t.readMarker(ctx); err != nil {
+	if cp.Takeover == w.takeover && (w.refused || w.remarks) {
+		if err := w.readMarker(ctx); err != nil {
 			return cp, err
 		}
 	}
-	if cp.Takeover == t.takeover && revision > t.revision {
-		t.previous = cp.Commit
-		t.advance(revision)
-		if a := t.untold; a != nil && a.commit == cp.Commit {
+	if cp.Takeover == w.takeover && revision > w.revision {
+		w.previous = cp.Commit
+		w.advance(revision)
+		if a := w.unannounced; a != nil && a.commit == cp.Commit {
 			a.stored(revision)
-			t.announce(ctx, a)
+			w.announce(ctx, a)
 		}
 	}
 	return cp, nil
@@ -133,47 +133,47 @@ func (t *tenure) Checkpoint(ctx context.Context) (projector.Checkpoint, error) {
 
 // readMarker looks, after a commit that was refused or whose outcome is not known,
 // for the marker that the next one is fenced by.
-func (t *tenure) readMarker(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, t.store.config.Timeout)
+func (w *writer) readMarker(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, w.store.config.Timeout)
 	defer cancel()
-	m, err := wire.LeaderLast(ctx, t.store.js, StreamOf(t.bucket), takeoverSubject(t.bucket, t.takeover))
+	m, err := wire.LeaderLast(ctx, w.store.js, StreamOf(w.bucket), takeoverSubject(w.bucket, w.takeover))
 	switch {
-	case errors.Is(err, jetstream.ErrMsgNotFound), err == nil && m.Sequence != t.marker && !t.remarks:
-		return fmt.Errorf("%w: the marker of this take-over is not in %s any more", projector.ErrLostView, t.bucket)
+	case errors.Is(err, jetstream.ErrMsgNotFound), err == nil && m.Sequence != w.marker && !w.remarks:
+		return fmt.Errorf("%w: the marker of this take-over is not in %s any more", projector.ErrLostView, w.bucket)
 	case err != nil:
-		return fmt.Errorf("read take-over of %s: %w", t.bucket, err)
+		return fmt.Errorf("read take-over of %s: %w", w.bucket, err)
 	}
-	t.marker, t.remarks, t.refused = m.Sequence, false, false
+	w.marker, w.remarks, w.refused = m.Sequence, false, false
 	return nil
 }
 
-// ours reports whether a checkpoint is at least as new as this tenure's last.
-func (t *tenure) ours(cp projector.Checkpoint, revision uint64) bool {
-	return cp.Takeover == t.takeover && revision >= t.loaded.Load()
+// ours reports whether a checkpoint is at least as new as this writer's last.
+func (w *writer) ours(cp projector.Checkpoint, revision uint64) bool {
+	return cp.Takeover == w.takeover && revision >= w.loaded.Load()
 }
 
 // judge asks the stream's leader for the checkpoint, where an answer shows less
-// than this tenure has stored: a replica that lags is no reason to give up what
+// than this writer has stored: a replica that lags is no reason to give up what
 // was committed, and a leader that has not got it is a certain one.
-func (t *tenure) judge(ctx context.Context) (cp projector.Checkpoint, revision uint64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, t.store.config.Timeout)
+func (w *writer) judge(ctx context.Context) (cp projector.Checkpoint, revision uint64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, w.store.config.Timeout)
 	defer cancel()
-	m, err := wire.LeaderLast(ctx, t.store.js, StreamOf(t.bucket), checkpointSubject(t.bucket))
+	m, err := wire.LeaderLast(ctx, w.store.js, StreamOf(w.bucket), checkpointSubject(w.bucket))
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound), errors.Is(err, jetstream.ErrMsgNotFound):
-		return cp, 0, fmt.Errorf("%w: %s: %w", projector.ErrLostView, t.bucket, err)
+		return cp, 0, fmt.Errorf("%w: %s: %w", projector.ErrLostView, w.bucket, err)
 	case err != nil:
-		return cp, 0, fmt.Errorf("read checkpoint of %s: %w", t.bucket, err)
+		return cp, 0, fmt.Errorf("read checkpoint of %s: %w", w.bucket, err)
 	}
-	cp, err = readCheckpoint(t.bucket, m)
+	cp, err = readCheckpoint(w.bucket, m)
 	switch {
 	case err != nil:
 		return cp, 0, err
-	case t.ours(cp, m.Sequence), cp.Takeover != t.takeover && cp.Epoch > t.epoch:
+	case w.ours(cp, m.Sequence), cp.Takeover != w.takeover && cp.Epoch > w.epoch:
 		return cp, m.Sequence, nil
 	}
-	return cp, 0, fmt.Errorf("%w: %s is at revision %d of epoch %d, this tenure stored %d of epoch %d",
-		projector.ErrLostView, t.bucket, m.Sequence, cp.Epoch, t.loaded.Load(), t.epoch)
+	return cp, 0, fmt.Errorf("%w: %s is at revision %d of epoch %d, this writer stored %d of epoch %d",
+		projector.ErrLostView, w.bucket, m.Sequence, cp.Epoch, w.loaded.Load(), w.epoch)
 }
 
 const (
@@ -183,14 +183,14 @@ const (
 	loadRequests = 4
 )
 
-// Load implements projector.Tenure.
-func (t *tenure) Load(ctx context.Context, entities []string) ([][]projector.Part, error) {
+// Load implements projector.GenerationWriter.
+func (w *writer) Load(ctx context.Context, entities []string) ([][]projector.Part, error) {
 	out := make([][]projector.Part, len(entities))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(loadRequests)
 	for at := 0; at < len(entities); at += loadEntities {
 		end := min(at+loadEntities, len(entities))
-		g.Go(func() error { return t.load(ctx, entities[at:end], out[at:end]) })
+		g.Go(func() error { return w.load(ctx, entities[at:end], out[at:end]) })
 	}
 	if err := g.Wait(); err != nil {
 		return nil, err
@@ -199,13 +199,13 @@ func (t *tenure) Load(ctx context.Context, entities []string) ([][]projector.Par
 }
 
 // load reads the parts of a few entities as their folds know them.
-func (t *tenure) load(ctx context.Context, entities []string, out [][]projector.Part) (err error) {
-	if err := t.stored(ctx, entities, out); err != nil {
+func (w *writer) load(ctx context.Context, entities []string, out [][]projector.Part) (err error) {
+	if err := w.stored(ctx, entities, out); err != nil {
 		return err
 	}
 	for i := range out {
 		if out[i], err = unbundle(out[i]); err != nil {
-			return fmt.Errorf("load state of entity %s from %s: %w", eventlog.EscapeID(entities[i]), t.bucket, err)
+			return fmt.Errorf("load state of entity %s from %s: %w", eventlog.EscapeID(entities[i]), w.bucket, err)
 		}
 	}
 	return nil
@@ -213,39 +213,39 @@ func (t *tenure) load(ctx context.Context, entities []string, out [][]projector.
 
 // stored reads the parts of several entities at once, for fewer when those are
 // too many, as they are stored.
-func (t *tenure) stored(ctx context.Context, entities []string, out [][]projector.Part) error {
+func (w *writer) stored(ctx context.Context, entities []string, out [][]projector.Part) error {
 	// A commit may land meanwhile; what is asked for was stored before it.
-	known := t.loaded.Load()
+	known := w.loaded.Load()
 	subjects := make([]string, 0, len(entities)+1)
 	places := make(map[string]int, len(entities))
 	for i, e := range entities {
-		root := entityRoot(t.bucket, e)
+		root := entityRoot(w.bucket, e)
 		subjects = append(subjects, root+"*")
 		places[root] = i
 	}
 	// The checkpoint comes along to show how fresh the answer is.
-	subjects = append(subjects, checkpointSubject(t.bucket))
-	request, cancel := context.WithTimeout(ctx, t.store.config.Timeout)
-	all, err := t.store.lastMessages(request, StreamOf(t.bucket), subjects)
+	subjects = append(subjects, checkpointSubject(w.bucket))
+	request, cancel := context.WithTimeout(ctx, w.store.config.Timeout)
+	all, err := w.store.lastMessages(request, StreamOf(w.bucket), subjects)
 	cancel()
 	switch {
 	case errors.Is(err, errTooMany) && len(entities) > 1:
 		half := len(entities) / 2
-		return errors.Join(t.stored(ctx, entities[:half], out[:half]), t.stored(ctx, entities[half:], out[half:]))
+		return errors.Join(w.stored(ctx, entities[:half], out[:half]), w.stored(ctx, entities[half:], out[half:]))
 	case errors.Is(err, errTooMany):
-		all, err = t.loadBig(ctx, subjects)
+		all, err = w.loadBig(ctx, subjects)
 	}
 	if errors.Is(err, nats.ErrNoResponders) {
-		if _, _, lost := t.judge(ctx); lost != nil {
+		if _, _, lost := w.judge(ctx); lost != nil {
 			err = lost
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("load state from %s: %w", t.bucket, err)
+		return fmt.Errorf("load state from %s: %w", w.bucket, err)
 	}
 	fresh := false
 	for _, m := range all {
-		if m.Subject == checkpointSubject(t.bucket) {
+		if m.Subject == checkpointSubject(w.bucket) {
 			fresh = m.Sequence >= known
 			continue
 		}
@@ -262,22 +262,22 @@ func (t *tenure) stored(ctx context.Context, entities []string, out [][]projecto
 	if fresh {
 		return nil
 	}
-	if _, _, err := t.judge(ctx); err != nil {
-		return fmt.Errorf("load state from %s: %w", t.bucket, err)
+	if _, _, err := w.judge(ctx); err != nil {
+		return fmt.Errorf("load state from %s: %w", w.bucket, err)
 	}
-	return fmt.Errorf("load state from %s: %w", t.bucket, errStale)
+	return fmt.Errorf("load state from %s: %w", w.bucket, errStale)
 }
 
 // advance takes a new revision of the checkpoint.
-func (t *tenure) advance(revision uint64) {
-	t.revision, t.storedAt = revision, time.Now().Round(0) // by the wall: this machine may be suspended
-	t.loaded.Store(revision)
+func (w *writer) advance(revision uint64) {
+	w.revision, w.storedAt = revision, time.Now().Round(0) // by the wall: this machine may be suspended
+	w.loaded.Store(revision)
 }
 
 // loadBig reads an entity of more parts than one request may return.
-func (t *tenure) loadBig(ctx context.Context, subjects []string) ([]wire.Message, error) {
+func (w *writer) loadBig(ctx context.Context, subjects []string) ([]wire.Message, error) {
 	var all []wire.Message
-	for m, err := range t.store.scan(ctx, t.bucket, subjects, scanOptions{}) {
+	for m, err := range w.store.scan(ctx, w.bucket, subjects, scanOptions{}) {
 		if err != nil {
 			return nil, err
 		}

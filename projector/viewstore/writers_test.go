@@ -30,7 +30,7 @@ func TestStaleWriterInAnotherStream(t *testing.T) {
 		bulk  bool
 	}{{"batch", []string{"stale", "1"}, false}, {"bulk", []string{"stale", "1", "stale2", "1"}, true}, {"checkpoint", nil, false}} {
 		t.Run(c.name, func(t *testing.T) {
-			old := acquire(t, s, projector.Claim{Steal: true})
+			old := acquire(t, s, projector.LeaseRequest{Steal: true})
 			for n := eventlog.Seq(1); n < 10; n++ {
 				commit(t, old, n, "a", "1", fmt.Sprintf("k%d", n), "1")
 			}
@@ -52,7 +52,7 @@ func TestStaleWriterInAnotherStream(t *testing.T) {
 				t.Errorf("checkpoint = %+v, %v; want the other writer's", cp, err)
 			}
 			wantGet(t, s, "stale", "-")
-			if _, err := old.Tenure.Checkpoint(testContext(t)); !errors.Is(err, projector.ErrLostView) {
+			if _, err := old.GenerationWriter.Checkpoint(testContext(t)); !errors.Is(err, projector.ErrLostView) {
 				t.Errorf("Checkpoint() of the stale writer = %v; want %v", err, projector.ErrLostView)
 			}
 			commit(t, fresh, 100, "a", "3")
@@ -62,12 +62,12 @@ func TestStaleWriterInAnotherStream(t *testing.T) {
 
 // anotherStream makes the view's stream again, and brings its checkpoint to a
 // revision, or beyond it.
-func anotherStream(t *testing.T, js jetstream.JetStream, s *viewstore.Store, at uint64) *projector.Opened {
+func anotherStream(t *testing.T, js jetstream.JetStream, s *viewstore.Store, at uint64) *projector.Lease {
 	t.Helper()
 	if err := js.DeleteStream(testContext(t), "KV_toy_g1"); err != nil {
 		t.Fatal(err)
 	}
-	fresh := acquire(t, s, projector.Claim{Steal: true})
+	fresh := acquire(t, s, projector.LeaseRequest{Steal: true})
 	for n := eventlog.Seq(1); revision(t, js) < at; n++ {
 		if at-revision(t, js) == 1 {
 			commit(t, fresh, n)
@@ -94,7 +94,7 @@ func TestLostView(t *testing.T) {
 	} {
 		t.Run(how, func(t *testing.T) {
 			s := open(t, js, viewstore.Config{Exclusive: true})
-			o := acquire(t, s, projector.Claim{Steal: true})
+			o := acquire(t, s, projector.LeaseRequest{Steal: true})
 			commit(t, o, 1, "a", "1")
 			before := save(t, node, js)
 			commit(t, o, 2, "a", "2", "b", "2")
@@ -104,13 +104,13 @@ func TestLostView(t *testing.T) {
 			if err == nil {
 				t.Error("Commit() = nil; want an error")
 			}
-			if _, err := o.Tenure.Checkpoint(testContext(t)); !errors.Is(err, projector.ErrLostView) {
+			if _, err := o.GenerationWriter.Checkpoint(testContext(t)); !errors.Is(err, projector.ErrLostView) {
 				t.Errorf("Checkpoint() = %v; want %v", err, projector.ErrLostView)
 			}
 			if _, err := o.Load(testContext(t), []string{"e"}); !errors.Is(err, projector.ErrLostView) {
 				t.Errorf("Load() = %v; want %v", err, projector.ErrLostView)
 			}
-			again := acquire(t, s, projector.Claim{Steal: true})
+			again := acquire(t, s, projector.LeaseRequest{Steal: true})
 			want := eventlog.Seq(0)
 			if how == "tail" {
 				want = 1
@@ -140,17 +140,17 @@ func purge(t *testing.T, js jetstream.JetStream) {
 func TestServerAwayIsNoLostView(t *testing.T) {
 	node := eventlogtest.Server(t)
 	s := open(t, node.JetStream(t), viewstore.Config{Timeout: 200 * time.Millisecond})
-	o := acquire(t, s, projector.Claim{})
+	o := acquire(t, s, projector.LeaseRequest{})
 	commit(t, o, 1, "a", "1")
 	node.Stop(t)
 	away, cancel := context.WithTimeout(testContext(t), 300*time.Millisecond)
 	defer cancel()
-	if _, err := o.Tenure.Checkpoint(away); err == nil || errors.Is(err, projector.ErrLostView) {
+	if _, err := o.GenerationWriter.Checkpoint(away); err == nil || errors.Is(err, projector.ErrLostView) {
 		t.Errorf("Checkpoint() without a server = %v; want another error than %v", err, projector.ErrLostView)
 	}
 	node.Start(t)
 	for ctx := testContext(t); ; {
-		cp, err := o.Tenure.Checkpoint(ctx)
+		cp, err := o.GenerationWriter.Checkpoint(ctx)
 		if err == nil && cp.Sequence == 1 {
 			return
 		}
@@ -174,11 +174,11 @@ func TestDeletedControlBucket(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		o := acquire(t, s, projector.Claim{Generation: g})
+		o := acquire(t, s, projector.LeaseRequest{Generation: g})
 		commit(t, o, eventlog.Seq([]int{1: 5, 2: 9, 3: 2}[g]), "a", fmt.Sprint(g))
-		state := projector.StateReady
+		state := projector.GenerationReady
 		if g == 3 {
-			state = projector.StateCatchingUp
+			state = projector.GenerationCatchingUp
 		}
 		all, err := s.Generations(testContext(t), "toy")
 		if err != nil {
@@ -199,7 +199,7 @@ func TestDeletedControlBucket(t *testing.T) {
 		t.Fatalf("Ensure() = %v; want no error", err)
 	}
 	wantGet(t, s, "a", "2")
-	o := acquire(t, s, projector.Claim{})
+	o := acquire(t, s, projector.LeaseRequest{})
 	if o.Bucket != "toy_g2" || o.Checkpoint.Sequence != 9 {
 		t.Errorf("Acquire() = %+v; want toy_g2 at record 9", o)
 	}
@@ -224,7 +224,7 @@ func TestBulkStoresNothingBehindAGap(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := acquire(t, open(t, js, viewstore.Config{Exclusive: true}), projector.Claim{})
+	o := acquire(t, open(t, js, viewstore.Config{Exclusive: true}), projector.LeaseRequest{})
 	c := write(o, 1)
 	c.Bulk, c.Entities = true, nil
 	for i := range 9 {
@@ -240,7 +240,7 @@ func TestBulkStoresNothingBehindAGap(t *testing.T) {
 	if err != nil || len(parts[0]) != 1 || len(parts[1])+len(parts[2]) != 0 {
 		t.Errorf("Load() = %v, %v; want the state of e2 alone", parts, err)
 	}
-	if cp, err := o.Tenure.Checkpoint(testContext(t)); err != nil || cp.Sequence != 0 {
+	if cp, err := o.GenerationWriter.Checkpoint(testContext(t)); err != nil || cp.Sequence != 0 {
 		t.Errorf("Checkpoint() = %+v, %v; want the one before", cp, err)
 	}
 }
@@ -258,7 +258,7 @@ func TestCarryUnderTraffic(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		o := acquire(t, s, projector.Claim{})
+		o := acquire(t, s, projector.LeaseRequest{})
 		next, err := s.Stage(testContext(t), "toy", "v1")
 		if err != nil {
 			t.Fatal(err)
@@ -298,7 +298,7 @@ func TestCarryUnderTraffic(t *testing.T) {
 			}
 			got[e.Key] = string(e.Value)
 		}
-		carried := acquire(t, s, projector.Claim{Generation: next.Number, Steal: true})
+		carried := acquire(t, s, projector.LeaseRequest{Generation: next.Number, Steal: true})
 		parts, err := carried.Load(testContext(t), []string{"e"})
 		if err != nil || len(parts[0]) != 1 {
 			t.Fatalf("Load() = %v, %v; want a part", parts, err)
@@ -330,7 +330,7 @@ func TestLeaseConflictWaits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	acquire(t, open(t, js, viewstore.Config{}), projector.Claim{})
+	acquire(t, open(t, js, viewstore.Config{}), projector.LeaseRequest{})
 	for i := 1; i < len(writes); i++ {
 		if pause := writes[i].Sub(writes[i-1]); pause < 100*time.Millisecond {
 			t.Errorf("write %d of the lease came %v after a conflict; want a pause", i+1, pause)
