@@ -35,6 +35,10 @@ type Record struct {
 	// Type is [Identity.Name]: the event type as sent, or other.unknown or
 	// other.unreadable.
 	Type string
+	// Subject is where the log stores the record: [Identity.Subject] of its content.
+	// An ingester, which has identified it, sets it for Append; the log works out one
+	// that is "". Records that are read have none.
+	Subject string
 	// Encoding is the delivery's Content-Encoding, "" where none was sent.
 	Encoding string
 	// Body is the raw body, as it was sent and signed; Content is what it says.

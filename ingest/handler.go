@@ -237,6 +237,7 @@ func (h *Handler) accept(ctx context.Context, w http.ResponseWriter, r *http.Req
 		Signature:      p.signature,
 		KeyFingerprint: p.fingerprint,
 		Type:           id.Name,
+		Subject:        id.Subject(),
 		Encoding:       encoding,
 		Body:           body,
 	}

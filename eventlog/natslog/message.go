@@ -55,7 +55,11 @@ func message(r *eventlog.Record, msgID string) *nats.Msg {
 	if msgID != "" {
 		h[jetstream.MsgIDHeader] = []string{msgID}
 	}
-	return &nats.Msg{Subject: eventlog.Identify(r.Content()).Subject(), Header: h, Data: r.Body}
+	subject := r.Subject
+	if subject == "" {
+		subject = eventlog.Identify(r.Content()).Subject()
+	}
+	return &nats.Msg{Subject: subject, Header: h, Data: r.Body}
 }
 
 // Message returns a record as Append publishes it, for those who publish it in
