@@ -12,8 +12,8 @@ func Decode(r *Record) (ev Event) {
 	return ev
 }
 
-// DecodeTo sets ev to what Decode returns. An Event is large: whoever decodes
-// many can use the same one again.
+// DecodeTo sets ev to what Decode returns. An Event is large: decode
+// many into the same one.
 func DecodeTo(ev *Event, r *Record) {
 	*ev = Event{Seq: r.Seq, Source: r.Source, Order: r.Order(), Repeat: r.RepeatKey()}
 	x := parsers.Get().(*parser)

@@ -17,9 +17,9 @@ var (
 	ErrTrimmed = errors.New("log no longer holds the next record")
 	// ErrDamaged: a record within the log can't be read any more.
 	ErrDamaged = errors.New("log is damaged")
-	// ErrIncarnation: the stream was created anew since the reader's last record.
+	// ErrIncarnation: the stream was created again since the reader's last record.
 	ErrIncarnation = errors.New("log is another incarnation")
 	// ErrLostTail: the log ends before, or holds another record at, the
-	// reader's last sequence. Sequences were used again for other records.
+	// reader's last sequence. Sequences were reused for other records.
 	ErrLostTail = errors.New("log lost records that were already read")
 )

@@ -25,7 +25,7 @@ type State interface {
 	// An error means that the stored state is corrupt.
 	Load(part string, value []byte) error
 	// Apply folds an event in. It is total, and idempotent: an event may come
-	// again, and may meet its own effect. What ev points to is used again after
+	// again after its effect was stored. What ev points to is used again after
 	// Apply has returned.
 	Apply(ev *Event)
 	// Flush writes what changed since the last Flush, each key once.

@@ -58,7 +58,7 @@ func (l *lexer) next() byte {
 			return 0
 		}
 		c = l.b[l.at]
-		if c == '}' { // behind a comma
+		if c == '}' { // after a comma
 			return 0
 		}
 	}
@@ -155,7 +155,7 @@ func (l *lexer) number() bool {
 
 // nested moves over an object or array.
 func (l *lexer) nested(open byte, depth int) bool {
-	shut := open + 2 // } behind {, ] behind [
+	shut := open + 2 // } after {, ] after [ in ASCII, with one between
 	l.at++
 	for first := true; ; first = false {
 		l.space()

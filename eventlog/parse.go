@@ -146,7 +146,7 @@ func (x *parser) parseSlow(body []byte, p *payload) bool {
 	if err := x.object(func(name []byte) error { return x.topMember(name, p) }); err != nil {
 		return false
 	}
-	// Anything behind the object but white space makes the body no JSON text.
+	// Anything but white space after the object makes the body no JSON text.
 	return x.dec.PeekKind() == 0 && len(bytes.TrimLeft(x.dec.UnreadBuffer(), " \t\r\n")) == 0
 }
 
@@ -312,7 +312,7 @@ func (x *parser) size(name string, to *readSize) error {
 }
 
 // raw reads any value as it was sent, compacted, with bad UTF-8 replaced and no
-// name twice: strict readers meet it in a document.
+// name twice: strict readers get it in a document.
 func (x *parser) raw(name string, to *[]byte) error {
 	*to = nil
 	raw, err := x.value()

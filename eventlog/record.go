@@ -68,11 +68,11 @@ type Head struct {
 
 // ReadOptions say what to read of a log.
 type ReadOptions struct {
-	// After excludes: the first record read is the one behind it.
+	// After excludes: the first record read is the one after it.
 	After Seq
 	// AfterStoredAt is when the log stored that record, where the caller has read
 	// it before: a log that lost its tail may have given its sequence to another
-	// one, which then is ErrLostTail. Zero: not known.
+	// one, which is ErrLostTail. Zero: not known.
 	AfterStoredAt time.Time
 	// UpTo includes; 0 means the last record at the time of the call, or no end
 	// where Follow is set.

@@ -25,7 +25,7 @@ func writeStored(w http.ResponseWriter, a eventlog.Appended) {
 	header.Set(headerSequence, seq)
 	header.Set("Content-Length", strconv.Itoa(len(b)))
 	w.WriteHeader(http.StatusOK)
-	_, _ = w.Write(b) // a client that left comes again, and hears of a duplicate
+	_, _ = w.Write(b) // a client that left retries, and gets a duplicate
 }
 
 // refuse answers with a problem document (RFC 9457).

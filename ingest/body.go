@@ -13,8 +13,8 @@ import (
 const (
 	// firstRead is what is allocated for a body before a byte of it came.
 	firstRead = 1 << 10
-	// freeBody is how much of each body is taken whatever else is held: nearly all
-	// bodies are smaller, so that slow large ones can't keep them away.
+	// freeBody is how much of each body is read whatever the budget: nearly all
+	// bodies are smaller, so slow large ones can't block them.
 	freeBody = 8 << 10
 )
 
@@ -93,7 +93,7 @@ func grown(r io.Reader, most int64, held *share) ([]byte, error) {
 		case len(body) < cap(body):
 			continue
 		}
-		size := min(2*int64(cap(body)), most+1) // one more, to meet the end
+		size := min(2*int64(cap(body)), most+1) // one more, to see the end
 		if !held.grow(size) {
 			return nil, errNoRoom
 		}

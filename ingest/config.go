@@ -46,7 +46,7 @@ const (
 	maxSources          = 1024
 	verificationsPerCPU = 2
 	// promptRefusals is how many deliveries a second may fail verification and
-	// hear of it at once.
+	// be answered at once.
 	promptRefusals = 100
 
 	sourceNameHelp = "use 1 to 32 of a-z, 0-9 and -"
@@ -167,8 +167,8 @@ type Config struct {
 	// MaxBodyMemory bounds, in bytes, what bodies under way hold over all
 	// connections, the first 8 KiB of each left out (DefaultMaxBodyMemory).
 	MaxBodyMemory int64
-	// SameBody is how often one signed body is let in under different delivery ids,
-	// at once; after that once in ten seconds (DefaultSameBody). Negative: no limit.
+	// SameBody is how often one signed body is accepted under different delivery ids,
+	// at once; after that once every ten seconds (DefaultSameBody). Negative: no limit.
 	SameBody int
 	// Timeout is how long a provider waits at most, body included (2.5 s: they
 	// give up after 3).
@@ -180,10 +180,9 @@ type Config struct {
 	MaxVerifications int
 
 	// RefusalDelay is how long the answer to a delivery without a good signature
-	// is held back once more than a hundred a second come, so that who posts
-	// forgeries as fast as they are answered leaves the CPU to others: with C
-	// connections, C divided by it a second. Honest deliveries are never held
-	// back. 0 is DefaultRefusalDelay, negative is none.
+	// is delayed once more than a hundred a second arrive. It limits a sender of
+	// forgeries that waits for each answer: over C connections it can send
+	// C / RefusalDelay a second. Genuine deliveries are never delayed. 0 is DefaultRefusalDelay, negative is none.
 	RefusalDelay time.Duration
 
 	// KeyDir keeps fetched keys across restarts; "" keeps none.
@@ -201,7 +200,7 @@ type Config struct {
 	Now     func() time.Time
 	Entropy io.Reader
 	Logger  zerolog.Logger
-	// Metrics takes the collectors; nil: they are kept to oneself.
+	// Metrics registers the collectors; nil: none are exposed.
 	Metrics prometheus.Registerer
 }
 

@@ -11,14 +11,14 @@
 // or wrong against a key that was fetched after the delivery arrived, or that
 // the delivery is another tenant's. Where the key can't be confirmed (the key
 // endpoint is down, or was asked less than a minute ago) a wrong signature is a
-// 503: after a rotation a flood of forgeries would otherwise lose what is
-// honest. Every error is a problem document (RFC 9457); each 503 has Retry-After.
+// 503: otherwise a flood of forgeries after a rotation would lose genuine
+// deliveries. Every error is a problem document (RFC 9457); each 503 has Retry-After.
 //
-// A path is read with a tolerance for what providers' forms do to it: a redirect
-// or a 404 would lose the delivery. A source may want a secret at its end.
+// Paths are matched with tolerance for what providers' forms do to them: a redirect
+// or a 404 would lose the delivery. A source may require a secret at the end of its path.
 //
-// A verified body is stored whatever is in it, as it was sent: with a byte order
-// mark or compressed. What it says is read by eventlog.Content. Nothing of a body that was not
+// A verified body is stored as it was sent, whatever is in it: with a byte order
+// mark or compressed. eventlog.Content decodes it. Nothing of a body that was not
 // verified is kept, logged or counted but its size.
 //
 // # Identity
@@ -48,7 +48,7 @@
 //	go h.Run(ctx)                        // keeps keys fresh; returns when ctx ends
 //	ingest.Serve(ctx, listener, h, ingest.ServerConfig{}) // timeouts, connection limit, graceful stop
 //
-// The Handler works without Run where no source has a key URL.
+// The Handler works without Run if no source has a key URL.
 //
 // # Floods
 //
@@ -69,8 +69,8 @@
 //
 // # Replays
 //
-// The signature covers the body alone, so that whoever saw a delivery can send it
+// The signature covers only the body, so anyone who saw a delivery can send it
 // again. A repeat takes no token of its source's rate; one signed body under many
-// delivery ids is let in Config.SameBody times at once, then once in ten seconds.
-// What that needs to remember is bounded, and lost at a restart.
+// delivery ids is accepted Config.SameBody times at once, then once every ten seconds.
+// The memory for that is bounded, and lost at a restart.
 package ingest

@@ -9,8 +9,8 @@ import (
 	"rollcall/ingest/web"
 )
 
-// garbled is what net/http refuses before a handler sees it, and with which
-// words: it answers in plain text, and to nobody's knowledge.
+// garbled is what net/http refuses before a handler sees it, with our reason and
+// detail: by itself it answers in plain text, and counts nothing.
 var garbled = map[int]struct{ reason, detail string }{
 	http.StatusBadRequest:                  {"bad-request", "the request is no valid HTTP"},
 	http.StatusExpectationFailed:           {"expectation", "no other Expect than 100-continue is known"},

@@ -142,9 +142,9 @@ func (h *Handler) Keys() []KeyStatus {
 	return all
 }
 
-// Ready returns nil if there is a source whose deliveries can be verified, else
-// an error that names one without a key. One source's key endpoint must not keep
-// the deliveries of the others away, so what else has no key is told in note. It
+// Ready returns nil if there is a source whose deliveries can be verified, otherwise
+// an error that names one without a key. One source's key endpoint must not block
+// the deliveries of the others, so a source without a key is only named in note. It
 // does not ask the log.
 func (h *Handler) Ready() (note string, err error) {
 	usable := false
@@ -195,9 +195,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	writeStored(w, a)
 }
 
-// holdBack waits before the answer to a bad signature, where many come: a flood
-// that goes on when it is answered slows down, and costs no more than its
-// connections.
+// holdBack delays the answer to a bad signature when many come: a flood
+// that waits for its answers slows down, and costs only its connections.
 func (h *Handler) holdBack(ctx context.Context, r *refusal) {
 	if !r.unverified || h.config.RefusalDelay < 0 || h.forged.Allow() {
 		return

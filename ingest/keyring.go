@@ -19,8 +19,8 @@ type keyring interface {
 	// keys returns those to try now, the current one first; none if there is no
 	// usable one. It does not wait for a network.
 	keys() []rsaKey
-	// confirm makes sure that keys are those in force at or after the arrival of
-	// a delivery. It blocks for a fetch, and fails where that is not possible
+	// confirm makes sure that the keys were current at or after the arrival of
+	// a delivery. It blocks for a fetch, and fails if that is not possible
 	// now; retry says when it will be.
 	confirm(ctx context.Context, arrival time.Time) (retry time.Duration, err error)
 	// status describes the ring.

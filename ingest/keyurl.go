@@ -51,7 +51,7 @@ type urlKeys struct {
 // urlKey is a key of the ring; a replaced one is accepted until it retires.
 type urlKey struct {
 	rsaKey
-	retires time.Time // zero: it is in force
+	retires time.Time // zero: it is current
 }
 
 // fetchCall is one fetch that requests wait for.
@@ -76,8 +76,8 @@ func newURLKeys(c Config, s Source, logger zerolog.Logger, onRefresh func(bool))
 	return k
 }
 
-// sameHost lets the key endpoint redirect within its own host over https only:
-// whoever could send us elsewhere could choose the key.
+// sameHost lets the key endpoint redirect only within its own host and over https:
+// anyone who could redirect us elsewhere could choose the key.
 func sameHost(r *http.Request, via []*http.Request) error {
 	if len(via) > maxRedirects || r.URL.Scheme != "https" || r.URL.Host != via[0].URL.Host {
 		return errors.New("it redirects elsewhere")
@@ -198,7 +198,7 @@ func (k *urlKeys) run(ctx context.Context) {
 	}
 }
 
-// refresh fetches once and answers whoever asked before it started.
+// refresh fetches once and answers all who asked before it started.
 func (k *urlKeys) refresh(ctx context.Context) error {
 	k.mu.Lock()
 	start := k.now()
@@ -233,7 +233,7 @@ func (k *urlKeys) refresh(ctx context.Context) error {
 	return err
 }
 
-// install makes fresh the keys in force. k.mu is held.
+// install makes fresh the current keys. k.mu is held.
 func (k *urlKeys) install(fresh []rsaKey, start time.Time) {
 	var ring []urlKey
 	for _, f := range fresh {
@@ -321,7 +321,7 @@ func (k *urlKeys) save() error {
 	if err := os.MkdirAll(filepath.Dir(k.cache), 0o700); err != nil {
 		return fmt.Errorf("keep keys: %w", err)
 	}
-	// The cache is trusted at the next start: nobody else may write it.
+	// The cache is trusted at the next start: only this user may write it.
 	if err := os.WriteFile(k.cache+".new", b, 0o600); err != nil {
 		return fmt.Errorf("keep keys: %w", err)
 	}

@@ -18,8 +18,8 @@ const (
 	bodyInterval = 10 * time.Second
 )
 
-// turnover is a map that forgets what was not asked for lately: when its younger
-// half is full, the older one goes. So it holds size entries to twice as many.
+// turnover is a map that forgets what was not used lately: when its younger
+// half is full, the older one is dropped. It holds size to 2 × size entries.
 type turnover[K comparable, V any] struct {
 	size       int
 	young, old map[K]V
@@ -42,10 +42,10 @@ func (t *turnover[K, V]) put(k K, v V) {
 	t.young[k] = v
 }
 
-// limits are what honest deliveries are told from replayed ones by: a repeat
-// costs the source no token, and one body under many delivery uuids is let in a
-// number of times. An honest sender sends a body again when a livestream goes on
-// air again, or when it does not keep the uuid of what it tries again.
+// limits tells genuine deliveries from replayed ones: a repeat
+// costs the source no token, and one body under many delivery uuids is accepted a
+// limited number of times. A genuine sender repeats a body when a livestream goes on
+// air again, or when it retries under a new uuid.
 type limits struct {
 	sameBody int // how often at once; 0: no limit
 

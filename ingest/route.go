@@ -13,8 +13,8 @@ import (
 )
 
 // route reads source and token from a path: /webhooks/{source} or
-// /webhooks/{source}/{token}. Slashes too many and letters in capitals are let
-// pass: a 404, or a redirect, would lose the delivery for good.
+// /webhooks/{source}/{token}. Extra slashes and capital letters are
+// accepted: a 404, or a redirect, would lose the delivery for good.
 func route(p string) (name, token string) {
 	parts := strings.Split(strings.TrimPrefix(path.Clean("/"+p), "/"), "/")
 	if len(parts) < 2 || len(parts) > 3 || !strings.EqualFold(parts[0], pathRoot) {
@@ -26,8 +26,8 @@ func route(p string) (name, token string) {
 	return strings.ToLower(parts[1]), token
 }
 
-// source finds whom a request is for. A source that wants a token does not exist
-// for whoever has none.
+// source finds the source of a request. A source that requires a token does not
+// exist for a request without it.
 func (h *Handler) source(r *http.Request) (*source, *refusal) {
 	name, token := route(r.URL.Path)
 	src := h.sources[name]

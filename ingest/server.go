@@ -37,8 +37,8 @@ const (
 // ServerConfig bounds what clients can hold of an HTTP server. The zero value
 // is the default.
 type ServerConfig struct {
-	// MaxConnections is how many connections are open at a time; one more is told
-	// 503 and closed. Idle ones cost 10 to 20 KiB each.
+	// MaxConnections is how many connections are open at a time; one more gets
+	// 503 and is closed. Idle ones cost 10 to 20 KiB each.
 	MaxConnections int
 	// ReadHeaderTimeout and ReadTimeout end requests that trickle in, IdleTimeout
 	// connections without one.
@@ -103,11 +103,11 @@ func Serve(ctx context.Context, l net.Listener, handler http.Handler, c ServerCo
 }
 
 // limitedListener bounds open connections. It does not let new ones wait, as a
-// full backlog does: a provider that hears 503 comes again.
+// full backlog does: a provider that gets 503 retries.
 type limitedListener struct {
 	net.Listener
 	slots    chan struct{}
-	leaving  chan struct{} // rejected connections that are told so
+	leaving  chan struct{} // rejected connections that are being answered
 	goodbyes sync.WaitGroup
 	plain    bool
 	rejected prometheus.Counter
@@ -164,7 +164,7 @@ func (l *limitedListener) reject(conn net.Conn) {
 				sayFull(conn)
 			})
 			return
-		default: // too many at once: the rest is closed without a word
+		default: // too many at once: the rest is closed without an answer
 		}
 	}
 	_ = conn.Close()
@@ -224,7 +224,7 @@ func (l *limitedListener) asked(next http.Handler) http.Handler {
 }
 
 // state counts connections that net/http closes because headers did not come: it
-// does so without a word.
+// does so silently.
 func (l *limitedListener) state(limit time.Duration) func(net.Conn, http.ConnState) {
 	return func(conn net.Conn, s http.ConnState) {
 		c := limitedOf(conn)

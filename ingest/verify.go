@@ -54,7 +54,7 @@ func refuseWrong() *refusal {
 	return &refusal{status: http.StatusUnauthorized, reason: "signature-wrong", unverified: true, detail: "the signature does not fit the body and the source's key"}
 }
 
-// refuseUnconfirmed: nothing that could be honest may hear a 4xx.
+// refuseUnconfirmed: nothing that could be genuine may get a 4xx.
 func refuseUnconfirmed(retry time.Duration) *refusal {
 	return &refusal{
 		status: http.StatusServiceUnavailable, reason: "key-unconfirmed", unverified: true,

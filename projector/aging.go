@@ -51,7 +51,7 @@ func (f aged) New(key string) eventlog.State {
 	return s
 }
 
-// agedState is an Aging that heeds the horizon.
+// agedState is an Aging that drops itself by the horizon.
 type agedState struct {
 	Aging   // dropped once nothing is left but the mark
 	horizon *eventlog.Time
@@ -149,18 +149,18 @@ func ageStep(maxAge time.Duration) time.Duration {
 }
 
 // aging moves the horizon of one task. A new horizon is first written into the
-// checkpoint, then heeded by what is flushed, while a sweep hands over what is
-// stored and due; when all of that is gone the checkpoint says that it is settled.
+// checkpoint. From then on flushes apply it, while a sweep hands over what is
+// stored and due. When all of that is gone the checkpoint says that it is settled.
 type aging struct {
-	// horizon is what states heed, settled what the whole view has been brought
-	// to, and next where it is to go: settled <= horizon <= next.
+	// horizon is what states apply, settled what the whole view has reached, and
+	// next where it is to go: settled <= horizon <= next.
 	horizon, settled, next eventlog.Time
 	// wanted: a sweep shall begin. due is the one under way; nil while there is
 	// none. err is why it ended, set before due is closed.
 	wanted bool
 	due    chan []string
 	err    error
-	// swept: the sweep met its end, and what it found is in the fold's hands.
+	// swept: the sweep reached its end, and the fold has what it found.
 	swept bool
 }
 
@@ -174,7 +174,7 @@ func newAging(cp Checkpoint, floor eventlog.Time, empty bool) aging {
 	return aging{horizon: h, settled: cp.Horizon, next: h, wanted: h != cp.Horizon}
 }
 
-// advance looks whether the horizon is due to move. The first commit tells.
+// advance moves the next horizon when it is due. The first commit stores it.
 func (t *task) advance(now time.Time) {
 	maxAge := t.p.config.MaxAge
 	a := &t.aging
@@ -207,7 +207,7 @@ func (a *aging) stamp(cp *Checkpoint, all bool) {
 	}
 }
 
-// heed takes a horizon that is in the checkpoint now. What was flushed before
+// adopt applies a horizon that the checkpoint holds now. What was flushed before
 // has been stored, so a sweep will find it.
 func (a *aging) adopt(cp Checkpoint) {
 	if cp.Sweeping > a.horizon {

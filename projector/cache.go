@@ -18,7 +18,7 @@ type entity struct {
 	dirty, busy bool
 	// careful: flushed after each record, to find the one that fails it.
 	careful bool
-	pending *writes // what careful flushes gathered; nil else
+	pending *writes // what careful flushes gathered; nil for others
 	place   *list.Element
 	// fresh: the store holds nothing of it yet.
 	fresh bool

@@ -91,8 +91,8 @@ func (e *entity) flushCareful(limit int) error {
 
 // gather closes the window: it empties changed entities into one commit, all of
 // them or, in bulk, those that are likely to have seen their last change. The
-// checkpoint stands before the first change that stays behind. Without anything
-// to commit gather returns nil.
+// checkpoint is the record before the first change that is not in it. gather
+// returns nil if there is nothing to commit.
 func (t *task) gather() (*Commit, []*entity, error) {
 	if !t.moved && t.dirty.Len() == 0 && len(t.park) == 0 {
 		return nil, nil, nil
@@ -110,7 +110,7 @@ func (t *task) gather() (*Commit, []*entity, error) {
 		e.pending = nil
 		if e.fresh && t.cache.unknown(e.key) {
 			// The generation was empty when this process took it over, and has
-			// heard nothing of the entity since: there is nothing to delete.
+			// seen nothing of the entity since: there is nothing to delete.
 			w.documents = slices.DeleteFunc(w.documents, func(d Put) bool { return d.Value == nil })
 		}
 		if len(w.documents)+len(w.parts) > 0 {
@@ -139,7 +139,7 @@ func (t *task) gather() (*Commit, []*entity, error) {
 	return c, entities, nil
 }
 
-// unflushed decides what becomes of an entity that can't be flushed.
+// unflushed decides what to do with an entity that can't be flushed.
 func (t *task) unflushed(e *entity, err error) error {
 	if !e.careful {
 		// Which record did it shows when the entity is flushed after each.
@@ -218,7 +218,7 @@ func (t *task) depart(f *flight) {
 	t.p.board.waits(what, t.p.config.Now())
 }
 
-// landed takes the outcome of the commit in flight.
+// landed handles the outcome of the commit in flight.
 func (t *task) landed(err error) error {
 	f := t.flight
 	t.flight = nil
@@ -259,7 +259,7 @@ func (t *task) landed(err error) error {
 
 // commit stores c. A try that fails has an unknown outcome: the checkpoint that
 // the store then holds says whether it happened, can be tried again, or never
-// can, because somebody else writes.
+// can, because another process writes.
 func (t *task) commit(ctx context.Context, c *Commit, previous string) error {
 	started := t.p.config.Now()
 	for wait := retryFirst; ; wait = min(2*wait, retryLast) {

@@ -67,8 +67,8 @@ const (
 	answerTimeout = 30 * time.Second
 	// sweepTimeout is how long a sweep waits for the next entity.
 	sweepTimeout = 30 * time.Second
-	// probeInterval is how often a view that nothing changes is looked at: it may
-	// be lost, or somebody else's, all the same.
+	// probeInterval is how often an idle view is checked: it may be lost, or taken
+	// over, without a commit that shows it.
 	probeInterval = 5 * time.Second
 	// refoldFirst and refoldLast bound the wait before folding begins again.
 	refoldFirst = 10 * time.Millisecond

@@ -6,11 +6,11 @@
 // # Order of effects
 //
 // A window gathers what changed: at most 20 ms when live, up to a bound of
-// entities in catch-up. Then the changed documents, the parts of the states
-// behind them and the checkpoint are stored in one fenced atomic batch, while
+// entities in catch-up. Then the changed documents, the parts of their states
+// and the checkpoint are stored in one fenced atomic batch, while
 // the fold goes on with the next window. Only what is stored counts as done: a
-// projector that dies folds again from the checkpoint, and since a fold may meet
-// its own effects again, nothing is counted twice.
+// projector that dies folds again from the checkpoint, and since a fold is
+// idempotent, nothing is counted twice.
 //
 // # Who writes
 //
@@ -37,13 +37,13 @@
 //
 // # What an operator's commands call
 //
-//	serve       New, Projector.Run: follows the generation in force, and those
-//	            that are ready or retired, as far as its fold made them. ErrVersion
+//	serve       New, Projector.Run: follows the live generation, and those
+//	            that are ready or retired, if its fold made them. ErrVersion
 //	            says that a rebuild is due (--auto-rebuild: call Rebuild, then Run)
 //	rebuild     Rebuild; Progress for the bar; ErrBusy, ErrAborted, eventlog.ErrTrimmed
 //	promote     Promote, ForcePromote: after Rebuild with Hold
-//	rollback    Rollback, ForceRollback: the generation retired last comes back
-//	            into force. ErrBehind: nobody has followed it
+//	rollback    Rollback, ForceRollback: the generation retired last becomes
+//	            live again. ErrBehind: nobody has followed it
 //	drop        Drop: removes retired and failed generations
 //	abort       Abort: removes the one being made; its Rebuild ends with ErrAborted
 //	verify      Verify: Differences; exit code 5 where there are any
@@ -60,21 +60,21 @@
 //	staging ──▶ catching-up ──▶ ready ──promote──▶ live ──▶ retired ──drop──▶ gone
 //	   └────────────┴─────────────┴──abort──▶ gone   ▲──rollback──┘
 //
-// A generation that fails while it is not in force is tried again, after 5 s, then
-// less often up to once a minute; the one in force is followed or ends Run.
-// Status.Waiting names what log or store owe for 5 s or longer: nobody is live then.
+// A generation that fails while it is not live is retried after 5 s, then less
+// often, up to once a minute; if the live one fails, Run ends. Status.Waiting names
+// what log or store have not answered for 5 s: then the projector is not live.
 //
-// What is in force is said by the alias alone, which one fenced write moves; the
-// words in the registry follow. Until a generation has caught up nobody reads
+// The alias alone decides which generation is live, and one fenced write moves it;
+// the states in the registry follow. Until a generation has caught up nobody reads
 // it, so it is written in bulk: an entity once it was left alone for a while, and
 // the checkpoint before the first change that is not stored yet. That is safe
-// since a fold may meet its own effects again.
+// since a fold is idempotent.
 //
 // # What leaves the view
 //
 // With Config.MaxAge a horizon moves forward, and entities that were over before
 // it are replaced by a mark: see [Aging] and ADR 0019. All folding into a stored
-// view, by a projector, a rebuild, Verify or Repair, heeds the checkpoint's horizon.
+// view, by a projector, a rebuild, Verify or Repair, uses the checkpoint's horizon.
 //
 // # Memory
 //

@@ -29,7 +29,7 @@ type engine struct {
 }
 
 // run acquires, folds, and begins again after a fence. poison survives, so that
-// a record that failed a fold is parked when it is met again.
+// a record that failed a fold is parked when it comes again.
 func (p *engine) run(ctx context.Context, request LeaseRequest) (err error) {
 	defer func() {
 		p.board.set(func(s *Status) {
@@ -76,7 +76,8 @@ func (p *engine) run(ctx context.Context, request LeaseRequest) (err error) {
 	return nil
 }
 
-// tenure is one term: acquire, check, fold until something ends it, release.
+// withLease acquires the lease, checks the log, folds until something ends it, and
+// releases it.
 func (p *engine) withLease(ctx context.Context, request LeaseRequest, poison *poison) error {
 	p.board.waits(waitLease, p.config.Now())
 	lease, err := p.config.Store.Acquire(ctx, request)
@@ -102,7 +103,7 @@ func (p *engine) withLease(ctx context.Context, request LeaseRequest, poison *po
 		if !errors.Is(err, errRefold) || ctx.Err() != nil {
 			return err
 		}
-		// The checkpoint that opened holds is the last one committed: a commit
+		// The lease's checkpoint is the last one committed: a commit
 		// whose outcome is unknown does not end in a refold.
 		poison.refolds++
 		lease.Empty = false
@@ -117,7 +118,7 @@ func (p *engine) withLease(ctx context.Context, request LeaseRequest, poison *po
 	}
 }
 
-// head asks where the log ends, and holds the checkpoint against it.
+// head asks where the log ends, and checks the checkpoint against it.
 func (p *engine) head(ctx context.Context, view string, cp Checkpoint) (eventlog.Head, error) {
 	p.board.waits(waitHead, p.config.Now())
 	defer p.board.answered(waitHead)
@@ -139,7 +140,7 @@ func (p *engine) release(ctx context.Context, lease *Lease) {
 	}
 }
 
-// checkPoint holds a checkpoint against the log: JetStream uses sequences again
+// checkPoint checks a checkpoint against the log: JetStream reuses sequences
 // after a lost tail, and resumes a re-created stream in its middle, silently.
 func checkPoint(ctx context.Context, source Source, view string, cp Checkpoint, head eventlog.Head) error {
 	next := fmt.Sprintf("run `rollcall rebuild %s`", view)
@@ -173,7 +174,7 @@ func checkPoint(ctx context.Context, source Source, view string, cp Checkpoint, 
 	return nil
 }
 
-// fatal reports whether trying again can't help.
+// fatal reports whether a retry can't help.
 func fatal(err error) bool {
 	for _, e := range []error{
 		eventlog.ErrTrimmed, eventlog.ErrIncarnation, eventlog.ErrLostTail, eventlog.ErrDamaged,
@@ -186,12 +187,13 @@ func fatal(err error) bool {
 	return false
 }
 
-// leaseOver reports whether an error ends the lease, so that asking again can't help.
+// leaseOver reports whether an error ends the lease, so that a retry can't help.
 func leaseOver(err error) bool {
 	return fatal(err) || errors.Is(err, ErrLostView) || errors.Is(err, ErrFenced)
 }
 
-// pause waits for d, or for the end of ctx and returns its error.
+// pause waits for d, or until ctx ends and returns its error. (The projector must
+// not import wire, which has the same for what talks to NATS.)
 func pause(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()

@@ -23,10 +23,10 @@ type input struct {
 	holders atomic.Int32
 }
 
-// spare are records that nobody holds: an event is large.
+// spare are inputs that nobody holds: an event is large.
 var spare = sync.Pool{New: func() any { return new(input) }}
 
-// free gives a record back. The caller must not look at it any more.
+// free gives an input back. The caller must not use it any more.
 func (in *input) free() {
 	if in.holders.Add(-1) == 0 {
 		spare.Put(in)
@@ -142,8 +142,8 @@ func signal(c chan struct{}) {
 	}
 }
 
-// read follows the log behind a record into the mailbox until ctx ends or the log
-// can't be followed any further. Anything that may pass is tried again.
+// read follows the log after a record into the mailbox until ctx ends or the log
+// can't be followed any further. Temporary errors are retried.
 func (p *engine) read(ctx context.Context, after position, m *mailbox) error {
 	wait := retryFirst
 	for {
@@ -202,7 +202,7 @@ func (p *engine) readOnce(ctx context.Context, after *position, m *mailbox, wait
 	return put()
 }
 
-// records yields the decoded records behind one, then what comes.
+// inputs yields the decoded records after one, then new ones.
 func (p *engine) inputs(ctx context.Context, after position) iter.Seq2[*input, error] {
 	if shared, ok := p.config.Source.(*Shared); ok {
 		return shared.follow(ctx, after)
@@ -220,12 +220,12 @@ func (p *engine) inputs(ctx context.Context, after position) iter.Seq2[*input, e
 	}
 }
 
-// follow reads what is behind a record, and proves that the log still holds it.
+// follow reads what comes after a record, and checks that the log still holds it.
 func (p position) follow() eventlog.ReadOptions {
 	return eventlog.ReadOptions{After: p.seq, AfterStoredAt: p.storedAt, Follow: true}
 }
 
-// proven asks whether the log still holds a record that was read, unless its
+// proven checks whether the log still holds a record that was read, unless its
 // retention has removed it.
 func proven(ctx context.Context, source Source, at position) error {
 	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
@@ -244,7 +244,7 @@ func proven(ctx context.Context, source Source, at position) error {
 	return fmt.Errorf("read record %d again: %w", at.seq, err)
 }
 
-// same reports ErrLostTail where the record of that sequence is another one.
+// same returns ErrLostTail if another record has that sequence now.
 func (p position) same(storedAt time.Time) error {
 	if p.seq == 0 || p.storedAt.IsZero() || p.storedAt.Equal(storedAt) {
 		return nil

@@ -16,7 +16,7 @@ type Projector struct {
 	metrics *metrics
 
 	mu      sync.Mutex
-	current *engine         // of the generation in force; guarded by mu
+	current *engine         // of the live generation; guarded by mu
 	engines map[int]*engine // guarded by mu
 }
 
@@ -51,17 +51,17 @@ func (p *Projector) engine() *engine {
 	return e
 }
 
-// Status returns a snapshot of the generation in force.
+// Status returns a snapshot of the live generation.
 func (p *Projector) Status() Status {
 	return p.board().snapshot(p.config.Now())
 }
 
-// Run folds the log into the view until ctx ends, which is no error: what is
-// held by then is committed and the lease given back. It waits while another
+// Run folds the log into the view until ctx ends, which is no error: pending
+// changes are committed and the lease is released. It waits while another
 // process holds the lease, and goes back to waiting when it is fenced. Where the
-// store keeps several generations it follows each that is ready, in force or
-// kept for a rollback, as far as this fold's version made it. It returns an
-// error only where going on would make the view wrong: a checkpoint that does
+// store keeps several generations it follows each one that is ready, live or
+// retired, if this version of the fold made it. It returns an
+// error only if going on would make the view wrong: a checkpoint that does
 // not fit the log, a view of another fold version, a corrupt state. The error
 // says which command to run.
 func (p *Projector) Run(ctx context.Context) error {
@@ -89,7 +89,7 @@ func (p *Projector) forget(generation int) {
 	delete(p.engines, generation)
 }
 
-// choose has Status speak of a generation, as far as it is followed here.
+// choose makes a generation the one of Status, if it is followed here.
 func (p *Projector) choose(generation int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -98,7 +98,7 @@ func (p *Projector) choose(generation int) {
 	}
 }
 
-// board is that of the generation in force.
+// board returns the live generation's.
 func (p *Projector) board() *board {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -37,14 +37,13 @@ type RebuildConfig struct {
 	// MaxPerSecond caps the records read in a second, so that a rebuild leaves
 	// room for live traffic; 0: no cap.
 	MaxPerSecond int
-	// Hold leaves the promotion to somebody else, and waits for it.
+	// Hold leaves the promotion to a later Promote, and waits for it.
 	Hold bool
-	// Carry allows a log that does not begin at its first record: what the
-	// generation in force holds is copied first.
+	// Carry allows a log that does not begin at its first record: what the live
+	// generation holds is copied first.
 	Carry bool
-	// WithDropped also makes what the generation in force has dropped because of
-	// its age. A projector with Config.MaxAge drops it again. What Carry copies
-	// stays without.
+	// WithDropped also makes what the live generation has dropped because of its
+	// age. A projector with Config.MaxAge drops it again. Carry copies none of it.
 	WithDropped bool
 	// Progress, where set, is called every 250 ms and at each change of state,
 	// by one goroutine.
@@ -68,18 +67,17 @@ type Progress struct {
 	ElapsedSeconds float64 `json:"elapsedSeconds"`
 }
 
-// Rebuilt is a finished rebuild.
+// Rebuilt is a finished rebuild, promotion or rollback.
 type Rebuilt struct {
 	Promotion
 	// Records is how many were folded, Changed how many keys have another document
-	// than before, or none, or one for the first time, Carried how many values were
-	// copied.
+	// than before, Carried how many values were copied.
 	Records uint64
 	Changed int
 	Carried int
 	Elapsed time.Duration
-	// AnnounceErr is why the plain subjects were not told of all changes; nil: they
-	// were. The generation is in force all the same.
+	// AnnounceErr is why not all changes were published on the plain subjects; nil:
+	// they were. The generation is live in either case.
 	AnnounceErr error
 }
 
@@ -87,11 +85,10 @@ const (
 	defaultRebuildCache = 128 << 20
 	defaultColdAfter    = 1 << 16
 	progressInterval    = 250 * time.Millisecond
-	// readyLagSeconds is how far a ready generation may be behind: under traffic
-	// that never ends it is always behind by what waits for a commit. The
-	// promotion waits for the rest.
+	// readyLagSeconds is how far a ready generation may lag: under constant traffic
+	// it always lags by what waits for a commit. The promotion waits for the rest.
 	readyLagSeconds = 1
-	// rebuildPatience is longer than a dead rebuild's lease.
+	// rebuildMaxWait is longer than the lease of a rebuild that was killed.
 	rebuildMaxWait = 5 * time.Second
 )
 
@@ -111,11 +108,11 @@ type sample struct {
 	seq eventlog.Seq
 }
 
-// Rebuild replays the log into a new generation beside the one in force, which
-// goes on serving and following, and moves the alias when it is up to date. A
-// rebuild that was killed is resumed by calling Rebuild again; one that is under
-// way elsewhere makes it return ErrBusy. When ctx ends, what was done stays, and
-// can be resumed. Once the generation is in force Rebuild stops following it,
+// Rebuild replays the log into a new generation beside the live one, which
+// goes on serving and following, and moves the alias when the new one is up to
+// date. Calling Rebuild again resumes a rebuild that was killed; if one is running
+// elsewhere it returns ErrBusy. When ctx ends, what was done stays, and
+// can be resumed. Once the generation is live Rebuild stops following it,
 // and the view's projectors take it over.
 func Rebuild(ctx context.Context, c RebuildConfig) (Rebuilt, error) {
 	r := &rebuild{RebuildConfig: c}
@@ -149,14 +146,14 @@ func Rebuild(ctx context.Context, c RebuildConfig) (Rebuilt, error) {
 }
 
 // useless reports whether a generation that was resumed can never be finished: it
-// was folded from another past of the log, or its stream is gone.
+// was folded from another history of the log, or its stream is gone.
 func (r *rebuild) useless(ctx context.Context) bool {
 	err := r.failed
 	if !r.resumed || !errors.Is(err, eventlog.ErrLostTail) && !errors.Is(err, eventlog.ErrIncarnation) && !errors.Is(err, ErrNoGeneration) {
 		return false
 	}
 	state, err := r.look(ctx)
-	return err == nil && state != GenerationFailed && state != GenerationLive // else somebody has seen to it
+	return err == nil && state != GenerationFailed && state != GenerationLive // otherwise it was aborted or promoted meanwhile
 }
 
 func (r *rebuild) run(ctx context.Context) (out Rebuilt, err error) {
@@ -168,8 +165,8 @@ func (r *rebuild) run(ctx context.Context) (out Rebuilt, err error) {
 			return out, err
 		}
 	}
-	// One that was further is left as it is until the lease shows that nobody
-	// else is at work on it.
+	// One that was further is left as it is until the lease shows that no other
+	// process works on it.
 	ready := r.g.State == GenerationReady && !r.g.Held && !r.Hold
 	r.g.State = GenerationCatchingUp
 	inner, stop := context.WithCancel(ctx)
@@ -239,12 +236,12 @@ func (r *rebuild) stage(ctx context.Context) (carried int, err error) {
 			return 0, err
 		}
 	}
-	force, err := r.Registry.Checkpoint(ctx, live.Bucket)
+	before, err := r.Registry.Checkpoint(ctx, live.Bucket)
 	if err != nil {
 		return 0, err
 	}
 	if !r.WithDropped {
-		r.engine.floor = max(force.Horizon, force.Sweeping)
+		r.engine.floor = max(before.Horizon, before.Sweeping)
 	}
 	head, err := r.Source.Head(ctx)
 	if err != nil {
@@ -257,18 +254,18 @@ func (r *rebuild) stage(ctx context.Context) (carried int, err error) {
 		return 0, fmt.Errorf("%w: it begins at record %d, so a new generation would lack what came before; add --carry to copy that from %s, or run `rollcall abort %s`",
 			eventlog.ErrTrimmed, head.First, live.Bucket, view)
 	}
-	return r.carry(ctx, live, force, head)
+	return r.carry(ctx, live, before, head)
 }
 
-// carry copies what the trimmed log can't tell any more, and sets the
-// checkpoint to the record before the log's first. force is the checkpoint of
-// the generation in force from before.
-func (r *rebuild) carry(ctx context.Context, live Generation, force Checkpoint, head eventlog.Head) (int, error) {
+// carry copies what the trimmed log no longer holds, and sets the
+// checkpoint to the record before the log's first. before is the live generation's
+// checkpoint from before.
+func (r *rebuild) carry(ctx context.Context, live Generation, before Checkpoint, head eventlog.Head) (int, error) {
 	copied, err := r.Registry.Carry(ctx, live, r.g)
 	if err != nil {
 		return copied, err
 	}
-	// What was over between force's horizon and now's was copied or dropped.
+	// What was over between before's horizon and now's was copied or dropped.
 	now, err := r.Registry.Checkpoint(ctx, live.Bucket)
 	if err != nil {
 		return copied, err
@@ -279,7 +276,7 @@ func (r *rebuild) carry(ctx context.Context, live Generation, force Checkpoint, 
 	}
 	cp := lease.Checkpoint
 	cp.Incarnation, cp.Sequence, cp.Commit = head.Incarnation, head.First-1, fmt.Sprintf("%d-carry", cp.Epoch)
-	cp.Horizon = force.Horizon
+	cp.Horizon = before.Horizon
 	if to := max(now.Horizon, now.Sweeping); to > cp.Horizon {
 		cp.Sweeping = to
 	}
@@ -300,7 +297,7 @@ func (r *rebuild) save(ctx context.Context, s GenerationState) (Generation, erro
 	return g, err
 }
 
-// follow waits until the engine has met the end of the log or, once the
+// follow waits until the engine has reached the end of the log or, once the
 // generation is ready, until it was promoted.
 func (r *rebuild) follow(ctx context.Context, done <-chan error, finish func() error) error {
 	tick := time.NewTicker(progressInterval)
@@ -335,7 +332,7 @@ func (r *rebuild) follow(ctx context.Context, done <-chan error, finish func() e
 	}
 }
 
-// look asks the registry what has become of the generation.
+// look reads the generation's state from the registry.
 func (r *rebuild) look(ctx context.Context) (GenerationState, error) {
 	all, err := r.Registry.Ensure(ctx, r.g.View, r.g.Version)
 	if err != nil {
@@ -403,22 +400,22 @@ func noneIs(view string, states []GenerationState) error {
 	return fmt.Errorf("%w: no generation of %s is %s; see `rollcall status`", ErrNoGeneration, view, strings.Join(names, " or "))
 }
 
-// Promote puts the view's ready generation in force, and tells the plain
-// subjects of the difference. version is the fold's, for a view without any.
-// ErrBehind: within 5 s that generation did not come to hold what the one in
-// force held when Promote was called.
+// Promote makes the view's ready generation the live one, and publishes the
+// difference on the plain subjects. version is the fold's, for a view without any
+// generation. ErrBehind: within 5 s that generation did not reach the checkpoint
+// that the live one had when Promote was called.
 func Promote(ctx context.Context, registry Switch, view, version string) (Rebuilt, error) {
 	return move(ctx, registry, view, version, GenerationReady, false)
 }
 
-// Rollback puts the generation in force again that was retired last. ErrBehind
+// Rollback makes the generation live again that was retired last. ErrBehind
 // as for Promote.
 func Rollback(ctx context.Context, registry Switch, view, version string) (Rebuilt, error) {
 	return move(ctx, registry, view, version, GenerationRetired, false)
 }
 
-// ForcePromote is Promote of a generation that may be behind: readers step back
-// to what it holds, until a projector of its version has brought it up to date.
+// ForcePromote is Promote of a generation that may lag: readers step back
+// to what it holds, until a projector of its version has caught up.
 func ForcePromote(ctx context.Context, registry Switch, view, version string) (Rebuilt, error) {
 	return move(ctx, registry, view, version, GenerationReady, true)
 }
@@ -434,7 +431,7 @@ func move(ctx context.Context, registry Switch, view, version string, from Gener
 		return out, err
 	}
 	if !force {
-		if err := abreast(ctx, registry, g, version); err != nil {
+		if err := awaitCatchUp(ctx, registry, g, version); err != nil {
 			return out, err
 		}
 	}
@@ -446,15 +443,15 @@ func move(ctx context.Context, registry Switch, view, version string, from Gener
 }
 
 const (
-	// abreastPatience is how long a generation may take to come to hold what the
-	// one in force holds, and abreastPoll how often it is looked at. One that is
-	// followed takes a commit's time, one that nobody follows never comes.
-	abreastPatience = 5 * time.Second
-	abreastPoll     = 50 * time.Millisecond
+	// catchUpTimeout is how long a generation may take to reach the live one's
+	// checkpoint, and catchUpPoll how often that is checked. One that is followed
+	// takes a commit's time, one that nobody follows never gets there.
+	catchUpTimeout = 5 * time.Second
+	catchUpPoll    = 50 * time.Millisecond
 )
 
-// abreast waits until a generation holds what the one in force holds now.
-func abreast(ctx context.Context, registry Switch, g Generation, version string) error {
+// awaitCatchUp waits until a generation holds what the live one holds now.
+func awaitCatchUp(ctx context.Context, registry Switch, g Generation, version string) error {
 	live, err := pick(ctx, registry, g.View, version, GenerationLive)
 	if err != nil {
 		return err
@@ -463,30 +460,28 @@ func abreast(ctx context.Context, registry Switch, g Generation, version string)
 	if err != nil {
 		return err
 	}
-	for left := abreastPatience; ; left -= abreastPoll {
+	for left := catchUpTimeout; ; left -= catchUpPoll {
 		cp, err := registry.Checkpoint(ctx, g.Bucket)
 		if err != nil || cp.Sequence >= target.Sequence {
 			return err
 		}
 		if left <= 0 {
-			return fmt.Errorf("%w: %s holds the log up to record %d, %s in force up to %d; start a projector of version %s and see `rollcall status`, or add --force: then readers step back to record %d until one has caught up",
+			return fmt.Errorf("%w: %s holds the log up to record %d, the current %s up to %d; start a projector of version %s and see `rollcall status`, or add --force: then readers step back to record %d until one has caught up",
 				ErrBehind, g.Bucket, cp.Sequence, live.Bucket, target.Sequence, g.Version, cp.Sequence)
 		}
-		if err := pause(ctx, abreastPoll); err != nil {
+		if err := pause(ctx, catchUpPoll); err != nil {
 			return err
 		}
 	}
 }
 
-// Drop removes every generation of the view that was in force before, or has
-// failed, and returns them.
+// Drop removes every retired or failed generation of the view, and returns them.
 func Drop(ctx context.Context, registry Remover, view, version string) ([]Generation, error) {
 	return remove(ctx, registry, view, version, GenerationRetired, GenerationFailed)
 }
 
 // Abort removes the generation that a rebuild is making, or has made ready, and
-// what an Abort before it left half removed. A rebuild that is under way ends
-// with ErrAborted.
+// what an earlier Abort left half removed. A running rebuild ends with ErrAborted.
 func Abort(ctx context.Context, registry Remover, view, version string) ([]Generation, error) {
 	return remove(ctx, registry, view, version, GenerationStaging, GenerationCatchingUp, GenerationReady, GenerationFailed)
 }

@@ -14,9 +14,9 @@ var (
 	ErrBusy = errors.New("another rebuild is under way")
 	// ErrNoGeneration: the view has no such generation, or none in that state.
 	ErrNoGeneration = errors.New("no such generation")
-	// ErrBehind: the generation holds less of the log than the one in force.
-	ErrBehind = errors.New("generation is behind the one in force")
-	// ErrMoved: somebody else moved the alias meanwhile.
+	// ErrBehind: the generation holds less of the log than the live one.
+	ErrBehind = errors.New("generation is behind the current one")
+	// ErrMoved: another process moved the alias meanwhile.
 	ErrMoved = errors.New("alias was moved by somebody else")
 )
 
@@ -75,7 +75,7 @@ type Switch interface {
 	Checkpoint(ctx context.Context, bucket string) (Checkpoint, error)
 	// Promote moves the alias to a generation that is ready or retired, in one
 	// fenced write. It waits a while for a moment at which that generation holds
-	// no less than the current one, so that readers see no step back.
+	// no less than the live one, so that readers see no step back.
 	Promote(ctx context.Context, view string, number int) (Promotion, error)
 	// Announce publishes on the plain subjects in which keys the two generations of
 	// a promotion differ, and what the old one changed after it. changed counts the
@@ -110,7 +110,7 @@ type Registry interface {
 type Promotion struct {
 	Before, After Generation
 	// Revision is how far Before was written when the alias moved, and Commit the
-	// last commit in it: whether its changes were told is not known.
+	// last commit in it: whether its changes were published is not known.
 	Revision uint64
 	Commit   string
 	// Pause is how long the write took.

@@ -12,8 +12,8 @@ import (
 )
 
 // MaintenanceConfig is what short work on a live view needs: Repair, RetryParked
-// and DropParked. Each takes the view's lease from the projector that follows
-// it, which stands by for that long, and gives it back.
+// and DropParked. Each takes the view's lease from its projector, which stands by
+// meanwhile, and releases it.
 type MaintenanceConfig struct {
 	Projection Projection
 	Source     Source
@@ -66,7 +66,7 @@ func (s *maintenance) store(ctx context.Context, c *Commit) error {
 	return nil
 }
 
-// Repair folds the entities of differences anew from the whole log and stores
+// Repair folds the entities of differences again from the whole log and stores
 // them, all of their documents and parts. It returns how many entities it wrote.
 // Keys that belong to no entity are removed.
 func Repair(ctx context.Context, c MaintenanceConfig, differences []Difference) (int, error) {

@@ -13,11 +13,11 @@ import (
 
 const (
 	// sharedInputs and sharedBytes bound the records that a Shared holds for
-	// those that read behind the first.
+	// readers that are slower than the first.
 	sharedInputs = 16384
 	sharedBytes  = 48 << 20
 	// sharedPatience is how long the slowest reader may hold the others up. Then
-	// it reads alone until it is with them again.
+	// it reads alone until it has caught up with them.
 	sharedPatience = 2 * time.Second
 	// sharedTake is how many records a reader takes at a time.
 	sharedTake = 256
@@ -25,8 +25,8 @@ const (
 
 // Shared lets several projectors read and decode a log once. It is a Source:
 // give the same one to all that start together, such as the projectors of a
-// process, or the rebuilds of all views. A reader that is far behind the others,
-// or too slow for them, reads the log by itself until it meets them.
+// process, or the rebuilds of all views. A reader that lags far behind the others,
+// or is too slow for them, reads the log by itself until it has caught up.
 type Shared struct {
 	Source
 
@@ -37,7 +37,7 @@ type Shared struct {
 // pump is one read of the log, and what it holds for its readers. It owns both:
 // a reader belongs to one pump for as long as it reads, and a record never
 // leaves the pump that read it. So a pump that nobody reads from any more can't
-// add to what others read, however late it hears that it shall end.
+// add to what others read, however late it ends.
 type pump struct {
 	cancel context.CancelFunc
 	done   chan struct{}
@@ -56,7 +56,7 @@ type pump struct {
 	room chan struct{} // one token: a reader has gone on
 }
 
-// cursor is one reader's place in a pump, behind the record after.
+// cursor is one reader's place in a pump, after the record of that name.
 type cursor struct {
 	*pump
 	after position
@@ -68,7 +68,7 @@ type cursor struct {
 // Share returns a Source that reads source once for all that read it together.
 func Share(source Source) *Shared { return &Shared{Source: source} }
 
-// follow yields the records behind after, decoded, until ctx ends or the log
+// follow yields the records after a position, decoded, until ctx ends or the log
 // can't be read. What it yields belongs to all readers: it must not be changed, and
 // is given back with free.
 func (s *Shared) follow(ctx context.Context, after position) iter.Seq2[*input, error] {
@@ -313,7 +313,7 @@ func (p *pump) add(ctx context.Context, in *input) bool {
 }
 
 // makeRoom drops the oldest records, a quarter at a time, as far as every reader
-// that is here has had them, or all the same when forced.
+// has taken them, or regardless when forced.
 func (p *pump) makeRoom(force bool) bool {
 	if len(p.inputs) < sharedInputs && p.bytes < sharedBytes {
 		return true

@@ -55,12 +55,12 @@ type board struct {
 	mu     sync.Mutex
 	status Status // guarded by mu
 	// waiting is when the log stored the oldest record not committed; zero
-	// where unknown or none. behind is when the lag was first seen.
+	// if unknown or none. behind is when the lag was first seen.
 	waiting time.Time
 	behind  time.Time
 	// at is the last record folded, stored or not, and read the last one read.
 	at, read eventlog.Seq
-	// asked is since when log and store owe an answer, by what was asked for.
+	// asked is since when an answer of log or store is missing, by what was asked for.
 	asked map[string]time.Time
 }
 
@@ -79,7 +79,7 @@ const (
 	waitRegistry = "the registry of the view's generations"
 )
 
-// waits notes that an answer is owed. What is owed already keeps its time.
+// waits notes that something was asked for. What is waited for already keeps its time.
 func (b *board) waits(what string, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -91,7 +91,7 @@ func (b *board) waits(what string, now time.Time) {
 	}
 }
 
-// answered notes that it came, or that nobody waits for it any more.
+// answered notes that the answer came, or that nobody waits for it any more.
 func (b *board) answered(what ...string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -100,14 +100,14 @@ func (b *board) answered(what ...string) {
 	}
 }
 
-// restart takes what the last lease left.
+// restart clears what the last lease left.
 func (b *board) restart() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.status.State, b.asked = RunStarting, nil
 }
 
-// late fills in what is overdue the longest. Who waits like that is not live.
+// late fills in what is overdue the longest. A projector that waits for it is not live.
 func (b *board) late(s *Status, now time.Time) {
 	for what, since := range b.asked {
 		d := now.Sub(since)
@@ -129,7 +129,7 @@ func (b *board) progress(at eventlog.Seq) {
 	b.at = at
 }
 
-// begin takes what a task begins with: nothing is read yet behind at.
+// begin sets what a task begins with: nothing after at is read yet.
 func (b *board) begin(at eventlog.Seq) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -147,7 +147,7 @@ func (b *board) idle(now time.Time) {
 	}
 }
 
-// end is the end of the log as last heard of.
+// end is the last known end of the log.
 func (b *board) end() eventlog.Seq {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -166,7 +166,7 @@ func (b *board) set(f func(s *Status)) {
 	f(&b.status)
 }
 
-// head takes a fresh end of the log.
+// head sets the end of the log.
 func (b *board) head(last eventlog.Seq, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -178,7 +178,7 @@ func (b *board) head(last eventlog.Seq, now time.Time) {
 	}
 }
 
-// committed takes a new checkpoint and when the next record known was stored.
+// committed sets the new checkpoint, and when the next known record was stored.
 func (b *board) committed(cp Checkpoint, waiting time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -191,7 +191,7 @@ func (b *board) committed(cp Checkpoint, waiting time.Time) {
 	}
 }
 
-// seen takes the sequence of a record read and when the log stored it.
+// seen notes that a record was read, and when the log stored it.
 func (b *board) seen(seq eventlog.Seq, storedAt time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -39,8 +39,8 @@ type Source interface {
 // Sentinels of a Store. An error that wraps none of them leaves the outcome of
 // a Commit unknown.
 var (
-	// ErrFenced: another process writes the generation now. Nothing of the
-	// commit that met it was stored, beyond batches that went before.
+	// ErrFenced: another process writes the generation now. Nothing of the refused
+	// commit was stored, except batches that went before.
 	ErrFenced = errors.New("another projector has taken over")
 	// ErrVersion: the stored generation was made by another version of the fold.
 	ErrVersion = errors.New("view was made by another version of its fold")
@@ -56,20 +56,20 @@ var (
 	ErrTooLarge = errors.New("value too large")
 )
 
-// LeaseRequest says which generation a process wants to write.
+// LeaseRequest says which generation a process wants to write, and how it waits.
 type LeaseRequest struct {
 	// View and Version are the fold's.
 	View, Version string
-	// Generation is the one to write; 0 is the one in force, and makes the
-	// first one where the view has none.
+	// Generation is the one to write; 0 is the live one, and makes the
+	// first one if the view has none.
 	Generation int
 	// Steal takes the lease from its holder at once, for short work such as a
-	// repair. The holder finds itself fenced, and waits.
+	// repair. The holder is fenced, and waits.
 	Steal bool
-	// Patience bounds the wait for a lease in other hands, after which Acquire
+	// MaxWait bounds the wait for a lease that another process holds, after which Acquire
 	// returns ErrBusy; 0: no bound. A lease whose holder died runs out within 5 s.
 	MaxWait time.Duration
-	// Standby, when not nil, is called once when another process holds the
+	// OnStandby, if set, is called once when another process holds the
 	// lease and Acquire begins to wait.
 	OnStandby func(holder string)
 }
@@ -100,13 +100,13 @@ type Checkpoint struct {
 	Previous  string `json:"previous"`
 	Documents int    `json:"documents"`
 	// Takeover is the random id of the take-over that the commit belongs to. The
-	// store fills it in: epochs and commits come again where a store lost its
-	// tail, this does not.
+	// store fills it in: epochs and commit ids are reused if a store lost its
+	// tail, this is not.
 	Takeover string `json:"takeover,omitempty"`
 }
 
-// GenerationWriter is one process's right to write one generation, until it is fenced,
-// or released. Its methods may be called concurrently, Commit excepted.
+// GenerationWriter reads and writes one generation, until it is fenced or its lease
+// is released. Its methods may be called concurrently, Commit excepted.
 type GenerationWriter interface {
 	// Load returns the stored parts of each entity, in the order of the
 	// entities; none for an entity that was never stored. ErrLostView as for
@@ -125,7 +125,8 @@ type GenerationWriter interface {
 	Entities(ctx context.Context, part string) iter.Seq2[EntityPart, error]
 }
 
-// Lease is what a Store says about a generation when it is acquired.
+// Lease is one process's right to write one generation, with what the generation
+// held when it was acquired.
 type Lease struct {
 	GenerationWriter
 	Bucket     string
@@ -134,9 +135,9 @@ type Lease struct {
 	// Empty is set where the generation holds no entity yet.
 	Empty  bool
 	Parked []Parked
-	// Lost is closed when the lease is found in other hands.
+	// Lost is closed when another process is found to hold the lease.
 	Lost <-chan struct{}
-	// Release gives the lease back, so that a standby takes over at once.
+	// Release ends the lease, so that a standby takes over at once.
 	Release func(ctx context.Context) error
 }
 

@@ -12,13 +12,13 @@ const (
 	// registryPoll is how often a projector looks for other generations to follow.
 	registryPoll = 500 * time.Millisecond
 	// failedFirst and failedLast bound the wait before a generation that failed
-	// is followed again, while it is not in force.
+	// is followed again, unless it is live.
 	failedFirst = 5 * time.Second
 	failedLast  = time.Minute
 )
 
-// supervisor runs an engine for each generation that wants one. The one in force
-// is followed, or ends it.
+// supervisor runs an engine for each generation to follow. If the live one can't be
+// followed, supervise ends.
 type supervisor struct {
 	p         *Projector
 	catalog   Catalog
@@ -28,14 +28,14 @@ type supervisor struct {
 	pause     time.Duration // until the registry is read again
 }
 
-// follower is what becomes of one generation.
+// follower is how one generation is followed.
 type follower struct {
 	stop context.CancelFunc // nil while no engine runs
-	// revision is the registry's entry, began the time, and inForce whether the
+	// revision is the registry entry's, began the time, and wasLive whether the
 	// alias named the generation, when the engine began.
 	revision uint64
 	began    time.Time
-	inForce  bool
+	wasLive  bool
 	// err is why the engine ended, and retry when it is begun again after wait.
 	err   error
 	wait  time.Duration
@@ -70,10 +70,10 @@ func (p *Projector) supervise(ctx context.Context) error {
 	}
 }
 
-// look reads the registry and has followed what it names. What can't be read now
+// look reads the registry and follows what it lists. If it can't be read now it
 // is read again later, and the engines go on meanwhile.
 func (s *supervisor) look(ctx context.Context) error {
-	force, wanted, err := s.wanted(ctx)
+	live, wanted, err := s.wanted(ctx)
 	switch {
 	case ctx.Err() != nil:
 		return nil // the caller sees it
@@ -93,18 +93,18 @@ func (s *supervisor) look(ctx context.Context) error {
 		}
 	}
 	for n, g := range wanted {
-		if err := s.follow(ctx, g, n == force); err != nil {
+		if err := s.follow(ctx, g, n == live); err != nil {
 			return err
 		}
 	}
-	s.p.choose(force)
+	s.p.choose(live)
 	return nil
 }
 
-// follow begins an engine where none runs and one is due. One that failed is due
-// after a while, and at once where its entry has changed or the alias has come
-// to name it. The generation in force gets no second try: its error is Run's.
-func (s *supervisor) follow(ctx context.Context, g Generation, inForce bool) error {
+// follow starts an engine if none runs and one is due. One that failed is due
+// after a while, and at once if its entry has changed or the alias now names it.
+// The live generation gets no second try: its error is Run's.
+func (s *supervisor) follow(ctx context.Context, g Generation, isLive bool) error {
 	f := s.followers[g.Number]
 	switch {
 	case f == nil:
@@ -112,15 +112,15 @@ func (s *supervisor) follow(ctx context.Context, g Generation, inForce bool) err
 		s.followers[g.Number] = f
 	case f.stop != nil:
 		return nil
-	case inForce && f.inForce && !errors.Is(f.err, ErrNoGeneration):
+	case isLive && f.wasLive && !errors.Is(f.err, ErrNoGeneration):
 		return f.err
-	case inForce && !f.inForce || g.Revision != f.revision:
+	case isLive && !f.wasLive || g.Revision != f.revision:
 		f.wait = 0
 	case s.p.config.Now().Before(f.retry):
 		return nil
 	}
 	inner, stop := context.WithCancel(ctx)
-	f.stop, f.revision, f.began, f.inForce, f.err = stop, g.Revision, s.p.config.Now(), inForce, nil
+	f.stop, f.revision, f.began, f.wasLive, f.err = stop, g.Revision, s.p.config.Now(), isLive, nil
 	e := s.p.engineOf(g.Number)
 	s.wg.Go(func() {
 		err := e.run(inner, LeaseRequest{Generation: g.Number})
@@ -132,7 +132,7 @@ func (s *supervisor) follow(ctx context.Context, g Generation, inForce bool) err
 	return nil
 }
 
-// over takes the end of an engine.
+// over handles the end of an engine.
 func (s *supervisor) over(end engineEnd) {
 	f := s.followers[end.generation]
 	f.stop()
@@ -148,7 +148,7 @@ func (s *supervisor) over(end engineEnd) {
 	f.err, f.wait = end.err, min(max(2*f.wait, failedFirst), failedLast)
 	f.retry = now.Add(f.wait)
 	s.p.logger.Error().Err(end.err).Int(keyGeneration, end.generation).Int64(keyRetryMS, f.wait.Milliseconds()).
-		Msg("generation can't be followed; trying again later unless it is in force")
+		Msg("generation can't be followed; trying again later unless it is live")
 }
 
 // end stops an engine, or forgets one that has ended.
@@ -161,10 +161,10 @@ func (s *supervisor) end(n int, f *follower) {
 	s.p.forget(n)
 }
 
-// wanted asks which generations to follow, and which of them is in force. Where
-// that is one of another fold version, this program follows its own retired
-// generation on, for a rollback; one that has just started has no business here.
-func (s *supervisor) wanted(ctx context.Context) (force int, wanted map[int]Generation, err error) {
+// wanted lists the generations to follow, and says which of them is live. If
+// another fold version made the live one, this program goes on following its own
+// retired generation, for a rollback; one that has just started ends with ErrVersion.
+func (s *supervisor) wanted(ctx context.Context) (live int, wanted map[int]Generation, err error) {
 	view, version := s.p.config.Projection.Name(), s.p.config.Projection.Version()
 	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()
@@ -173,18 +173,18 @@ func (s *supervisor) wanted(ctx context.Context) (force int, wanted map[int]Gene
 		return 0, nil, err
 	}
 	wanted = make(map[int]Generation)
-	var live Generation
+	var current Generation
 	for _, g := range all {
 		if g.State == GenerationLive {
-			force, live = g.Number, g
+			live, current = g.Number, g
 		}
 		if g.Version == version && (g.State == GenerationLive || g.State == GenerationReady || g.State == GenerationRetired) {
 			wanted[g.Number] = g
 		}
 	}
-	if _, ok := wanted[force]; len(wanted) == 0 || !ok && len(s.followers) == 0 {
+	if _, ok := wanted[live]; len(wanted) == 0 || !ok && len(s.followers) == 0 {
 		return 0, nil, fmt.Errorf("%w: %s holds version %s, this program folds version %s; run `rollcall rebuild %s`, or serve with --auto-rebuild",
-			ErrVersion, live.Bucket, live.Version, version, view)
+			ErrVersion, current.Bucket, current.Version, version, view)
 	}
-	return force, wanted, nil
+	return live, wanted, nil
 }

@@ -15,8 +15,8 @@ import (
 // task ends and the next one folds again from the checkpoint, knowing more.
 var errRefold = errors.New("fold again from the checkpoint")
 
-// term is the time between an acquisition, or a refold, and what ends it. Its
-// fields belong to the fold's goroutine, which is the one that calls run.
+// task folds one generation from its checkpoint under one lease, until something
+// ends it: a refold begins another task. Its fields belong to the fold's goroutine, which is the one that calls run.
 type task struct {
 	p *engine
 	*Lease
@@ -27,8 +27,8 @@ type task struct {
 	mail   *mailbox
 	cache  *cache
 
-	// bulk: see engine. draining: the end of the log was met, and what is dirty
-	// goes out.
+	// bulk: see engine. draining: the end of the log was reached, and what is dirty
+	// is committed.
 	bulk, draining bool
 
 	// What was folded so far, and since when it waits to be committed.
@@ -39,12 +39,12 @@ type task struct {
 	dirtySince time.Time
 	backlog    int // records left in the mailbox after the last chunk
 	chunk      []*input
-	keys       []string // of chunk's records, and the entities behind them
+	keys       []string // of chunk's records, and their entities
 	targets    []*entity
 	park       []Parked
 	parked     *parkedSet
 	applied    [maxTypes]uint64
-	reported   cacheCounts // what metrics were told of the cache
+	reported   cacheCounts // what metrics hold of the cache
 
 	// What leaves the view because of its age.
 	aging aging
@@ -112,7 +112,7 @@ func (t *task) run(ctx context.Context) error {
 	return t.last(commits)
 }
 
-// last commits what is held when the projector is told to stop.
+// last commits what is held when the projector stops.
 func (t *task) last(ctx context.Context) error {
 	t.draining = true
 	for {
@@ -218,8 +218,8 @@ func (t *task) cold(n eventlog.Seq) bool {
 	return e.touched+n < t.at.seq
 }
 
-// full stops the fold while the commit in flight and what waits behind it hold
-// too much memory. In bulk that is also where the fold is so far ahead that a
+// full stops the fold while the commit in flight and what waits for the next one
+// hold too much memory. In bulk that is also where the fold is so far ahead that a
 // slow store, and not the log, would decide how much is held.
 func (t *task) full() bool {
 	c := &t.p.config
@@ -402,7 +402,7 @@ func (t *task) caughtUp() bool {
 	return t.backlog == 0 && (t.at.seq >= t.target || t.at.seq >= t.p.board.end())
 }
 
-// met is called when the end of the log was met. In bulk what is still held has
+// reachedEnd is called at the end of the log. In bulk what is still held has
 // to be stored first.
 func (t *task) reachedEnd() {
 	if t.bulk && (t.dirty.Len() > 0 || t.flight != nil) {
@@ -413,7 +413,7 @@ func (t *task) reachedEnd() {
 	t.p.markLive()
 }
 
-// markLive logs once a task that the end of the log was met.
+// markLive says, once a task, that the end of the log was reached.
 func (p *engine) markLive() {
 	p.board.set(func(s *Status) {
 		if s.State == RunCatchingUp {

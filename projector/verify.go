@@ -15,7 +15,7 @@ import (
 
 // Viewer reads a stored view for [Verify].
 type Viewer interface {
-	// View passes every document of the generation in force to put as of one
+	// View passes every document of the live generation to put as of one
 	// commit, and returns that. A document may come again with a newer value,
 	// and nil where it is gone; the last one counts. reset voids what came before.
 	View(ctx context.Context, view string, reset func(), put func(key string, value []byte)) (Generation, Checkpoint, error)
@@ -24,7 +24,7 @@ type Viewer interface {
 	// States returns what a bucket holds of each entity's state now, in the order
 	// of the entities.
 	States(ctx context.Context, bucket string, entities []string) ([]StoredState, error)
-	// Parked lists the records that the generation in force leaves out.
+	// Parked lists the records that the live generation leaves out.
 	Parked(ctx context.Context, view string) ([]Parked, error)
 }
 
@@ -44,7 +44,7 @@ type VerifyConfig struct {
 	MaxBytes int64
 	// MaxDetails bounds the differences that are looked into: 100.
 	MaxDetails int
-	// Progress, where set, is told of records read and the pass they belong to.
+	// Progress, if set, is called with the records read and the pass they belong to.
 	Progress func(pass int, seq, of eventlog.Seq)
 }
 

@@ -47,7 +47,7 @@ func remedies() map[string]remedy {
 		"another rebuild is under way":                                                     everywhere(rebuildBusy),
 		"rebuild was aborted":                                                              everywhere(rebuildAborted),
 		"no such generation":                                                               everywhere(noGeneration),
-		"generation is behind the one in force":                                            everywhere(generationBehind),
+		"generation is behind the current one":                                             everywhere(generationBehind),
 		"the view's store lost what was committed":                                         everywhere(lostView),
 		"entity can't be written":                                                          everywhere(unwritable),
 		"alias was moved by somebody else":                                                 everywhere(aliasMoved),

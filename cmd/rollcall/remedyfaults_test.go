@@ -208,7 +208,7 @@ func generationBehind(w *world) {
 	w.restart()
 	w.post("b")
 	w.generationHolds("sessions", 2, 2)
-	w.fails(console.ExitFailed, "generation is behind the one in force", w.at("rollback", "sessions")...)
+	w.fails(console.ExitFailed, "generation is behind the current one", w.at("rollback", "sessions")...)
 	w.edit("generation.sessions.1", version(allFolds()[0].Version())) // a projector of its version runs
 	w.generationHolds("sessions", 1, 2)
 	w.works(w.at("rollback", "sessions")...)

@@ -40,7 +40,7 @@ type Damage struct {
 	// at the end that was not written whole, or of a stream that has gaps anyway.
 	From uint64 `json:"from"`
 	To   uint64 `json:"to"`
-	// Behind counts the readable messages behind it in the block: a server that
+	// Behind counts the readable messages after it in the block: a server that
 	// reads the block cuts them too.
 	Behind int `json:"behind"`
 
@@ -92,7 +92,7 @@ type scan struct {
 	*Report
 	stream Stream
 	dense  bool
-	last   uint64    // sequence of the last message, or behind which the stream begins
+	last   uint64    // sequence of the last message, or of the one before the stream's first
 	begun  bool      // last is known
 	stored time.Time // of the last message
 	torn   uint64    // sequence in the damaged header of what may be the last message
@@ -172,7 +172,7 @@ func (r *scan) block(number int) error {
 	return nil
 }
 
-// message takes a readable message into account.
+// message counts a readable message.
 func (r *scan) message(number int, at int64, m *Message) {
 	if m.tombstone || m.Sequence <= r.last {
 		return
@@ -198,7 +198,7 @@ func (r *scan) damaged(d Damage) {
 	r.open = len(r.Damage) - 1
 }
 
-// gap says that the messages behind the last one and before that sequence are
+// gap says that the messages after the last one and before that sequence are
 // lost: by the damage that lies between, or they are missing here.
 func (r *scan) gap(number int, at int64, before uint64) {
 	if r.open < 0 {
@@ -214,7 +214,7 @@ func (r *scan) gap(number int, at int64, before uint64) {
 // one: noise that passes for a message has any.
 const maxSkip = 1 << 32
 
-// next finds where a readable message begins again behind a damaged one.
+// next finds where a readable message begins again after a damaged one.
 func next(c *codec, buf []byte, at int, last uint64) int {
 	for at++; at+fixedSize+checksumSize <= len(buf); at++ {
 		// Looked at first: a checksum of each place would take a minute a block.

@@ -81,8 +81,8 @@ func (s Stream) blocks() ([]int, error) {
 	return numbers, nil
 }
 
-// Trusted reports whether the server will take the stream's index as it is, and
-// read no block: it was stopped in order, and no block was added, removed or cut
+// Trusted reports whether the server will use the stream's index as it is, and
+// read no block: it was stopped properly, and no block was added, removed or cut
 // since. Damage within a block does not show.
 func (s Stream) Trusted() (bool, error) {
 	numbers, err := s.blocks()
@@ -145,7 +145,7 @@ func (s Stream) SettingsFit() bool {
 	return hex.EncodeToString(h.Sum(nil)) == string(sum)
 }
 
-// begin returns the sequence behind which the stream begins, where it is known.
+// begin returns the sequence before the stream's first message, if it is known.
 // A limit may have removed messages since an index was written that does not fit.
 func (s Stream) begin(x index, numbers []int) (last uint64, known bool) {
 	switch limited := s.limited(); {

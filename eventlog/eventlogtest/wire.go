@@ -21,7 +21,7 @@ const (
 	Before                 // nothing of it was sent
 	Half                   // a part of it was sent
 	Sent                   // all of it was sent
-	Answered               // it was answered, which nobody has heard yet; Sent where it asks for no answer
+	Answered               // it was answered, and the client has not read the answer yet; Sent if it asks for none
 	Lost                   // it was swallowed: the connection stays, and no answer comes
 )
 

@@ -14,7 +14,7 @@ import (
 	"rollcall/eventlog/wire"
 )
 
-// settlePause is the wait between two looks into a log that can't be read now.
+// settlePause is the wait between two tries to find a batch.
 const settlePause = 20 * time.Millisecond
 
 // onAck takes every answer. It runs in the subscription's goroutine.
@@ -28,7 +28,7 @@ func (c *committer) onAck(m *nats.Msg) {
 	f := c.flight
 	if f == nil || token < f.token || token >= f.token+uint64(len(f.records)) || f.left == 0 {
 		c.mu.Unlock()
-		return // an answer that came after its time
+		return // an answer that came too late
 	}
 	if f.batch != "" {
 		c.onBatchAck(f, a, err)
@@ -136,7 +136,7 @@ func (c *committer) onTimeout(f *flight) {
 		return
 	}
 	if f.batch == "" && f.left < f.seen {
-		// A slow server, not a silent one.
+		// The server is slow, not silent.
 		f.seen = f.left
 		f.timer.Reset(c.config.Timeout)
 		c.mu.Unlock()
@@ -176,8 +176,8 @@ func (c *committer) expire(f *flight, why error) {
 	c.advance(f)
 }
 
-// lookup searches the log behind f.after for the batch. A batch is stored as a
-// whole, so that any member proves all. Not finding it proves nothing.
+// lookup searches the log after f.after for the batch. A batch is stored as a
+// whole, so any member proves all. Not finding it proves nothing.
 func (c *committer) lookup(f *flight) (last uint64, found bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), c.config.Settle)
 	defer cancel()

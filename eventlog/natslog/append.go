@@ -21,8 +21,8 @@ import (
 // kept, but r.Body must not change before Append returns, and for as long as
 // the log is open if it returns an error.
 //
-// "Not stored" is said after a look: the log still holds that record, or a
-// retention limit removed it. A record that the log has lost is stored again.
+// Before a repeat is answered, the log is checked: it still holds the first record,
+// or a retention limit removed it. A record that the log has lost is stored again.
 //
 // Every error wraps eventlog.ErrUnavailable and means that the outcome is
 // unknown. A ctx that ends while the record still waits takes it back.
@@ -45,7 +45,7 @@ func (l *Log) Append(ctx context.Context, r *eventlog.Record) (eventlog.Appended
 			return a, nil
 		}
 		if m = message(r, id); a.EventID == "" {
-			// It was the server that said so, and it would again.
+			// The server called it a repeat, and would again.
 			m = message(r, "")
 		}
 	}
@@ -145,7 +145,7 @@ func (l *Log) summary(si *jetstream.StreamInfo) Info {
 	}
 	synced := si.Config.Metadata[syncedKey] != ""
 	if l.synced != nil {
-		synced = *l.synced // others may append in another way
+		synced = *l.synced // other programs may append in another way
 	}
 	in.Durability, in.Synced = durability(in.Replicas, synced)
 	return in
@@ -178,7 +178,7 @@ func (l *Log) Stats() Stats {
 func (l *Log) Close() { l.committer.close() }
 
 // ask runs a request that only reads, and again while it gets no answer: one
-// that was on its way when the connection broke is lost without a word.
+// that was under way when the connection broke is lost silently.
 func ask[T any](ctx context.Context, request func(context.Context) (T, error)) (T, error) {
 	ctx, cancel := context.WithTimeout(ctx, setupTimeout)
 	defer cancel()

@@ -18,13 +18,13 @@ const (
 	// bulkBatch is how many records one pull request asks for. Two are kept under
 	// way: the server sends one while the answer to the other is read.
 	bulkBatch = 4000
-	// bulkMin is the backlog from which a connection of its own pays.
+	// bulkMin is the backlog from which a separate connection pays off.
 	bulkMin = 2000
 )
 
 // bulk yields the next want records of an AckNone pull consumer, read over a
 // connection of its own. It yields an error, once and last, when it can't go on:
-// records before it are good, and the caller continues behind them by other
+// records before it are valid, and the caller continues after them by other
 // means.
 func bulk(ctx context.Context, js jetstream.JetStream, consumer string, want uint64) iter.Seq2[eventlog.Record, error] {
 	return func(yield func(eventlog.Record, error) bool) {
@@ -61,7 +61,7 @@ func bulk(ctx context.Context, js jetstream.JetStream, consumer string, want uin
 					return
 				}
 			}
-			f, err := frame{}, ctx.Err() // the deadline may just have been moved behind ctx's end
+			f, err := frame{}, ctx.Err() // the deadline may just have been moved past ctx's end
 			if err == nil {
 				f, err = w.next(&s)
 			}
@@ -136,7 +136,7 @@ func (d *decoder) record(f frame) (eventlog.Record, error) {
 	return r, nil
 }
 
-// fill is what record does, for one header. Of a name that stands twice the
+// fill does what record does, for one header. If a name comes twice the
 // first counts, as there.
 func (d *decoder) fill(r *eventlog.Record, name, value []byte) {
 	own := func(to *string) {

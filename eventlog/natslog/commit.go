@@ -80,7 +80,7 @@ func (c BatchConfig) withDefaults() BatchConfig {
 	return c
 }
 
-// errDisconnected ends what an answer can't come for.
+// errDisconnected ends appends whose answers can't arrive.
 var errDisconnected = errors.New("not connected to NATS")
 
 // pending is an append that waits for its answer.
@@ -117,8 +117,8 @@ type flight struct {
 type committer struct {
 	log    *Log
 	config BatchConfig
-	disk   *disk         // nil: an ack is all that can be had
-	looks  chan struct{} // a place for each repeat that is looked up
+	disk   *disk         // nil: the server syncs
+	looks  chan struct{} // one slot for each repeat that is looked up
 	inbox  string
 	sub    *nats.Subscription
 	// deaf drops every ack, mute every publish: the two halves of a lost
@@ -132,8 +132,8 @@ type committer struct {
 	recent  *recentIDs
 	token   uint64
 	last    uint64 // sequence that the last record got
-	// incarnation is the log's that recent is of. doubt: it may be another one
-	// by now, or have lost its tail, and is asked before the next answer.
+	// incarnation is that of the log that recent belongs to. doubt: the log may be
+	// another one by now, or have lost its tail; it is asked before the next answer.
 	incarnation string
 	doubt       bool
 	failed      error // outcome of the last append; nil: stored
@@ -168,7 +168,7 @@ func newCommitter(l *Log, c BatchConfig, window time.Duration) *committer {
 	}
 }
 
-// append takes a record and returns when its fate is known or ctx ends.
+// append stores a record and returns when the outcome is known or ctx ends.
 func (c *committer) append(ctx context.Context, p *pending) (eventlog.Appended, error) {
 	c.mu.Lock()
 	if err := c.admit(); err != nil {
@@ -198,7 +198,7 @@ func (c *committer) append(ctx context.Context, p *pending) (eventlog.Appended, 
 	return c.await(ctx, p, false)
 }
 
-// admit says whether a record may be taken at all. c.mu is held.
+// admit reports whether a record can be accepted now. c.mu is held.
 func (c *committer) admit() error {
 	nc := c.log.js.Conn()
 	switch {
@@ -206,7 +206,7 @@ func (c *committer) admit() error {
 		return fmt.Errorf("%w: it is closed", eventlog.ErrUnavailable)
 	case !nc.IsConnected():
 		// Publishing now would only fill the client's reconnect buffer, and
-		// store records long after their senders were told to come again.
+		// store records long after their senders were asked to retry.
 		return fmt.Errorf("%w: %w", eventlog.ErrUnavailable, errDisconnected)
 	case len(c.queue) >= c.config.MaxQueue:
 		c.stats.QueueFull++
@@ -230,7 +230,7 @@ func (c *committer) subscribe() error {
 	return nil
 }
 
-// watch ends what waits for an answer whenever the connection breaks, for the
+// watch ends what waits for an answer when the connection breaks: the
 // answer is lost with it.
 func (c *committer) watch(broken chan nats.Status) {
 	defer c.log.js.Conn().RemoveStatusListener(broken)
@@ -271,7 +271,7 @@ func (c *committer) await(ctx context.Context, p *pending, repeat bool) (eventlo
 	return result, nil
 }
 
-// settle gives p its answer: the outcome of a try to store it. c.mu is held.
+// settle gives p its answer: the outcome of storing it. c.mu is held.
 func (c *committer) settle(p *pending, result eventlog.Appended, err error) {
 	if p.settled {
 		return
@@ -391,8 +391,8 @@ func (c *committer) advance(f *flight) {
 	c.launch(g)
 }
 
-// finish gives the answers to what the server acknowledged of f, when they are
-// known to be true. c.mu is held, but not while that is found out.
+// finish answers what the server acknowledged of f, once that is confirmed.
+// c.mu is held, but not while it confirms.
 func (c *committer) finish(f *flight) {
 	if !slices.ContainsFunc(f.records, func(p *pending) bool { return p.acked && !p.settled }) {
 		return
@@ -414,8 +414,8 @@ func (c *committer) finish(f *flight) {
 	}
 }
 
-// assure makes what was acknowledged durable, if that is ours to do. Where the
-// log is in doubt it asks first what it is now.
+// assure makes what was acknowledged durable, if the disk is ours. If the
+// log is in doubt it first asks what it is now.
 func (c *committer) assure(doubt bool) (incarnation string, err error) {
 	if doubt {
 		if incarnation, err = c.log.confirm(context.Background()); err != nil {

@@ -11,9 +11,8 @@
 // # Durability
 //
 // Append returns nil only after the server acknowledged the record and, with
-// Config.StoreDir, after its file was synced. With a sync-always server, too,
-// the record is then on disk; what it means elsewhere is said by
-// [Info.Durability]. A sync that fails is final: the system may have dropped
+// Config.StoreDir, after its file was synced. With a sync-always server
+// the record is then on disk too; [Info.Durability] says what it means elsewhere. A sync that fails is final: the system may have dropped
 // what it could not write, so nothing is promised until a restart. An error
 // wraps [eventlog.ErrUnavailable] and means that the outcome is unknown: the
 // record may be in the log. Whoever tries again with the same delivery uuid
@@ -35,7 +34,7 @@
 // is in flight at a time. What a group is depends on whose disk it is:
 //
 //   - Config.StoreDir, the server in our own program: the server syncs lazily,
-//     and the records of a group are published one behind the other. When all are
+//     and the records of a group are published one after the other. When all are
 //     acknowledged, which is when they are written to the newest block file, that
 //     file is synced here, and only then is anybody answered: one sync a group,
 //     and none of an atomic batch's own cost. See disk.go for what this relies on.
@@ -44,12 +43,12 @@
 //     a repeat would have the server refuse the whole batch (10201), so recent ids
 //     are kept in memory, and a refused batch is published again one by one. The
 //     outcome of a batch whose ack did not come is settled by reading the log
-//     behind the last sequence known before it.
+//     after the last sequence known before it.
 //
 // # Failure
 //
 // Read notices, at each consumer it makes and each record it gets, that the
-// stream was created anew ([eventlog.ErrIncarnation]), that it ends before or
+// stream was created again ([eventlog.ErrIncarnation]), that it ends before or
 // holds another record at the last one read ([eventlog.ErrLostTail]) and that
 // the next record is gone ([eventlog.ErrTrimmed]) or can't be read
 // ([eventlog.ErrDamaged]). JetStream itself would go on silently in all these cases. A server that is away is waited for.

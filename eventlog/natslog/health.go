@@ -10,8 +10,8 @@ import (
 	"rollcall/eventlog"
 )
 
-// troubleFor is how long a failed append counts when none came after it: who is
-// not ready gets no deliveries that could show that it is again.
+// troubleFor is how long a failed append counts if none came after it: a process
+// that is not ready gets no deliveries that could show that it is ready again.
 const troubleFor = 5 * time.Second
 
 // Health is Info with an error where records can't be taken now: the server
@@ -31,7 +31,7 @@ func (l *Log) Health(ctx context.Context) (Info, error) {
 	return l.summary(si), nil
 }
 
-// trouble is what appending met; nil: nothing.
+// trouble is why appends fail now; nil: they don't.
 func (c *committer) trouble() error {
 	if c.disk != nil {
 		if err := c.disk.failed(); err != nil {

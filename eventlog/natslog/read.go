@@ -19,21 +19,20 @@ const (
 	// caller. 5000 is where a replay stops to get faster.
 	pullMessages = 5000
 	pullBytes    = 8 << 20
-	// firstPause and lastPause bound the wait between looks at a log that can't
-	// be looked at.
+	// firstPause and lastPause bound the wait between tries to reach the log.
 	firstPause = 50 * time.Millisecond
 	lastPause  = 2 * time.Second
 )
 
-// Read returns records in log order: those behind opts.After and, with
+// Read returns records in log order: those after opts.After and, with
 // opts.Follow, those that are appended later. It may be called many times; each
 // iteration has its own consumer on the server and stops with the loop.
 //
-// It waits for a server that is away, and goes on behind the last record that
+// It waits for a server that is away, and goes on after the last record that
 // it yielded, without a gap and without a repeat. The last thing it yields may
 // be an error with a zero record: ctx.Err(); eventlog.ErrTrimmed where the
-// record behind After is gone (ask Head for the first one held);
-// eventlog.ErrIncarnation where the stream was created anew since the log was
+// record after After is gone (ask Head for the first one held);
+// eventlog.ErrIncarnation where the stream was created again since the log was
 // opened; eventlog.ErrLostTail where the log ends before After, or where the
 // last record read, or the one at After, is not there any more.
 //
@@ -56,9 +55,9 @@ type reader struct {
 
 	stored time.Time    // when the record at wire.After was stored; zero if that is not known
 	hole   eventlog.Seq // the record that was missing last time; 0: none
-	plain  bool         // a connection of its own did not work for the backlog
+	plain  bool         // a separate connection did not work for the backlog
 	end    eventlog.Seq // last sequence to read; 0: none
-	left   bool         // the caller had enough
+	left   bool         // the caller stopped
 }
 
 // run reads until the end that was asked for.
@@ -78,8 +77,8 @@ func (r *reader) run(ctx context.Context) error {
 		if err := r.read(ctx, h); err != nil || r.left || r.filtered() || r.done() {
 			return err
 		}
-		// The end was met before the last record wanted: a limit removed it
-		// meanwhile, which the next look at the log says, or it can't be read.
+		// The read ended before the last record wanted: a limit removed it
+		// meanwhile, which the next check of the log shows, or it can't be read.
 		if skipped, err := r.missing(ctx, r.end); err != nil && !errors.Is(err, errHole) {
 			return err
 		} else if skipped {
@@ -88,7 +87,7 @@ func (r *reader) run(ctx context.Context) error {
 	}
 }
 
-// begin is the first look at the log. It waits for a server that is away.
+// begin checks the log for the first time. It waits for a server that is away.
 func (r *reader) begin(ctx context.Context) (h eventlog.Head, err error) {
 	for wait := firstPause; ; wait = min(2*wait, lastPause) {
 		if h, err = r.check(ctx); err == nil || final(err) {
@@ -152,7 +151,7 @@ func (r *reader) message(ctx context.Context, m *wire.Message) error {
 
 func (r *reader) at() eventlog.Seq { return eventlog.Seq(r.wire.After) }
 
-// final reports whether waiting can't help.
+// final reports whether a retry can't help.
 func final(err error) bool {
 	return errors.Is(err, eventlog.ErrTrimmed) || errors.Is(err, eventlog.ErrIncarnation) ||
 		errors.Is(err, eventlog.ErrLostTail) || errors.Is(err, eventlog.ErrDamaged) || errors.Is(err, ErrServer)
@@ -164,7 +163,7 @@ func (r *reader) check(ctx context.Context) (eventlog.Head, error) {
 	defer cancel()
 	info, err := r.log.stream.Info(ctx)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		// Gone for now or for good: a stream created anew is told apart below.
+		// Gone for now or for good: a stream that was created again is detected below.
 		return eventlog.Head{}, fmt.Errorf("%w: stream %s was removed", eventlog.ErrUnavailable, eventlog.Stream)
 	}
 	if err != nil {
@@ -207,7 +206,7 @@ func (r *reader) backlog(h eventlog.Head) uint64 {
 }
 
 // drain reads a backlog over a connection of its own. When it was read, or
-// could not be, the next consumer goes on behind the last record.
+// could not be, the next consumer goes on after the last record.
 func (r *reader) drain(ctx context.Context, consumer string, backlog uint64) error {
 	before := r.at()
 	for rec, err := range bulk(ctx, r.log.js, consumer, backlog) {
@@ -249,12 +248,12 @@ func (r *reader) take(ctx context.Context, rec eventlog.Record) error {
 	return nil
 }
 
-// errHole: records are missing, and why will show.
+// errHole: records are missing, and the next check shows why.
 var errHole = errors.New("records are missing")
 
-// missing judges that the records behind the last one, up to last, do not come.
-// The first time it only has the log looked at again: a limit may have removed
-// them since, and what the server could not read once it may read the next time.
+// missing handles that the records after the last one, up to last, do not arrive.
+// The first time it only has the log checked again: a limit may have removed
+// them since, and the server may be able to read them the next time.
 func (r *reader) missing(ctx context.Context, last eventlog.Seq) (skipped bool, err error) {
 	first := r.at() + 1
 	if r.hole != first {
@@ -270,7 +269,7 @@ func (r *reader) missing(ctx context.Context, last eventlog.Seq) (skipped bool, 
 		r.opts.Damaged(first, last)
 		return true, nil
 	}
-	return false, wire.End(fmt.Errorf("%w: record %d can't be read, the next that can be is behind %d; `rollcall events scan` names what is damaged and what to do",
+	return false, wire.End(fmt.Errorf("%w: record %d can't be read, the next that can be is after %d; `rollcall events scan` names what is damaged and what to do",
 		eventlog.ErrDamaged, first, last))
 }
 

@@ -14,7 +14,7 @@ import (
 
 const (
 	// appendTries bounds how often a record is appended again because its first
-	// one is lost: known here, known to the server, and once more.
+	// one is lost: known here, known to the server, and one more.
 	appendTries = 3
 	// maxLooks bounds the repeats that are looked up at a time, so that a storm
 	// of them is not one of requests.
@@ -22,8 +22,8 @@ const (
 )
 
 // checkRepeat looks for the record that a is about, and reads its event id. It
-// is lost where the log holds something else at its sequence, or nothing that a
-// limit would explain.
+// is lost if the log holds another record at its sequence, or none and no limit
+// explains that.
 func (l *Log) checkRepeat(ctx context.Context, id string, a *eventlog.Appended) (lost bool, err error) {
 	c := l.committer
 	select {
@@ -89,8 +89,8 @@ func (c *committer) forget(id string, seq eventlog.Seq) {
 	c.recent.drop(id, seq)
 }
 
-// confirm asks what the stream is now. Whoever made it again may have made
-// something that keeps no record.
+// confirm asks what the stream is now. If it was made again it may have settings
+// that keep no record.
 func (l *Log) confirm(ctx context.Context) (incarnation string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()

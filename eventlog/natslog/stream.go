@@ -25,8 +25,8 @@ const (
 
 	// incarnationKey is the stream metadata that names the incarnation.
 	incarnationKey = "rollcall.incarnation"
-	// syncedKey is the stream metadata that tells other programs that whoever
-	// appends makes the records durable (Config.StoreDir, Config.SyncAlways).
+	// syncedKey is the stream metadata that tells other programs that the
+	// appender makes the records durable (Config.StoreDir, Config.SyncAlways).
 	syncedKey = "rollcall.synced"
 	// setupTimeout bounds each request that has no deadline of its own.
 	setupTimeout = 5 * time.Second
@@ -195,7 +195,7 @@ type Log struct {
 	incarnation string
 	committer   *committer
 	// synced is what Config says of this log's own appends; nil after Attach, and
-	// then the stream's metadata has the word.
+	// then the stream's metadata says it.
 	synced *bool
 }
 
@@ -234,9 +234,9 @@ func Open(ctx context.Context, js jetstream.JetStream, c Config) (*Log, error) {
 	return l, nil
 }
 
-// change applies what c sets, and marks the log as synced or not. The mark is a
-// word to other programs: a user who may append and not change the stream does
-// without.
+// change applies what c sets, and marks the log as synced or not. The mark is
+// information for other programs: it is left out for a user who may append but
+// not change the stream.
 func (c Config) change(ctx context.Context, js jetstream.JetStream, stream jetstream.Stream, synced bool) (jetstream.Stream, error) {
 	sc := stream.CachedInfo().Config
 	asked := c.apply(&sc)

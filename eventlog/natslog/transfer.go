@@ -31,11 +31,11 @@ const (
 // 1. It returns how many are in the log. eventlog.ErrNotEmpty: nothing was done.
 //
 // Records go in atomic batches, each fenced by the sequence before it, so that
-// nobody else's records come between. After any other error the log holds the
+// no other records come between. After any other error the log holds the
 // first n records and must be removed before another try.
 //
 // Imported records carry no message id: a delivery that is repeated after the
-// import is stored again, which views do not mind.
+// import is stored again, which does not change views.
 func (l *Log) Import(ctx context.Context, records iter.Seq2[eventlog.Record, error]) (n int, err error) {
 	h, err := l.Head(ctx)
 	if err != nil {
@@ -80,7 +80,7 @@ func (l *Log) Import(ctx context.Context, records iter.Seq2[eventlog.Record, err
 	return n, nil
 }
 
-// importBatch commits messages behind the sequence last.
+// importBatch commits messages after the sequence last.
 func (l *Log) importBatch(ctx context.Context, batch []*nats.Msg, last int) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*setupTimeout)
 	defer cancel()
@@ -105,7 +105,7 @@ type line struct {
 	KeyFingerprint string        `json:"keyFingerprint,omitzero"`
 	Type           string        `json:"type,omitzero"`
 	Encoding       string        `json:"encoding,omitzero"`
-	// Body is the raw body as text where it is UTF-8, else BodyBase64 has it.
+	// Body is the raw body as text where it is UTF-8, otherwise BodyBase64 has it.
 	Body       *string `json:"body,omitzero"`
 	BodyBase64 string  `json:"bodyBase64,omitzero"`
 }

@@ -18,7 +18,7 @@
 //   - retries: Config.Duplicates of the deliveries come twice, half of them with
 //     the same delivery id, half under another subscription with another id
 //   - scenes: Config.Scenes stages a ghost, a recording that gets stuck and a leave
-//     that comes after the end, for whoever wants to see one of each at once
+//     that comes after the end, to show one of each at once
 //   - losses: Config.Lost of them never come
 //   - people: ghosts who never leave, leaves that come after the end, sessions
 //     that never end, starts that nobody subscribed to

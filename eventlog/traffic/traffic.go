@@ -91,7 +91,7 @@ func (d *Delivery) Family() string {
 }
 
 // Headers are the provider's headers as name and value, without the signature,
-// which is for whoever holds a key.
+// which needs a key.
 func (d *Delivery) Headers() [][2]string {
 	h := [][2]string{{"Content-Type", "application/json"}}
 	if d.DeliveryID != "" {
@@ -129,7 +129,7 @@ func positive(v, otherwise float64) float64 {
 	return otherwise
 }
 
-// New yields the traffic of c. The iterator can be run again, and starts anew.
+// New yields the traffic of c. The iterator can be run again, from the start.
 func New(c Config) iter.Seq[Delivery] {
 	c = c.withDefaults()
 	if c.Shuffle {

@@ -9,17 +9,17 @@
 //	│                                                                ▼
 //	└── break: connection, consumer, gap ◀── Take, Take, Take … After moves
 //
-// JetStream keeps no reader from going on in another past: a stream that lost
-// its tail uses sequences again, and one that was deleted and made again has the
+// JetStream does not keep a reader from going on in another history: a stream that
+// lost its tail reuses sequences, and one that was deleted and made again has the
 // name of the old one. A consumer that starts at a sequence starts there in any
 // of them. So [Reader] makes the consumer first and then calls [Reader.Begin],
-// which compares what stands in the stream with what the reader knows of it. The
+// which compares the stream with what the reader knows of it. The
 // order matters: what changes after Begin breaks the consumer, or shows in what it
 // delivers. Each message must name the stream and the consumer that are read,
-// since others may have the server send to an inbox that they learned, and the
+// since others may have the server send to an inbox that they know, and the
 // deliveries of a consumer must be numbered without a gap.
 //
-// Whatever breaks, the next consumer starts behind the last message taken. The
+// Whatever breaks, the next consumer starts after the last message taken. The
 // consumers are ephemeral, without acknowledgments, in memory, one replica: they
-// cost the server little, and it forgets them by itself.
+// cost the server little, and it removes them by itself.
 package wire

@@ -32,7 +32,7 @@ const (
 var (
 	// ErrStop ends a read without an error.
 	ErrStop = errors.New("stop reading")
-	// ErrAgain makes the next consumer at once, behind [Reader.After].
+	// ErrAgain makes the next consumer at once, after [Reader.After].
 	ErrAgain = errors.New("read on with another consumer")
 	// errBroken: a consumer delivered what it should not have.
 	errBroken = errors.New("consumer broke")
@@ -58,18 +58,18 @@ type Reader struct {
 	// HeadersOnly leaves the bodies out.
 	HeadersOnly bool
 	// Latest has each consumer begin with the last message of each subject,
-	// wherever it stands, instead of behind After.
+	// wherever it is, instead of after After.
 	Latest bool
-	// Follow goes on when the end of the stream was met, until ctx ends. Without
+	// Follow goes on at the end of the stream, until ctx ends. Without
 	// it Read returns nil there. That is not the end as it was when Read began: a
-	// subject that was written since stands behind it, and maybe nowhere else.
+	// subject that was written since comes after it, and maybe nowhere else.
 	Follow bool
 	// Description is what operators see of the consumers.
 	Description string
 	// Messages and Bytes bound what is asked for at a time, and so what waits in
 	// memory: 2,000 messages; no bound of bytes.
 	Messages, Bytes int
-	// Missing is how long the stream may be missing, and Away how long all else
+	// Missing is how long the stream may be missing, and Away how long anything else
 	// may fail without a message in between, before Read returns the error; 0: for
 	// ever, negative: not at all.
 	Missing, Away time.Duration
@@ -83,11 +83,11 @@ type Reader struct {
 	// Take gets each message, in order. After moves when it returns nil. The
 	// message is the hook's to keep.
 	Take func(ctx context.Context, m *Message) error
-	// Failed, where set, is told of each try that failed and is made again.
+	// Failed, if set, is called with the error of each try that is retried.
 	Failed func(err error)
 }
 
-// Consumer is what Begin gets to know of a consumer.
+// Consumer is what Begin learns about a consumer.
 type Consumer struct {
 	Name string
 	// Pending is how many messages it had before it when it was made.
@@ -101,13 +101,13 @@ type Message struct {
 	Time     time.Time // when it was stored
 	Header   nats.Header
 	Data     []byte
-	// Pending is how many messages the consumer had behind this one. Zero of
-	// messages that were asked for one by one.
+	// Pending is how many messages the consumer had after this one; zero for
+	// messages that were requested one by one.
 	Pending uint64
 }
 
 // Read reads until ctx ends and returns ctx.Err(), or until a hook ends it, or
-// the end of the stream was met, or Missing or Away has passed. A stream that is
+// the end of the stream is reached, or Missing or Away has passed. A stream that is
 // missing shows as jetstream.ErrStreamNotFound.
 func (r *Reader) Read(ctx context.Context) error {
 	watch := watchOf(ctx)
@@ -163,7 +163,7 @@ func over(since *time.Time, limit time.Duration) bool {
 func (r *Reader) consume(ctx context.Context) error {
 	nc := r.JS.Conn()
 	// Watched from here on: a consumer outlives its reader's connection, and goes
-	// on behind messages that were lost.
+	// on after messages that were lost.
 	ctx, stop := UntilDisconnected(ctx, nc)
 	defer stop()
 	consumer, err := r.create(ctx)
@@ -258,7 +258,7 @@ type awaiting struct {
 	renew    context.CancelFunc
 }
 
-// next waits for the message behind the first taken ones. A reader that is to
+// next waits for the message after the first taken ones. A reader that is to
 // end can't trust the count of pending messages alone: what was pending may be
 // overwritten, or have expired. So it asks when nothing comes for a while.
 func (a *awaiting) next(ctx context.Context, taken uint64) (jetstream.Msg, error) {
@@ -293,8 +293,7 @@ func (a *awaiting) stop() {
 	}
 }
 
-// remove tells the server that the consumer is done. Where it can't, the server
-// finds out by itself.
+// remove deletes the consumer. If it can't, the server does so by itself.
 func (r *Reader) remove(ctx context.Context, name string) {
 	if !r.JS.Conn().IsConnected() {
 		return

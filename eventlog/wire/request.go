@@ -25,8 +25,8 @@ func API(js jetstream.JetStream, request string) string {
 }
 
 // LeaderLast returns the last message of a subject as the stream's leader has
-// it. A direct get may be answered by a replica that lags, so whoever is about to
-// say that something is gone asks here. jetstream.ErrMsgNotFound: the subject
+// it. A direct get may be answered by a replica that lags, so ask here before
+// concluding that something is gone. jetstream.ErrMsgNotFound: the subject
 // has none. jetstream.ErrStreamNotFound: there is no such stream.
 func LeaderLast(ctx context.Context, js jetstream.JetStream, stream, subject string) (*Message, error) {
 	return fromLeader(ctx, js, stream, map[string]any{"last_by_subj": subject})

@@ -8,7 +8,7 @@ import (
 )
 
 // Watch collects the reads that can't go on, such as those that are refused a
-// consumer, so that a process can say what it waits for. The zero value is ready.
+// consumer, so that a process can report what it waits for. The zero value is ready.
 // Its methods may be called from several goroutines.
 type Watch struct {
 	mu    sync.Mutex

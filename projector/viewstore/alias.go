@@ -18,7 +18,7 @@ import (
 
 // firstAlias returns the view's alias, and makes it where the view has none: with
 // generation 1 or, where somebody deleted the alias, or the whole control bucket,
-// with the generation that was in force.
+// with the generation that was live.
 func (s *Store) firstAlias(ctx context.Context, c projector.LeaseRequest) (Alias, error) {
 	alias, err := s.Alias(ctx, c.View)
 	if !errors.Is(err, ErrNoView) {
@@ -51,8 +51,8 @@ func (s *Store) firstAlias(ctx context.Context, c projector.LeaseRequest) (Alias
 	return s.Alias(ctx, c.View)
 }
 
-// recallEntries sets the generation that was in force before the alias was deleted,
-// where the registry knows it.
+// recallEntries sets the generation that was live before the alias was deleted,
+// if the registry knows it.
 func (s *Store) recallEntries(ctx context.Context, view string, alias *Alias) (known bool, err error) {
 	all, _, err := s.entries(ctx, view)
 	if err != nil {
@@ -79,10 +79,10 @@ type found struct {
 	begun    bool   // it has a checkpoint
 }
 
-// recallStreams sets the generation that was in force before the control bucket
+// recallStreams sets the generation that was live before the control bucket
 // was deleted, by the streams that are left: the one that holds most of the log,
-// of equals the newest. A generation that does not say which version of the fold
-// made it can't be folded on; where there are only such, the next number is begun.
+// and the newest of equals. A generation that does not say which version of the fold
+// made it can't be continued; if there are no others, the next number is used.
 // All are entered in the registry again, so that they can be dropped.
 func (s *Store) recallStreams(ctx context.Context, view string, alias *Alias) error {
 	all, err := s.found(ctx, view)
@@ -102,7 +102,7 @@ func (s *Store) recallStreams(ctx context.Context, view string, alias *Alias) er
 		alias.Generation = all[len(all)-1].number + 1
 	}
 	alias.Bucket = Bucket(view, alias.Generation)
-	// The one in force first: should this break off, it is what the registry knows.
+	// The live one first: if this is interrupted, it is what the registry knows.
 	if best > 0 {
 		all[0], all[best] = all[best], all[0]
 	}

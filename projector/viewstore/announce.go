@@ -15,13 +15,13 @@ import (
 	"rollcall/projector"
 )
 
-// announcePatience is how long Announce waits for a generation that is behind.
+// announcePatience is how long Announce waits for a generation that lags.
 const announcePatience = 5 * time.Second
 
-// level waits until to holds what from held when it was called, and returns how
-// far it is. What Announce tells then stands, by its sequence, behind what was
-// told of from, and before what to's projector tells while Announce reads: a
-// subscriber that keeps of each key what has the highest sequence ends right.
+// level waits until to holds what from held when it was called, and returns to's
+// checkpoint. What Announce publishes then comes, by its sequence, after what was
+// published of from, and before what to's projector publishes meanwhile: a
+// subscriber that keeps the message with the highest sequence of each key is right.
 func (s *Store) level(ctx context.Context, from, to projector.Generation) (projector.Checkpoint, error) {
 	before, err := s.Checkpoint(ctx, from.Bucket)
 	if err != nil {
@@ -33,7 +33,7 @@ func (s *Store) level(ctx context.Context, from, to projector.Generation) (proje
 			return cp, err
 		}
 		if time.Since(began) > announcePatience {
-			s.config.Logger.Warn().Str("bucket", to.Bucket).Msg("nobody follows the generation that is in force now; its differences are told as it is")
+			s.config.Logger.Warn().Str("bucket", to.Bucket).Msg("nobody follows the generation that is live now; its differences are published as it is")
 			return cp, nil
 		}
 		if err := wire.Pause(ctx, 10*time.Millisecond); err != nil {
@@ -50,12 +50,12 @@ const deletedHash = 0
 type comparison struct {
 	store    *Store
 	p        projector.Promotion
-	sequence []string // header of what is told
+	sequence []string // header of what is published
 	seed     maphash.Seed
-	// old holds, by the hash of a key, the hash of what the generation that was in
-	// force has for it, as far as the pass that is under way looks at the key.
+	// old holds, by the hash of a key, the hash of the old generation's document, for
+	// the keys of the current pass.
 	old map[uint64]uint64
-	// untold are the keys whose last change subscribers may not have heard of.
+	// unannounced are the keys whose last change may not have been published.
 	unannounced  map[uint64]bool
 	pass, passes uint64
 	changed      int
@@ -115,7 +115,7 @@ func (c *comparison) key(key string) (hash uint64, ok bool) {
 	return hash, hash%c.passes == c.pass
 }
 
-// each scans the documents of the generation that was in force.
+// each scans the documents of the old generation.
 func (c *comparison) each(ctx context.Context, o scanOptions, do func(key string, hash uint64, m *wire.Message) error) error {
 	bucket := c.p.Before.Bucket
 	root := documentSubject(bucket, "")
@@ -136,18 +136,18 @@ func (c *comparison) each(ctx context.Context, o scanOptions, do func(key string
 	return nil
 }
 
-// before reads what subscribers were told.
+// before reads what was published of the old generation.
 func (c *comparison) before(ctx context.Context) error {
 	return c.each(ctx, scanOptions{}, func(_ string, key uint64, m *wire.Message) error {
-		// What was committed since the alias moved was told to nobody, and the
-		// commit before it perhaps not: its writer asks afterwards whether its
-		// generation is in force.
+		// What was committed since the alias moved was not published, and the
+		// commit before it perhaps not: its writer checks afterwards whether its
+		// generation is live.
 		unannounced := m.Sequence > c.p.Revision || c.p.Commit != "" && commitOf(m.Header) == c.p.Commit
 		switch {
 		case !deleted(m.Header):
 			c.old[key] = maphash.Bytes(c.seed, m.Data)
 		case unannounced:
-			c.old[key] = deletedHash // told, as deleted or as what it is in the new one
+			c.old[key] = deletedHash // published as deleted, or as what it is in the new one
 		default:
 			delete(c.old, key)
 		}
@@ -158,7 +158,7 @@ func (c *comparison) before(ctx context.Context) error {
 	})
 }
 
-// after tells what the generation in force has else, and leaves in old what it
+// after publishes what the new generation has changed, and leaves in old what it
 // does not have.
 func (c *comparison) after(ctx context.Context) error {
 	to := c.p.After
@@ -186,8 +186,8 @@ func (c *comparison) after(ctx context.Context) error {
 	return nil
 }
 
-// gone tells that keys are deleted. Their names are read again, since few
-// rebuilds have any.
+// gone publishes that keys are deleted. Their names are read again, since few
+// rebuilds delete any.
 func (c *comparison) gone(ctx context.Context) error {
 	return c.each(ctx, scanOptions{keysOnly: true}, func(key string, hash uint64, _ *wire.Message) error {
 		was, left := c.old[hash]

@@ -12,7 +12,7 @@ import (
 	"rollcall/projector"
 )
 
-// bucketConfig is the stream behind a bucket. It is managed as a stream: the KV
+// bucketConfig is a bucket's stream. It is managed as a stream: the KV
 // interface of nats.go has no field for atomic batches, and UpdateKeyValue
 // turns them off silently.
 func (s *Store) bucketConfig(bucket string, subjects ...string) jetstream.StreamConfig {
@@ -79,7 +79,7 @@ func (s *Store) ensure(ctx context.Context, want jetstream.StreamConfig) (jetstr
 		}
 	}
 	if len(wrong) > 0 {
-		return nil, fmt.Errorf("%w: stream %s lacks %s; set it with `nats stream edit`, or delete the stream to have the view folded anew",
+		return nil, fmt.Errorf("%w: stream %s lacks %s; set it with `nats stream edit`, or delete the stream to have the view folded again",
 			projector.ErrSettings, want.Name, strings.Join(wrong, ", "))
 	}
 	return stream, nil

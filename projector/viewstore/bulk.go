@@ -29,7 +29,7 @@ const (
 // errSilent: the server has not answered in time.
 var errSilent = errors.New("no answer from the server")
 
-// errGap: a message in bulk was not stored, or somebody else's was between.
+// errGap: a message in bulk was not stored, or another writer's came between.
 var errGap = errors.New("messages are missing between two answers")
 
 // bulk stores messages one by one and returns when all are stored. Atomic
@@ -37,9 +37,9 @@ var errGap = errors.New("messages are missing between two answers")
 // nobody reads the generation yet, and the checkpoint comes last, so what is
 // needed is that they are stored in order, up to where it breaks off: documents
 // stand before the state that knows of them. The first two messages have the two
-// fences, and each expects to follow the one before it, so that one
-// that is lost with its connection, or refused, takes all behind it along, and so
-// does a message of somebody else.
+// fences, and each expects to follow the one before it, so that if one
+// is lost with its connection, or refused, all after it are refused. A message of
+// another writer does the same.
 //
 // One answer stands for all messages before it.
 func (w *writer) bulk(ctx context.Context, messages []*nats.Msg) error {
@@ -123,7 +123,7 @@ func checkAnswer(m *nats.Msg, prefix int, first *uint64) error {
 		*first = ack.Sequence
 	}
 	if ack.Sequence != *first+place {
-		return fmt.Errorf("publish in bulk: message %d has sequence %d behind %d: %w", place, ack.Sequence, *first, errGap)
+		return fmt.Errorf("publish in bulk: message %d has sequence %d, the first has %d: %w", place, ack.Sequence, *first, errGap)
 	}
 	return nil
 }

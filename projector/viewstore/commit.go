@@ -63,8 +63,8 @@ func (p *packer) together(messages []*nats.Msg) {
 	}
 }
 
-// entity adds what one entity changed: all in one batch if it fits; else the
-// documents first and the parts, together if they fit, behind them.
+// entity adds what one entity changed: all in one batch if it fits; otherwise the
+// documents first, then the parts, together if they fit.
 func (p *packer) entity(documents, parts []*nats.Msg) {
 	both := size(documents) + size(parts)
 	if len(documents)+len(parts) <= batchMessages && both <= batchBytes {
@@ -127,10 +127,10 @@ func (w *writer) Commit(ctx context.Context, c *projector.Commit) error {
 }
 
 // fence makes a batch depend on this writer's last checkpoint and on the marker of
-// its take-over. The revision of a checkpoint alone may come again: in a stream
-// that lost its tail, or was made again, while this process stood still. A message
-// has room for one of the two: a lone one takes the marker, since what is lost is
-// folded again over it, and what somebody else wrote is not.
+// its take-over. The revision of a checkpoint alone may be reused: in a stream
+// that lost its tail, or was made again, while this process was suspended. A message
+// has room for one of the two: a single one takes the marker: what is lost is
+// folded again over it, what another writer wrote is not.
 func (w *writer) fence(batch []*nats.Msg) {
 	checkpoint, last := checkpointSubject(w.bucket), len(batch)-1
 	if last > 0 || batch[0].Subject != checkpoint {
@@ -141,7 +141,7 @@ func (w *writer) fence(batch []*nats.Msg) {
 	}
 }
 
-// settled takes what the last batch of a commit has stored.
+// settled notes what the last batch of a commit has stored.
 func (w *writer) settled(commit string, batch []*nats.Msg, revision uint64) {
 	if batch[0].Subject == takeoverSubject(w.bucket, w.takeover) {
 		w.marker = revision - uint64(len(batch)-1)
@@ -151,7 +151,7 @@ func (w *writer) settled(commit string, batch []*nats.Msg, revision uint64) {
 }
 
 // marked adds the marker to a commit of the checkpoint alone, which has no room
-// for the second fence, where this process may have stood still. Else such a
+// for the second fence, if this process may have been suspended. Else such a
 // commit is published without a batch, which costs a fiftieth, by the fence on the
 // checkpoint alone: within the life of a lease no other take-over can have made a
 // new stream come to the same revision.
@@ -197,8 +197,8 @@ func (w *writer) replaceParts(ctx context.Context, c *projector.Commit) error {
 	return nil
 }
 
-// withID adds the part that tells the id of an entity where its subject can't:
-// who looks for entities wants it, and of a mark nobody does.
+// withID adds the part that holds an entity's id if its subject can't hold it:
+// Entities needs it, except for a mark.
 func withID(entity string, parts []projector.Part) []projector.Part {
 	if eventlog.EscapeID(entity) == entity || len(parts) == 0 || parts[0].Name == projector.MarkPart {
 		return parts
@@ -206,7 +206,7 @@ func withID(entity string, parts []projector.Part) []projector.Part {
 	return append(parts, projector.Part{Name: idPart, Value: []byte(entity)})
 }
 
-// batchID names a batch by its commit, which is how a follower tells which
+// batchID names a batch by its commit, so that a follower knows which
 // documents belong to one. Each attempt has its own, so that the server never
 // mixes one with what is left of another.
 func batchID(commit string, attempt, batch int) string {
@@ -217,8 +217,8 @@ func batchID(commit string, attempt, batch int) string {
 func (w *writer) pack(c *projector.Commit) ([][]*nats.Msg, *announcement, error) {
 	var p packer
 	changed := &announcement{commit: c.Checkpoint.Commit, sequence: c.Checkpoint.Sequence}
-	// What is parked goes before the entities that lack it, and what is not any
-	// more behind those that have it again: a record that is in no view stays known.
+	// Parked records go before the entities that lack them, and are removed after
+	// those that have them again: a record that is in no view stays known.
 	if err := w.packParked(&p, c); err != nil {
 		return nil, nil, err
 	}
@@ -240,7 +240,7 @@ func (w *writer) pack(c *projector.Commit) ([][]*nats.Msg, *announcement, error)
 	}
 	p.together([]*nats.Msg{m})
 	p.cut()
-	if !c.Bulk { // nobody reads the generation, so nobody is told
+	if !c.Bulk { // nobody reads the generation, so nothing is published
 		changed.collect(p.batches, documentSubject(w.bucket, ""))
 	}
 	return p.batches, changed, nil
@@ -336,7 +336,7 @@ func (w *writer) encodeCheckpoint(c *projector.Commit) ([]byte, error) {
 	return data, nil
 }
 
-// announcement is what a commit tells core NATS subscribers once it is stored.
+// announcement is what a commit publishes for core NATS subscribers once it is stored.
 type announcement struct {
 	commit   string
 	sequence eventlog.Seq
@@ -365,8 +365,8 @@ func (a *announcement) collect(batches [][]*nats.Msg, prefix string) {
 	}
 }
 
-// batch takes the sequence that the last message of a batch got: the others
-// stand right before it.
+// batch sets the revisions of a batch by its last message's sequence: the others
+// come right before it.
 func (a *announcement) batch(n int, last uint64) {
 	for i := range a.changes {
 		if c := &a.changes[i]; c.batch == n {
@@ -375,10 +375,10 @@ func (a *announcement) batch(n int, last uint64) {
 	}
 }
 
-// stored takes the revision of the checkpoint of a commit whose answer was lost.
+// stored sets the revisions by that of the checkpoint, after an answer was lost.
 func (a *announcement) stored(checkpoint uint64) { a.batch(len(a.lengths)-1, checkpoint) }
 
-// announce publishes each change once, where the generation is in force.
+// announce publishes each change once, if the generation is live.
 func (w *writer) announce(ctx context.Context, a *announcement) {
 	w.unannounced = nil
 	if len(a.changes) == 0 {

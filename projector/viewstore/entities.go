@@ -10,8 +10,8 @@ import (
 	"rollcall/projector"
 )
 
-// Entities implements projector.GenerationWriter. Of entities whose subjects can't tell
-// their ids it keeps the ids, and a part until it has met the id.
+// Entities implements projector.GenerationWriter. For entities whose subjects don't hold
+// their ids it keeps the ids, and a part until it has read the id.
 func (w *writer) Entities(ctx context.Context, part string) iter.Seq2[projector.EntityPart, error] {
 	return func(yield func(projector.EntityPart, error) bool) {
 		root := stateRoot(w.bucket) + "e."

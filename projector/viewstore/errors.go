@@ -17,7 +17,7 @@ var (
 	ErrNotFound = errors.New("key not found")
 	// ErrNoView: no projector has ever run for the view.
 	ErrNoView = errors.New("view does not exist")
-	// ErrGone: the stream of a view was removed, by the server's word.
+	// ErrGone: the server says that the stream of a view was removed.
 	ErrGone = errors.New("bucket was removed")
 )
 

@@ -23,8 +23,8 @@ const (
 	description = "Rollcall: a reader of a view"
 )
 
-// feed is what a bucket holds behind a position, then what comes: documents and
-// checkpoints, of one past. It runs in a goroutine of its own.
+// feed is what a bucket holds after a position, then what is added: documents and
+// checkpoints, of one history. It runs in its own goroutine.
 type feed struct {
 	reader  *Reader
 	bucket  string
@@ -34,7 +34,7 @@ type feed struct {
 	stop    func()
 }
 
-// feed starts behind a position, which it proves, or with the first message.
+// feed starts after a position, which it proves, or with the first message.
 func (r *Reader) feed(ctx context.Context, bucket string, from Position) *feed {
 	ctx, cancel := context.WithCancel(ctx)
 	f := &feed{
@@ -69,7 +69,7 @@ func (f *feed) wire(after uint64) *wire.Reader {
 	return w
 }
 
-// end ends a read where another try can't help.
+// end ends a read if a retry can't help.
 func end(err error) error {
 	if errors.Is(err, errOtherPast) || errors.Is(err, projector.ErrState) {
 		return wire.End(err)

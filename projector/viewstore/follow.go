@@ -28,9 +28,9 @@ const (
 	// Commit: everything since the last Commit or Reset belongs together, and
 	// the view holds every record up to Checkpoint.Sequence.
 	Commit
-	// Reset: what the reader holds is void; the generation begins anew. It
+	// Reset: what the reader holds is void; the generation is sent from its start. It
 	// comes first unless the position could be resumed, and when the alias
-	// moves. The view is whole again at the next Commit.
+	// moves. The view is complete again at the next Commit.
 	Reset
 )
 
@@ -87,7 +87,7 @@ func (c Change) Position() Position {
 // Follow yields a view as it is, then its changes, in the order in which they
 // were committed, until ctx ends: it survives lost connections and restarts of
 // the server without a gap. From the zero Position, or one that can't be
-// resumed (another generation is in force, the reader was away for longer than
+// resumed (another generation is live, the reader was away for longer than
 // delete markers live, the bucket lost what was read or was made again), it begins
 // with a Reset; one comes later too when the past turns out to be another one. An
 // error ends it; the reader may call again with the position of its last Commit.
@@ -111,7 +111,7 @@ func (r *Reader) Follow(ctx context.Context, view string, from Position) iter.Se
 			case ctx.Err() != nil || f.ended:
 				return
 			case err != nil && aliases.current != alias:
-				// The generation was dropped while another came into force.
+				// The generation was dropped while another became live.
 			case err != nil:
 				yield(Change{}, err)
 				return
@@ -217,8 +217,8 @@ func (a *assembly) take(ctx context.Context, c Change) ([]Change, error) {
 // gaps finds out which commits a follower has seen in part only. A bucket keeps
 // one message a key, so a commit that the follower is slow to read loses the
 // documents that a later one writes again. The view is whole once that later
-// one is read: nothing that went missing is behind the last message of those that
-// are read, as it was when the gap showed.
+// one is read: nothing that is missing comes after the last message that there was when the
+// gap showed.
 type gaps struct {
 	reader *Reader
 	bucket string
@@ -305,7 +305,7 @@ func (f *follower) send(c Change) bool {
 	return !f.ended
 }
 
-// aliasWatch tells when a view's alias moves.
+// aliasWatch watches a view's alias.
 type aliasWatch struct {
 	current Alias
 	moves   chan Alias
@@ -331,7 +331,7 @@ func (r *Reader) watchAlias(ctx context.Context, view string) (*aliasWatch, erro
 		Take: func(ctx context.Context, m *wire.Message) error {
 			alias := Alias{revision: m.Sequence}
 			if json.Unmarshal(m.Data, &alias) != nil || alias.Bucket == "" {
-				return nil // deleted, or not ours: what was in force stays
+				return nil // deleted, or not ours: the generation stays
 			}
 			select {
 			case w.moves <- alias:
@@ -344,7 +344,7 @@ func (r *Reader) watchAlias(ctx context.Context, view string) (*aliasWatch, erro
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = reader.Read(ctx) // until stop: it waits for all else
+		_ = reader.Read(ctx) // until stop: it retries all errors
 	}()
 	w.stop = func() { cancel(); <-done }
 	return w, nil

@@ -16,8 +16,8 @@ import (
 	"rollcall/projector"
 )
 
-// The registry is generation.<view>.<n> in the control bucket. What is in force
-// is said by the alias alone, in one write; an entry's word for it follows.
+// The registry is generation.<view>.<n> in the control bucket. The alias
+// alone decides which generation is live, in one write; an entry's state follows.
 
 func generationSubject(view string, number int) string {
 	return documentSubject(Control, generationPrefix+view+"."+strconv.Itoa(number))
@@ -29,8 +29,8 @@ func (r *Reader) Generations(ctx context.Context, view string) ([]projector.Gene
 	return all, err
 }
 
-// generations is Generations with the alias that it goes by, and the places of
-// those whose entry has another word for them.
+// generations is Generations with the alias it is based on, and the places of
+// those whose entry says another state.
 func (r *Reader) generations(ctx context.Context, view string) (alias Alias, all []projector.Generation, stale []int, err error) {
 	if alias, err = r.Alias(ctx, view); err != nil {
 		return alias, nil, nil, err
@@ -39,28 +39,28 @@ func (r *Reader) generations(ctx context.Context, view string) (alias Alias, all
 		return alias, nil, nil, err
 	}
 	if !slices.ContainsFunc(all, func(g projector.Generation) bool { return g.Number == alias.Generation }) {
-		// The first start was killed between alias and entry.
+		// The first start was killed between writing alias and entry.
 		all = append(all, projector.Generation{View: view, Number: alias.Generation, Bucket: alias.Bucket, Version: alias.Version})
 	}
 	slices.SortFunc(all, func(a, b projector.Generation) int { return a.Number - b.Number })
 	for i := range all {
 		g := &all[i]
-		word := g.State
+		stored := g.State
 		switch {
 		case g.Number == alias.Generation:
 			g.State = projector.GenerationLive
 		case g.State == projector.GenerationLive:
 			g.State = projector.GenerationRetired
 		}
-		if g.State != word {
+		if g.State != stored {
 			stale = append(stale, i)
 		}
 	}
 	return alias, all, stale, nil
 }
 
-// entries reads the registry's words for a view's generations. highest is the
-// highest number that it knows, those included that were dropped lately.
+// entries reads the registry's entries for a view. highest is the
+// highest number that it knows, including those that were dropped lately.
 func (r *Reader) entries(ctx context.Context, view string) (all []projector.Generation, highest int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
@@ -112,11 +112,11 @@ func (s *Store) Ensure(ctx context.Context, view, version string) ([]projector.G
 	return s.Generations(ctx, view)
 }
 
-// correct has the entries follow the alias, where whoever moved it came to no
-// more: should the alias be deleted one day, they are all that is known. What
-// goes wrong here is corrected the next time.
+// correct updates the entries to the alias, if whoever moved it was interrupted
+// after that: if the alias is deleted one day, they are all that is known. What
+// fails here is corrected the next time.
 func (s *Store) correct(ctx context.Context, alias Alias, all []projector.Generation, stale []int) {
-	// Entries that were read while nobody moved the alias are what it goes by.
+	// Only entries that were read while nobody moved the alias can be trusted.
 	if now, err := s.Alias(ctx, all[0].View); err != nil || now.revision != alias.revision {
 		return
 	}
@@ -151,9 +151,9 @@ func (s *Store) Stage(ctx context.Context, view, version string) (projector.Gene
 	if err != nil {
 		return projector.Generation{}, err
 	}
-	// A number is not used again: the registry's marker of a dropped generation
-	// is in the way, and a follower that slept over it would not see that the
-	// bucket is another one.
+	// A number is never reused: the registry still has the marker of a dropped
+	// generation, and a follower that was away would not see that the bucket is
+	// another one.
 	_, number, err := s.entries(ctx, view)
 	if err != nil {
 		return projector.Generation{}, err
@@ -170,8 +170,8 @@ func (s *Store) Stage(ctx context.Context, view, version string) (projector.Gene
 		View: view, Number: number, Bucket: Bucket(view, number), Version: version,
 		State: projector.GenerationStaging, StartedAt: now,
 	}
-	// The bucket first: whoever meets the entry, such as a rebuild that goes on
-	// where another was killed, can count on it. Of two that stage at once, one
+	// The bucket first: whoever reads the entry, such as a rebuild that resumes
+	// another that was killed, can count on it. Of two that stage at once, one
 	// gets the entry.
 	if _, err := s.ensure(ctx, s.bucketConfig(g.Bucket, stateRoot(g.Bucket)+">")); err != nil {
 		return g, err
@@ -207,7 +207,7 @@ func (s *Store) Promote(ctx context.Context, view string, number int) (projector
 	case before == nil:
 		return p, fmt.Errorf("%w: alias of %s was moved meanwhile", projector.ErrMoved, view)
 	case next == nil:
-		return p, fmt.Errorf("%w: %s is not there, or in force already", projector.ErrNoGeneration, Bucket(view, number))
+		return p, fmt.Errorf("%w: %s does not exist, or is live already", projector.ErrNoGeneration, Bucket(view, number))
 	case next.State != projector.GenerationReady && next.State != projector.GenerationRetired:
 		return p, fmt.Errorf("%w: %s is %s, not ready", projector.ErrNoGeneration, next.Bucket, next.State)
 	}
@@ -238,8 +238,8 @@ func (s *Store) Promote(ctx context.Context, view string, number int) (projector
 }
 
 const (
-	// promotePatience is how long Promote waits for its moment; momentPoll how
-	// often it looks, and momentIdle after how long without a commit it takes it
+	// promotePatience is how long Promote waits for its moment, momentPoll how
+	// often it checks, and momentIdle after how long without a commit it assumes
 	// that none is near.
 	promotePatience = 5 * time.Second
 	momentPoll      = 2 * time.Millisecond
@@ -256,16 +256,16 @@ func (s *Store) Checkpoint(ctx context.Context, bucket string) (projector.Checkp
 	return cp, err
 }
 
-// moment waits until the bucket next holds no less of the log than the one in
-// force, right after a commit of the latter: its next one is a window away, which
-// is longer than the alias takes to move. It returns the checkpoint in force.
-// Where next does not come up, since nobody follows it, it returns in the end all
-// the same: the one who asked knows what is wanted.
-func (s *Store) moment(ctx context.Context, force, next string) (projector.Checkpoint, uint64, error) {
+// moment waits until the bucket next holds no less of the log than the live one,
+// right after a commit of the latter: its next one is a window away, which
+// is longer than the alias takes to move. It returns the live checkpoint.
+// If next does not catch up, since nobody follows it, moment returns in the end
+// anyway: the caller has decided.
+func (s *Store) moment(ctx context.Context, live, next string) (projector.Checkpoint, uint64, error) {
 	began := time.Now()
 	last, since := uint64(0), began
 	for {
-		cp, revision, err := s.checkpoint(ctx, force)
+		cp, revision, err := s.checkpoint(ctx, live)
 		if errors.Is(err, ErrGone) {
 			return cp, 0, nil // there is nothing to wait for
 		}
@@ -297,7 +297,7 @@ func (s *Store) Drop(ctx context.Context, view string, number int) error {
 		return err
 	}
 	if alias.Generation == number {
-		return fmt.Errorf("%w: %s is in force; run `rollcall rollback %s` first", projector.ErrNoGeneration, alias.Bucket, view)
+		return fmt.Errorf("%w: %s is live; run `rollcall rollback %s` first", projector.ErrNoGeneration, alias.Bucket, view)
 	}
 	all, err := s.Generations(ctx, view)
 	if err != nil {
@@ -309,7 +309,7 @@ func (s *Store) Drop(ctx context.Context, view string, number int) error {
 	}
 	g := all[at]
 	g.State = projector.GenerationFailed
-	// First nobody follows it any more, then it goes.
+	// First it is no longer followed, then it is deleted.
 	if g, err = s.Save(ctx, g); err != nil {
 		return err
 	}

@@ -24,13 +24,13 @@ type leaseRecord struct {
 // standbyPoll is how often a standby looks at the lease.
 const standbyPoll = 200 * time.Millisecond
 
-// lease keeps two projectors from working against each other. It is a courtesy:
-// what makes a stale one harmless is the fence on the checkpoint. A lease that
+// lease keeps two projectors from competing. It is advisory: the fence on the
+// checkpoint makes a stale one harmless. A lease that
 // nobody renews for its TTL, by the standby's own clock, is free, so that no
 // two clocks need to agree.
 type lease struct {
 	store   *Store
-	holder  string // unlike that of every other lease
+	holder  string // unique to this lease
 	bucket  string
 	subject string
 	lost    chan struct{}
@@ -70,7 +70,7 @@ func (s *Store) takeLease(ctx context.Context, bucket string, c projector.LeaseR
 			if !wire.IsConflict(err) {
 				return nil, fmt.Errorf("take lease of %s: %w", bucket, err)
 			}
-			// Somebody else was faster, or the replica that answered lags.
+			// Another process was faster, or the replica that answered lags.
 		} else if !notified && c.OnStandby != nil {
 			c.OnStandby(record.Holder)
 			notified = true
@@ -156,7 +156,7 @@ func (l *lease) release(ctx context.Context) error {
 	}
 	err := l.write(ctx, "", l.current())
 	if wire.IsConflict(err) {
-		// Either somebody else holds it, or our last renewal came through late.
+		// Either another process holds it, or our last renewal arrived late.
 		record, revision, rerr := l.read(ctx)
 		if rerr != nil || record.Holder != l.holder {
 			return rerr

@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// Control is the bucket that says which generation of each view is in
-	// force, which generations there are, and who writes them.
+	// Control is the bucket that says which generation of each view is live,
+	// which generations there are, and who writes them.
 	Control = "rollcall"
 
 	aliasPrefix      = "alias."
@@ -27,13 +27,13 @@ const (
 // Bucket names a generation of a view: sessions_g1.
 func Bucket(view string, generation int) string { return view + "_g" + strconv.Itoa(generation) }
 
-// StreamOf is the name of the stream behind a bucket.
+// StreamOf is the name of a bucket's stream.
 func StreamOf(bucket string) string { return "KV_" + bucket }
 
 // documentSubject is where a bucket's KV readers find a key.
 func documentSubject(bucket, key string) string { return "$KV." + bucket + "." + key }
 
-// stateRoot is below which everything lies that no KV reader meets.
+// stateRoot is the prefix of all subjects that KV readers don't see.
 func stateRoot(bucket string) string { return "rollcall.state." + bucket + "." }
 
 func checkpointSubject(bucket string) string { return stateRoot(bucket) + "checkpoint" }
@@ -48,7 +48,7 @@ func entityRoot(bucket, entity string) string {
 	return stateRoot(bucket) + "e." + eventlog.EscapeID(entity) + "."
 }
 
-// PlainSubject is where the change of a key is told to core NATS subscribers.
+// PlainSubject is where the change of a key is published for core NATS subscribers.
 func PlainSubject(view, key string) string { return "rollcall.views." + view + "." + key }
 
 // validView is a view name that fits into bucket, stream and subject names.

@@ -16,7 +16,7 @@ import (
 	"rollcall/projector"
 )
 
-// Reader reads views. It needs no more than a user who may only read, holds
+// Reader reads views. It needs only the rights of a user who may read, holds
 // nothing, and may be used from several goroutines.
 type Reader struct {
 	js jetstream.JetStream
@@ -29,7 +29,7 @@ func NewReader(js jetstream.JetStream) *Reader {
 	return &Reader{js: js, followTTL: followTTL, goneAfter: goneAfter, viewQuiet: viewQuiet}
 }
 
-// Alias says which generation of a view is in force.
+// Alias says which generation of a view is live.
 type Alias struct {
 	Bucket     string `json:"bucket"`
 	Generation int    `json:"generation"`
@@ -52,7 +52,7 @@ type Entry struct {
 	Generation int
 }
 
-// Alias returns what is in force for a view, or ErrNoView.
+// Alias returns a view's alias, or ErrNoView.
 func (r *Reader) Alias(ctx context.Context, view string) (Alias, error) {
 	if err := validView(view); err != nil {
 		return Alias{}, fmt.Errorf("%w: %w", ErrNoView, err)
@@ -87,7 +87,7 @@ func (r *Reader) Checkpoint(ctx context.Context, bucket string) (projector.Check
 	return cp, err
 }
 
-// Parked lists the records that were left out of a view's generation in force.
+// Parked lists the records that were left out of a view's live generation.
 func (r *Reader) Parked(ctx context.Context, view string) ([]projector.Parked, error) {
 	alias, err := r.Alias(ctx, view)
 	if err != nil {
@@ -96,7 +96,7 @@ func (r *Reader) Parked(ctx context.Context, view string) ([]projector.Parked, e
 	return r.parked(ctx, alias.Bucket)
 }
 
-// Get returns a document of the generation in force, ErrNotFound or ErrNoView.
+// Get returns a document of the live generation, ErrNotFound or ErrNoView.
 // It sees every commit that ended before the call.
 func (r *Reader) Get(ctx context.Context, view, key string) (Entry, error) {
 	for try := 0; ; try++ {
@@ -130,10 +130,10 @@ func (r *Reader) GetFrom(ctx context.Context, alias Alias, key string) (Entry, e
 	return Entry{key, m.Data, m.Sequence, m.Time, alias.Bucket, alias.Generation}, nil
 }
 
-// All yields the documents of the generation in force whose keys begin with
+// All yields the documents of the live generation whose keys begin with
 // prefix, in the order of their last change. While commits go on, some of what
-// it yields is newer than the rest, and a key may come again with a newer value,
-// of which the last counts; none that is there all the time is left out. Follow
+// it yields is newer than the rest, and a key may come again with a newer value:
+// the last one counts. No key that exists all the time is left out. Follow
 // gives a consistent view.
 func (r *Reader) All(ctx context.Context, view, prefix string) iter.Seq2[Entry, error] {
 	return r.all(ctx, view, prefix, false)
@@ -200,8 +200,8 @@ type scanOptions struct {
 }
 
 // scan yields the messages that a bucket's stream holds now, in its order, and
-// ends when it has met the stream's end. A scan that breaks goes on where the
-// stream still holds what was read, and else ends with an error.
+// ends at the stream's end. A scan that breaks goes on if the
+// stream still holds what was read, and otherwise ends with an error.
 func (r *Reader) scan(ctx context.Context, bucket string, filters []string, o scanOptions) iter.Seq2[wire.Message, error] {
 	return func(yield func(wire.Message, error) bool) {
 		left := false

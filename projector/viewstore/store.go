@@ -33,12 +33,12 @@ type Config struct {
 	// AnnounceKeys is how many keys Announce compares at a time, at about 40 bytes
 	// of memory each: 1,048,576. A view of more is read several times.
 	AnnounceKeys int
-	// Logger gets what passes by itself; the zero Logger is silent.
+	// Logger gets problems that are retried; the zero Logger is silent.
 	Logger zerolog.Logger
 }
 
 // Store keeps views in JetStream KV buckets. It implements projector.Store and
-// may be used by several projectors at once. What it reads it reads as [Reader].
+// may be used by several projectors at once. It reads through [Reader].
 type Store struct {
 	*Reader
 	config Config
@@ -94,8 +94,8 @@ func (s *Store) Acquire(ctx context.Context, c projector.LeaseRequest) (*project
 		}
 		generation, bucket = alias.Generation, alias.Bucket
 	}
-	// A generation that was dropped must not come back because somebody still
-	// wants to follow it; what is in force must be there.
+	// A generation that was dropped must not come back because a process still
+	// wants to follow it; the live one must exist.
 	if alias, err := s.Alias(ctx, c.View); err != nil {
 		return nil, err
 	} else if alias.Bucket != bucket {

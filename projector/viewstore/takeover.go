@@ -16,11 +16,11 @@ import (
 )
 
 // takeover is a take-over's marker, by which readers and writers prove that they
-// continue the past that the stream holds. It stands on a subject with the
+// continue the history that the stream holds. It stands on a subject with the
 // take-over's random id, which each checkpoint of its time names.
 //
 // Revisions and epochs prove nothing: a stream that lost its tail, or was made
-// again, gives them out again. A marker is in the stream or it is not, and the
+// again, reuses them. A marker is in the stream or it is not, and the
 // next take-over writes into it how far its time went.
 type takeover struct {
 	Epoch uint64 `json:"epoch"`
@@ -112,8 +112,8 @@ func encode(subject string, v any) (*nats.Msg, error) {
 	return m, nil
 }
 
-// errOtherPast: what was read from a stream is not what it holds, or can't be
-// proven to be.
+// errOtherPast: what was read from a stream is not what it holds, or that can't be
+// proven.
 var errOtherPast = errors.New("the stream holds another past than the one that was read")
 
 // past is what a reader knows of the stream that it reads, to prove that what it
@@ -211,7 +211,7 @@ func (p *past) continues(ctx context.Context, at uint64) error {
 // no proof: none survives that its stream loses what it delivered.
 func (p *past) commit(ctx context.Context, takeover string, revision uint64) error {
 	if takeover != p.takeover {
-		if p.takeover != "" || p.at > 0 { // else it has read nothing yet
+		if p.takeover != "" || p.at > 0 { // otherwise it has read nothing yet
 			if err := p.continues(ctx, p.at); err != nil {
 				return err
 			}

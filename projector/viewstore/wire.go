@@ -108,8 +108,8 @@ func (r *Reader) lastMessages(ctx context.Context, stream string, subjects []str
 	}
 }
 
-// unanswered is why nobody answers for a stream. Only the server's word that the
-// stream does not exist tells a removed one from a server that is away.
+// unanswered is why nobody answers for a stream. Only if the server says that
+// the stream does not exist was it removed; otherwise the server may be away.
 func (r *Reader) unanswered(ctx context.Context, stream string) error {
 	if _, err := r.js.Stream(ctx, stream); errors.Is(err, jetstream.ErrStreamNotFound) {
 		return fmt.Errorf("%w: %s (%w); a projector that runs makes it again from the log, and so does `rollcall rebuild`", ErrGone, stream, nats.ErrNoResponders)
@@ -149,8 +149,8 @@ func (s *Store) put(ctx context.Context, subject string, v any, revision uint64)
 }
 
 // putControl is put in the control bucket, with an outcome that is known
-// wherever it can be. v must be such that whoever else writes the same thing
-// means the same.
+// wherever possible. v must be such that another writer of the same
+// value means the same.
 func (s *Store) putControl(ctx context.Context, subject string, v any, revision uint64) (uint64, error) {
 	next, err := s.put(ctx, subject, v, revision)
 	return s.settle(ctx, subject, next, err, func(m *wire.Message) bool {
@@ -168,9 +168,9 @@ func (s *Store) removeControl(ctx context.Context, subject string) error {
 	return err
 }
 
-// settle looks, where the answer to a write was lost, whether it happened: an
-// operator who is told of a failure runs the command again, which would turn a
-// rollback back.
+// settle checks, if the answer to a write was lost, whether it happened: an
+// operator who sees a failure runs the command again, which would undo a
+// rollback.
 func (s *Store) settle(ctx context.Context, subject string, next uint64, err error, happened func(*wire.Message) bool) (uint64, error) {
 	if err == nil || refused(err) {
 		return next, err

@@ -47,7 +47,7 @@ type writer struct {
 	unannounced *announcement
 }
 
-// open raises the epoch, which fences everybody else off, then reads what the
+// open raises the epoch, which fences every other writer, then reads what the
 // generation holds.
 func (w *writer) open(ctx context.Context) (*projector.Lease, error) {
 	cp, err := w.takeOver(ctx)
@@ -106,7 +106,7 @@ func (r *Reader) checkpoint(ctx context.Context, bucket string) (cp projector.Ch
 var errStale = errors.New("replica is behind")
 
 // Checkpoint implements projector.GenerationWriter. What it returns is this take-over's, or
-// of a later epoch; else it is ErrLostView.
+// of a later epoch; otherwise it is ErrLostView.
 func (w *writer) Checkpoint(ctx context.Context) (projector.Checkpoint, error) {
 	cp, revision, err := w.store.checkpoint(ctx, w.bucket)
 	if errors.Is(err, nats.ErrNoResponders) || err == nil && !w.ours(cp, revision) {
@@ -154,7 +154,7 @@ func (w *writer) ours(cp projector.Checkpoint, revision uint64) bool {
 
 // judge asks the stream's leader for the checkpoint, where an answer shows less
 // than this writer has stored: a replica that lags is no reason to give up what
-// was committed, and a leader that has not got it is a certain one.
+// was committed, but the answer of a leader is certain.
 func (w *writer) judge(ctx context.Context) (cp projector.Checkpoint, revision uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, w.store.config.Timeout)
 	defer cancel()
@@ -268,9 +268,9 @@ func (w *writer) stored(ctx context.Context, entities []string, out [][]projecto
 	return fmt.Errorf("load state from %s: %w", w.bucket, errStale)
 }
 
-// advance takes a new revision of the checkpoint.
+// advance sets the new revision of the checkpoint.
 func (w *writer) advance(revision uint64) {
-	w.revision, w.storedAt = revision, time.Now().Round(0) // by the wall: this machine may be suspended
+	w.revision, w.storedAt = revision, time.Now().Round(0) // wall clock: this machine may be suspended
 	w.loaded.Store(revision)
 }
 
