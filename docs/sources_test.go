@@ -2,6 +2,8 @@ package docs
 
 import (
 	"go/ast"
+	"go/parser"
+	"go/token"
 	"slices"
 	"strings"
 	"testing"
@@ -52,21 +54,80 @@ func TestFunctionLength(t *testing.T) {
 }
 
 // TestNoSleep: a test that sleeps is slow when it passes and wrong when the machine is slow.
+// In a synctest bubble a sleep takes no time.
 func TestNoSleep(t *testing.T) {
 	for _, s := range sources(t) {
-		if strings.HasPrefix(s.path, "docs/") {
-			continue // this package only names what it forbids
+		for _, n := range sleeps(s.file) {
+			t.Errorf("%s:%d sleeps; wait on a signal, on ctx, or in a synctest bubble", s.path, s.line(n))
 		}
-		ast.Inspect(s.file, func(n ast.Node) bool {
-			call, ok := n.(*ast.SelectorExpr)
-			if !ok || call.Sel.Name != "Sleep" {
+	}
+}
+
+// sleeps returns the uses of time.Sleep that are not in an argument of
+// synctest.Test, or of a function of the file that passes it on, whatever the
+// file calls the two packages.
+func sleeps(file *ast.File) (found []ast.Node) {
+	names := map[string]string{} // import path by the file's name for it
+	for _, spec := range file.Imports {
+		path := strings.Trim(spec.Path.Value, `"`)
+		name := path[strings.LastIndex(path, "/")+1:]
+		if spec.Name != nil {
+			name = spec.Name.Name
+		}
+		names[name] = path
+	}
+	is := func(n ast.Node, path, member string) bool {
+		sel, ok := n.(*ast.SelectorExpr)
+		if !ok || sel.Sel.Name != member {
+			return false
+		}
+		x, ok := sel.X.(*ast.Ident)
+		return ok && names[x.Name] == path
+	}
+	bubbles := map[string]bool{} // functions of the file that run one of their parameters in a bubble
+	for _, d := range file.Decls {
+		if f, ok := d.(*ast.FuncDecl); ok && f.Body != nil {
+			ast.Inspect(f.Body, func(n ast.Node) bool {
+				if call, ok := n.(*ast.CallExpr); ok && is(call.Fun, "testing/synctest", "Test") && len(call.Args) == 2 {
+					_, passed := call.Args[1].(*ast.Ident)
+					bubbles[f.Name.Name] = bubbles[f.Name.Name] || passed
+				}
 				return true
+			})
+		}
+	}
+	ast.Inspect(file, func(n ast.Node) bool {
+		if call, ok := n.(*ast.CallExpr); ok {
+			name, _ := call.Fun.(*ast.Ident)
+			if is(call.Fun, "testing/synctest", "Test") || name != nil && bubbles[name.Name] {
+				return false
 			}
-			if x, ok := call.X.(*ast.Ident); ok && x.Name == "time" && !strings.Contains(s.text, "synctest") {
-				t.Errorf("%s:%d sleeps; wait on a signal, on ctx, or in a synctest bubble", s.path, s.line(n))
-			}
-			return true
-		})
+		}
+		if is(n, "time", "Sleep") {
+			found = append(found, n)
+		}
+		return true
+	})
+	return found
+}
+
+// TestNoSleepSeesPlanted: a sleep is found by what it calls, under any name.
+func TestNoSleepSeesPlanted(t *testing.T) {
+	for text, want := range map[string]int{
+		`import "time"; func f() { time.Sleep(1) }`:                                                                    1,
+		`import clock "time"; func f() { clock.Sleep(1) }`:                                                             1,
+		`import "time"; var wait = time.Sleep // as synctest says`:                                                     1,
+		`import ("testing/synctest"; "time"); func f() { synctest.Test(nil, func(t any) { time.Sleep(1) }) }`:          0,
+		`import ("testing/synctest"; "time"); func f() { synctest.Wait(); time.Sleep(1) }`:                             1,
+		`type time struct{ Sleep func(int) }; func f(time time) { time.Sleep(1) } // "time.Sleep" is only a word here`: 0,
+	} {
+		file, err := parser.ParseFile(token.NewFileSet(), "planted.go", "package p; "+text, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := len(sleeps(file)); got != want {
+			t.Errorf("sleeps(%s) = %d; want %d", text, got, want)
+		}
 	}
 }
 
