@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"rollcall/cmd/rollcall/internal/console"
@@ -104,11 +105,25 @@ func (n *node) ingestHandler() (http.Handler, error) {
 	return h, nil
 }
 
-// warnOfTenants names sources that take any tenant's events: the provider signs
+// anyTenant reports whether a source takes any tenant's events: the provider signs
 // for all its customers with one key.
+func anyTenant(s ingest.Source) bool {
+	return s.Scheme == ingest.SchemeRSA && len(s.OrganizationIDs) == 0 && s.PathToken == "" && s.PathTokenFile == ""
+}
+
+// warnings are what the page says of how this process is set up. Readers without
+// credentials hear them too, so they name no source.
+func (n *node) warnings() (all []string) {
+	if n.doIngest && slices.ContainsFunc(n.sources, anyTenant) {
+		all = append(all, "a source takes events of any organization: give it organizationIds (the log names it)")
+	}
+	return all
+}
+
+// warnOfTenants names sources that take any tenant's events.
 func (n *node) warnOfTenants() {
 	for _, s := range n.sources {
-		if s.Scheme == ingest.SchemeRSA && len(s.OrganizationIDs) == 0 && s.PathToken == "" && s.PathTokenFile == "" {
+		if anyTenant(s) {
 			n.logger.Warn().Str("source", s.Name).Msg("a signature proves the provider, not the tenant: give the source organizationIds, or a pathToken, or events of the provider's other customers are taken too")
 		}
 	}

@@ -137,6 +137,7 @@ func (n *node) fillStatus(s *pipeline.Status) {
 		}
 	}
 	s.Problems = n.health.problems(context.Background())
+	s.Warnings = n.warnings()
 	if n.audit != nil {
 		s.Audits = n.audit.last.list()
 	}
