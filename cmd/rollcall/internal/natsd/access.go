@@ -37,6 +37,10 @@ func guardSubject(account string) string { return "rollcall.guard." + account + 
 // deliverSubject is where push consumers of an account deliver.
 func deliverSubject(account string) string { return "rollcall.deliver." + account + "." }
 
+// apiDirectRequest reads what its request names; where the subject goes on, it
+// names the one message that is read.
+const apiDirectRequest = "$JS.API.DIRECT.GET.*"
+
 // readerRequests is what a reader may ask for: nothing that changes or removes
 // anything. What names consumers goes through the guard, so that a reader meets
 // those of readers alone: who knows another one's name could pull records away
@@ -44,7 +48,7 @@ func deliverSubject(account string) string { return "rollcall.deliver." + accoun
 var readerRequests = []string{
 	"$JS.API.INFO",
 	"$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.MSG.GET.*",
-	"$JS.API.DIRECT.GET.>",
+	apiDirectRequest, "$JS.API.DIRECT.GET.*.>",
 	"$JS.API.CONSUMER.MSG.NEXT.*.*",
 	"$JS.ACK.>", "$JS.FC.>",
 }

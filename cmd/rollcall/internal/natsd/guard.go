@@ -32,8 +32,8 @@ type Guard struct {
 	making sync.Mutex
 	pace   *rate.Limiter
 	warned time.Time // guarded by making
-	// messages is what readers are given, in messages a second (guardapi.go).
-	messages *rate.Limiter
+	// tokens is what readers may ask for a second (guardapi.go).
+	tokens *rate.Limiter
 }
 
 const (
@@ -49,15 +49,11 @@ const (
 // StartGuard answers consumer requests of the accounts that read over nc until
 // it is stopped.
 func StartGuard(nc *nats.Conn, log zerolog.Logger) (*Guard, error) {
-	g := &Guard{nc: nc, log: log, pace: rate.NewLimiter(readerRate, readerRate), messages: rate.NewLimiter(readerMessages, readerBurst)}
+	g := &Guard{nc: nc, log: log, pace: rate.NewLimiter(readerRate, readerRate), tokens: rate.NewLimiter(readerTokens, readerTokens)}
 	for _, account := range []string{accountReaders, accountQuery} {
 		slots := make(chan struct{}, guardRequests)
 		sub, err := nc.Subscribe(guardSubject(account)+">", func(m *nats.Msg) {
 			v := visitor{g, account}
-			if rest, ok := strings.CutPrefix(m.Subject, guardSubject(account)+verbAck+"."); ok {
-				v.acknowledge(rest, m)
-				return
-			}
 			select {
 			case slots <- struct{}{}:
 				go func() {

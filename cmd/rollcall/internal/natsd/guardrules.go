@@ -120,10 +120,6 @@ func limit(config map[string]jsontext.Value) {
 			config["max_waiting"] = marshal(readerPulls)
 		}
 		most("max_waiting", readerPulls)
-		if config["max_batch"] == nil {
-			config["max_batch"] = marshal(readerPull)
-		}
-		most("max_batch", readerPull)
 	}
 }
 
