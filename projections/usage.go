@@ -1,12 +1,6 @@
 package projections
 
-import (
-	"cmp"
-	"slices"
-	"strings"
-
-	"rollcall/eventlog"
-)
+import "rollcall/eventlog"
 
 // usageFold is view usage: what a session adds to the rows of contract part 4's
 // usage, a document a session, in a form from which the rows of any time zone
@@ -22,17 +16,15 @@ func (usageFold) Key(ev *eventlog.Event) string {
 }
 
 func (usageFold) New(key string) eventlog.State {
-	s := &usageState{id: key, dirty: make(map[string]bool), attended: make(map[string][]interval)}
+	s := &usageState{gathering: gathering{id: key}, dirty: make(map[string]bool), attended: make(map[string][]interval)}
 	s.slots = make(slots)
 	s.roster = newRoster(false, s.watch)
 	return s
 }
 
 type usageState struct {
-	id        string
-	bounds    bounds
+	gathering
 	organizer organizer
-	roster    roster
 	crowd     crowd
 	members   members
 
@@ -90,8 +82,6 @@ func (s *usageState) Flush(w eventlog.Writer) {
 	}
 }
 
-func (s *usageState) Over() eventlog.Time { return s.bounds.over() }
-
 func (s *usageState) Erase(w eventlog.Writer) { w.Delete(eventlog.EscapeID(s.id)) }
 
 // settle brings slots up to date with the session's end and the unions of the
@@ -128,15 +118,7 @@ func (s *usageState) count(list []interval, n int64) {
 }
 
 func (s *usageState) union(id string) []interval {
-	peers := s.members[id]
-	seats := make([]seat, len(peers))
-	for i, p := range peers {
-		seats[i] = seat{p.link(), p}
-	}
-	slices.SortFunc(seats, func(a, b seat) int {
-		return cmp.Or(cmp.Compare(a.joined, b.joined), strings.Compare(a.peer.id, b.peer.id))
-	})
-	return union(seats, s.crowd.end)
+	return union(seatsOf(s.members[id]), s.crowd.end)
 }
 
 func (s *usageState) document() UsageSession {
@@ -144,7 +126,7 @@ func (s *usageState) document() UsageSession {
 	length, list := s.slots.list()
 	return UsageSession{
 		SessionID: s.id, Organizer: s.organizer.who, Status: s.bounds.status(),
-		StartedAt:                 s.bounds.startedAt(func() eventlog.Time { return s.crowd.first(s.roster.peers) }),
+		StartedAt:                 s.startedAt(&s.crowd),
 		MaxConcurrentParticipants: s.crowd.peak.before(s.crowd.end),
 		ParticipantSeconds:        s.crowd.sum.total(), AttendedSeconds: s.sum.total(),
 		SlotSeconds: int64(length / eventlog.Second), Slots: list,
@@ -152,17 +134,7 @@ func (s *usageState) document() UsageSession {
 }
 
 func (s *usageState) Load(part string, value []byte) error {
-	if ours, err := s.roster.load(part, value); ours {
-		return err
-	}
-	if part != corePart {
-		return errState
-	}
-	r := reader{b: value}
-	r.version()
-	s.bounds.read(&r)
-	s.organizer.read(&r)
-	return r.done()
+	return s.load(part, value, s.organizer.read)
 }
 
 func (s *usageState) Size() int {

@@ -13,6 +13,7 @@ import (
 	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/cmd/rollcall/internal/natsd"
 	"rollcall/projections"
+	"rollcall/query"
 )
 
 // The roles that a process can have.
@@ -196,6 +197,9 @@ func (c *nodeConfig) setRoles() error {
 }
 
 func (c *nodeConfig) setViews() error {
+	if err := query.Complete(); err != nil {
+		return err
+	}
 	if len(c.Views) > 0 && !c.doProject {
 		return console.Usagef("--views limits --target=project, which this process is not")
 	}
