@@ -118,6 +118,9 @@ var rooms = map[string]room{
 		imports: []string{"eventlog/wire", "cmd/rollcall/internal/console"},
 		never:   []string{natsServer},
 	},
+	"cmd/rollcall/internal/bench": {
+		imports: []string{"eventlog", "eventlog/natslog", "eventlog/traffic", "eventlog/wire", "projections", "projector", "projector/viewstore", "ingest", "cmd/rollcall/internal/console", "cmd/rollcall/internal/provider"},
+	},
 	"cmd/rollcall/internal/natsd": {
 		imports: []string{"eventlog", "eventlog/blocks", "eventlog/natslog", "projections", "projector/viewstore", "cmd/rollcall/internal/console"},
 	},
@@ -314,7 +317,7 @@ func reach(packages map[string]*listed, from, target string) []string {
 }
 
 // servers are the packages of the binary that may run a nats-server.
-var servers = []string{module + "/cmd/rollcall", module + "/cmd/rollcall/internal/natsd"}
+var servers = []string{module + "/cmd/rollcall/internal/natsd", module + "/cmd/rollcall/internal/bench"}
 
 // TestBinary holds what the binary's own graph may contain.
 func TestBinary(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/cmd/rollcall/internal/bench"
 	"rollcall/eventlog/wire"
 )
 
@@ -33,21 +34,21 @@ var (
 func TestChaosFloods(t *testing.T) {
 	s, key := newSenders(t)
 	p := startServe(t, "serve", "--data-dir", t.TempDir(), "--source", "bench=rsa:"+key, "--nats-listen", "")
-	b := &bench{ctx: t.Context()}
-	for i := range benchBodies {
-		body := fmt.Sprintf(`{"event":"meeting.started","meeting":{"id":"m%d","sessionId":"s%d"},"padding":"%s"}`, i%8, i, strings.Repeat("x", benchBody))
+	b := &bench.Load{Ctx: t.Context()}
+	for i := range bench.Bodies {
+		body := fmt.Sprintf(`{"event":"meeting.started","meeting":{"id":"m%d","sessionId":"s%d"},"padding":"%s"}`, i%8, i, strings.Repeat("x", bench.BodyBytes))
 		signature, err := s.signer.Load().Sign([]byte(body))
 		if err != nil {
 			t.Fatal(err)
 		}
-		b.bodies = append(b.bodies, benchDelivery{body, signature})
+		b.Bodies = append(b.Bodies, bench.Delivery{Body: body, Signature: signature})
 	}
-	signature, err := s.forger.Sign([]byte(b.bodies[0].body))
+	signature, err := s.forger.Sign([]byte(b.Bodies[0].Body))
 	if err != nil {
 		t.Fatal(err)
 	}
-	forged := &forger{request: forgedRequest(b.bodies[0].body, signature)}
-	unsigned := &forger{request: forgedRequest(b.bodies[0].body, "")}
+	forged := &forger{request: forgedRequest(b.Bodies[0].Body, signature)}
+	unsigned := &forger{request: forgedRequest(b.Bodies[0].Body, "")}
 	for _, f := range []struct {
 		name  string
 		flood func(ctx context.Context, address string) (held io.Closer, err error)
@@ -65,7 +66,7 @@ func TestChaosFloods(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", f.name, err)
 		}
-		h, err := b.openLoop(p.at.Ingest, *floodRate, *floodTime)
+		h, err := b.OpenLoop(p.at.Ingest, *floodRate, *floodTime)
 		cancel()
 		held.Close()
 		if err != nil {
@@ -152,18 +153,18 @@ type forger struct {
 func (f *forger) flood(ctx context.Context, address string) (io.Closer, error) {
 	c := &crowd{}
 	for range *floodConns {
-		client, err := dialBench(ctx, address)
+		client, err := bench.Dial(ctx, address)
 		if err != nil {
 			return nil, err
 		}
-		stop := context.AfterFunc(ctx, func() { client.conn.Close() })
+		stop := context.AfterFunc(ctx, func() { client.Conn.Close() })
 		c.wait.Go(func() {
 			defer stop()
 			for {
-				if _, err := io.WriteString(client.conn, f.request); err != nil {
+				if _, err := io.WriteString(client.Conn, f.request); err != nil {
 					return
 				}
-				res, err := http.ReadResponse(client.in, nil)
+				res, err := http.ReadResponse(client.In, nil)
 				if err != nil {
 					return
 				}

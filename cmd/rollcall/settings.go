@@ -2,15 +2,16 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"net/netip"
 	"path/filepath"
 	"strings"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/cmd/rollcall/internal/natsd"
+	"rollcall/eventlog"
 	"rollcall/ingest"
 	"rollcall/query"
 )
@@ -38,7 +39,7 @@ func (c *nodeConfig) checkIngest() (err error) {
 		return console.Usagef("--max-body %s: want a size like 256KiB", c.MaxBody)
 	}
 	if c.NATSURL == "" {
-		if err := c.fitsPayload(server.MAX_PAYLOAD_SIZE); err != nil {
+		if err := c.fitsPayload(natsd.MaxPayload); err != nil {
 			return err
 		}
 	}
@@ -46,11 +47,19 @@ func (c *nodeConfig) checkIngest() (err error) {
 		return nil
 	}
 	handler := c.ingestConfig()
-	handler.Log, handler.Metrics = &noLog{}, prometheus.NewRegistry()
+	handler.Log, handler.Metrics = noLog{}, prometheus.NewRegistry()
 	if _, err := ingest.New(handler); err != nil {
 		return console.Usagef("%w", err)
 	}
 	return nil
+}
+
+// noLog is the log of a handler that nothing is posted to.
+type noLog struct{}
+
+// Append stores nothing.
+func (noLog) Append(context.Context, *eventlog.Record) (eventlog.Appended, error) {
+	return eventlog.Appended{}, eventlog.ErrUnavailable
 }
 
 // ingestConfig is what the flags say of the handler.

@@ -6,9 +6,8 @@ import (
 	"runtime/debug"
 	"strings"
 
-	"github.com/nats-io/nats-server/v2/server"
-
 	"rollcall/cmd/rollcall/internal/console"
+	"rollcall/cmd/rollcall/internal/natsd"
 )
 
 // version says what was built, from what the Go linker knows.
@@ -23,7 +22,7 @@ type version struct {
 }
 
 func buildVersion() version {
-	v := version{Version: "devel", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, NATS: server.VERSION}
+	v := version{Version: "devel", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, NATS: natsd.Version}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return v

@@ -33,18 +33,22 @@ type codedError struct {
 func (e *codedError) Error() string { return e.err.Error() }
 func (e *codedError) Unwrap() error { return e.err }
 
+// Usagef makes an error of how the command was called: exit code 2.
 func Usagef(format string, args ...any) error {
 	return &codedError{ExitUsage, fmt.Errorf(format, args...)}
 }
 
+// NotFoundf makes an error of something that does not exist: exit code 3.
 func NotFoundf(format string, args ...any) error {
 	return &codedError{ExitNotFound, fmt.Errorf(format, args...)}
 }
 
+// Unreachablef makes an error of a server that can't be reached: exit code 4.
 func Unreachablef(format string, args ...any) error {
 	return &codedError{ExitUnreachable, fmt.Errorf(format, args...)}
 }
 
+// Differencef makes an error of a check that found a difference: exit code 5.
 func Differencef(format string, args ...any) error {
 	return &codedError{ExitDifference, fmt.Errorf(format, args...)}
 }

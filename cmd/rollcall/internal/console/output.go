@@ -28,6 +28,7 @@ type Grid struct {
 	Rows    [][]any
 }
 
+// Add adds a row.
 func (g *Grid) Add(cells ...any) { g.Rows = append(g.Rows, cells) }
 
 // Print writes g in the form that f chose. An empty table says so on the
@@ -155,6 +156,7 @@ func (g *Grid) objects() []Object {
 	return out
 }
 
+// PrintJSON writes v as indented JSON.
 func PrintJSON(w io.Writer, v any) error {
 	b, err := json.Marshal(v, jsontext.WithIndent("  "))
 	if err != nil {

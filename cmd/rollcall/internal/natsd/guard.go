@@ -72,6 +72,7 @@ func StartGuard(nc *nats.Conn, log zerolog.Logger) (*Guard, error) {
 	return g, nc.Flush()
 }
 
+// Stop ends the subscriptions.
 func (g *Guard) Stop() {
 	for _, sub := range g.subs {
 		_ = sub.Unsubscribe()

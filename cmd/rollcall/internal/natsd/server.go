@@ -29,6 +29,12 @@ import (
 // descriptor, and for those that are just being opened.
 const reservedConns = 64
 
+// Version is nats-server's.
+const Version = server.VERSION
+
+// MaxPayload is how many bytes a message has at most.
+const MaxPayload = server.MAX_PAYLOAD_SIZE
+
 // Config says how to run the nats-server inside the process.
 type Config struct {
 	Dir    string // data directory
@@ -203,6 +209,7 @@ func (e *Server) Stop() (err error) {
 	return err
 }
 
+// SplitListen reads an address to listen on; port 0 becomes nats-server's "any free one".
 func SplitListen(address string) (string, int, error) {
 	host, text, err := net.SplitHostPort(address)
 	if err != nil {

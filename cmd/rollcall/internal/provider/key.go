@@ -20,6 +20,7 @@ import (
 // over the raw bytes, base64 in the signature header.
 type Key struct{ private *rsa.PrivateKey }
 
+// Sign is the value of the signature header for a body.
 func (s Key) Sign(body []byte) (string, error) {
 	sum := sha256.Sum256(body)
 	sig, err := rsa.SignPKCS1v15(nil, s.private, crypto.SHA256, sum[:])

@@ -34,16 +34,19 @@ type Poster struct {
 	tries int
 }
 
-func NewPoster(address string, s *Key, connections int) (*Poster, error) {
+// NewPoster posts to a webhook address over up to this many connections. Without a key
+// the deliveries are not signed.
+func NewPoster(address string, key *Key, connections int) (*Poster, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, console.Usagef("--url %q is no address; want one like http://127.0.0.1:8080/webhooks/NAME", address)
 	}
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.MaxIdleConns, t.MaxIdleConnsPerHost, t.MaxConnsPerHost = connections, connections, connections
-	return &Poster{client: &http.Client{Transport: t, Timeout: 10 * time.Second}, URL: address, key: s, tries: 4}, nil
+	return &Poster{client: &http.Client{Transport: t, Timeout: 10 * time.Second}, URL: address, key: key, tries: 4}, nil
 }
 
+// Close closes the connections that are idle.
 func (p *Poster) Close() { p.client.CloseIdleConnections() }
 
 // RefusedError is an answer that is final.
@@ -52,6 +55,7 @@ type RefusedError struct {
 	detail string
 }
 
+// Error has the status and the reason that the ingester gave.
 func (e *RefusedError) Error() string {
 	return fmt.Sprintf("the ingester answered %d %s: %s", e.Status, http.StatusText(e.Status), e.detail)
 }

@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"cmp"
@@ -9,7 +9,6 @@ import (
 	"io"
 	"iter"
 	"math"
-	"os"
 	"runtime/debug"
 	"runtime/metrics"
 	"slices"
@@ -22,28 +21,19 @@ import (
 	"rollcall/eventlog"
 	"rollcall/eventlog/natslog"
 	"rollcall/eventlog/traffic"
+	"rollcall/projections"
 	"rollcall/projector"
 	"rollcall/projector/viewstore"
 )
 
-type benchRebuildCmd struct {
-	Events int      `help:"Records in the log." default:"100000" placeholder:"N"`
-	Naive  int      `help:"Records that the naive projector gets: it is slow." default:"20000" placeholder:"N"`
-	Views  []string `help:"Views to rebuild; all by default." placeholder:"VIEW"`
-	Dir    string   `help:"Directory for the log, on the disk to measure, kept for the next run; temporary by default." type:"path" placeholder:"DIR"`
+// Rebuild measures how fast the log is read and the views are rebuilt.
+type Rebuild struct {
+	Events     int      // records in the log
+	Naive      int      // records that the naive projector gets: it is slow
+	Views      []string // views to rebuild; all by default
+	Dir        string   // directory for the log, on the disk to measure, kept for the next run; temporary by default
+	CacheBytes int64    // memory for the entities that a rebuild holds
 	console.OutputFlag
-}
-
-// Help is the command's example.
-func (benchRebuildCmd) Help() string {
-	return `Fills a log with generated traffic on a NATS server of its own, a process beside this one, and measures in one run:
-read (nats.go's ordered consumer with an empty handler; the median of three), read+decode (the same, each record
-decoded), naive (a durable consumer with acks; a KV get and a put an event), each view's rebuild, and all of them
-together. peakBytes is the most memory that this process held from the system meanwhile: the projector with its cache and
-its garbage, without the server, whose memory stands beside it in what is printed on the way.
-
-Example:
-  rollcall bench rebuild --events 1000000 --output json`
 }
 
 // rebuildResult is what the benchmark says of a way.
@@ -58,29 +48,26 @@ type rebuildReport struct {
 	Ratios  map[string]float64 `json:"ratios"`
 }
 
-// Run measures.
-func (c *benchRebuildCmd) Run(a *app) (err error) {
+// Run measures, and prints what it found.
+func (c *Rebuild) Run(a *console.IO) error {
 	if c.Events < 1 || c.Naive < 1 {
 		return console.Usagef("--events and --naive must be above 0")
 	}
-	folds := slices.DeleteFunc(slices.Clone(allFolds()), func(f eventlog.Fold) bool {
+	folds := slices.DeleteFunc(projections.All(), func(f eventlog.Fold) bool {
 		return len(c.Views) > 0 && !slices.Contains(c.Views, f.Name())
 	})
 	if len(folds) == 0 {
 		return console.Usagef("--views: no such view; see `rollcall views ls`")
 	}
-	dir := c.Dir
-	if dir != "" {
-		defer func() {
-			err = a.Left(err, "nothing was measured to its end; the log in %s stays for the next run", dir)
-		}()
-	} else {
-		if dir, err = os.MkdirTemp("", "rollcall-bench-"); err != nil {
-			return fmt.Errorf("make directory: %w", err)
-		}
-		defer func() { err = a.Left(errors.Join(err, os.RemoveAll(dir)), benchLeft) }()
+	if c.Dir == "" {
+		return inDir(a, "", func(dir string) error { return c.measure(a, dir, folds) })
 	}
-	nc, server, stop, err := startBenchServer(a.Ctx, dir)
+	return a.Left(c.measure(a, c.Dir, folds), "nothing was measured to its end; the log in %s stays for the next run", c.Dir)
+}
+
+// measure measures in a directory.
+func (c *Rebuild) measure(a *console.IO, dir string, folds []eventlog.Fold) (err error) {
+	nc, server, stop, err := startServer(a.Ctx, dir)
 	if err != nil {
 		return err
 	}
@@ -97,7 +84,7 @@ func (c *benchRebuildCmd) Run(a *app) (err error) {
 	if err := c.fill(a, js, log); err != nil {
 		return err
 	}
-	b := &rebuildBench{events: c.Events, naive: min(c.Naive, c.Events), folds: folds, js: js, log: log, server: server, progress: a.Stderr}
+	b := &rebuildBench{events: c.Events, naive: min(c.Naive, c.Events), folds: folds, js: js, log: log, server: server, cacheBytes: c.CacheBytes, progress: a.Stderr}
 	if err := b.run(a); err != nil {
 		return err
 	}
@@ -106,7 +93,7 @@ func (c *benchRebuildCmd) Run(a *app) (err error) {
 
 // fill makes the log, or takes the one of an earlier run, and removes the views
 // of that run.
-func (c *benchRebuildCmd) fill(a *app, js jetstream.JetStream, log *natslog.Log) error {
+func (c *Rebuild) fill(a *console.IO, js jetstream.JetStream, log *natslog.Log) error {
 	streams := js.StreamNames(a.Ctx)
 	for name := range streams.Name() {
 		if name == eventlog.Stream {
@@ -152,7 +139,8 @@ type rebuildBench struct {
 	folds         []eventlog.Fold
 	js            jetstream.JetStream
 	log           *natslog.Log
-	server        int // process id
+	server        int   // process id
+	cacheBytes    int64 // of a rebuild
 	progress      io.Writer
 	results       []rebuildResult
 }
@@ -231,7 +219,7 @@ func (b *rebuildBench) read(ctx context.Context) error {
 	return b.time("read", b.events, func() error { return b.raw(ctx, func(jetstream.Msg) {}) })
 }
 
-func (b *rebuildBench) run(a *app) error {
+func (b *rebuildBench) run(a *console.IO) error {
 	if err := b.read(a.Ctx); err != nil {
 		return err
 	}
@@ -253,7 +241,7 @@ func (b *rebuildBench) run(a *app) error {
 	}
 	rebuild := func(ctx context.Context, fold eventlog.Fold, source projector.Source, beside int) error {
 		_, err := projector.Rebuild(ctx, projector.RebuildConfig{
-			Projection: fold, Source: source, Registry: store, Logger: a.Logger, CacheBytes: rebuildCache / int64(beside),
+			Projection: fold, Source: source, Registry: store, Logger: a.Logger, CacheBytes: b.cacheBytes / int64(beside),
 		})
 		return err
 	}
@@ -395,7 +383,7 @@ func medianRead(results []rebuildResult) []rebuildResult {
 	return slices.Insert(rest, 0, reads[len(reads)/2])
 }
 
-func (c *benchRebuildCmd) report(a *app, b *rebuildBench) error {
+func (c *Rebuild) report(a *console.IO, b *rebuildBench) error {
 	b.results = medianRead(b.results)
 	r := rebuildReport{Results: b.results, Ratios: map[string]float64{}}
 	by := map[string]float64{}

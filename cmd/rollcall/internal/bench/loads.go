@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"context"
@@ -16,11 +16,12 @@ import (
 
 	"rollcall/eventlog"
 	"rollcall/eventlog/wire"
+	"rollcall/projections"
 )
 
-// load is what goes on beside the webhooks that `bench readers` measures: it runs
+// readersLoad is what goes on beside the webhooks that `bench readers` measures: it runs
 // until ctx ends.
-type load struct {
+type readersLoad struct {
 	name string
 	run  func(ctx context.Context, count *loadCount) error
 }
@@ -36,12 +37,12 @@ func (c *loadCount) add(ok bool) {
 	c.others.Add(1)
 }
 
-func (b *readersBench) loads() []load {
+func (b *readersBench) loads() []readersLoad {
 	var views []string
-	for _, fold := range allFolds() {
+	for _, fold := range projections.All() {
 		views = append(views, fold.Name())
 	}
-	return []load{
+	return []readersLoad{
 		{"nothing", func(ctx context.Context, _ *loadCount) error { <-ctx.Done(); return nil }},
 		{"8 heavy readers", many(8, b.heavy)},
 		{"64 heavy readers", many(64, b.heavy)},

@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"bufio"
@@ -16,25 +16,23 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+
+	"rollcall/cmd/rollcall/internal/console"
 )
 
-// benchServerCmd is `rollcall bench server`: what a benchmark starts as a process
-// of its own, so that its memory and its client's are told apart.
-type benchServerCmd struct {
-	Dir string `arg:"" help:"Where it keeps its streams." type:"path"`
-}
-
-// Run serves until its input ends, which it does when the parent dies. The
-// password is the input's first line, the address what it prints.
-func (c *benchServerCmd) Run(a *app) error {
-	in := bufio.NewReader(os.Stdin)
+// Serve runs the server that a benchmark starts as a process of its own, so that its
+// memory and its client's are counted apart. It serves until its input ends, which it
+// does when the parent dies. The password is the input's first line, the address what
+// it prints.
+func Serve(a *console.IO, dir string) error {
+	in := bufio.NewReader(a.Stdin)
 	password, err := in.ReadString('\n')
 	if err != nil {
 		return fmt.Errorf("read password: %w", err)
 	}
 	s, err := server.NewServer(&server.Options{
-		ServerName: "bench", Host: "127.0.0.1", Port: server.RANDOM_PORT, Username: benchUser, Password: strings.TrimSpace(password),
-		JetStream: true, StoreDir: c.Dir, JetStreamMaxStore: math.MaxInt64 / 2, NoSigs: true, NoLog: true,
+		ServerName: "bench", Host: "127.0.0.1", Port: server.RANDOM_PORT, Username: serverUser, Password: strings.TrimSpace(password),
+		JetStream: true, StoreDir: dir, JetStreamMaxStore: math.MaxInt64 / 2, NoSigs: true, NoLog: true,
 		SyncInterval: time.Second, // as the embedded server has it
 	})
 	if err != nil {
@@ -43,7 +41,7 @@ func (c *benchServerCmd) Run(a *app) error {
 	s.Start()
 	defer s.WaitForShutdown()
 	defer s.Shutdown()
-	if !s.ReadyForConnections(benchStage) {
+	if !s.ReadyForConnections(requestTimeout) {
 		return errors.New("the server is not ready")
 	}
 	fmt.Fprintln(a.Stdout, s.ClientURL())
@@ -53,13 +51,13 @@ func (c *benchServerCmd) Run(a *app) error {
 	return nil
 }
 
-const benchUser = "bench"
+const serverUser = "bench"
 
-// startBenchServer starts the server and connects to it. stop ends it.
-func startBenchServer(ctx context.Context, dir string) (nc *nats.Conn, pid int, stop func() error, err error) {
-	program, err := os.Executable()
+// startServer starts the server and connects to it. stop ends it.
+func startServer(ctx context.Context, dir string) (nc *nats.Conn, pid int, stop func() error, err error) {
+	program, err := thisProgram()
 	if err != nil {
-		return nil, 0, nil, fmt.Errorf("find this program: %w", err)
+		return nil, 0, nil, err
 	}
 	cmd := exec.CommandContext(ctx, program, "bench", "server", filepath.Join(dir, "nats")) //nolint:gosec // this very program
 	cmd.Args[0] = os.Args[0]
@@ -87,7 +85,7 @@ func startBenchServer(ctx context.Context, dir string) (nc *nats.Conn, pid int, 
 	if err != nil {
 		return nil, 0, nil, errors.Join(fmt.Errorf("start server: %w", err), stop())
 	}
-	nc, err = nats.Connect(strings.TrimSpace(url), nats.UserInfo(benchUser, password))
+	nc, err = nats.Connect(strings.TrimSpace(url), nats.UserInfo(serverUser, password))
 	if err != nil {
 		return nil, 0, nil, errors.Join(fmt.Errorf("connect to server: %w", err), stop())
 	}

@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"bufio"
@@ -25,26 +25,17 @@ import (
 	"rollcall/eventlog/wire"
 )
 
-// benchReadersCmd is `rollcall bench readers`.
-type benchReadersCmd struct {
-	Rate     int           `help:"Webhooks a second." default:"200" placeholder:"N"`
-	Duration time.Duration `help:"How long each row is measured." default:"10s" placeholder:"DURATION"`
-	Records  int           `help:"Records in the log before it begins; a fifth of them are of one session." default:"100000" placeholder:"N"`
-	Feeds    int           `help:"Clients of the change feed." default:"1000" placeholder:"N"`
-	Slow     int           `help:"Connections that send one byte of a body." default:"8000" placeholder:"N"`
-	Rows     string        `help:"Regular expression of the rows to measure." default:"." placeholder:"REGEXP"`
-	Serve    string        `help:"Program whose serve is measured; this one by default." type:"path" placeholder:"FILE"`
-	Dir      string        `help:"Directory for the data, on the disk to measure; temporary by default." type:"path" placeholder:"DIR"`
+// Readers measures how long webhooks wait while others read, flood, rebuild and verify.
+type Readers struct {
+	Rate     int           // webhooks a second
+	Duration time.Duration // how long each row is measured
+	Records  int           // records in the log before it begins; a fifth of them are of one session
+	Feeds    int           // clients of the change feed
+	Slow     int           // connections that send one byte of a body
+	Rows     string        // regular expression of the rows to measure
+	Serve    string        // program whose serve is measured; this one by default
+	Dir      string        // directory for the data, on the disk to measure; temporary by default
 	console.OutputFlag
-}
-
-// Help is the command's example.
-func (benchReadersCmd) Help() string {
-	return `Starts rollcall serve as a process of its own, fills its log, and measures how long webhooks wait for their answer, at a
-fixed rate and from the moment at which each was due, while others read, flood, rebuild and verify. Load is made on the same machine, so it takes from the server what it needs itself.
-
-Example:
-  rollcall bench readers --duration 10s --output json`
 }
 
 // readersRow is what was measured beside one load.
@@ -55,8 +46,8 @@ type readersRow struct {
 	refused, ok, others int64
 }
 
-// Run measures.
-func (c *benchReadersCmd) Run(a *app) (err error) {
+// Run measures, and prints what it found.
+func (c *Readers) Run(a *console.IO) error {
 	if c.Rate < 1 || c.Duration < time.Second || c.Records < 1 || c.Feeds < 1 || c.Slow < 1 {
 		return console.Usagef("give at least 1 for --rate, --records, --feeds and --slow, and 1s for --duration")
 	}
@@ -64,11 +55,11 @@ func (c *benchReadersCmd) Run(a *app) (err error) {
 	if err != nil {
 		return console.Usagef("--rows: %w", err)
 	}
-	dir, err := os.MkdirTemp(c.Dir, "rollcall-bench-")
-	if err != nil {
-		return fmt.Errorf("make directory: %w; check --dir", err)
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	return inDir(a, c.Dir, func(dir string) error { return c.measure(a, dir, rows) })
+}
+
+// measure measures the rows in a directory.
+func (c *Readers) measure(a *console.IO, dir string, rows *regexp.Regexp) (err error) {
 	b := &readersBench{latencyBench: &latencyBench{dir: dir, program: c.Serve, http: http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}}}, cmd: c, stderr: a.Stderr}
 	stop, err := b.start(a)
 	if err != nil {
@@ -97,7 +88,7 @@ func (c *benchReadersCmd) Run(a *app) (err error) {
 // readersBench is a serve with a full log, and what is done to it.
 type readersBench struct {
 	*latencyBench
-	cmd    *benchReadersCmd
+	cmd    *Readers
 	stderr io.Writer
 	posted atomic.Int64
 }
@@ -161,12 +152,9 @@ func (b *readersBench) writeRecords(path string) (err error) {
 
 // command runs a command of the program that is measured.
 func (b *readersBench) command(ctx context.Context, args ...string) error {
-	program := b.program
-	if program == "" {
-		var err error
-		if program, err = os.Executable(); err != nil {
-			return fmt.Errorf("find this program: %w", err)
-		}
+	program, err := b.executable()
+	if err != nil {
+		return err
 	}
 	cmd := exec.CommandContext(ctx, program, append(args, "--nats-url", b.at.NATS)...) //nolint:gosec // the program that is measured
 	out, err := cmd.CombinedOutput()
@@ -192,7 +180,7 @@ func (b *readersBench) get(ctx context.Context, url string) (int, error) {
 }
 
 // beside measures webhooks while a load is on.
-func (b *readersBench) beside(ctx context.Context, l load) (readersRow, error) {
+func (b *readersBench) beside(ctx context.Context, l readersLoad) (readersRow, error) {
 	n := int(b.cmd.Duration.Seconds() * float64(b.cmd.Rate))
 	requests := make([]*http.Request, n)
 	var signing sync.WaitGroup
@@ -254,7 +242,7 @@ func (b *readersBench) post(ctx context.Context, requests []*http.Request, row *
 				row.refused++
 				return
 			}
-			_ = row.h.RecordValue(min(took, benchStage).Microseconds())
+			_ = row.h.RecordValue(min(took, requestTimeout).Microseconds())
 		})
 	}
 	return nil

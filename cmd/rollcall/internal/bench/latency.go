@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"bytes"
@@ -26,24 +26,13 @@ import (
 	"rollcall/eventlog/wire"
 )
 
-// benchLatencyCmd is `rollcall bench latency`.
-type benchLatencyCmd struct {
-	Rate   int    `help:"Webhooks a second." default:"200" placeholder:"N"`
-	Events int    `help:"Webhooks until their view is seen." default:"4000" placeholder:"N"`
-	Reads  int    `help:"Webhooks whose effect is read with minSequence." default:"1000" placeholder:"N"`
-	Dir    string `help:"Directory for the data, on the disk to measure; temporary by default." type:"path" placeholder:"DIR"`
+// Latency measures how long it takes from a webhook to its effect in the views.
+type Latency struct {
+	Rate   int    // webhooks a second
+	Events int    // webhooks until their view is seen
+	Reads  int    // webhooks whose effect is read with minSequence
+	Dir    string // directory for the data, on the disk to measure; temporary by default
 	console.OutputFlag
-}
-
-// Help is the command's example.
-func (benchLatencyCmd) Help() string {
-	return `Starts rollcall serve as a process of its own and measures, in milliseconds:
-visible (from a webhook's 200 to the change of its key at a watcher of the KV bucket attendance, at a fixed rate), and,
-one after the other: webhook (a webhook's answer), read (a GET with its Rollcall-Sequence as minSequence, sent at once),
-and both together. A read whose answer lacks the webhook's effect ends the run.
-
-Example:
-  rollcall bench latency --rate 200 --output json`
 }
 
 // latencyResult is one of the benchmark's measurements.
@@ -55,17 +44,17 @@ type latencyResult struct {
 	MaxMs float64 `json:"maxMs"`
 }
 
-// Run measures.
-func (c *benchLatencyCmd) Run(a *app) (err error) {
+// Run measures, and prints what it found.
+func (c *Latency) Run(a *console.IO) error {
 	if c.Rate < 1 || c.Events < 1 || c.Reads < 1 {
 		return console.Usagef("give at least 1 for --rate, --events and --reads")
 	}
-	dir, err := os.MkdirTemp(c.Dir, "rollcall-bench-")
-	if err != nil {
-		return fmt.Errorf("make directory: %w; check --dir", err)
-	}
-	defer func() { err = a.Left(errors.Join(err, os.RemoveAll(dir)), benchLeft) }()
-	b := &latencyBench{dir: dir, http: http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: benchWorkers}}}
+	return inDir(a, c.Dir, func(dir string) error { return c.measure(a, dir) })
+}
+
+// measure measures in a directory.
+func (c *Latency) measure(a *console.IO, dir string) (err error) {
+	b := &latencyBench{dir: dir, http: http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: workers}}}
 	stop, err := b.start(a)
 	if err != nil {
 		return err
@@ -99,34 +88,33 @@ func (c *benchLatencyCmd) Run(a *app) (err error) {
 	return c.Print(a.Stdout, g)
 }
 
+// served are the addresses in the ready file of the program that is measured.
+type served struct {
+	Ingest string `json:"ingest"`
+	API    string `json:"api"`
+	NATS   string `json:"nats"`
+}
+
 // latencyBench posts to a `rollcall serve` and looks at its views.
 type latencyBench struct {
 	dir string
 	// program is what is run; "": this one.
 	program string
 	key     provider.Key
-	at      addresses
+	at      served
 	http    http.Client
 }
 
 // start starts the program. stop ends it as a supervisor does.
-func (b *latencyBench) start(a *app) (stop func() error, err error) {
-	if b.key, err = provider.NewKey(); err != nil {
+func (b *latencyBench) start(a *console.IO) (stop func() error, err error) {
+	var keyFile string
+	if b.key, keyFile, err = newKey(b.dir); err != nil {
 		return nil, err
 	}
-	public, err := b.key.Public()
+	readyFile := filepath.Join(b.dir, "ready.json")
+	program, err := b.executable()
 	if err != nil {
 		return nil, err
-	}
-	keyFile, readyFile := filepath.Join(b.dir, "public.pem"), filepath.Join(b.dir, "ready.json")
-	if err := os.WriteFile(keyFile, public, 0o600); err != nil {
-		return nil, fmt.Errorf("write key: %w", err)
-	}
-	program := b.program
-	if program == "" {
-		if program, err = os.Executable(); err != nil {
-			return nil, fmt.Errorf("find this program: %w", err)
-		}
 	}
 	const free = "127.0.0.1:0"
 	cmd := exec.CommandContext(a.Ctx, program, "serve", "--data-dir", filepath.Join(b.dir, "data"), "--source", "bench=rsa:"+keyFile, //nolint:gosec // this very program
@@ -149,6 +137,14 @@ func (b *latencyBench) start(a *app) (stop func() error, err error) {
 			return nil, errors.Join(fmt.Errorf("wait for rollcall serve: %w", err), stop())
 		}
 	}
+}
+
+// executable is the program that is measured.
+func (b *latencyBench) executable() (string, error) {
+	if b.program != "" {
+		return b.program, nil
+	}
+	return thisProgram()
 }
 
 // joined is a webhook that makes one key of view attendance: session.peer.
@@ -259,7 +255,7 @@ func (b *latencyBench) visible(ctx context.Context, rate, events int) (*hdrhisto
 	h := newHistogram()
 	for i := range events {
 		// Seen before its 200 had come through is seen at once.
-		_ = h.RecordValue(max(0, min(seen[i].Load()-answered[i].Load(), benchStage.Microseconds())))
+		_ = h.RecordValue(max(0, min(seen[i].Load()-answered[i].Load(), requestTimeout.Microseconds())))
 	}
 	return h, nil
 }
