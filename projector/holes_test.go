@@ -2,7 +2,10 @@ package projector_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"testing"
 	"testing/synctest"
 
@@ -108,6 +111,42 @@ func TestParkedWithoutKeyStaysParked(t *testing.T) {
 		}
 		if n := retry(toy{}); n != 1 || len(store.parked) != 0 {
 			t.Errorf("RetryParked() by the mended fold = %d, %d stay parked; want 1 and 0", n, len(store.parked))
+		}
+		sameView(t, store.view(), expect(records))
+	})
+}
+
+// TestParkedBesideADamagedState: a parked record of an entity whose state can't be
+// read stays parked, and nothing is written over what is stored.
+func TestParkedBesideADamagedState(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		records := script(60, 5)
+		bad := records[31]
+		log, store := newMemLog(records...), newMemStore()
+		_, stop := start(t, projector.Config{Projection: toy{panicOn: bad.EventID}, Source: log, Store: store})
+		reach(t, store, 60)
+		if err := stop(); err != nil {
+			t.Fatalf("Run() = %v; want nil", err)
+		}
+		ev := eventlog.Decode(&bad)
+		key := toy{}.Key(&ev)
+		parts := store.parts[key]
+		if len(parts) == 0 {
+			t.Fatalf("no state of %s is stored", key)
+		}
+		damaged := slices.Clone(parts)
+		damaged[len(damaged)-1].Value = []byte("{")
+		store.parts[key] = damaged
+		before := maps.Clone(store.docs)
+		retry := func() (int, error) {
+			return projector.RetryParked(t.Context(), projector.MaintenanceConfig{Projection: toy{}, Source: log, Store: store})
+		}
+		if n, err := retry(); n != 0 || !errors.Is(err, projector.ErrState) || len(store.parked) != 1 || !maps.Equal(store.docs, before) {
+			t.Errorf("RetryParked() beside a damaged state = %d, %v, %d stay parked; want 0, %v, 1, and the same documents", n, err, len(store.parked), projector.ErrState)
+		}
+		store.parts[key] = parts
+		if n, err := retry(); n != 1 || err != nil || len(store.parked) != 0 {
+			t.Errorf("RetryParked() of the whole state = %d, %v, %d stay parked; want 1, nil, 0", n, err, len(store.parked))
 		}
 		sameView(t, store.view(), expect(records))
 	})
