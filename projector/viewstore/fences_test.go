@@ -361,4 +361,13 @@ func TestFollowYieldsItsError(t *testing.T) {
 	if !errors.Is(last, viewstore.ErrNoView) {
 		t.Errorf("Follow() of a view that is gone ends with %v; want %v", last, viewstore.ErrNoView)
 	}
+	last = nil
+	for c, err := range reader.Follow(ctx, "toy", viewstore.Position{}) {
+		if last = err; err == nil {
+			t.Errorf("Follow() of a view that was gone before yields %+v; want an error", c)
+		}
+	}
+	if !errors.Is(last, viewstore.ErrNoView) {
+		t.Errorf("Follow() of a view that was gone before ends with %v; want %v", last, viewstore.ErrNoView)
+	}
 }
