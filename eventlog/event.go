@@ -121,26 +121,26 @@ type Event struct {
 type SessionSource uint8
 
 const (
-	// NoSession: nothing does.
+	// NoSession says that no member does.
 	NoSession SessionSource = iota
-	// FromSessionID: the member for it. FromRoom: a recording's room, which is the
-	// provider's other word for a session. FromMeeting: Dyte v1 sends no session id
-	// in the four events that it has; the meeting id stands in its place.
+	// FromSessionID is the member for it.
 	FromSessionID
+	// FromRoom is a recording's room, the provider's other word for a session.
 	FromRoom
+	// FromMeeting is the meeting id: Dyte v1 sends no session id in its four events.
 	FromMeeting
 )
 
 // Session returns the session that the event belongs to, and what names it; ""
 // where nothing does.
-func (e *Event) Session() (id string, from SessionSource) {
+func (ev *Event) Session() (id string, from SessionSource) {
 	switch {
-	case e.SessionID != "":
-		return e.SessionID, FromSessionID
-	case e.Type == RecordingStatus && e.Recording.RoomUUID != "":
-		return e.Recording.RoomUUID, FromRoom
-	case e.Type >= MeetingStarted && e.Type <= ParticipantLeft && e.MeetingID != "":
-		return e.MeetingID, FromMeeting
+	case ev.SessionID != "":
+		return ev.SessionID, FromSessionID
+	case ev.Type == RecordingStatus && ev.Recording.RoomUUID != "":
+		return ev.Recording.RoomUUID, FromRoom
+	case ev.Type >= MeetingStarted && ev.Type <= ParticipantLeft && ev.MeetingID != "":
+		return ev.MeetingID, FromMeeting
 	}
 	return "", NoSession
 }

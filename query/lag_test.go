@@ -74,7 +74,7 @@ func TestProjectionsBehind(t *testing.T) {
 		w.clock.Set(c.now)
 		l.first = c.first
 		for _, p := range w.items("/v1/projections").Items {
-			seconds := time.Duration(p["lagSeconds"].(float64)*1e6+0.5) * time.Microsecond
+			seconds := time.Duration(p["lagSeconds"].(float64) * float64(time.Second))
 			got := fmt.Sprintf("%v, %v records for %v", p["state"], p["lag"], seconds.Round(time.Millisecond))
 			if got != c.want || fmt.Sprint(p["sequence"], p["headSequence"]) != "1 4" {
 				t.Errorf("projection %v of a log from %d = %s (%v of %v); want %s (1 of 4)", p["name"], c.first, got, p["sequence"], p["headSequence"], c.want)

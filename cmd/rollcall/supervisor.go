@@ -42,7 +42,7 @@ func (s supervisor) notify(states ...string) error {
 	if s.socket == "" {
 		return nil
 	}
-	conn, err := net.Dial("unixgram", s.socket)
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: s.socket, Net: "unixgram"})
 	if err != nil {
 		return fmt.Errorf("notify service manager: %w", err)
 	}

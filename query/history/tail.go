@@ -11,7 +11,7 @@ import (
 // maxWaits bounds the requests that wait for a record of the log at once.
 const maxWaits = 1024
 
-// ErrBusy: as many requests wait for a record as may.
+// ErrBusy says that as many requests wait for a record as may.
 var ErrBusy = errors.New("too many requests wait for a record; try again")
 
 // tail is the log's end, as those who wait for it see it.

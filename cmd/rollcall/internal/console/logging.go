@@ -24,6 +24,7 @@ type LogFlags struct {
 	LogFormat string `help:"Form of the log on stderr: auto (console on a terminal, else json), json, console." default:"auto" enum:"auto,json,console" placeholder:"FORM"`
 }
 
+// Logger writes to w in the form that the flags choose.
 func (f LogFlags) Logger(w io.Writer) (zerolog.Logger, error) {
 	level, err := zerolog.ParseLevel(f.LogLevel)
 	if err != nil {

@@ -17,8 +17,8 @@ import (
 	"rollcall/eventlog/wire"
 )
 
-// receipt is what the ingester answers to a delivery that it stored.
-type receipt struct {
+// Receipt is what the ingester answers to a delivery that it stored.
+type Receipt struct {
 	EventID   string `json:"eventId"`
 	Sequence  uint64 `json:"sequence"`
 	Duplicate bool   `json:"duplicate"`
@@ -62,12 +62,12 @@ func (e *RefusedError) Error() string {
 
 // Post sends body with headers, and a signature where there is a signer.
 // family names the signature header: dyte or rtk.
-func (p *Poster) Post(ctx context.Context, family string, headers [][2]string, body []byte) (receipt, error) {
+func (p *Poster) Post(ctx context.Context, family string, headers [][2]string, body []byte) (Receipt, error) {
 	var signature string
 	if p.key != nil {
 		s, err := p.key.Sign(body)
 		if err != nil {
-			return receipt{}, err
+			return Receipt{}, err
 		}
 		signature = s
 	}
@@ -75,7 +75,7 @@ func (p *Poster) Post(ctx context.Context, family string, headers [][2]string, b
 	for try := range p.tries {
 		if try > 0 {
 			if err := wire.Pause(ctx, time.Duration(try)*250*time.Millisecond); err != nil {
-				return receipt{}, errors.Join(err, last)
+				return Receipt{}, errors.Join(err, last)
 			}
 		}
 		r, again, err := p.once(ctx, family, signature, headers, body)
@@ -84,10 +84,10 @@ func (p *Poster) Post(ctx context.Context, family string, headers [][2]string, b
 		}
 		last = err
 	}
-	return receipt{}, last
+	return Receipt{}, last
 }
 
-func (p *Poster) once(ctx context.Context, family, signature string, headers [][2]string, body []byte) (r receipt, again bool, err error) {
+func (p *Poster) once(ctx context.Context, family, signature string, headers [][2]string, body []byte) (r Receipt, again bool, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.URL, bytes.NewReader(body))
 	if err != nil {
 		return r, false, fmt.Errorf("make request: %w", err)
