@@ -52,13 +52,12 @@
 //
 // # Floods
 //
-// A signature costs about 50 µs to check, and a request several times that, so
-// that forgeries posted as fast as they are answered would take all CPU. Above
-// a hundred a second the answer to a bad signature is held back for
-// Config.RefusalDelay: a flood over C connections gets C / RefusalDelay answers a
-// second. Nothing honest is held back, whoever's address it comes from. Somebody
-// who opens a connection for each forgery and does not wait is bounded by
-// ServerConfig.MaxConnections alone: that is a matter for a firewall.
+// A signature costs about 50 µs to check, and a request several times that, so a
+// flood of forgeries would take all CPU. Above a hundred a second the answer to a
+// bad signature is delayed by Config.RefusalDelay: a flood over C connections gets
+// C / RefusalDelay answers a second. Genuine deliveries are never delayed, whatever
+// address they come from. A sender that opens a connection for each forgery and does
+// not wait is limited only by ServerConfig.MaxConnections: use a firewall for that.
 //
 // # Concurrency and memory
 //

@@ -35,7 +35,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		requests: counter("requests_total", "Requests answered.", "source", "code"),
 		refusals: counter("refusals_total", "Requests that were not stored, by reason.", "source", "reason"),
 		delayed: prometheus.NewCounter(prometheus.CounterOpts{
-			Namespace: "rollcall", Subsystem: "ingest", Name: "refusals_delayed_total", Help: "Answers to bad signatures that were held back.",
+			Namespace: "rollcall", Subsystem: "ingest", Name: "refusals_delayed_total", Help: "Answers to bad signatures that were delayed.",
 		}),
 		duplicates: counter("duplicates_total", "Deliveries that were in the log already.", "source"),
 		records:    counter("records_total", "Records stored, by event type; other.unknown and other.unreadable fold nothing.", "source", "type"),

@@ -292,7 +292,7 @@ func (t *task) drop(ctx context.Context, keys []string, more bool) error {
 	if !more {
 		t.aging.due = nil
 		if err := t.aging.err; err != nil {
-			t.p.logger.Warn().Err(err).Str(keyBucket, t.Bucket).Msg("search for what is to be dropped broke off; trying again")
+			t.p.logger.Warn().Err(err).Str(keyBucket, t.Bucket).Msg("search for entities to drop was interrupted; trying again")
 			return nil
 		}
 		t.aging.swept = true

@@ -56,7 +56,7 @@ func (p *engine) run(ctx context.Context, request LeaseRequest) (err error) {
 			return nil
 		case errors.Is(err, ErrLostView):
 			p.metrics.lostViews.Inc()
-			p.logger.Error().Err(err).Msg("view lost what was committed; folding again from what it holds")
+			p.logger.Error().Err(err).Msg("view lost what was committed; folding again from what is left")
 		case errors.Is(err, ErrFenced):
 			p.metrics.fenced.Inc()
 			p.logger.Warn().Err(err).Msg("fenced; standing by")
@@ -136,7 +136,7 @@ func (p *engine) release(ctx context.Context, lease *Lease) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.config.StopTimeout)
 	defer cancel()
 	if err := lease.Release(ctx); err != nil {
-		p.logger.Warn().Err(err).Msg("lease not given back; a standby takes over when it runs out")
+		p.logger.Warn().Err(err).Msg("lease not released; a standby takes over when it expires")
 	}
 }
 

@@ -41,15 +41,15 @@ func newMetrics(view string, status func() Status) *metrics {
 	return &metrics{
 		status:       status,
 		fenced:       counter("rollcall_projector_fenced_total", "Times that another process took over."),
-		readErrors:   counter("rollcall_projector_read_errors_total", "Reads of the log that broke off and were tried again."),
-		commitErrors: counter("rollcall_projector_commit_errors_total", "Commits whose outcome had to be asked for."),
-		refolds:      counter("rollcall_projector_refolds_total", "Times that folding began again at the checkpoint to leave a failing record out."),
+		readErrors:   counter("rollcall_projector_read_errors_total", "Reads of the log that were interrupted and retried."),
+		commitErrors: counter("rollcall_projector_commit_errors_total", "Commits whose outcome was unknown and had to be checked."),
+		refolds:      counter("rollcall_projector_refolds_total", "Times that folding restarted at the checkpoint to leave out a failing record."),
 		parked:       counter("rollcall_projector_parked_total", "Records parked by this process."),
 		dropped:      counter("rollcall_projector_dropped_total", "Entities dropped from the view because of their age."),
 		broken:       counter("rollcall_projector_broken_entities_total", "Entities that stay as they are stored because their fold fails without a record to blame."),
 		lostViews:    counter("rollcall_projector_lost_views_total", "Times that the view's store had lost what was committed."),
 		commitSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "rollcall_projector_commit_seconds", Help: "From the first try of a commit to its certain success.",
+			Name: "rollcall_projector_commit_seconds", Help: "From the first attempt of a commit to its confirmed success.",
 			ConstLabels: labels, Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
 		}),
 		lag:          desc("rollcall_projector_lag_records", "Records in the log that the view does not hold yet."),
@@ -57,11 +57,11 @@ func newMetrics(view string, status func() Status) *metrics {
 		sequence:     desc("rollcall_projector_sequence", "Last log sequence in the view."),
 		waitingDesc:  desc("rollcall_projector_waiting_seconds", "How long log or store have not answered, from 5 s on; 0: nothing is overdue."),
 		parkedNow:    desc("rollcall_projector_parked_records", "Records that are parked now."),
-		appliedDesc:  desc("rollcall_projector_applied_total", "Records folded or passed over, by event type.", "type"),
-		cacheDesc:    desc("rollcall_projector_cache_requests_total", "Entities asked of the cache.", "result"),
-		bytesDesc:    desc("rollcall_projector_cache_bytes", "Memory of the entities held, roughly."),
+		appliedDesc:  desc("rollcall_projector_applied_total", "Records folded or skipped, by event type.", "type"),
+		cacheDesc:    desc("rollcall_projector_cache_requests_total", "Lookups of entities in the cache.", "result"),
+		bytesDesc:    desc("rollcall_projector_cache_bytes", "Approximate memory of the entities held."),
 		entitiesDesc: desc("rollcall_projector_cache_entities", "Entities held in memory."),
-		evictDesc:    desc("rollcall_projector_cache_evictions_total", "Entities dropped to keep the cache in its bound."),
+		evictDesc:    desc("rollcall_projector_cache_evictions_total", "Entities evicted to keep the cache within its limit."),
 	}
 }
 

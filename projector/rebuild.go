@@ -133,7 +133,7 @@ func Rebuild(ctx context.Context, c RebuildConfig) (Rebuilt, error) {
 	}
 	out, err := r.run(ctx)
 	if r.useless(ctx) {
-		c.Logger.Warn().Err(err).Str(keyBucket, r.g.Bucket).Msg("unfinished generation can't be resumed; it is dropped and another one made")
+		c.Logger.Warn().Err(err).Str(keyBucket, r.g.Bucket).Msg("unfinished generation can't be resumed; dropping it and starting another")
 		if err := c.Registry.Drop(ctx, r.g.View, r.g.Number); err != nil {
 			return out, fmt.Errorf("rebuild view %s: %w", c.Projection.Name(), err)
 		}
@@ -205,7 +205,7 @@ func (r *rebuild) run(ctx context.Context) (out Rebuilt, err error) {
 	}
 	out.Records = uint64(r.engine.board.snapshot(r.Now()).Sequence)
 	if err := finish(); err != nil {
-		r.Logger.Warn().Err(err).Msg("rebuilt generation was not handed over in order")
+		r.Logger.Warn().Err(err).Msg("lease of the rebuilt generation was not released properly")
 	}
 	r.report()
 	out.Elapsed = r.Now().Sub(r.began)

@@ -45,7 +45,7 @@ func (s *maintenance) close(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), defaultStopTimeout)
 	defer cancel()
 	if err := s.Release(ctx); err != nil {
-		s.Logger.Warn().Err(err).Msg("lease not given back; the projector goes on when it runs out")
+		s.Logger.Warn().Err(err).Msg("lease not released; the projector continues when it expires")
 	}
 }
 

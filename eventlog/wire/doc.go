@@ -4,7 +4,7 @@
 //
 // # A reader that proves its past
 //
-//	┌▶ watch the connection ─▶ make a consumer behind After ─▶ Begin: is this the
+//	┌▶ watch the connection ─▶ make a consumer after After ──▶ Begin: is this the
 //	│                                                     same past? │yes   │no: End
 //	│                                                                ▼
 //	└── break: connection, consumer, gap ◀── Take, Take, Take … After moves
