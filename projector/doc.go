@@ -14,26 +14,27 @@
 //
 // # Who writes
 //
-// One process at a time holds a generation's lease; others stand by, and take
-// over when it is given back (at once) or not renewed (within 5 s). The lease is
-// a courtesy. What makes a stale writer harmless is the fence: each commit names
+// One process at a time holds a generation's [Lease]; others stand by, and take
+// over when it is released (at once) or not renewed (within 5 s). The lease is
+// advisory. The fence makes a stale writer harmless: each commit names
 // the revision of the checkpoint that it follows, and a take-over writes the
 // checkpoint, with a higher epoch, before it reads anything.
 //
 // # Failure
 //
-// A commit that fails may have happened. The checkpoint is read again and says
-// which: mine (go on), the one before (try again), another epoch (fenced: drop
-// everything held, stand by), one that is older than what this process stored
+// A commit that fails may have happened, so the checkpoint is read again. It is the
+// new one (go on), the one before (retry), of another epoch (fenced: discard
+// all state, stand by), or older than what this process stored
 // ([ErrLostView]: take over again, and fold from what is left). Without an answer
-// for 30 s the lease is given back. A view that nothing changes is asked every 5 s.
-// A read that breaks off is tried again for ever, and
-// shows as lag. A record on which a fold panics, or that makes a value too large,
-// is parked: folding begins again at the checkpoint without it, it is stored
+// for 30 s the lease is released. An idle view is checked every 5 s.
+// A read that is interrupted is retried for ever, and shows as lag.
+//
+// A record on which a fold panics, or that makes a value too large,
+// is parked: folding restarts at the checkpoint without it, it is stored
 // beside the view with its error, and the entity says since when it misses
-// something, see [Degradable]. An entity that fails where no record is to blame
-// stays as it is stored, and its records are parked. What would make a view wrong ends Run with an
-// error that names the command to run.
+// something, see [Degradable]. An entity that fails without a record to blame
+// stays as it is stored, and its records are parked. Anything that would make a view
+// wrong ends Run with an error that names the command to run.
 //
 // # What an operator's commands call
 //
@@ -46,14 +47,14 @@
 //	            live again. ErrBehind: nobody has followed it
 //	drop        Drop: removes retired and failed generations
 //	abort       Abort: removes the one being made; its Rebuild ends with ErrAborted
-//	verify      Verify: Differences; exit code 5 where there are any
+//	verify      Verify: Differences; exit code 5 if there are any
 //	--repair    Repair(…, Verified.Differences)
 //	parked      viewstore.Reader.Parked for list and show, RetryParked, DropParked
 //	status      viewstore.Reader.Alias, Checkpoint, Generations, Parked
 //
 // Registry is viewstore.Store, Viewer is viewstore.Reader. All but Verify need
 // the right to write the view. Repair, RetryParked and DropParked take the lease
-// from the projector for a moment and give it back.
+// from the projector for a moment and release it.
 //
 // # Generations
 //

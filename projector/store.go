@@ -67,7 +67,7 @@ type LeaseRequest struct {
 	// repair. The holder is fenced, and waits.
 	Steal bool
 	// MaxWait bounds the wait for a lease that another process holds, after which Acquire
-	// returns ErrBusy; 0: no bound. A lease whose holder died runs out within 5 s.
+	// returns ErrBusy; 0: no bound. A lease whose holder died expires within 5 s.
 	MaxWait time.Duration
 	// OnStandby, if set, is called once when another process holds the
 	// lease and Acquire begins to wait.
@@ -89,9 +89,9 @@ type Checkpoint struct {
 	Commit string `json:"commit"`
 	// Parked counts the records that were kept aside.
 	Parked int `json:"parked"`
-	// Horizon: what was over before it is not in the view any more, see [Aging].
-	// Sweeping, where set, is the horizon that is being brought about: what was
-	// over between the two may be there or not.
+	// Horizon: what was over before it is no longer in the view, see [Aging].
+	// Sweeping, if set, is the next horizon: what was over between the two may be
+	// there or not.
 	Horizon  eventlog.Time `json:"horizon,omitzero"`
 	Sweeping eventlog.Time `json:"sweeping,omitzero"`
 	// Previous is the commit that this one followed, and Documents how many
@@ -118,7 +118,7 @@ type GenerationWriter interface {
 	Commit(ctx context.Context, c *Commit) error
 	// Checkpoint reads the stored checkpoint, never an older one than the last
 	// that Commit stored. ErrLostView: the store has only an older one, or none,
-	// by an answer that is certain; a replica that lags is another error.
+	// for certain; a replica that lags is another error.
 	Checkpoint(ctx context.Context) (Checkpoint, error)
 	// Entities yields every entity that has a part of that name, and had it when
 	// the call began, with the part; an entity may come again.
