@@ -226,7 +226,7 @@ func TestAnswers(t *testing.T) {
 		{"unknown source", "POST", "/webhooks/nobody", started, nil, 404, "unknown-source"},
 		{"source in upper case", "POST", "/webhooks/OPEN", started, nil, 200, ""},
 		{"path in capitals", "POST", "/Webhooks/Open", started, nil, 200, ""},
-		{"slash behind", "POST", "/webhooks/open/", started, nil, 200, ""},
+		{"slash at the end", "POST", "/webhooks/open/", started, nil, 200, ""},
 		{"slashes in front", "POST", "//webhooks//open", started, nil, 200, ""},
 		{"dots", "POST", "/x/../webhooks/./open", started, nil, 200, ""},
 		{"no source", "POST", "/webhooks/", started, nil, 404, "unknown-source"},

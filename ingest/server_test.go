@@ -101,7 +101,7 @@ func TestGarbledRequests(t *testing.T) {
 		"unknown expectation":        {head + "Expect: miracles\r\n\r\n{}", 417, "expectation"},
 		"unknown transfer encoding":  {"POST /webhooks/open HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n", 501, "transfer-encoding"},
 		"unknown version":            {"POST /webhooks/open HTTP/3.7\r\nHost: x\r\n\r\n", 505, "http-version"},
-		"garbled behind a good one":  {head + "\r\n{}hello\r\n\r\n", 400, "bad-request"},
+		"garbled after a good one":   {head + "\r\n{}hello\r\n\r\n", 400, "bad-request"},
 		"a refusal of the handler's": {"GET /webhooks/open HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 405, "method"},
 	} {
 		answer := raw(t, address, test.request)

@@ -224,7 +224,7 @@ func TestFailedGenerationIsFollowedAgain(t *testing.T) {
 	})
 }
 
-// A generation that is behind is not put in force unless that is asked for.
+// A generation that is behind is not promoted unless that is asked for.
 func TestBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(1)
@@ -248,7 +248,7 @@ func TestBehind(t *testing.T) {
 			}
 		}
 		if v := w.views["v"]; v.alias != 1 {
-			t.Errorf("generation in force = %d; want 1", v.alias)
+			t.Errorf("live generation = %d; want 1", v.alias)
 		}
 	})
 }

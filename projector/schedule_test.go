@@ -477,7 +477,7 @@ func (s *schedule) settle() {
 	s.await(boundRetired, false)
 }
 
-// await waits until the generation in force, or every other one, is right.
+// await waits until the live generation, or every other one, is right.
 func (s *schedule) await(bound time.Duration, force bool) {
 	var wrong string
 	for deadline := time.Now().Add(bound); time.Now().Before(deadline) && !s.failed.Load(); <-time.After(250 * time.Millisecond) {

@@ -223,7 +223,7 @@ func (s scriptedSource) Read(ctx context.Context, o eventlog.ReadOptions) iter.S
 	}
 }
 
-// next waits for the record behind at.
+// next waits for the record after at.
 func (s scriptedSource) next(ctx context.Context, at eventlog.Seq, stored time.Time) (eventlog.Record, error) {
 	for {
 		if err := s.w.simply(ctx, s.m, "read"); err != nil {
@@ -247,7 +247,7 @@ func (s scriptedSource) next(ctx context.Context, at eventlog.Seq, stored time.T
 	}
 }
 
-// behind returns the record behind at or what is closed when the log changes.
+// behind returns the record after at or what is closed when the log changes.
 func (l *scriptedLog) behind(mu *sync.Mutex, at eventlog.Seq, stored time.Time) (eventlog.Record, <-chan struct{}, error) {
 	mu.Lock()
 	defer mu.Unlock()

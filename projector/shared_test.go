@@ -12,7 +12,7 @@ import (
 // Projectors that share a read fold the same views, read the log once when they
 // begin together, and one that hangs does not hold the others up.
 func TestShared(t *testing.T) {
-	records := script(20_000, 2000) // more than are held for a reader that is behind the first
+	records := script(20_000, 2000) // more than are held for a reader that lags the first
 	want := expect(records)
 	t.Run("together", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {

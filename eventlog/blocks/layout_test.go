@@ -207,7 +207,7 @@ func TestMend(t *testing.T) {
 
 // TestTornEnd has the last block cut: known to be lost is what the index
 // remembers, and whose sequence can still be read. Where neither says anything
-// the server goes on behind what is whole.
+// the server goes on after what is whole.
 func TestTornEnd(t *testing.T) {
 	for _, c := range []struct {
 		indexed bool

@@ -108,7 +108,7 @@ func TestAppendRepeats(t *testing.T) {
 	}
 	check(l, together(t, l, records...), 300)
 	check(l, together(t, l, records...), 0)
-	// A log opened anew remembers nothing itself: the server knows.
+	// A log that is opened again remembers nothing itself: the server knows.
 	node.Restart(t)
 	fresh := open(t, node.JetStream(t), natslog.Config{})
 	check(fresh, together(t, fresh, records...), 0)

@@ -150,7 +150,7 @@ func TestReadFollowsAcrossRestart(t *testing.T) {
 }
 
 // TestReadAcrossReconnect proves that records lost on the way to a client whose
-// connection breaks are read again: the server's consumer lives on behind them.
+// connection breaks are read again: the server's consumer lives on after them.
 func TestReadAcrossReconnect(t *testing.T) {
 	node := eventlogtest.Server(t)
 	writer := open(t, node.JetStream(t), natslog.Config{})
@@ -250,8 +250,8 @@ func TestReadDetectsNewIncarnation(t *testing.T) {
 	if err := js.DeleteStream(t.Context(), eventlog.Stream); err != nil {
 		t.Fatal(err)
 	}
-	anew := open(t, js, natslog.Config{})
-	appendAll(t, anew, 100, 110)
+	again := open(t, js, natslog.Config{})
+	appendAll(t, again, 100, 110)
 	f.expectError(t, eventlog.ErrIncarnation)
 	if _, err := sequences(t, l, eventlog.ReadOptions{}); !errors.Is(err, eventlog.ErrIncarnation) {
 		t.Errorf("Read through the old log = %v; want ErrIncarnation", err)

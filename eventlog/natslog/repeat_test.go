@@ -123,7 +123,7 @@ func TestRepeatAfterRemake(t *testing.T) {
 	}
 }
 
-// TestRepeatAfterRemakeAndRetention: that the log begins behind a sequence says
+// TestRepeatAfterRemakeAndRetention: that the log begins after a sequence says
 // nothing where it is another log.
 func TestRepeatAfterRemakeAndRetention(t *testing.T) {
 	node := eventlogtest.Server(t)
@@ -263,7 +263,7 @@ func TestStormOfRepeats(t *testing.T) {
 }
 
 // TestBrokenConnectionAnswersAtOnce: an answer that was lost with its
-// connection is not waited for, by what was sent or by what waits behind it.
+// connection is not waited for, by what was sent or by what waits after it.
 func TestBrokenConnectionAnswersAtOnce(t *testing.T) {
 	node := eventlogtest.Server(t)
 	nc := node.ConnectTCP(t)

@@ -49,7 +49,7 @@ func TestPublish(t *testing.T) {
 		t.Errorf("BatchOf() = %q, %d; want one, 2", id, place)
 	}
 	if _, err := wire.Publish(bounded(t), js.Conn(), "two", batch("1")); !wire.IsConflict(err) {
-		t.Errorf("Publish() behind the stream's end = %v; want a conflict", err)
+		t.Errorf("Publish() after the stream's end = %v; want a conflict", err)
 	}
 	single := batch("3")
 	wire.MarkBatch("three", single)

@@ -216,7 +216,7 @@ func subjects(t *testing.T, d *deployment, filter string) map[string]bool {
 	return out
 }
 
-// sweptMeanwhile is a registry whose view in force moves its horizon while it is
+// sweptMeanwhile is a registry whose live view moves its horizon while it is
 // carried.
 type sweptMeanwhile struct {
 	projector.Registry

@@ -33,7 +33,7 @@ func (n named) Name() string { return n.name }
 type faultCell struct {
 	operation string
 	step      string // what is written
-	subject   string // where it begins; %s is the view, and behind * is how it ends
+	subject   string // where it begins; %s is the view, and after * is how it ends
 	nth       int    // at which write of it
 	moment    eventlogtest.Moment
 }
@@ -365,7 +365,7 @@ func (r *cellRun) read(ctx context.Context) {
 		if err == nil && cp.Sequence >= r.last || ctx.Err() != nil {
 			continue
 		}
-		// It may have been dropped after it was not in force any more.
+		// It may have been dropped after it was no longer live.
 		now, aerr := r.healthy.Alias(ctx, r.fold.Name())
 		if ctx.Err() == nil && (aerr != nil || now.Epoch == alias.Epoch) {
 			r.failed("the alias names %s, which is at record %d, %v; want it at %d", alias.Bucket, cp.Sequence, err, r.last)

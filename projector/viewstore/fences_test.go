@@ -29,7 +29,7 @@ func inBulk(o *projector.Lease, names ...string) *projector.Commit {
 }
 
 // A commit in bulk has two fences. Each alone holds off a writer that another one
-// took over from: behind the message that has it nothing is stored.
+// took over from: after the message that has it nothing is stored.
 func TestBulkIsFenced(t *testing.T) {
 	t.Run("checkpoint", func(t *testing.T) {
 		js := eventlogtest.Connect(t)
@@ -127,7 +127,7 @@ func TestAnswerLostIsTold(t *testing.T) {
 	}
 }
 
-// Plain subjects are told what the generation in force holds, and nothing of one
+// Plain subjects carry what the live generation holds, and nothing of one
 // that is made beside it.
 func TestOnlyWhatIsInForceIsTold(t *testing.T) {
 	node := eventlogtest.Server(t)
@@ -149,7 +149,7 @@ func TestOnlyWhatIsInForceIsTold(t *testing.T) {
 	commit(t, staged, 1, "staged", "1")
 	commit(t, live, 1, "live", "1")
 	if m, err := told.NextMsg(patience); err != nil || m.Subject != "rollcall.views.toy.live" {
-		t.Errorf("the first plain message is %v, %v; want that of the generation in force", m, err)
+		t.Errorf("the first plain message is %v, %v; want that of the live generation", m, err)
 	}
 }
 
@@ -288,7 +288,7 @@ func TestFollowerMeetsHalfACommit(t *testing.T) {
 		pairs = append(pairs, "k"+strconv.Itoa(n), "2")
 	}
 	if err := o.Commit(testContext(t), write(o, 2, pairs...)); err == nil {
-		t.Fatal("Commit() = nil; want an error, since it broke off behind its first batch")
+		t.Fatal("Commit() = nil; want an error, since it broke off after its first batch")
 	}
 	finish := func() {
 		for o.Commit(testContext(t), write(o, 2, pairs...)) != nil {
@@ -320,12 +320,12 @@ func TestFollowerMeetsHalfACommit(t *testing.T) {
 	}
 }
 
-// The generation in force is not dropped, whoever asks for it.
+// The live generation is not dropped, whoever asks for it.
 func TestWhatIsInForceIsNotDropped(t *testing.T) {
 	s := open(t, eventlogtest.Connect(t), viewstore.Config{Exclusive: true})
 	commit(t, acquire(t, s, projector.LeaseRequest{}), 1, "a", "1")
 	if err := s.Drop(testContext(t), "toy", 1); !errors.Is(err, projector.ErrNoGeneration) {
-		t.Errorf("Drop() of the generation in force = %v; want %v", err, projector.ErrNoGeneration)
+		t.Errorf("Drop() of the live generation = %v; want %v", err, projector.ErrNoGeneration)
 	}
 	wantGet(t, s, "a", "1")
 }

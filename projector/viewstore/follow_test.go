@@ -100,7 +100,7 @@ func TestFollow(t *testing.T) {
 		t.Errorf("view after resume = %s; want %s", got, want)
 	}
 
-	// A position too old for the delete markers, or of another bucket, begins anew.
+	// A position too old for the delete markers, or of another bucket, begins again.
 	old := f.last
 	old.StoredAt = old.StoredAt.Add(-viewstore.MarkerTTL)
 	for _, from := range []viewstore.Position{old, {Bucket: "toy_g0", Revision: 3, StoredAt: time.Now()}} {

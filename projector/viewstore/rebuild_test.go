@@ -204,7 +204,7 @@ func TestRebuildResumes(t *testing.T) {
 	}
 	out, err := d.rebuild(t, testContext(t), nil)
 	if err != nil || out.After.Number != 2 {
-		t.Fatalf("Rebuild() = %+v, %v; want generation 2 in force", out, err)
+		t.Fatalf("Rebuild() = %+v, %v; want generation 2 live", out, err)
 	}
 	wantView(t, d.store, d.fold.Name(), plain(d.fold, all))
 }
@@ -295,7 +295,7 @@ func TestRebuildOfATrimmedLog(t *testing.T) {
 }
 
 // TestDeletedAlias deletes and purges the alias: the projector puts the same
-// generation in force again, also where that is not the first.
+// live generation again, also where that is not the first.
 func TestDeletedAlias(t *testing.T) {
 	t.Parallel()
 	all := records(3, 8)
@@ -361,7 +361,7 @@ func TestRebuildAfterDropAndAbort(t *testing.T) {
 	}
 }
 
-// TestDropRightAfterARebuild drops the generation that was in force before its
+// TestDropRightAfterARebuild drops the generation that was live before its
 // projector has seen that another one is.
 func TestDropRightAfterARebuild(t *testing.T) {
 	t.Parallel()
@@ -392,7 +392,7 @@ func TestDropRightAfterARebuild(t *testing.T) {
 }
 
 // TestAnnounceTellsTheLastCommitAgain: the writer of a generation asks after a
-// commit whether it is in force; where the alias moved in between it tells
+// commit whether it is live; where the alias moved in between it tells
 // nobody, so that the one who moved it must, of deleted keys too.
 func TestAnnounceTellsTheLastCommitAgain(t *testing.T) {
 	for _, keys := range []int{0, 1} { // in one pass, and in as many as there are keys

@@ -92,7 +92,7 @@ func TestVerifyAndRepair(t *testing.T) {
 	if v := d.verify(t, nil); len(v.Differences) != 0 {
 		t.Errorf("Verify() after Repair = %+v; want no difference", v.Differences)
 	}
-	// The projector goes on behind it.
+	// The projector goes on after it.
 	more := records(13, 10)
 	last = d.append(t, more)
 	reached(t, d.store, "sessions", last)

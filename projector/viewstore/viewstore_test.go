@@ -425,7 +425,7 @@ func TestOpenErrors(t *testing.T) {
 }
 
 // TestAllMissesNoKeyThatIsWritten changes keys while All yields others: they
-// move behind what was the stream's end when it began.
+// move past what was the stream's end when it began.
 func TestAllMissesNoKeyThatIsWritten(t *testing.T) {
 	s := open(t, eventlogtest.Connect(t), viewstore.Config{})
 	o := acquire(t, s, projector.LeaseRequest{})

@@ -160,7 +160,7 @@ func TestServerAwayIsNoLostView(t *testing.T) {
 	}
 }
 
-// The control bucket is deleted, with the registry: the generation in force is
+// The control bucket is deleted, with the registry: the live generation is
 // found by the streams that are left, and the others are known again.
 func TestDeletedControlBucket(t *testing.T) {
 	js := eventlogtest.Connect(t)
@@ -210,7 +210,7 @@ func TestDeletedControlBucket(t *testing.T) {
 }
 
 // A message in bulk is lost on the way, as with a connection that breaks while
-// others go on over the next one. Nothing behind it is stored: the state of an
+// others go on over the next one. Nothing after it is stored: the state of an
 // entity without its documents would change nothing when it is folded again.
 func TestBulkStoresNothingBehindAGap(t *testing.T) {
 	node := eventlogtest.Server(t)
