@@ -63,6 +63,9 @@ func TestFormatMembers(t *testing.T) {
 	}
 	var want strings.Builder
 	for _, v := range projections.Views() {
+		if !strings.Contains(before, "\n| `"+v.Fold.Name()+"` | `") {
+			t.Errorf("FORMAT.md's table of views does not say which keys %s has", v.Fold.Name())
+		}
 		fmt.Fprintf(&want, "\n#### View `%s`\n\n| member | JSON | what |\n|---|---|---|\n", v.Fold.Name())
 		writeMembers(&want, "", v.Fields)
 	}

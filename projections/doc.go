@@ -1,7 +1,9 @@
 // Package projections has the folds: the laws by which records become the views
 // sessions, attendance, recordings, livestreams, artifacts and usage. They have
-// no I/O, no clock and no goroutine. [All] returns them; the document types and
-// [Parse] are for whoever reads a view.
+// no I/O, no clock and no goroutine. [Views] returns them, each with the fields
+// of its documents: one list, beside the document's type, writes the JSON and
+// tells readers what there is. The document types and [Parse] are for whoever
+// reads a view.
 //
 //	Event ──Apply──▶ facts (minima, maxima, firsts, sets) ──Flush──▶ documents + parts
 //	                   ▲                                                      │

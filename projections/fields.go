@@ -56,23 +56,35 @@ type member[D any] struct {
 
 // layout is the members of a document in the order of its JSON. The first one is
 // never absent.
-type layout[D any] []member[D]
+type layout[D any] struct {
+	members []member[D]
+	// room is about what a document takes, lists apart.
+	room int
+}
+
+// valueRoom is about what a value takes: an id is 38 bytes long, a count 1.
+const valueRoom = 24
 
 func document[D any](members ...member[D]) layout[D] {
+	room := 1
 	for i := range members {
 		mark := ","
 		if i == 0 {
 			mark = "{"
 		}
 		members[i].prefix = mark + `"` + members[i].Name + `":`
+		room += len(members[i].prefix) + valueRoom
 	}
-	return members
+	return layout[D]{members, room}
 }
 
 // appendJSON appends the document as a JSON object.
-func (l layout[D]) appendJSON(b []byte, d *D) []byte {
-	for i := range l {
-		m := &l[i]
+func (l *layout[D]) appendJSON(b []byte, d *D) []byte {
+	if b == nil {
+		b = make([]byte, 0, l.room)
+	}
+	for i := range l.members {
+		m := &l.members[i]
 		if m.absent != nil && m.absent(d) {
 			continue
 		}
@@ -82,7 +94,7 @@ func (l layout[D]) appendJSON(b []byte, d *D) []byte {
 }
 
 // appendOrNull appends the document, null for nil.
-func (l layout[D]) appendOrNull(b []byte, d *D) []byte {
+func (l *layout[D]) appendOrNull(b []byte, d *D) []byte {
 	if d == nil {
 		return appendNull(b)
 	}
@@ -90,10 +102,10 @@ func (l layout[D]) appendOrNull(b []byte, d *D) []byte {
 }
 
 // fields describes the members.
-func (l layout[D]) fields() []Field {
-	list := make([]Field, len(l))
-	for i := range l {
-		list[i] = l[i].Field
+func (l *layout[D]) fields() []Field {
+	list := make([]Field, len(l.members))
+	for i := range l.members {
+		list[i] = l.members[i].Field
 	}
 	return list
 }

@@ -39,7 +39,9 @@
 //
 // # The API
 //
-// A table of routes says which parameters a path takes, which views it needs
+// What the read side adds to a view, its id, filters and indexes, is one value,
+// in view_<name>.go; the fields come from beside its fold. A table of routes, most
+// of which follow from these, says which parameters a path takes, which views it needs
 // and which fields its documents have. Parsing, refusal of what is unknown,
 // sorting, CSV and the OpenAPI document all follow from it, so they can't drift
 // apart. Fields that need a clock or another view are added when asked for; a

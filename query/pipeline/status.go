@@ -17,7 +17,7 @@ import (
 // second on core NATS: nobody stores what the next second makes old.
 const statusSubject = "rollcall.status."
 
-// Bounds of a status. A process has six views and a handful of reasons to refuse.
+// Bounds of a status. A process has a handful of views and of reasons to refuse.
 const (
 	maxStatusBytes = 32 << 10
 	maxStatusItems = 64
