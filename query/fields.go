@@ -17,8 +17,8 @@ func known(name string, kind projections.Kind, doc string) field {
 }
 
 // shaped is one whose schema its kind does not say.
-func shaped(name string, schema map[string]any) field {
-	return field{Field: projections.Field{Name: name, Kind: projections.KindObject}, schema: schema}
+func shaped(name, doc string, schema map[string]any) field {
+	return field{Field: projections.Field{Name: name, Kind: projections.KindObject, Doc: doc}, schema: schema}
 }
 
 func (f field) orNull() field {
@@ -50,15 +50,15 @@ func pipelineFields() []field {
 	rates := []member{{"recordsPerSecond", number}, {"duplicatesPerSecond", number}, {"refusalsPerSecond", number}}
 	return []field{
 		known("at", projections.KindTime, "When this was gathered."),
-		shaped("ingest", object(member{"processes", whole}, member{"records", whole}, member{"duplicates", whole},
+		shaped("ingest", "What came in, over all processes that take webhooks.", object(member{"processes", whole}, member{"records", whole}, member{"duplicates", whole},
 			member{"refusals", whole}, member{"refusalsByReason", list(object(member{"reason", text}, member{"count", whole}))})),
-		shaped("history", list(object(append([]member{at("at")}, rates...)...))),
-		shaped("rebuilds", list(object(member{"view", text}, member{"generation", whole}, member{"bucket", text},
+		shaped("history", "What came in a second, over the last minutes.", list(object(append([]member{at("at")}, rates...)...))),
+		shaped("rebuilds", "The rebuilds under way.", list(object(member{"view", text}, member{"generation", whole}, member{"bucket", text},
 			member{"state", text}, member{"sequence", whole}, member{"headSequence", whole}, member{"share", number}, member{"perSecond", number},
 			member{"etaSeconds", schema("number", "null")}, member{"elapsedSeconds", number}))),
-		shaped("audits", list(object(member{"view", text}, at("at"), member{"result", text}, member{"keys", whole},
+		shaped("audits", "What the last comparison of each view with the log found.", list(object(member{"view", text}, at("at"), member{"result", text}, member{"keys", whole},
 			member{"differing", whole}, member{"sequence", whole}))),
-		shaped("processes", list(object(member{"process", text}, member{"host", text}, member{"roles", list(text)},
+		shaped("processes", "The processes that were heard of lately.", list(object(member{"process", text}, member{"host", text}, member{"roles", list(text)},
 			at("startedAt"), at("heardAt"), member{"lost", schema("boolean")},
 			member{"projections", list(object(member{"name", text}, member{"state", text}))}, member{"problems", list(text)}, member{"warnings", list(text)}))),
 	}

@@ -42,6 +42,21 @@ func TestViewsNameWhatTheyHave(t *testing.T) {
 	}
 }
 
+// TestFieldsAreDocumented: each member of each answer says what it means.
+func TestFieldsAreDocumented(t *testing.T) {
+	all, err := views()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range (&API{views: all}).table() {
+		for _, f := range r.fields {
+			if !strings.HasSuffix(f.Doc, ".") {
+				t.Errorf("%s of %s is documented by %q; want a sentence", f.Name, r.path, f.Doc)
+			}
+		}
+	}
+}
+
 func wantError(t *testing.T, what string, err error, text string) {
 	t.Helper()
 	if err == nil || !strings.Contains(err.Error(), text) {
