@@ -121,6 +121,9 @@ var rooms = map[string]room{
 	"cmd/rollcall/internal/bench": {
 		imports: []string{"eventlog", "eventlog/natslog", "eventlog/traffic", "eventlog/wire", "projections", "projector", "projector/viewstore", "ingest", "cmd/rollcall/internal/console", "cmd/rollcall/internal/provider"},
 	},
+	"cmd/rollcall/internal/attach": {
+		imports: []string{"eventlog", "eventlog/natslog", "projections", "projector/viewstore", "cmd/rollcall/internal/console", "cmd/rollcall/internal/natsd"},
+	},
 	"cmd/rollcall/internal/natsd": {
 		imports: []string{"eventlog", "eventlog/blocks", "eventlog/natslog", "projections", "projector/viewstore", "cmd/rollcall/internal/console"},
 	},

@@ -147,8 +147,13 @@ func ask(t *testing.T, got views, f []string) string {
 			return fmt.Sprint(ratio)
 		}
 		return "null"
-	case "stuck": // the read side's question; see TestScenarioQuestions there
-		return f[len(f)-1]
+	case "stuck":
+		r := parse[projections.Recording](t, got, "recordings", f[1])
+		d, err := time.ParseDuration(f[3])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprint(r.StuckFor(at(t, f[2]).Std(), d))
 	}
 	t.Fatalf("nobody can ask %q", f[0])
 	return ""

@@ -1,6 +1,12 @@
 package projections
 
-import "rollcall/eventlog"
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"rollcall/eventlog"
+)
 
 // usageFold is view usage: what a session adds to the rows of contract part 4's
 // usage, a document a session, in a form from which the rows of any time zone
@@ -16,15 +22,17 @@ func (usageFold) Key(ev *eventlog.Event) string {
 }
 
 func (usageFold) New(key string) eventlog.State {
-	s := &usageState{gathering: gathering{id: key}, dirty: make(map[string]bool), attended: make(map[string][]interval)}
+	s := &usageState{id: key, dirty: make(map[string]bool), attended: make(map[string][]interval)}
 	s.slots = make(slots)
 	s.roster = newRoster(false, s.watch)
 	return s
 }
 
 type usageState struct {
-	gathering
+	id        string
+	bounds    bounds
 	organizer organizer
+	roster    roster
 	crowd     crowd
 	members   members
 
@@ -82,6 +90,8 @@ func (s *usageState) Flush(w eventlog.Writer) {
 	}
 }
 
+func (s *usageState) Over() eventlog.Time { return s.bounds.over() }
+
 func (s *usageState) Erase(w eventlog.Writer) { w.Delete(eventlog.EscapeID(s.id)) }
 
 // settle brings slots up to date with the session's end and the unions of the
@@ -118,7 +128,15 @@ func (s *usageState) count(list []interval, n int64) {
 }
 
 func (s *usageState) union(id string) []interval {
-	return union(seatsOf(s.members[id]), s.crowd.end)
+	peers := s.members[id]
+	seats := make([]seat, len(peers))
+	for i, p := range peers {
+		seats[i] = seat{p.link(), p}
+	}
+	slices.SortFunc(seats, func(a, b seat) int {
+		return cmp.Or(cmp.Compare(a.joined, b.joined), strings.Compare(a.peer.id, b.peer.id))
+	})
+	return union(seats, s.crowd.end)
 }
 
 func (s *usageState) document() UsageSession {
@@ -126,7 +144,7 @@ func (s *usageState) document() UsageSession {
 	length, list := s.slots.list()
 	return UsageSession{
 		SessionID: s.id, Organizer: s.organizer.who, Status: s.bounds.status(),
-		StartedAt:                 s.startedAt(&s.crowd),
+		StartedAt:                 s.bounds.startedAt(func() eventlog.Time { return s.crowd.first(s.roster.peers) }),
 		MaxConcurrentParticipants: s.crowd.peak.before(s.crowd.end),
 		ParticipantSeconds:        s.crowd.sum.total(), AttendedSeconds: s.sum.total(),
 		SlotSeconds: int64(length / eventlog.Second), Slots: list,
@@ -134,7 +152,17 @@ func (s *usageState) document() UsageSession {
 }
 
 func (s *usageState) Load(part string, value []byte) error {
-	return s.load(part, value, s.organizer.read)
+	if ours, err := s.roster.load(part, value); ours {
+		return err
+	}
+	if part != corePart {
+		return errState
+	}
+	r := reader{b: value}
+	r.version()
+	s.bounds.read(&r)
+	s.organizer.read(&r)
+	return r.done()
 }
 
 func (s *usageState) Size() int {

@@ -8,10 +8,7 @@ import (
 	"rollcall/projections"
 )
 
-const (
-	viewUsage = "usage"
-	usageItem = "UsageRow"
-)
+const viewUsage = "usage"
 
 // usageView holds what each session adds to usage rows, which are what is read.
 // The time that a session covers decides whether a question looks at it.

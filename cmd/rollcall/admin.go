@@ -137,9 +137,8 @@ func adminServer(h *health, registry *prometheus.Registry, local bool) *http.Ser
 }
 
 // newRegistry has the process's own metrics and the build.
-func newRegistry() *prometheus.Registry {
+func newRegistry(v version) *prometheus.Registry {
 	r := prometheus.NewRegistry()
-	v := buildVersion()
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "rollcall_build_info", Help: "1, with the build in the labels.",
 		ConstLabels: prometheus.Labels{"version": v.Version, "revision": v.Revision, "goversion": v.Go},

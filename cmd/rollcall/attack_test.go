@@ -257,35 +257,3 @@ func TestAttackConnections(t *testing.T) {
 	}
 	postStarted(t, n, "a")
 }
-
-// TestConnectionsFitTheDescriptors: what a process takes follows from what it
-// may open, and webhooks have the greatest part.
-func TestConnectionsFitTheDescriptors(t *testing.T) {
-	for _, c := range []struct {
-		descriptors uint64
-		given       serveCmd
-		want        connections
-		err         string
-	}{
-		{descriptors: 1 << 20, want: connections{20_000, 4096, 4096, 128}},
-		{descriptors: 20_000, want: connections{11692, 3897, 2923, 128}},
-		{descriptors: 1024, want: connections{460, 153, 115, 38}},
-		{descriptors: 64, want: connections{28, 9, 8, 8}},
-		{descriptors: 1024, given: serveCmd{ingestFlags: ingestFlags{MaxConnections: 700}}, want: connections{700, 34, 25, 8}},
-		{descriptors: 1024, given: serveCmd{ingestFlags: ingestFlags{MaxConnections: 20_000}}, err: "--max-connections 20000"},
-		{descriptors: 1024, given: serveCmd{APIMaxConnections: 400, NATSMaxConnections: 400}, err: "--api-max-connections 400, --nats-max-connections 400"},
-	} {
-		cfg := nodeConfig{serveCmd: c.given, doIngest: true, doQuery: true}
-		cfg.NATSListen = "127.0.0.1:4222"
-		err := cfg.setConnections(c.descriptors)
-		if c.err != "" {
-			if console.ExitCode(err) != console.ExitUsage || !strings.Contains(err.Error(), c.err) {
-				t.Errorf("%d descriptors: %v; want a usage error about %s", c.descriptors, err, c.err)
-			}
-			continue
-		}
-		if err != nil || cfg.connections != c.want {
-			t.Errorf("%d descriptors: %+v, %v; want %+v", c.descriptors, cfg.connections, err, c.want)
-		}
-	}
-}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"rollcall/cmd/rollcall/internal/attach"
 	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/eventlog"
 	"rollcall/ingest"
@@ -17,7 +18,7 @@ import (
 
 // eventsVerifyCmd is `rollcall events verify`.
 type eventsVerifyCmd struct {
-	whichLog
+	attach.WhichLog
 	console.OutputFlag
 	Key    []string `help:"Key to check against: a file (PEM, the provider's key document, or Standard Webhooks secrets) or an https URL; repeatable." required:"" placeholder:"FILE_OR_URL"`
 	After  uint64   `help:"Only records behind this sequence." placeholder:"N"`
@@ -61,13 +62,13 @@ func (c *eventsVerifyCmd) Run(a *app) (err error) {
 	if err != nil {
 		return console.Usagef("read --key: %w", err)
 	}
-	log, closeLog, err := c.attach(a)
+	l, err := c.Attach(a.IO)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, closeLog()) }()
+	defer func() { err = errors.Join(err, l.Close()) }()
 	found := audit{Bad: []eventlog.Seq{}}
-	for r, err := range log.Read(a.Ctx, eventlog.ReadOptions{After: eventlog.Seq(c.After), UpTo: eventlog.Seq(c.To)}) {
+	for r, err := range l.Log.Read(a.Ctx, eventlog.ReadOptions{After: eventlog.Seq(c.After), UpTo: eventlog.Seq(c.To)}) {
 		if err != nil {
 			return a.Left(fmt.Errorf("read log: %w", err), "%d records were checked, %d of them do not verify; nothing was changed", found.Checked, found.OtherKey+found.Forged)
 		}
@@ -120,7 +121,7 @@ func keyDocument(ctx context.Context, key string) ([]byte, error) {
 		return console.ReadSmallFile("--key", key)
 	}
 	if !strings.HasPrefix(key, "https://") {
-		return nil, console.Usagef("--key %s: want https", redactURL(key))
+		return nil, console.Usagef("--key %s: want https", console.RedactURL(key))
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, key, http.NoBody)
 	if err != nil {

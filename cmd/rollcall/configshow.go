@@ -128,7 +128,7 @@ func redactSetting(name, value string) string {
 				prefix, address = value[:j+1], value[j+1:]
 			}
 		}
-		return prefix + redactURL(address)
+		return prefix + console.RedactURL(address)
 	}
 	return value
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"rollcall/cmd/rollcall/internal/attach"
 	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/eventlog/natslog"
 	"rollcall/eventlog/wire"
@@ -67,7 +68,7 @@ var harms = []harm{
 // overwriteState writes garbage over a stored part of a view, or deletes it.
 func overwriteState(l *lab, rng *rand.Rand) (string, error) {
 	l.t.Setenv("XDG_CACHE_HOME", l.p.cache)
-	nc, js, err := operatorFlags{clientFlags{NATSURL: l.p.at.NATS}}.connectOperator(l.t.Context())
+	nc, js, err := attach.OperatorFlags{ClientFlags: attach.ClientFlags{NATSURL: l.p.at.NATS}}.ConnectOperator(l.t.Context())
 	if err != nil {
 		return "", err
 	}

@@ -9,9 +9,9 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"rollcall/cmd/rollcall/internal/attach"
 	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/eventlog"
-	"rollcall/eventlog/natslog"
 	"rollcall/query/history"
 )
 
@@ -34,7 +34,7 @@ func (eventsCmd) Help() string {
 
 // recordFlags say which records are printed, and how.
 type recordFlags struct {
-	clientFlags
+	attach.ClientFlags
 	console.OutputFlag
 	Session string `help:"Only records of this session." placeholder:"ID"`
 	Type    string `help:"Only records of this event type, like meeting.started." placeholder:"TYPE"`
@@ -99,24 +99,19 @@ func listedOf(r *eventlog.Record) listed {
 }
 
 // list prints the records that there are and, with follow, those that come.
-func (c *recordFlags) list(a *app, follow bool) error {
-	nc, js, err := c.connect(a.Ctx)
+func (c *recordFlags) list(a *app, follow bool) (err error) {
+	l, err := c.Attach(a.Ctx)
 	if err != nil {
 		return err
 	}
-	defer nc.Close()
-	log, err := natslog.Attach(a.Ctx, js)
-	if err != nil {
-		return logError(err)
-	}
-	defer log.Close()
+	defer func() { err = errors.Join(err, l.Close()) }()
 	out := bufio.NewWriter(a.Stdout)
 	defer out.Flush()
 	if err := errors.Join(c.header(out), out.Flush()); err != nil {
 		return err
 	}
 	n, at := 0, eventlog.Seq(c.After)
-	for r, err := range log.Read(a.Ctx, eventlog.ReadOptions{After: at, Follow: follow}) {
+	for r, err := range l.Log.Read(a.Ctx, eventlog.ReadOptions{After: at, Follow: follow}) {
 		if err != nil {
 			return a.Left(errors.Join(err, out.Flush()), "the records up to %d were printed; --after %[1]d goes on behind them", at)
 		}

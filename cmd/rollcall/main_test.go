@@ -20,6 +20,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"rollcall/cmd/rollcall/internal/attach"
 	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/eventlog/wire"
 	"rollcall/query"
@@ -57,7 +58,7 @@ func tamper() {
 }
 
 func tamperWith(ctx context.Context, address, bucket string) error {
-	nc, js, err := operatorFlags{clientFlags{NATSURL: address}}.connectOperator(ctx)
+	nc, js, err := attach.OperatorFlags{ClientFlags: attach.ClientFlags{NATSURL: address}}.ConnectOperator(ctx)
 	if err != nil {
 		return err
 	}

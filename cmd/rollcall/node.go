@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -20,12 +19,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
+	"rollcall/cmd/rollcall/internal/attach"
 	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/cmd/rollcall/internal/natsd"
 	"rollcall/eventlog"
 	"rollcall/eventlog/natslog"
 	"rollcall/eventlog/wire"
-	"rollcall/ingest"
 	"rollcall/ingest/web"
 )
 
@@ -34,20 +33,6 @@ const (
 	natsPing     = 5 * time.Second
 	natsPingsOut = 2
 )
-
-// nodeConfig is serveCmd, checked.
-type nodeConfig struct {
-	serveCmd
-	doIngest, doProject, doQuery bool
-	folds                        []eventlog.Fold
-	sources                      []ingest.Source
-	users                        []natsd.User
-	maxBytes, cacheBytes         int64
-	maxBody, maxBodyMemory       int64
-	tokens                       []string                                 // of the read API; none: everybody is let in
-	secure                       struct{ ingest, api, admin *tls.Config } // nil: plain HTTP
-	connections                  connections
-}
 
 // node is a running Rollcall: the roles of one process, and what they share.
 type node struct {
@@ -93,7 +78,7 @@ type stage struct {
 }
 
 func newNode(c nodeConfig, logger zerolog.Logger) *node {
-	n := &node{nodeConfig: c, logger: logger, registry: newRegistry(), health: &health{starting: true}, failed: make(chan error, 16)}
+	n := &node{nodeConfig: c, logger: logger, registry: newRegistry(c.Version), health: &health{starting: true}, failed: make(chan error, 16)}
 	n.health.register(n.registry)
 	return n
 }
@@ -127,7 +112,7 @@ func (n *node) refusedRights(err error) error {
 	for _, nc := range n.conns {
 		if refused := nc.LastError(); errors.Is(refused, nats.ErrPermissionViolation) {
 			return fmt.Errorf("the NATS user may not do what --target=%s needs: name one of that role (docs/OPERATIONS.md) with --nats-login-file, --nats-creds or --nats-nkey: %w: %w",
-				strings.Join(n.Target, ","), refused, err)
+				n.Roles, refused, err)
 		}
 	}
 	return err
@@ -156,7 +141,7 @@ func (n *node) start(ctx context.Context) error {
 		return err
 	}
 	n.warnOfReadableSecrets()
-	n.logger.Info().Object("connections", n.connections).Uint64("open_files", descriptors()).Msg("limits")
+	n.logger.Info().Object("connections", n.Connections).Uint64("open_files", descriptors()).Msg("limits")
 	n.serve(stageAdmin, func(ctx context.Context) error {
 		return web.Serve(ctx, n.listeners.admin, adminServer(n.health, n.registry, loopback(n.AdminAddr)), time.Second, n.logger)
 	})
@@ -183,16 +168,16 @@ func (n *node) listen() (err error) {
 		}
 		return l, err
 	}
-	if n.listeners.admin, err = open("--admin-addr", n.AdminAddr, n.connections.admin, n.secure.admin); err != nil {
+	if n.listeners.admin, err = open("--admin-addr", n.AdminAddr, n.Connections.Admin, n.TLS.Admin); err != nil {
 		return err
 	}
-	if n.doIngest {
+	if n.Roles.Ingest {
 		if n.listeners.ingest, err = open("--ingest-addr", n.IngestAddr, 0, nil); err != nil {
 			return err
 		}
 	}
-	if n.doQuery {
-		n.listeners.api, err = open("--api-addr", n.APIAddr, n.connections.api, n.secure.api)
+	if n.Roles.Query {
+		n.listeners.api, err = open("--api-addr", n.APIAddr, n.Connections.API, n.TLS.API)
 	}
 	return err
 }
@@ -215,16 +200,12 @@ func listenTLS(flag, address string, most int, secure *tls.Config) (net.Listener
 
 // openNATS starts the embedded server, or finds out that the other one is there.
 func (n *node) openNATS(ctx context.Context) error {
-	if n.NATSURL != "" {
+	if n.NATS.URL != "" {
 		_, _, err := n.connect(ctx, "probe")
 		return err
 	}
-	secure, err := serverTLS("nats-tls", n.NATSCert, n.NATSKey)
-	if err != nil {
-		return err
-	}
-	e, err := natsd.Start(ctx, natsd.Config{Dir: n.DataDir, Listen: n.NATSListen, Users: n.users, TLS: secure,
-		Readers: n.connections.nats, Closed: n.closedNATS(), Logger: n.logger})
+	e, err := natsd.Start(ctx, natsd.Config{Dir: n.DataDir, Listen: n.NATS.Listen, Users: n.NATS.Users, TLS: n.NATS.TLS,
+		Readers: n.Connections.NATS, Closed: n.NATS.Closed, Logger: n.logger})
 	if err != nil {
 		return err
 	}
@@ -275,10 +256,7 @@ func (n *node) connect(ctx context.Context, part string) (*nats.Conn, jetstream.
 			js, err = jetstream.New(nc, jetstream.WithDefaultTimeout(5*time.Second))
 		}
 	} else {
-		var auth []nats.Option
-		if auth, err = n.options(); err == nil {
-			nc, js, err = dialNATS(ctx, n.NATSURL, append(opts, auth...)...)
-		}
+		nc, js, err = attach.Dial(ctx, n.NATS.URL, append(opts, n.NATS.Options...)...)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -294,8 +272,8 @@ func (n *node) openLog(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if n.doIngest {
-		c := natslog.Config{Replicas: n.Replicas, MaxAge: n.maxAge(), MaxBytes: n.maxBytes, DuplicateWindow: n.DuplicateWindow}
+	if n.Roles.Ingest {
+		c := n.Stream
 		if n.embedded != nil {
 			c.StoreDir = natsd.StoreDir(n.DataDir)
 		}
@@ -321,18 +299,11 @@ func (n *node) openLog(ctx context.Context) error {
 	}
 }
 
-func (n *node) maxAge() time.Duration {
-	if n.MaxAge < 0 {
-		return natslog.NoLimit
-	}
-	return n.MaxAge
-}
-
 func (n *node) natsURL() string {
 	if n.embedded != nil {
 		return n.embedded.URL()
 	}
-	return redactURL(n.NATSURL)
+	return console.RedactURL(n.NATS.URL)
 }
 
 // addresses are what the ready file says.

@@ -37,7 +37,7 @@ func (n *node) checkReads(context.Context) (string, error) {
 	if len(stuck) == 0 {
 		return "", nil
 	}
-	if n.doIngest {
+	if n.Roles.Ingest {
 		return console.StuckText(stuck[0]), nil
 	}
 	return "", errors.New(console.StuckText(stuck[0]))

@@ -31,7 +31,7 @@ type readSide struct {
 
 // serve runs a part of the read side until the stage ends.
 func (s *readSide) serve(part string, fn func(ctx context.Context) error) {
-	if !s.node.doIngest {
+	if !s.node.Roles.Ingest {
 		s.node.serve(stageQuery, fn)
 		return
 	}
@@ -87,7 +87,7 @@ func (s *readSide) api(serve func(ctx context.Context, l net.Listener) error) fu
 		l := n.listeners.api
 		if !first {
 			var err error
-			if l, err = listenTLS("--api-addr", l.Addr().String(), n.connections.api, n.secure.api); err != nil {
+			if l, err = listenTLS("--api-addr", l.Addr().String(), n.Connections.API, n.TLS.API); err != nil {
 				return err
 			}
 		}

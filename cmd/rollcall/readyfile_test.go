@@ -64,7 +64,7 @@ func TestReadyFileOfOthers(t *testing.T) {
 // TestSourceRate gives every source a rate by a flag.
 func TestSourceRate(t *testing.T) {
 	n := testNode(t, t.TempDir(), "--source-rate", "7")
-	if got := n.sources[0].Rate; got != 7 {
+	if got := n.Handler.Sources[0].Rate; got != 7 {
 		t.Errorf("rate of a source with --source-rate 7 = %v; want 7", got)
 	}
 }

@@ -13,9 +13,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
+	"rollcall/cmd/rollcall/internal/attach"
 	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/eventlog"
-	"rollcall/eventlog/natslog"
 	"rollcall/projector"
 	"rollcall/projector/viewstore"
 	"rollcall/query/pipeline"
@@ -31,26 +31,12 @@ func foldOf(view string) (eventlog.Fold, error) {
 	return nil, console.NotFoundf("no view %q; there are %s", view, strings.Join(viewNames(), ", "))
 }
 
-// withStore runs fn with the rights to change views.
-func (f operatorFlags) withStore(a *app, fn func(js jetstream.JetStream, store *viewstore.Store) error) error {
-	nc, js, err := f.connectOperator(a.Ctx)
-	if err != nil {
-		return err
-	}
-	defer nc.Close()
-	store, err := viewstore.Open(a.Ctx, js, viewstore.Config{Logger: a.Logger})
-	if err != nil {
-		return needRights(err, nc)
-	}
-	return a.Left(needRights(fn(js, store), nc), "whether it was done is not known; `rollcall status` shows what there is, and it can be called again")
-}
-
 // rebuildCache is the default of --cache-bytes.
 const rebuildCache = 768 << 20
 
 // rebuildCmd is `rollcall rebuild`.
 type rebuildCmd struct {
-	operatorFlags
+	attach.OperatorFlags
 	View         []string `arg:"" help:"Views to rebuild."`
 	Hold         bool     `help:"Do not put the new generation in force: follow the log until rollcall promote, called elsewhere, does."`
 	Carry        bool     `help:"Where the log no longer begins at its first record: copy what the view holds of earlier ones."`
@@ -84,10 +70,10 @@ func (c *rebuildCmd) Run(a *app) error {
 		}
 		folds = append(folds, f)
 	}
-	return c.withStore(a, func(js jetstream.JetStream, store *viewstore.Store) error {
-		log, err := natslog.Attach(a.Ctx, js)
+	return c.WithStore(a.IO, func(js jetstream.JetStream, store *viewstore.Store) error {
+		log, err := attach.OpenLog(a.Ctx, js)
 		if err != nil {
-			return logError(err)
+			return err
 		}
 		defer log.Close()
 		show := c.reporter(a, folds)
@@ -285,7 +271,7 @@ func movedLine(a *app, form, view string, b projector.Rebuilt) error {
 
 // viewAction is a command that does one thing to a view's generations.
 type viewAction struct {
-	operatorFlags
+	attach.OperatorFlags
 	console.OutputFlag
 	View string `arg:"" help:"View."`
 }
@@ -295,7 +281,7 @@ func (c *viewAction) move(a *app, do func(ctx context.Context, r projector.Switc
 	if err != nil {
 		return err
 	}
-	return c.withStore(a, func(_ jetstream.JetStream, store *viewstore.Store) error {
+	return c.WithStore(a.IO, func(_ jetstream.JetStream, store *viewstore.Store) error {
 		b, err := do(a.Ctx, store, fold.Name(), fold.Version())
 		if err != nil {
 			return err
@@ -314,7 +300,7 @@ func (c *viewAction) remove(a *app, do func(ctx context.Context, r projector.Rem
 	if err != nil {
 		return err
 	}
-	return c.withStore(a, func(_ jetstream.JetStream, store *viewstore.Store) error {
+	return c.WithStore(a.IO, func(_ jetstream.JetStream, store *viewstore.Store) error {
 		gone, err := do(a.Ctx, store, fold.Name(), fold.Version())
 		if err != nil {
 			return err

@@ -16,6 +16,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"rollcall/cmd/rollcall/internal/attach"
 	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/eventlog/wire"
 )
@@ -124,11 +125,11 @@ func (w *world) fails(code int, text string, args ...string) {
 // js is JetStream with all rights.
 func (w *world) js() jetstream.JetStream {
 	w.t.Helper()
-	f := clientFlags{NATSURL: w.url}
+	f := attach.ClientFlags{NATSURL: w.url}
 	if w.embedded {
 		f.NATSLogin = w.login()
 	}
-	nc, js, err := f.connect(w.t.Context())
+	nc, js, err := f.Connect(w.t.Context())
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -265,7 +265,7 @@ func unwritable(w *world) {
 		args = append(args, "--nats-url", w.url)
 	}
 	n := testNode(w.t, w.dir+"/data", args...)
-	n.folds[0] = unerasable{n.folds[0]}
+	n.Folds[0] = unerasable{n.Folds[0]}
 	var log lockedBuffer
 	n.logger = zerolog.New(&log)
 	stop := runNode(w.t, n)

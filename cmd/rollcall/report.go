@@ -14,7 +14,6 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"rollcall/cmd/rollcall/internal/console"
-	"rollcall/query"
 )
 
 // reportCmd is `rollcall report`.
@@ -77,7 +76,7 @@ func segment(id string) string {
 func (f apiConn) open(ctx context.Context, client *http.Client, path, form string) (io.ReadCloser, error) {
 	base := strings.TrimSuffix(f.APIURL, "/")
 	if !strings.HasPrefix(base, "http://") && !strings.HasPrefix(base, "https://") {
-		return nil, console.Usagef("--api-url %q: want http://HOST:PORT or https://HOST:PORT", redactURL(f.APIURL))
+		return nil, console.Usagef("--api-url %q: want http://HOST:PORT or https://HOST:PORT", console.RedactURL(f.APIURL))
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+path, nil)
 	if err != nil {
@@ -94,7 +93,7 @@ func (f apiConn) open(ctx context.Context, client *http.Client, path, form strin
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("no read API at %s: %w; start `rollcall serve`, or name it with --api-url", redactURL(base), err)
+		return nil, fmt.Errorf("no read API at %s: %w; start `rollcall serve`, or name it with --api-url", console.RedactURL(base), err)
 	}
 	if resp.StatusCode == http.StatusOK {
 		return resp.Body, nil
@@ -188,7 +187,7 @@ type span struct {
 	To   string `help:"Before this time or day." placeholder:"TIME"`
 }
 
-func (s span) values() url.Values {
+func (s span) query() url.Values {
 	q := url.Values{}
 	set(q, "from", s.From)
 	set(q, "to", s.To)
@@ -218,7 +217,7 @@ func (reportAttendanceCmd) Help() string {
 func (c *reportAttendanceCmd) Run(a *app) error {
 	sessions := []string{c.Session}
 	if c.Session == "" {
-		q := c.values()
+		q := c.query()
 		set(q, "meetingId", c.Meeting)
 		items, err := c.items(a.Ctx, "/v1/sessions", q)
 		if err != nil {
@@ -240,13 +239,17 @@ func (c *reportAttendanceCmd) Run(a *app) error {
 		}
 		rows = append(rows, people...)
 	}
-	return c.show(a.Stdout, rows, query.Columns("Participant")...)
+	return c.show(a.Stdout, rows, attendanceColumns...)
 }
+
+// attendanceColumns are in the order of the API's CSV.
+var attendanceColumns = []string{"sessionId", "participantId", "displayName", "connections", "firstJoinedAt", "lastLeftAt", "present",
+	"connectedSeconds", "attendedSeconds", "longestGapSeconds", "attendanceRatio"}
 
 // attendanceCSV writes the sessions' participants under one header.
 func (c *reportAttendanceCmd) attendanceCSV(a *app, sessions []string) error {
 	if len(sessions) == 0 {
-		return c.show(a.Stdout, nil, query.Columns("Participant")...)
+		return c.show(a.Stdout, nil, attendanceColumns...)
 	}
 	for i, id := range sessions {
 		if err := c.csv(a.Ctx, a.Stdout, "/v1/sessions/"+segment(id)+"/participants", nil, i == 0); err != nil {
@@ -285,12 +288,9 @@ func (c *reportRecordingsCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	return c.show(a.Stdout, items, recordingColumns...)
+	return c.show(a.Stdout, items, "recordingId", "status", "sessionId", "meetingId", "startedAt", "durationSeconds", "fileSizeBytes",
+		"downloadUrlExpiresAt", "error", "lastEventAt")
 }
-
-// recordingColumns are those that a table has room for.
-var recordingColumns = []string{"recordingId", "status", "sessionId", "meetingId", "startedAt", "durationSeconds", "fileSizeBytes",
-	"downloadUrlExpiresAt", "error", "lastEventAt"}
 
 type reportUsageCmd struct {
 	drawFlags
@@ -306,7 +306,7 @@ func (reportUsageCmd) Help() string {
 
 // Run reports.
 func (c *reportUsageCmd) Run(a *app) error {
-	q := c.values()
+	q := c.query()
 	set(q, "groupBy", c.GroupBy)
 	set(q, "timezone", c.Timezone)
 	if c.Output == outputCSV {
@@ -319,7 +319,7 @@ func (c *reportUsageCmd) Run(a *app) error {
 	if c.Output == outputSVG {
 		return drawUsage(a.Stdout, items, c.Timezone)
 	}
-	return c.show(a.Stdout, items, query.Columns("UsageRow")...)
+	return c.show(a.Stdout, items, "day", "organizerId", "organizerName", "sessions", "participantSeconds", "attendedSeconds", "recordingSeconds", "peakParticipants")
 }
 
 type reportLiveCmd struct {
@@ -343,9 +343,6 @@ func (c *reportLiveCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	return c.show(a.Stdout, items, liveColumns...)
+	return c.show(a.Stdout, items, "sessionId", "meetingId", "title", "startedAt", "liveParticipants", "uniqueParticipants", "maxConcurrentParticipants",
+		"recordings", "lastEventAt", "stale")
 }
-
-// liveColumns are those that a table has room for.
-var liveColumns = []string{"sessionId", "meetingId", "title", "startedAt", "liveParticipants", "uniqueParticipants", "maxConcurrentParticipants",
-	"recordings", "lastEventAt", "stale"}

@@ -36,13 +36,13 @@ func (n *node) startProject(ctx context.Context) error {
 		return err
 	}
 	source := projector.Share(n.log)
-	for _, fold := range n.folds {
+	for _, fold := range n.Folds {
 		w := &viewRole{node: n, fold: fold, source: source, reader: viewstore.NewReader(js)}
 		n.views = append(n.views, w)
 		n.health.add(check{"project " + fold.Name(), w.check})
 	}
 	if err := n.openViews(ctx, js); err != nil {
-		if !n.doIngest {
+		if !n.Roles.Ingest {
 			return err
 		}
 		n.logger.Error().Err(err).Msg("views can't be opened; the log goes on, and it is tried again")
@@ -59,14 +59,14 @@ func (n *node) startProject(ctx context.Context) error {
 // openViews opens the store of the views and runs their projectors.
 func (n *node) openViews(ctx context.Context, js jetstream.JetStream) error {
 	store, err := viewstore.Open(ctx, js, viewstore.Config{
-		Replicas: n.Replicas, Exclusive: n.embedded != nil && len(n.users) == 0, Logger: n.logger.With().Str(console.KeyPart, "viewstore").Logger(),
+		Replicas: n.Stream.Replicas, Exclusive: n.embedded != nil && len(n.NATS.Users) == 0, Logger: n.logger.With().Str(console.KeyPart, "viewstore").Logger(),
 	})
 	if err != nil {
 		return err
 	}
 	for _, w := range n.views {
 		p, err := projector.New(projector.Config{
-			Projection: w.fold, Source: w.source, Store: store, CacheBytes: n.cacheBytes / int64(len(n.folds)), MaxAge: n.ViewMaxAge,
+			Projection: w.fold, Source: w.source, Store: store, CacheBytes: n.CacheBytes / int64(len(n.Folds)), MaxAge: n.ViewMaxAge,
 			Logger: n.logger.With().Str(console.KeyPart, "project").Logger(), Registerer: n.registry,
 		})
 		if err != nil {
@@ -245,7 +245,7 @@ func (w *viewRole) check(context.Context) (string, error) {
 		return fmt.Sprintf("rebuilding, %s, %.0f %%", rebuilding.State, 100*rebuilding.Share), nil
 	}
 	if s.State == projector.RunFailed {
-		if !w.node.doIngest {
+		if !w.node.Roles.Ingest {
 			return "", errors.New(s.Error)
 		}
 		return "failed: " + console.OneLine(errors.New(s.Error)), nil

@@ -134,7 +134,7 @@ func document(t *testing.T, n *node, key string) viewstore.Entry {
 func TestAutoRebuild(t *testing.T) {
 	dir := t.TempDir()
 	old := testNode(t, dir)
-	old.folds[0] = versioned{old.folds[0], "0-before"}
+	old.Folds[0] = versioned{old.Folds[0], "0-before"}
 	stop := runNode(t, old)
 	postStarted(t, old, "a")
 	if e := document(t, old, "live.a"); e.Generation != 1 {
@@ -171,7 +171,7 @@ func TestAutoRebuild(t *testing.T) {
 
 	// Back to the old program: its generation is retired, and it says so.
 	back := testNode(t, dir)
-	back.folds[0] = versioned{back.folds[0], "0-before"}
+	back.Folds[0] = versioned{back.Folds[0], "0-before"}
 	runNode(t, back)
 	if said := readyNote(t, back, "sessions"); !strings.Contains(said, projector.ErrVersion.Error()) {
 		t.Errorf("/readyz of the older fold says %q of sessions; want %v", said, projector.ErrVersion)
@@ -255,7 +255,7 @@ func TestAudit(t *testing.T) {
 	n := testNode(t, t.TempDir(), "--audit-interval", "10ms", "--audit-sample", "1")
 	var log lockedBuffer
 	n.logger = zerolog.New(&log)
-	n.folds = n.folds[:1]
+	n.Folds = n.Folds[:1]
 	stop := runNode(t, n)
 	postStarted(t, n, "a")
 	document(t, n, "live.a")

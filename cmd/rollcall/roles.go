@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 
+	"rollcall/cmd/rollcall/internal/attach"
 	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/projector/viewstore"
 	"rollcall/query"
@@ -16,17 +17,17 @@ import (
 func (n *node) startRoles(ctx context.Context) error {
 	n.health.add(check{"log", n.checkLog}, check{"reads", n.checkReads})
 	n.serve(stageProject, n.watchReads)
-	if n.doIngest {
+	if n.Roles.Ingest {
 		if err := n.startIngest(); err != nil {
 			return err
 		}
 	}
-	if n.doProject {
+	if n.Roles.Project {
 		if err := n.startProject(ctx); err != nil {
 			return err
 		}
 	}
-	if n.doQuery {
+	if n.Roles.Query {
 		if err := n.startQuery(ctx); err != nil {
 			return err
 		}
@@ -61,7 +62,7 @@ func (n *node) startQuery(ctx context.Context) error {
 	n.closers = append(n.closers, replica.Close)
 	monitor := pipeline.New(nil)
 	api, err := query.New(query.Config{
-		Replica: replica, Pipeline: monitor, Log: n.log, Folds: allFolds(), StaleAfter: n.StaleAfter, IdleTimeout: n.APIIdleTimeout, Tokens: n.tokens, Hosts: n.APIHost, Version: buildVersion().Version,
+		Replica: replica, Pipeline: monitor, Log: n.log, Folds: allFolds(), StaleAfter: n.StaleAfter, IdleTimeout: n.APIIdleTimeout, Tokens: n.APITokens, Hosts: n.APIHosts, Version: n.Version.Version,
 		Registerer: n.registry, Logger: n.logger.With().Str(console.KeyPart, "query").Logger(),
 	})
 	if err != nil {
@@ -70,7 +71,7 @@ func (n *node) startQuery(ctx context.Context) error {
 	side := &readSide{node: n, failed: map[string]string{}}
 	n.health.add(check{"query", func(ctx context.Context) (string, error) {
 		note, err := checkReplica(ctx, replica, views)
-		if err != nil && !n.doIngest { // see startRoles: nothing here may refuse webhooks
+		if err != nil && !n.Roles.Ingest { // see startRoles: nothing here may refuse webhooks
 			return "", err
 		}
 		waits := replica.Waiting()
@@ -94,7 +95,7 @@ func checkReplica(ctx context.Context, replica *query.Replica, views *viewstore.
 		return "", nil
 	}
 	loaded := replica.Sequences()
-	exist, err := existingViews(ctx, views)
+	exist, err := attach.ExistingViews(ctx, views)
 	if err != nil {
 		return "", err
 	}

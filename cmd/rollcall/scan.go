@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"rollcall/cmd/rollcall/internal/attach"
 	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/cmd/rollcall/internal/natsd"
 	"rollcall/eventlog"
@@ -16,7 +17,7 @@ import (
 
 // eventsScanCmd is `rollcall events scan`.
 type eventsScanCmd struct {
-	whichLog
+	attach.WhichLog
 	console.OutputFlag
 	Repair bool `help:"Put a mark in the place of each record that is lost, and keep a copy of the files. Needs --data-dir of a rollcall that does not run."`
 }
@@ -134,13 +135,13 @@ func logFiles(dataDir string) (blocks.Stream, error) {
 
 // online asks the server for every record.
 func (c *eventsScanCmd) online(a *app) (err error) {
-	log, closeLog, err := c.attach(a)
+	l, err := c.Attach(a.IO)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, closeLog()) }()
+	defer func() { err = errors.Join(err, l.Close()) }()
 	began := time.Now()
-	found, n, err := unreadable(a.Ctx, log)
+	found, n, err := unreadable(a.Ctx, l.Log)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"os"
 	"runtime"
 
@@ -14,11 +15,11 @@ const othersRead = 0o004
 // can read. It is no error: where secrets are mounted into a container that is the
 // usual mode, and nobody else is there.
 func (n *node) warnOfReadableSecrets() {
-	files := map[string]string{
-		"--api-token-file": n.APITokenFile, "--nats-users": n.NATSUsers, "--tls-key": n.TLSKey, "--api-tls-key": n.APIKey, "--admin-tls-key": n.AdminKey, "--nats-tls-key": n.NATSKey,
-		"--nats-login-file": n.NATSLogin, "--nats-creds": n.NATSCreds, "--nats-nkey": n.NATSNKey,
+	files := maps.Clone(n.Secrets)
+	if files == nil {
+		files = map[string]string{}
 	}
-	for _, s := range n.sources {
+	for _, s := range n.Handler.Sources {
 		files["pathTokenFile of source "+s.Name] = s.PathTokenFile
 		if s.Scheme == ingest.SchemeStandard {
 			files["key of source "+s.Name] = s.Key

@@ -29,8 +29,8 @@ func TestReadableSecretsAreNamed(t *testing.T) {
 		return path
 	}
 	var c nodeConfig
-	c.APITokenFile, c.NATSUsers, c.TLSKey = file("tokens", 0o644), file("users", 0o640), file("key.pem", 0o604)
-	c.sources = []ingest.Source{
+	c.Secrets = map[string]string{"--api-token-file": file("tokens", 0o644), "--nats-users": file("users", 0o640), "--tls-key": file("key.pem", 0o604)}
+	c.Handler.Sources = []ingest.Source{
 		{Name: "a", Scheme: ingest.SchemeStandard, Key: file("secrets", 0o644), PathTokenFile: file("path", 0o600)},
 		{Name: "b", Scheme: ingest.SchemeRSA, Key: file("public.pem", 0o644)},
 		{Name: "c", Scheme: ingest.SchemeNone, PathTokenFile: file("path2", 0o444)},
@@ -49,7 +49,7 @@ func TestReadableSecretsAreNamed(t *testing.T) {
 // TestTenantsAreWarnedOf: an rsa source that takes every tenant's events is named.
 func TestTenantsAreWarnedOf(t *testing.T) {
 	var c nodeConfig
-	c.sources = []ingest.Source{
+	c.Handler.Sources = []ingest.Source{
 		{Name: "wide", Scheme: ingest.SchemeRSA}, {Name: "hooks", Scheme: ingest.SchemeRSA, WebhookIDs: []string{"w"}}, {Name: "own", Scheme: ingest.SchemeRSA, OrganizationIDs: []string{"o"}},
 		{Name: "secret", Scheme: ingest.SchemeRSA, PathToken: "x"}, {Name: "filed", Scheme: ingest.SchemeRSA, PathTokenFile: "x"}, {Name: "local", Scheme: ingest.SchemeNone},
 	}
@@ -73,7 +73,7 @@ func TestAdminKnowsItsHost(t *testing.T) {
 		{true, "localhost:8082", 200}, {true, "127.0.0.1:8082", 200}, {true, "[::1]:8082", 200}, {true, "evil.example", 421}, {true, "evil.example:8082", 421}, {true, "", 421},
 		{false, "rollcall.monitoring.svc:8082", 200},
 	} {
-		s := adminServer(&health{}, newRegistry(), test.local)
+		s := adminServer(&health{}, newRegistry(version{}), test.local)
 		for _, path := range []string{"/livez", "/readyz", "/metrics"} {
 			r := httptest.NewRequest(http.MethodGet, path, http.NoBody)
 			r.Host = test.host

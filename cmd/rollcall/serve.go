@@ -1,27 +1,10 @@
 package main
 
 import (
-	"crypto/tls"
-	"errors"
-	"net"
-	"slices"
-	"strings"
 	"time"
 
-	"github.com/dustin/go-humanize"
-
+	"rollcall/cmd/rollcall/internal/attach"
 	"rollcall/cmd/rollcall/internal/console"
-	"rollcall/cmd/rollcall/internal/natsd"
-	"rollcall/projections"
-	"rollcall/query"
-)
-
-// The roles that a process can have.
-const (
-	targetAll     = "all"
-	targetIngest  = "ingest"
-	targetProject = "project"
-	targetQuery   = "query"
 )
 
 // serveCmd is `rollcall serve`.
@@ -38,7 +21,7 @@ type serveCmd struct {
 	NATSListen string `name:"nats-listen" help:"Address of the embedded server for other services, who may only read; empty: none." default:"127.0.0.1:4222" placeholder:"HOST:PORT"`
 	NATSUsers  string `name:"nats-users" help:"YAML file with users of the embedded server and their roles." type:"path" placeholder:"FILE"`
 	NATSURL    string `name:"nats-url" help:"NATS server or cluster to use instead of the embedded one." placeholder:"URL"`
-	natsAuth
+	attach.Auth
 
 	Source   []string `help:"A source of webhooks: NAME=rsa:FILE_OR_URL, NAME=standard:FILE or NAME=none; repeatable." placeholder:"NAME=SCHEME[:ARG]"`
 	Insecure bool     `help:"Allow what is only safe on a closed network: sources without signatures and an API without a token on addresses that are not loopback."`
@@ -86,7 +69,7 @@ func (c *serveCmd) Run(a *app) error {
 		return err
 	}
 	if _, set := a.Env(envName("nats-url")); set && c.NATSURL != "" && !a.given("nats-url") {
-		a.Logger.Warn().Str("nats_url", redactURL(c.NATSURL)).Msg(envName("nats-url") + " is set: that server is used, and none is embedded; unset it, or give --nats-url= to embed one in --data-dir")
+		a.Logger.Warn().Str("nats_url", console.RedactURL(c.NATSURL)).Msg(envName("nats-url") + " is set: that server is used, and none is embedded; unset it, or give --nats-url= to embed one in --data-dir")
 	}
 	n := newNode(cfg, a.Logger)
 	if n.supervisor, err = supervisorOf(a.Env); err != nil {
@@ -95,175 +78,20 @@ func (c *serveCmd) Run(a *app) error {
 	return n.run(a.Ctx)
 }
 
-// config checks the flags against each other before anything is opened.
-func (c *serveCmd) config(a *app) (nodeConfig, error) {
-	cfg := nodeConfig{serveCmd: *c}
-	if err := cfg.setRoles(); err != nil {
-		return cfg, err
-	}
-	if err := cfg.setViews(); err != nil {
-		return cfg, err
-	}
-	var err error
-	if cfg.sources, err = a.sources(c.Source); err != nil {
-		return cfg, err
-	}
-	for i := range cfg.sources {
-		if cfg.sources[i].Rate == 0 {
-			cfg.sources[i].Rate = c.SourceRate
-		}
-	}
-	if cfg.maxBytes, err = parseBytes("max-bytes", c.MaxBytes); err != nil {
-		return cfg, err
-	}
-	if cfg.cacheBytes, err = parseBytes("cache-bytes", c.CacheBytes); err != nil {
-		return cfg, err
-	}
-	if c.AuditInterval > 0 && (c.AuditSample <= 0 || c.AuditSample > 1) {
-		return cfg, console.Usagef("--audit-sample %v: want a share above 0 and up to 1", c.AuditSample)
-	}
-	if c.ViewMaxAge < 0 {
-		return cfg, console.Usagef("--view-max-age %v: want a duration like 2160h, or 0 to keep everything", c.ViewMaxAge)
-	}
-	if c.NATSUsers != "" {
-		if c.NATSURL != "" {
-			return cfg, console.Usagef("--nats-users is for the embedded server; with --nats-url the users are that server's")
-		}
-		if cfg.users, err = natsd.ReadUsers(c.NATSUsers); err != nil {
-			return cfg, err
-		}
-	}
-	for flag, address := range map[string]string{"--ingest-addr": c.IngestAddr, "--api-addr": c.APIAddr, "--admin-addr": c.AdminAddr} {
-		if _, _, err := natsd.SplitListen(address); err != nil {
-			return cfg, console.Usagef("%s %q: %w; want HOST:PORT", flag, address, err)
-		}
-	}
-	if err := cfg.readCertificates(); err != nil {
-		return cfg, err
-	}
-	if c.HeaderTimeout < 0 || c.IdleTimeout < 0 || c.APIIdleTimeout < 0 || c.IngestTimeout < 0 || c.MaxConnections < 0 || c.APIMaxConnections < 0 || c.NATSMaxConnections < 0 ||
-		c.MaxInFlight < 0 || c.MaxVerifications < 0 || c.SourceRate < 0 || c.SameBody < 0 {
-		return cfg, console.Usagef("a limit is negative: --source-rate, --same-body, --header-timeout, --idle-timeout, --api-idle-timeout, --ingest-timeout, --max-connections, --max-in-flight and --max-verifications take what is above 0, or 0 for the default")
-	}
-	if err := cfg.setConnections(descriptors()); err != nil {
-		return cfg, err
-	}
-	if err := errors.Join(cfg.checkSources(), cfg.checkNATSListen()); err != nil {
-		return cfg, err
-	}
-	return cfg, cfg.checkSettings()
-}
-
-// readCertificates reads what the HTTP listeners speak TLS with.
-func (c *nodeConfig) readCertificates() (err error) {
-	for _, l := range []struct {
-		flag, cert, key string
-		to              **tls.Config
-	}{
-		{"tls", c.TLSCert, c.TLSKey, &c.secure.ingest}, {"api-tls", c.APICert, c.APIKey, &c.secure.api}, {"admin-tls", c.AdminCert, c.AdminKey, &c.secure.admin},
-	} {
-		if *l.to, err = serverTLS(l.flag, l.cert, l.key); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (c *nodeConfig) setRoles() error {
-	for _, t := range c.Target {
-		switch strings.TrimSpace(t) {
-		case targetAll:
-			c.doIngest, c.doProject, c.doQuery = true, true, true
-		case targetIngest:
-			c.doIngest = true
-		case targetProject:
-			c.doProject = true
-		case targetQuery:
-			c.doQuery = true
-		default:
-			return console.Usagef("--target %q: want all, or a list of ingest, project, query", t)
-		}
-	}
-	if c.NATSURL == "" && !(c.doIngest && c.doProject && c.doQuery) {
-		return console.Usagef("--target=%s needs --nats-url: the embedded server lives in one process, which does everything", strings.Join(c.Target, ","))
-	}
-	if !slices.Contains([]int{0, 1, 3, 5}, c.Replicas) {
-		return console.Usagef("--replicas %d: want 1, 3 or 5, or 0 to keep what exists", c.Replicas)
-	}
-	if c.NATSURL == "" && c.Replicas > 1 {
-		return console.Usagef("--replicas=%d needs --nats-url of a cluster: the embedded server is one", c.Replicas)
-	}
-	return nil
-}
-
-func (c *nodeConfig) setViews() error {
-	if err := query.Complete(); err != nil {
-		return err
-	}
-	if len(c.Views) > 0 && !c.doProject {
-		return console.Usagef("--views limits --target=project, which this process is not")
-	}
-	var names []string
-	for _, f := range projections.All() {
-		names = append(names, f.Name())
-	}
-	for _, v := range c.Views {
-		if !slices.Contains(names, v) {
-			return console.Usagef("--views %q: no such view; there are %s", v, strings.Join(names, ", "))
-		}
-	}
-	if c.doProject {
-		for _, f := range projections.All() {
-			if len(c.Views) == 0 || slices.Contains(c.Views, f.Name()) {
-				c.folds = append(c.folds, f)
-			}
-		}
-	}
-	return nil
-}
-
-// checkSources refuses what would let anybody write.
-func (c *nodeConfig) checkSources() error {
-	for _, s := range c.sources {
-		if s.Unsigned() && !c.Insecure && !loopback(c.IngestAddr) {
-			return console.Usagef("source %q has no signature, and --ingest-addr %s is not loopback: anybody could write; use rsa or standard, or --insecure on a closed network", s.Name, c.IngestAddr)
-		}
-	}
-	return nil
-}
-
-// checkNATSListen refuses to show the log, which holds names, links and stream
-// keys, to whoever reaches the port.
-func (c *nodeConfig) checkNATSListen() error {
-	if c.NATSURL != "" || c.NATSListen == "" || c.Insecure || c.NATSUsers != "" || loopback(c.NATSListen) {
-		return nil
-	}
-	return console.Usagef("--nats-listen: nats address %s is not loopback and nobody has to show credentials: give --nats-users, or --insecure", c.NATSListen)
-}
-
-// closedNATS reports whether the embedded server lets nobody in without
-// credentials: others than this machine reach it, and that was not allowed.
-func (c *nodeConfig) closedNATS() bool { return !c.Insecure && !loopback(c.NATSListen) }
-
-// loopback reports whether an address to listen on can be reached from this
-// machine alone. A name is none: it may come to mean something else.
-func loopback(address string) bool {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return false
-	}
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
-}
-
-// parseBytes reads a size like 64MiB; -1 means no limit.
-func parseBytes(flag, s string) (int64, error) {
-	if s == "-1" {
-		return -1, nil
-	}
-	n, err := humanize.ParseBytes(s)
-	if err != nil || n > 1<<62 {
-		return 0, console.Usagef("--%s %q: want a size like 512MiB", flag, s)
-	}
-	return int64(n), nil
+// ingestFlags are the limits of the ingester.
+type ingestFlags struct {
+	MaxBody          string        `help:"Largest body that is taken." default:"256KiB" placeholder:"SIZE"`
+	MaxBodyMemory    string        `help:"Memory for the bodies under way, the first 8 KiB of each left out; a body above it gets 503." default:"128MiB" placeholder:"SIZE"`
+	IngestTimeout    time.Duration `help:"Longest that a delivery waits for its answer; providers give up after 3s." default:"2500ms" placeholder:"DURATION"`
+	MaxInFlight      int           `help:"Deliveries between body and answer; above it the answer is 503." default:"4096" placeholder:"N"`
+	MaxVerifications int           `help:"Signatures checked at a time; 0 is two a CPU." default:"0" placeholder:"N"`
+	RefusalDelay     time.Duration `help:"How long answers to bad signatures are held back once more than 100 a second come; negative: never." default:"500ms" placeholder:"DURATION"`
+	SourceRate       float64       `help:"Verified deliveries a second of each source that the config file gives no rate; above it the answer is 503. Repeats are not counted. 0 is no limit." default:"5000" placeholder:"N"`
+	SameBody         int           `help:"How often one signed body is taken under different delivery ids, at once; after that once in ten seconds, and else the answer is 503. 0 is no limit." default:"1000" placeholder:"N"`
+	MaxConnections   int           `help:"Connections of the webhook listener; one more is told 503. 0 is what the limit of open files (ulimit -n) allows, at most 20,000." default:"0" placeholder:"N"`
+	HeaderTimeout    time.Duration `help:"Longest that a connection of the webhook listener takes to send a request's headers, after which it is closed." default:"2s" placeholder:"DURATION"`
+	IdleTimeout      time.Duration `help:"How long a connection of the webhook listener stays open between two requests; keep it above that of a load balancer in front, mostly 60s." default:"75s" placeholder:"DURATION"`
+	TLSCert          string        `name:"tls-cert" help:"Certificate (PEM) of the webhook listener; without it, plain HTTP." type:"path" placeholder:"FILE"`
+	TLSKey           string        `name:"tls-key" help:"Private key (PEM) of --tls-cert." type:"path" placeholder:"FILE"`
+	KeyInterval      time.Duration `help:"How often a key is fetched from its URL." default:"1h" placeholder:"DURATION"`
 }

@@ -7,12 +7,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-
+	"rollcall/cmd/rollcall/internal/attach"
 	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/eventlog"
-	"rollcall/eventlog/natslog"
 	"rollcall/eventlog/wire"
 	"rollcall/projector"
 	"rollcall/projector/viewstore"
@@ -20,7 +17,7 @@ import (
 
 // statusCmd is `rollcall status`.
 type statusCmd struct {
-	clientFlags
+	attach.ClientFlags
 	console.OutputFlag
 	Wait time.Duration `help:"Wait so long for every view to hold the last record; exit code 1 where one does not." default:"0" placeholder:"DURATION"`
 }
@@ -91,22 +88,17 @@ type processStatus struct {
 }
 
 // Run prints the status.
-func (c *statusCmd) Run(a *app) error {
-	nc, js, err := c.connect(a.Ctx)
+func (c *statusCmd) Run(a *app) (err error) {
+	l, err := c.Attach(a.Ctx)
 	if err != nil {
 		return err
 	}
-	defer nc.Close()
-	log, err := natslog.Attach(a.Ctx, js)
-	if err != nil {
-		return logError(err)
-	}
-	defer log.Close()
-	monitor, stop := listen(a.Ctx, nc)
+	defer func() { err = errors.Join(err, l.Close()) }()
+	monitor, stop := listen(a.Ctx, l.Conn)
 	defer stop()
 	began := time.Now()
 	for {
-		s, behind, err := c.ask(a, log, nc, js)
+		s, behind, err := c.ask(a, l)
 		if err != nil {
 			return err
 		}
@@ -128,19 +120,19 @@ func (c *statusCmd) Run(a *app) error {
 }
 
 // ask collects the status, and names a view that does not hold the last record.
-func (c *statusCmd) ask(a *app, log *natslog.Log, nc *nats.Conn, js jetstream.JetStream) (s status, behind string, err error) {
-	info, err := log.Info(a.Ctx)
+func (c *statusCmd) ask(a *app, l *attach.Attached) (s status, behind string, err error) {
+	info, err := l.Log.Info(a.Ctx)
 	if err != nil {
 		return s, "", err
 	}
-	s = status{Server: redactURL(nc.ConnectedUrl()) + " (nats-server " + nc.ConnectedServerVersion() + ")", Log: logStatus{
+	s = status{Server: console.RedactURL(l.Conn.ConnectedUrl()) + " (nats-server " + l.Conn.ConnectedServerVersion() + ")", Log: logStatus{
 		Incarnation: info.Incarnation, FirstSequence: info.First, LastSequence: info.Last, Records: info.Records, Bytes: info.Bytes,
 		Replicas: info.Replicas, DuplicateWindow: info.DuplicateWindow.Seconds(), Durability: info.Durability, Synced: info.Synced,
 	}}
 	if !info.LastStoredAt.IsZero() {
 		s.Log.LastStoredAt = &info.LastStoredAt
 	}
-	look := viewLook{js: js, reader: viewstore.NewReader(js), log: log, head: info.Head}
+	look := viewLook{js: l.JetStream, reader: viewstore.NewReader(l.JetStream), log: l.Log, head: info.Head}
 	for _, fold := range allFolds() {
 		v, err := look.at(a.Ctx, fold)
 		if err != nil {
@@ -214,12 +206,4 @@ func (s status) details(w io.Writer) error {
 		}
 	}
 	return nil
-}
-
-// logError gives an error of opening the log its exit code and the next step.
-func logError(err error) error {
-	if errors.Is(err, eventlog.ErrNoLog) {
-		return console.NotFoundf("the server has no log yet; a process with --target=ingest makes it")
-	}
-	return err
 }

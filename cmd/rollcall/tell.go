@@ -100,23 +100,14 @@ func (t *teller) tell(stopping bool) error {
 // startTelling tells of the roles that others want to hear of: a query target
 // has nothing to tell.
 func (n *node) startTelling(ctx context.Context) error {
-	if !n.doIngest && !n.doProject {
+	if !n.Roles.Ingest && !n.Roles.Project {
 		return nil
 	}
 	nc, _, err := n.connect(ctx, "status")
 	if err != nil {
 		return err
 	}
-	var roles []string
-	for _, r := range []struct {
-		name string
-		does bool
-	}{{targetIngest, n.doIngest}, {targetProject, n.doProject}, {targetQuery, n.doQuery}} {
-		if r.does {
-			roles = append(roles, r.name)
-		}
-	}
-	t, err := newTeller(nc, roles, n.logger.With().Str(console.KeyPart, "status").Logger(), n.fillStatus)
+	t, err := newTeller(nc, n.Roles.names(), n.logger.With().Str(console.KeyPart, "status").Logger(), n.fillStatus)
 	if err != nil {
 		return err
 	}
@@ -126,7 +117,7 @@ func (n *node) startTelling(ctx context.Context) error {
 
 // fillStatus says how this process is doing.
 func (n *node) fillStatus(s *pipeline.Status) {
-	if n.doIngest {
+	if n.Roles.Ingest {
 		s.Ingest = ingestCounts(n.registry)
 	}
 	for _, w := range n.views {
@@ -137,7 +128,6 @@ func (n *node) fillStatus(s *pipeline.Status) {
 		}
 	}
 	s.Problems = n.health.problems(context.Background())
-	s.Warnings = n.warnings()
 	if n.audit != nil {
 		s.Audits = n.audit.last.list()
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -10,9 +11,9 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/nats-io/nats.go"
 
+	"rollcall/cmd/rollcall/internal/attach"
 	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/eventlog"
-	"rollcall/eventlog/natslog"
 	"rollcall/eventlog/wire"
 	"rollcall/query/pipeline"
 )
@@ -22,7 +23,7 @@ const topMeetings = 10
 
 // topCmd is `rollcall top`.
 type topCmd struct {
-	clientFlags
+	attach.ClientFlags
 	console.OutputFlag
 	Interval time.Duration `help:"Time between two pictures." default:"1s" placeholder:"DURATION"`
 	Count    int           `help:"End after so many pictures; 0 goes on until Ctrl-C." default:"0" placeholder:"N"`
@@ -34,35 +35,30 @@ func (topCmd) Help() string {
 }
 
 // Run draws until it is told to stop.
-func (c *topCmd) Run(a *app) error {
+func (c *topCmd) Run(a *app) (err error) {
 	if c.Interval < 50*time.Millisecond {
 		return console.Usagef("--interval %s: want at least 50ms", c.Interval)
 	}
-	nc, js, err := c.connect(a.Ctx)
+	l, err := c.Attach(a.Ctx)
 	if err != nil {
 		return err
 	}
-	defer nc.Close()
-	log, err := natslog.Attach(a.Ctx, js)
-	if err != nil {
-		return logError(err)
-	}
-	defer log.Close()
+	defer func() { err = errors.Join(err, l.Close()) }()
 	// What the processes tell is heard beside: who may not listen sees the rest.
-	monitor, stop := listen(a.Ctx, nc)
+	monitor, stop := listen(a.Ctx, l.Conn)
 	defer stop()
 	ask := &statusCmd{}
 	var before top
 	for n := 1; ; n++ {
 		now := top{at: time.Now()}
-		if now.status, _, err = ask.ask(a, log, nc, js); err != nil {
+		if now.status, _, err = ask.ask(a, l); err != nil {
 			return err
 		}
 		if n == 1 {
 			hear(a.Ctx, monitor)
 		}
 		now.status.Processes = processesOf(monitor.Overview())
-		now.pipeline, now.meetings = monitor.Overview(), liveMeetings(a.Ctx, nc)
+		now.pipeline, now.meetings = monitor.Overview(), liveMeetings(a.Ctx, l.Conn)
 		if err := c.draw(a.Stdout, now, before, n == 1); err != nil {
 			return err
 		}

@@ -11,76 +11,17 @@ import (
 	"os"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"rollcall/cmd/rollcall/internal/attach"
 	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/cmd/rollcall/internal/natsd"
 	"rollcall/eventlog"
 	"rollcall/eventlog/natslog"
 )
 
-// whichLog says which log a command works on: a running server's, or that of a
-// data directory nobody runs on.
-type whichLog struct {
-	DataDir string `help:"Data directory of a rollcall that does not run." type:"path" placeholder:"DIR"`
-	NATSURL string `name:"nats-url" help:"NATS server of the running rollcall." placeholder:"URL"`
-	natsAuth
-}
-
-// open connects to the log's server. close ends what was opened.
-func (f whichLog) open(a *app, otherwise whichLog) (js jetstream.JetStream, offline bool, closeAll func() error, err error) {
-	if f.DataDir != "" && f.NATSURL != "" {
-		return nil, false, nil, console.Usagef("--data-dir and --nats-url exclude each other: name the directory of a stopped server, or a running server")
-	}
-	if f.DataDir == "" && f.NATSURL == "" {
-		f.DataDir, f.NATSURL = otherwise.DataDir, otherwise.NATSURL
-	}
-	var nc *nats.Conn
-	if f.NATSURL != "" {
-		client := operatorFlags{clientFlags{NATSURL: f.NATSURL, natsAuth: f.natsAuth}}
-		if nc, js, err = client.connectOperator(a.Ctx); err != nil {
-			return nil, false, nil, err
-		}
-		return js, false, func() error { nc.Close(); return nil }, nil
-	}
-	// The directory's own is made by an import only: a mistyped one must not become an empty server.
-	if _, err := os.Stat(f.DataDir); otherwise.DataDir == "" && errors.Is(err, os.ErrNotExist) {
-		return nil, false, nil, console.NotFoundf("no data directory %s; check --data-dir", f.DataDir)
-	}
-	e, err := natsd.Start(a.Ctx, natsd.Config{Dir: f.DataDir, Logger: a.Logger})
-	if err != nil {
-		return nil, false, nil, fmt.Errorf("%w; --nats-url works on the log of a server that runs", err)
-	}
-	if nc, err = e.Connect(nats.Name("rollcall-cli")); err == nil {
-		js, err = jetstream.New(nc)
-	}
-	if err != nil {
-		return nil, false, nil, errors.Join(err, e.Stop())
-	}
-	closeAll = func() error { nc.Close(); return e.Stop() }
-	if err := natsd.CheckImported(f.DataDir); err != nil && otherwise.DataDir == "" {
-		return nil, false, nil, errors.Join(err, closeAll())
-	}
-	return js, true, closeAll, nil
-}
-
-// attach opens a log that is there, by default that of the local server. The
-// caller calls the function when it is done.
-func (f whichLog) attach(a *app) (*natslog.Log, func() error, error) {
-	js, _, closeAll, err := f.open(a, whichLog{NATSURL: nats.DefaultURL})
-	if err != nil {
-		return nil, nil, err
-	}
-	log, err := natslog.Attach(a.Ctx, js)
-	if err != nil {
-		return nil, nil, errors.Join(logError(err), closeAll())
-	}
-	return log, func() error { log.Close(); return closeAll() }, nil
-}
-
 type eventsExportCmd struct {
-	whichLog
+	attach.WhichLog
 	File        string `arg:"" help:"File to write; - is stdout."`
 	Force       bool   `help:"Write over a file that exists."`
 	SkipDamaged bool   `help:"Leave out records that can't be read, and name them; exit code 5 where there are any."`
@@ -99,17 +40,17 @@ Example:
 
 // Run exports up to the last record there is at the start.
 func (c *eventsExportCmd) Run(a *app) (err error) {
-	log, closeLog, err := c.attach(a)
+	l, err := c.Attach(a.IO)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, closeLog()) }()
+	defer func() { err = errors.Join(err, l.Close()) }()
 	began := time.Now()
 	var n int
 	if c.File == "-" {
-		n, err = c.write(a.Ctx, log, a.Stdout)
+		n, err = c.write(a.Ctx, l.Log, a.Stdout)
 	} else {
-		n, err = c.toFile(a.Ctx, log)
+		n, err = c.toFile(a.Ctx, l.Log)
 	}
 	if err != nil {
 		return a.Left(err, "%s", c.left(n))
@@ -212,7 +153,7 @@ func (c *eventsExportCmd) write(ctx context.Context, log *natslog.Log, w io.Writ
 }
 
 type eventsImportCmd struct {
-	whichLog
+	attach.WhichLog
 	File string `arg:"" help:"File to read; - is stdin."`
 }
 
@@ -238,7 +179,7 @@ func (c *eventsImportCmd) Run(a *app) (err error) {
 			return err
 		}
 	}
-	js, offline, closeAll, err := c.open(a, whichLog{DataDir: defaultDir})
+	js, offline, closeAll, err := c.Open(a.IO, attach.WhichLog{DataDir: defaultDir})
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"rollcall/cmd/rollcall/internal/attach"
 	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/eventlog"
 	"rollcall/eventlog/natslog"
@@ -17,7 +19,7 @@ import (
 
 // verifyCmd is `rollcall verify`.
 type verifyCmd struct {
-	operatorFlags
+	attach.OperatorFlags
 	console.OutputFlag
 	View     []string `arg:"" optional:"" help:"Views to verify; all by default."`
 	Sample   float64  `help:"Share of the entities to look at, above 0 and up to 1." default:"1" placeholder:"SHARE"`
@@ -38,7 +40,7 @@ Examples:
 }
 
 // Run verifies view by view.
-func (c *verifyCmd) Run(a *app) error {
+func (c *verifyCmd) Run(a *app) (err error) {
 	if c.Sample <= 0 || c.Sample > 1 {
 		return console.Usagef("--sample %v: want a share above 0 and up to 1", c.Sample)
 	}
@@ -52,24 +54,19 @@ func (c *verifyCmd) Run(a *app) error {
 			return err
 		}
 	}
-	nc, js, err := c.connectOperator(a.Ctx)
+	l, err := c.Attach(a.Ctx)
 	if err != nil {
 		return err
 	}
-	defer nc.Close()
+	defer func() { err = errors.Join(err, l.Close()) }()
 	if len(views) == 0 {
-		if views, err = existingViews(a.Ctx, viewstore.NewReader(js)); err != nil {
+		if views, err = attach.ExistingViews(a.Ctx, viewstore.NewReader(l.JetStream)); err != nil {
 			return err
 		}
 	}
-	log, err := natslog.Attach(a.Ctx, js)
-	if err != nil {
-		return logError(err)
-	}
-	defer log.Close()
 	results := []projector.Verified{}
 	var found lastAudits
-	defer tellAudits(nc, &found, a.Logger)
+	defer tellAudits(l.Conn, &found, a.Logger)
 	left := 0
 	for i, view := range views {
 		fold, err := foldOf(view)
@@ -77,15 +74,15 @@ func (c *verifyCmd) Run(a *app) error {
 			return err
 		}
 		config := projector.VerifyConfig{
-			Projection: fold, Source: log, Viewer: viewstore.NewReader(js), Sample: c.Sample, Seed: c.Seed, MaxBytes: maxBytes,
+			Projection: fold, Source: l.Log, Viewer: viewstore.NewReader(l.JetStream), Sample: c.Sample, Seed: c.Seed, MaxBytes: maxBytes,
 		}
 		v, err := projector.Verify(a.Ctx, config)
 		if err != nil {
 			return a.Left(fmt.Errorf("verify %s: %w", fold.Name(), viewError(err, fold.Name())), "%s", c.left(views[:i]))
 		}
 		if c.Repair && len(v.Differences) > 0 {
-			if v, err = c.repair(a, js, log, config, v); err != nil {
-				return a.Left(needRights(fmt.Errorf("repair %s: %w", fold.Name(), err), nc), "%s", c.left(views[:i]))
+			if v, err = c.repair(a, l.JetStream, l.Log, config, v); err != nil {
+				return a.Left(attach.NeedRights(fmt.Errorf("repair %s: %w", fold.Name(), err), l.Conn), "%s", c.left(views[:i]))
 			}
 		}
 		left += len(v.Differences)
@@ -163,7 +160,7 @@ func (parkedCmd) Help() string {
 }
 
 type parkedListCmd struct {
-	clientFlags
+	attach.ClientFlags
 	console.OutputFlag
 	View []string `arg:"" optional:"" help:"Views; all by default."`
 }
@@ -175,10 +172,10 @@ func (parkedListCmd) Help() string {
 
 // Run lists.
 func (c *parkedListCmd) Run(a *app) error {
-	return c.withReader(a.Ctx, func(r *viewstore.Reader) (err error) {
+	return c.WithReader(a.Ctx, func(r *viewstore.Reader) (err error) {
 		views := c.View
 		if len(views) == 0 {
-			if views, err = existingViews(a.Ctx, r); err != nil {
+			if views, err = attach.ExistingViews(a.Ctx, r); err != nil {
 				return err
 			}
 		}
@@ -197,7 +194,7 @@ func (c *parkedListCmd) Run(a *app) error {
 }
 
 type parkedShowCmd struct {
-	clientFlags
+	attach.ClientFlags
 	console.DocumentFlag
 	View     string       `arg:"" help:"View."`
 	Sequence eventlog.Seq `arg:"" help:"Sequence of the record."`
@@ -208,7 +205,7 @@ func (parkedShowCmd) Help() string { return "Example:\n  rollcall parked show se
 
 // Run prints the record.
 func (c *parkedShowCmd) Run(a *app) error {
-	nc, js, err := c.connect(a.Ctx)
+	nc, js, err := c.Connect(a.Ctx)
 	if err != nil {
 		return err
 	}
@@ -221,9 +218,9 @@ func (c *parkedShowCmd) Run(a *app) error {
 		if p.Sequence != c.Sequence {
 			continue
 		}
-		log, err := natslog.Attach(a.Ctx, js)
+		log, err := attach.OpenLog(a.Ctx, js)
 		if err != nil {
-			return logError(err)
+			return err
 		}
 		defer log.Close()
 		r, err := log.Record(a.Ctx, c.Sequence)
@@ -252,7 +249,7 @@ type shownParked struct {
 
 // parkedAction is a command on parked records of a view.
 type parkedAction struct {
-	operatorFlags
+	attach.OperatorFlags
 	console.OutputFlag
 	View     string         `arg:"" help:"View."`
 	Sequence []eventlog.Seq `arg:"" optional:"" help:"Sequences of the records; all by default."`
@@ -264,10 +261,10 @@ func (c *parkedAction) run(a *app, fn func(projector.MaintenanceConfig) error) e
 	if err != nil {
 		return err
 	}
-	return c.withStore(a, func(js jetstream.JetStream, store *viewstore.Store) error {
-		log, err := natslog.Attach(a.Ctx, js)
+	return c.WithStore(a.IO, func(js jetstream.JetStream, store *viewstore.Store) error {
+		log, err := attach.OpenLog(a.Ctx, js)
 		if err != nil {
-			return logError(err)
+			return err
 		}
 		defer log.Close()
 		return fn(projector.MaintenanceConfig{Projection: fold, Source: log, Store: store, Logger: a.Logger})
@@ -318,7 +315,7 @@ func (c *parkedAction) count(a *app) (n int, err error) {
 	if len(c.Sequence) > 0 {
 		return len(c.Sequence), nil
 	}
-	err = c.withReader(a.Ctx, func(r *viewstore.Reader) error {
+	err = c.WithReader(a.Ctx, func(r *viewstore.Reader) error {
 		parked, err := r.Parked(a.Ctx, c.View)
 		n = len(parked)
 		return err

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"rollcall/cmd/rollcall/internal/attach"
 	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/eventlog"
 	"rollcall/projections"
@@ -39,35 +39,6 @@ func (viewsCmd) Help() string {
 	return "Examples:\n  rollcall views ls\n  rollcall views get sessions 05e57591-d89e-45c9-ae44-08dc1eaad0e0"
 }
 
-// withReader runs fn on the views of the server that f names.
-func (f clientFlags) withReader(ctx context.Context, fn func(r *viewstore.Reader) error) error {
-	nc, js, err := f.connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer nc.Close()
-	return fn(viewstore.NewReader(js))
-}
-
-// existingViews are the views that a projector has made. Without one there is
-// nothing to say of any.
-func existingViews(ctx context.Context, r *viewstore.Reader) (views []string, err error) {
-	for _, view := range viewNames() {
-		_, err := r.Alias(ctx, view)
-		if errors.Is(err, viewstore.ErrNoView) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		views = append(views, view)
-	}
-	if len(views) == 0 {
-		return nil, console.NotFoundf("there is no view yet; a process with --target=project makes them")
-	}
-	return views, nil
-}
-
 // viewError gives an error of a reader its exit code and the next step.
 func viewError(err error, view string) error {
 	switch {
@@ -82,7 +53,7 @@ func viewError(err error, view string) error {
 }
 
 type viewsLsCmd struct {
-	clientFlags
+	attach.ClientFlags
 	console.OutputFlag
 	View   string `arg:"" optional:"" help:"View whose keys to list."`
 	Prefix string `help:"Only keys that begin so." placeholder:"TEXT"`
@@ -95,7 +66,7 @@ func (viewsLsCmd) Help() string {
 
 // Run lists.
 func (c *viewsLsCmd) Run(a *app) error {
-	return c.withReader(a.Ctx, func(r *viewstore.Reader) error {
+	return c.WithReader(a.Ctx, func(r *viewstore.Reader) error {
 		if c.View != "" {
 			return c.keys(a, r)
 		}
@@ -136,7 +107,7 @@ func (c *viewsLsCmd) keys(a *app, r *viewstore.Reader) error {
 }
 
 type viewsGetCmd struct {
-	clientFlags
+	attach.ClientFlags
 	console.DocumentFlag
 	View   string   `arg:"" help:"View to read."`
 	Key    []string `arg:"" optional:"" help:"Key as in the bucket, or ids: a session's, or session and participant. Without it all documents are printed, one a line, by key."`
@@ -155,7 +126,7 @@ Examples:
 
 // Run prints one document or all.
 func (c *viewsGetCmd) Run(a *app) error {
-	return c.withReader(a.Ctx, func(r *viewstore.Reader) error {
+	return c.WithReader(a.Ctx, func(r *viewstore.Reader) error {
 		if len(c.Key) == 0 {
 			return c.all(a, r)
 		}
@@ -241,7 +212,7 @@ func candidateKeys(view string, words []string) []string {
 }
 
 type viewsWatchCmd struct {
-	clientFlags
+	attach.ClientFlags
 	console.OutputFlag
 	View   string `arg:"" help:"View to follow."`
 	Prefix string `help:"Only keys that begin so." placeholder:"TEXT"`
@@ -272,7 +243,7 @@ func (c *viewsWatchCmd) Run(a *app) error {
 	if !slices.Contains(viewNames(), c.View) {
 		return viewError(viewstore.ErrNoView, c.View)
 	}
-	return c.withReader(a.Ctx, func(r *viewstore.Reader) error {
+	return c.WithReader(a.Ctx, func(r *viewstore.Reader) error {
 		var held []viewstore.Change
 		loading := c.New
 		var at eventlog.Seq

@@ -90,7 +90,6 @@ type ProcessSummary struct {
 	Lost        bool            `json:"lost"`
 	Projections []ProjectionRun `json:"projections"`
 	Problems    []string        `json:"problems"`
-	Warnings    []string        `json:"warnings"`
 }
 
 // New makes a Monitor that knows of no process yet. now is the clock; nil:
@@ -208,7 +207,6 @@ func (p *Monitor) Overview() Overview {
 		out.Processes = append(out.Processes, ProcessSummary{
 			Process: x.Process, Host: x.Host, Roles: append([]string{}, x.Roles...), StartedAt: x.StartedAt,
 			HeardAt: eventlog.TimeOf(x.heard), Lost: lost, Projections: append([]ProjectionRun{}, x.Projections...), Problems: append([]string{}, x.Problems...),
-			Warnings: append([]string{}, x.Warnings...),
 		})
 		if lost {
 			continue

@@ -1,10 +1,9 @@
-package main
+package attach
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"strings"
 	"syscall"
@@ -15,11 +14,15 @@ import (
 
 	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/cmd/rollcall/internal/natsd"
+	"rollcall/eventlog"
+	"rollcall/eventlog/natslog"
+	"rollcall/projections"
+	"rollcall/projector/viewstore"
 )
 
-// natsAuth is who we are to a NATS server that is not ours. Secrets come from
+// Auth is who we are to a NATS server that is not ours. Secrets come from
 // files, never from the command line, where every process can read them.
-type natsAuth struct {
+type Auth struct {
 	NATSCreds string `name:"nats-creds" help:"Credentials file of NATS." type:"path" placeholder:"FILE"`
 	NATSNKey  string `name:"nats-nkey" help:"File with an NKey seed of NATS." type:"path" placeholder:"FILE"`
 	NATSLogin string `name:"nats-login-file" help:"File with user:password of NATS on its first line." type:"path" placeholder:"FILE"`
@@ -28,8 +31,8 @@ type natsAuth struct {
 	NATSKey   string `name:"nats-tls-key" help:"Private key (PEM) of --nats-tls-cert." type:"path" placeholder:"FILE"`
 }
 
-// options are the connection options that a says.
-func (a natsAuth) options() (opts []nats.Option, err error) {
+// Options are the connection options that a says.
+func (a Auth) Options() (opts []nats.Option, err error) {
 	for _, f := range []struct{ flag, path string }{
 		{"nats-creds", a.NATSCreds}, {"nats-nkey", a.NATSNKey}, {"nats-login-file", a.NATSLogin},
 		{"nats-tls-ca", a.NATSCA}, {"nats-tls-cert", a.NATSCert}, {"nats-tls-key", a.NATSKey},
@@ -75,61 +78,111 @@ func (a natsAuth) options() (opts []nats.Option, err error) {
 	return opts, nil
 }
 
-// clientFlags say how a command finds the server that it asks.
-type clientFlags struct {
+// ClientFlags say how a command finds the server that it asks.
+type ClientFlags struct {
 	NATSURL string `name:"nats-url" help:"NATS server of the running rollcall." default:"nats://127.0.0.1:4222" placeholder:"URL"`
-	natsAuth
+	Auth
 }
 
-// connect is for commands that end: a server that is not there is an error at
+// Connect is for commands that end: a server that is not there is an error at
 // once. close ends the connection.
-func (f clientFlags) connect(ctx context.Context) (nc *nats.Conn, js jetstream.JetStream, err error) {
-	opts, err := f.options()
+func (f ClientFlags) Connect(ctx context.Context) (nc *nats.Conn, js jetstream.JetStream, err error) {
+	opts, err := f.Options()
 	if err != nil {
 		return nil, nil, err
 	}
-	return dialNATS(ctx, f.NATSURL, append(opts, nats.Name("rollcall-cli"), nats.MaxReconnects(-1),
+	return Dial(ctx, f.NATSURL, append(opts, nats.Name("rollcall-cli"), nats.MaxReconnects(-1),
 		// What goes wrong is told by the request that meets it, in one line.
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))...)
 }
 
-// operatorFlags are clientFlags of commands that change something.
-type operatorFlags struct{ clientFlags }
+// OperatorFlags are ClientFlags of commands that change something.
+type OperatorFlags struct{ ClientFlags }
 
-// connectOperator connects with the rights to write views: those of the flags,
+// ConnectOperator connects with the rights to write views: those of the flags,
 // else the login that a server of this user on this machine has left.
-func (f operatorFlags) connectOperator(ctx context.Context) (*nats.Conn, jetstream.JetStream, error) {
-	named := f.natsAuth
+func (f OperatorFlags) ConnectOperator(ctx context.Context) (*nats.Conn, jetstream.JetStream, error) {
+	named := f.Auth
 	named.NATSCA = "" // says who the server is, not who we are
-	if named != (natsAuth{}) {
-		return f.connect(ctx)
+	if named != (Auth{}) {
+		return f.Connect(ctx)
 	}
 	path, err := natsd.LoginFile(f.NATSURL)
 	if err != nil {
-		return f.connect(ctx)
+		return f.Connect(ctx)
 	}
 	if _, err := os.Stat(path); err != nil {
-		return f.connect(ctx)
+		return f.Connect(ctx)
 	}
-	local := f.clientFlags
+	local := f.ClientFlags
 	local.NATSLogin = path
-	nc, js, err := local.connect(ctx)
+	nc, js, err := local.Connect(ctx)
 	if errors.Is(err, nats.ErrAuthorization) {
-		return f.connect(ctx) // left behind by a server that was killed
+		return f.Connect(ctx) // left behind by a server that was killed
 	}
 	return nc, js, err
 }
 
-// needRights explains what a client that may only read sees of a refusal.
-func needRights(err error, nc *nats.Conn) error {
+// NeedRights explains what a client that may only read sees of a refusal.
+func NeedRights(err error, nc *nats.Conn) error {
 	if err == nil || !errors.Is(nc.LastError(), nats.ErrPermissionViolation) {
 		return err
 	}
 	return fmt.Errorf("this needs the rights of an operator: run it as the user who runs the server, or name a user with --nats-login-file, --nats-creds or --nats-nkey: %w", err)
 }
 
-// dialNATS connects and says in one line what to do where that fails.
-func dialNATS(ctx context.Context, address string, opts ...nats.Option) (*nats.Conn, jetstream.JetStream, error) {
+// Attached is a log that a command reads, and the connection to its server.
+type Attached struct {
+	Conn      *nats.Conn
+	JetStream jetstream.JetStream
+	Log       *natslog.Log
+	end       func() error
+}
+
+// attachTo is the log of a server; end is called when it is closed.
+func attachTo(ctx context.Context, conn *nats.Conn, js jetstream.JetStream, end func() error) (*Attached, error) {
+	log, err := OpenLog(ctx, js)
+	if err != nil {
+		return nil, errors.Join(err, end())
+	}
+	return &Attached{conn, js, log, end}, nil
+}
+
+// OpenLog opens the log that is there.
+func OpenLog(ctx context.Context, js jetstream.JetStream) (*natslog.Log, error) {
+	log, err := natslog.Attach(ctx, js)
+	if errors.Is(err, eventlog.ErrNoLog) {
+		return nil, console.NotFoundf("the server has no log yet; a process with --target=ingest makes it")
+	}
+	return log, err
+}
+
+// Close gives back what was opened.
+func (l *Attached) Close() error {
+	l.Log.Close()
+	return l.end()
+}
+
+// Attach opens the log of a running server. The caller closes it.
+func (f ClientFlags) Attach(ctx context.Context) (*Attached, error) {
+	nc, js, err := f.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return attachTo(ctx, nc, js, func() error { nc.Close(); return nil })
+}
+
+// Attach opens the log of a running server, with the rights of an operator.
+func (f OperatorFlags) Attach(ctx context.Context) (*Attached, error) {
+	nc, js, err := f.ConnectOperator(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return attachTo(ctx, nc, js, func() error { nc.Close(); return nil })
+}
+
+// Dial connects and says in one line what to do where that fails.
+func Dial(ctx context.Context, address string, opts ...nats.Option) (*nats.Conn, jetstream.JetStream, error) {
 	nc, err := nats.Connect(address, append(opts, nats.Timeout(3*time.Second))...)
 	if err != nil {
 		return nil, nil, natsError(address, err)
@@ -147,7 +200,7 @@ func dialNATS(ctx context.Context, address string, opts ...nats.Option) (*nats.C
 }
 
 func natsError(address string, err error) error {
-	where := redactURL(address)
+	where := console.RedactURL(address)
 	switch {
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired):
 		return console.Unreachablef("NATS at %s refused us: %w; name a user with --nats-creds, --nats-nkey or --nats-login-file", where, err)
@@ -157,20 +210,22 @@ func natsError(address string, err error) error {
 	return console.Unreachablef("connect to NATS at %s: %w; check --nats-url and the TLS flags", where, err)
 }
 
-// redactURL hides what may be a secret in an address, or a list of them.
-func redactURL(address string) string {
-	parts := strings.Split(address, ",")
-	for i, p := range parts {
-		u, err := url.Parse(strings.TrimSpace(p))
-		if err != nil {
-			parts[i] = "(unreadable address)"
+// ExistingViews are the views that a projector has made. Without one there is
+// nothing to say of any.
+func ExistingViews(ctx context.Context, r *viewstore.Reader) (views []string, err error) {
+	for _, fold := range projections.All() {
+		view := fold.Name()
+		_, err := r.Alias(ctx, view)
+		if errors.Is(err, viewstore.ErrNoView) {
 			continue
 		}
-		if u.User != nil {
-			u.User = url.User("redacted")
+		if err != nil {
+			return nil, err
 		}
-		u.RawQuery = ""
-		parts[i] = u.String()
+		views = append(views, view)
 	}
-	return strings.Join(parts, ",")
+	if len(views) == 0 {
+		return nil, console.NotFoundf("there is no view yet; a process with --target=project makes them")
+	}
+	return views, nil
 }

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"crypto/tls"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"rollcall/cmd/rollcall/internal/natsd"
+	"rollcall/eventlog"
+	"rollcall/eventlog/natslog"
+	"rollcall/ingest"
+)
+
+// nodeConfig is what a process does and with what: checked, parsed and read. Nothing of
+// it can be wrong any more but the world: a port in use, a disk that is full.
+type nodeConfig struct {
+	Roles roles
+	Folds []eventlog.Fold // of the views to project
+
+	// DataDir is the embedded server's, ReplicaDir that of the copy that readers are
+	// answered from, "" by default, ReadyFile gets the addresses once the process is ready.
+	DataDir, ReplicaDir, ReadyFile string
+
+	IngestAddr, APIAddr, AdminAddr string
+	TLS                            struct{ Ingest, API, Admin *tls.Config } // nil: plain HTTP
+	Connections                    connections
+
+	NATS   natsConfig
+	Stream natslog.Config
+
+	Handler                    ingest.Config // without what the node adds: log, logger, metrics
+	HeaderTimeout, IdleTimeout time.Duration // of the webhook listener
+
+	CacheBytes    int64 // memory for the entities of all projectors
+	ViewMaxAge    time.Duration
+	AutoRebuild   bool
+	AuditInterval time.Duration // 0: never
+	AuditSample   float64
+
+	StaleAfter, APIIdleTimeout time.Duration
+	APITokens                  []string // none: everybody is let in
+	APIHosts                   []string
+
+	StopTimeout time.Duration
+	Secrets     map[string]string // by flag: files that only their owner should read
+	Version     version
+}
+
+// natsConfig is a server of others at URL, or else the embedded one.
+type natsConfig struct {
+	URL     string
+	Options []nats.Option // who we are there
+
+	Listen string // of the embedded server; "": no port
+	Users  []natsd.User
+	TLS    *tls.Config // nil: none
+	Closed bool        // nobody is let in without credentials
+}
+
+// The roles that a process can have.
+const (
+	targetAll     = "all"
+	targetIngest  = "ingest"
+	targetProject = "project"
+	targetQuery   = "query"
+)
+
+// roles are those of one process.
+type roles struct{ Ingest, Project, Query bool }
+
+// all reports whether the process does everything.
+func (r roles) all() bool { return r.Ingest && r.Project && r.Query }
+
+func (r roles) names() (names []string) {
+	for _, role := range []struct {
+		name string
+		does bool
+	}{{targetIngest, r.Ingest}, {targetProject, r.Project}, {targetQuery, r.Query}} {
+		if role.does {
+			names = append(names, role.name)
+		}
+	}
+	return names
+}
+
+// String is the roles as --target takes them.
+func (r roles) String() string {
+	if r.all() {
+		return targetAll
+	}
+	return strings.Join(r.names(), ",")
+}
