@@ -85,11 +85,23 @@ var rooms = map[string]room{
 		never: []string{natsClient, natsServer},
 	},
 	"query": {
-		imports: []string{"eventlog", "ingest/web", "projections", "projector", "projector/viewstore", "query/history", "query/pace", "query/page", "query/pipeline"},
+		imports: []string{"eventlog", "ingest/web", "projections", "query/cursor", "query/feed", "query/history", "query/page", "query/pipeline", "query/replica"},
 		never:   []string{natsServer},
 	},
+	"query/replica": {
+		imports: []string{"eventlog", "projector/viewstore", "query/cursor", "query/pace"},
+		never:   []string{natsServer},
+	},
+	"query/feed": {
+		imports: []string{"eventlog", "query/replica"},
+		never:   []string{natsServer},
+	},
+	"query/cursor": {
+		outside: []string{jsonCodec},
+		never:   []string{natsClient, natsServer, "net"},
+	},
 	"query/history": {
-		imports: []string{"eventlog", "projections", "query/pace"},
+		imports: []string{"eventlog", "projections", "query/cursor", "query/pace"},
 		never:   []string{natsClient, natsServer, "net"},
 	},
 	"query/pace": {

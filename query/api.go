@@ -15,11 +15,15 @@ import (
 
 	"rollcall/eventlog"
 	"rollcall/ingest/web"
+	"rollcall/query/feed"
 	"rollcall/query/history"
 	"rollcall/query/pipeline"
+	"rollcall/query/replica"
 )
 
 const (
+	// keyRoute is the key of a log field.
+	keyRoute = "route"
 	// defaultStaleAfter is when a LIVE session without an event counts as stale.
 	defaultStaleAfter = 24 * time.Hour
 	// answerTimeout bounds an answer's work, waiting for minSequence apart.
@@ -31,7 +35,7 @@ const (
 // Config says what the API answers from and to whom.
 type Config struct {
 	// Replica and Log are required.
-	Replica *Replica
+	Replica *replica.Replica
 	Log     history.Log
 	// Folds compute documents as of a moment; those of sessions, attendance,
 	// recordings and artifacts are used. Without them asOf is refused.
@@ -74,7 +78,7 @@ func (c Config) validate() error {
 // methods may be used from several goroutines.
 type API struct {
 	config  Config
-	replica *Replica
+	replica *replica.Replica
 	log     *history.Reader
 	folds   map[string]eventlog.Fold
 	views   []*view
@@ -82,12 +86,10 @@ type API struct {
 	byPath  map[string]*route
 	openAPI []byte
 	metrics *metrics
-	feeds   feeds
+	feeds   *feed.Feeds
 	now     func() time.Time
 	// wholeLog: up to so many records a session's are looked for in all slices.
 	wholeLog eventlog.Seq
-	// feedAhead is defaultFeedAhead.
-	feedAhead time.Duration
 }
 
 // New makes an API.
@@ -105,7 +107,7 @@ func New(c Config) (*API, error) {
 		c.Pipeline = pipeline.New(c.Now)
 	}
 	a := &API{config: c, replica: c.Replica, log: history.NewReader(c.Log, maxWait+answerTimeout), now: c.Now, folds: map[string]eventlog.Fold{},
-		byPath: map[string]*route{}, wholeLog: wholeLog, feedAhead: defaultFeedAhead}
+		byPath: map[string]*route{}, wholeLog: wholeLog, feeds: feed.New(c.Replica, c.Logger)}
 	for _, f := range c.Folds {
 		a.folds[f.Name()] = f
 	}
@@ -120,7 +122,7 @@ func New(c Config) (*API, error) {
 	if a.openAPI, err = a.describe(); err != nil {
 		return nil, fmt.Errorf("describe API: %w", err)
 	}
-	a.metrics = newMetrics(a, c.Registerer)
+	a.metrics = newMetrics(a.feeds, c.Registerer)
 	return a, nil
 }
 
@@ -222,7 +224,7 @@ func (a *API) do(ctx context.Context, r *route, path map[string]string, query ur
 		return a.refuse(r, err)
 	}
 	if ans.page != nil && len(ans.page.items) > longPage {
-		leave, err := a.replica.pace.Enter(ctx)
+		leave, err := a.replica.Enter(ctx)
 		if err != nil {
 			return a.refuse(r, err)
 		}
@@ -233,6 +235,16 @@ func (a *API) do(ctx context.Context, r *route, path map[string]string, query ur
 		return a.refuse(r, err)
 	}
 	return rep
+}
+
+// need is what a request needs of the replica.
+func (c *call) need(views []string) replica.Need {
+	return replica.Need{Views: views, Sequence: c.minSequence(), Wait: c.wait()}
+}
+
+// read calls f with a look at the replica in which views are as the request needs them.
+func (a *API) read(ctx context.Context, c *call, views []string, f func(ctx context.Context, s *replica.Snapshot) error) error {
+	return a.replica.Read(ctx, c.need(views), f)
 }
 
 // rest yields the pages that follow a reply's body.

@@ -5,6 +5,7 @@ import (
 
 	"rollcall/projections"
 	"rollcall/query/history"
+	"rollcall/query/replica"
 )
 
 // past folds the records of the session's slices up to the moment asked for.
@@ -13,7 +14,7 @@ func (a *API) past(ctx context.Context, c *call, views ...string) (*history.Past
 	if err != nil {
 		return nil, err
 	}
-	q := history.Question{Moment: *c.asOf, Session: c.text["sessionId"], Slices: slices, Enter: a.replica.pace.Enter}
+	q := history.Question{Moment: *c.asOf, Session: c.text["sessionId"], Slices: slices, Enter: a.replica.Enter}
 	for _, view := range views {
 		if fold := a.folds[view]; fold != nil {
 			q.Folds = append(q.Folds, fold)
@@ -66,13 +67,13 @@ func (a *API) participantsAsOf(ctx context.Context, c *call) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	items := []item{}
+	items := []replica.Item{}
 	err = p.Participants(func(doc []byte, who projections.Participant) {
 		ratio := []byte("null")
 		if session.DurationSeconds != nil {
 			ratio = ratioJSON(who.AttendedSeconds, *session.DurationSeconds)
 		}
-		items = append(items, item{id: who.ParticipantID, doc: splice(doc, "attendanceRatio", ratio)})
+		items = append(items, computed(who.ParticipantID, splice(doc, "attendanceRatio", ratio)))
 	})
 	if err != nil {
 		return nil, err

@@ -16,11 +16,11 @@ import (
 
 	"rollcall/eventlog/eventlogtest"
 	"rollcall/projector/viewstore"
-	"rollcall/query"
+	"rollcall/query/replica"
 )
 
 // ask opens the API over a replica.
-func ask(t *testing.T, r *query.Replica, w *world) *world {
+func ask(t *testing.T, r *replica.Replica, w *world) *world {
 	next := &world{t: t, clock: &clock{now: epoch}, replica: r, last: w.last}
 	next.serve()
 	return next
@@ -86,7 +86,7 @@ func TestReplicaThatCanNotBeMade(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(place, "in the way"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	r, err := query.OpenReplica(t.Context(), query.ReplicaConfig{Dir: dir, Views: s})
+	r, err := replica.Open(t.Context(), replica.Config{Dir: dir, Views: s, Tables: tables(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +96,7 @@ func TestReplicaThatCanNotBeMade(t *testing.T) {
 	if err := r.Close(); err != nil {
 		t.Errorf("Close() of a replica without a file = %v; want nil", err)
 	}
-	r, _ = runReplica(t, query.ReplicaConfig{Dir: dir, Views: s}, nil)
+	r, _ = runReplica(t, replica.Config{Dir: dir, Views: s})
 	w := ask(t, r, &world{last: s.commit("sessions", map[string][]byte{"live.a": sessionDoc("a", "m", "A", "LIVE", 0)})})
 	if a := w.do("/v1/sessions"); a.status != http.StatusServiceUnavailable {
 		t.Errorf("GET /v1/sessions without a file = %d %s; want 503", a.status, a.body)
@@ -118,7 +118,7 @@ func TestDirectoryIsLiteral(t *testing.T) {
 	names := []string{"srv#1", "srv#2", "srv", "50%25", "50%", "p%41q", "pAq", "a?mode=memory", "a", "sp ace", "ünï", "q&x=1", "%2e%2e", "b;c"}
 	for i, name := range names {
 		s := newScript()
-		r, _ := runReplica(t, query.ReplicaConfig{Dir: filepath.Join(root, name), Views: s}, nil)
+		r, _ := runReplica(t, replica.Config{Dir: filepath.Join(root, name), Views: s})
 		w := ask(t, r, &world{last: s.commit("sessions", map[string][]byte{fmt.Sprintf("live.%d", i): sessionDoc(fmt.Sprint(i), "m", name, "LIVE", 0)})})
 		if got := w.items("/v1/sessions").column("title"); got != name {
 			t.Errorf("sessions of the replica in %q = %s; want its own", name, got)
@@ -147,7 +147,7 @@ func TestDirectoryIsLiteral(t *testing.T) {
 func TestDamagedFile(t *testing.T) {
 	t.Parallel()
 	s, dir := newScript(), t.TempDir()
-	first, stop := runReplica(t, query.ReplicaConfig{Dir: dir, Views: s}, nil)
+	first, stop := runReplica(t, replica.Config{Dir: dir, Views: s})
 	w := ask(t, first, &world{})
 	want := w.twelve(s)
 	w.items("/v1/sessions")
@@ -167,7 +167,7 @@ func TestDamagedFile(t *testing.T) {
 		if err := os.WriteFile(file, spoilt, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		r, stop := runReplica(t, query.ReplicaConfig{Dir: dir, Views: s}, nil)
+		r, stop := runReplica(t, replica.Config{Dir: dir, Views: s})
 		w := ask(t, r, w)
 		w.until("/v1/sessions?sort=sessionId", "sessionId", want)
 		w.last = s.commit("sessions", map[string][]byte{"live.s00": sessionDoc("s00", "m", "again", "LIVE", 0)})
@@ -203,7 +203,7 @@ func TestDamageWhileRunning(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, dir := newScript(), t.TempDir()
-			r, _ := runReplica(t, query.ReplicaConfig{Dir: dir, Views: s}, nil)
+			r, _ := runReplica(t, replica.Config{Dir: dir, Views: s})
 			w := ask(t, r, &world{})
 			want := w.twelve(s)
 			w.items("/v1/sessions")
@@ -230,13 +230,13 @@ func TestFlippedDigit(t *testing.T) {
 		`UPDATE $T SET connections = '0x' WHERE sessionId = 's07'`, `UPDATE views SET revision = revision - 1`, `UPDATE views SET sequence = sequence + 7`,
 	} {
 		s, dir := newScript(), t.TempDir()
-		r, stop := runReplica(t, query.ReplicaConfig{Dir: dir, Views: s}, nil)
+		r, stop := runReplica(t, replica.Config{Dir: dir, Views: s})
 		w := ask(t, r, &world{})
 		w.twelve(s)
 		titles := w.items("/v1/sessions?sort=sessionId").column("title")
 		stop()
 		edit(t, dir, change)
-		r, stop = runReplica(t, query.ReplicaConfig{Dir: dir, Views: s}, nil)
+		r, stop = runReplica(t, replica.Config{Dir: dir, Views: s})
 		ask(t, r, w).until("/v1/sessions?sort=sessionId", "title", titles)
 		stop()
 	}
@@ -256,8 +256,8 @@ func TestReplicaAudit(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, dir := newScript(), t.TempDir()
-			run := func(every time.Duration) (*query.Replica, *world, func()) {
-				r, stop := runReplica(t, query.ReplicaConfig{Dir: dir, Views: s, AuditEvery: every}, nil)
+			run := func(every time.Duration) (*replica.Replica, *world, func()) {
+				r, stop := runReplica(t, replica.Config{Dir: dir, Views: s, AuditEvery: every})
 				return r, ask(t, r, &world{}), stop
 			}
 			_, w, stop := run(-1)
@@ -292,7 +292,7 @@ func TestAuditOfALiveView(t *testing.T) {
 	t.Parallel()
 	s := newScript()
 	registry := prometheus.NewRegistry()
-	r, _ := runReplica(t, query.ReplicaConfig{Dir: t.TempDir(), Views: s, AuditEvery: time.Microsecond, Registerer: registry}, nil)
+	r, _ := runReplica(t, replica.Config{Dir: t.TempDir(), Views: s, AuditEvery: time.Microsecond, Registerer: registry})
 	w := ask(t, r, &world{})
 	for round := 0; counted(t, registry, "rollcall_query_replica_audits_total", "equal") < 20; round++ {
 		w.generations(s)
@@ -338,7 +338,7 @@ func TestReplicaOfAnotherTimeline(t *testing.T) {
 		w.get("/v1/sessions") // its own copy has them
 	}
 	for i, w := range []*world{one, other, one, other} {
-		r, stop := runReplica(t, query.ReplicaConfig{Dir: dir, Views: viewstore.NewReader(w.js)}, nil)
+		r, stop := runReplica(t, replica.Config{Dir: dir, Views: viewstore.NewReader(w.js)})
 		w.post(started(fmt.Sprint("r", i), "m", "later", 9))
 		want := w.items("/v1/sessions?sort=sessionId").column("sessionId")
 		shared := ask(t, r, w)
@@ -361,7 +361,7 @@ func TestAuditOfARealView(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	registry := prometheus.NewRegistry()
-	r, _ := runReplica(t, query.ReplicaConfig{Dir: t.TempDir(), Views: viewstore.NewReader(w.js), AuditEvery: time.Microsecond, Registerer: registry}, nil)
+	r, _ := runReplica(t, replica.Config{Dir: t.TempDir(), Views: viewstore.NewReader(w.js), AuditEvery: time.Microsecond, Registerer: registry})
 	audited := ask(t, r, w)
 	for i := 0; counted(t, registry, "rollcall_query_replica_audits_total", "equal") < 12; i++ {
 		id := fmt.Sprint("s", i%20)

@@ -46,7 +46,7 @@ func (l *late) hold(ctx context.Context, revision uint64) {
 	}
 }
 
-// Follow implements query.Views.
+// Follow implements replica.Views.
 func (l *late) Follow(ctx context.Context, view string, from viewstore.Position) iter.Seq2[viewstore.Change, error] {
 	return func(yield func(viewstore.Change, error) bool) {
 		for c, err := range l.script.Follow(ctx, view, from) {

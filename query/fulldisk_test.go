@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"rollcall/query"
+	"rollcall/query/replica"
 )
 
 // disk is a disk that is full, now and then.
@@ -93,7 +93,7 @@ func TestFullDisk(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := &disk{ctx: context.WithoutCancel(t.Context())}
 			s := newScript()
-			replica, stop := runReplica(t, query.ReplicaConfig{Dir: t.TempDir(), Views: s}, func(r *query.Replica) { r.BeforeWrites(hook(d)) })
+			replica, stop := runReplica(t, replica.Config{Dir: t.TempDir(), Views: s, Before: hook(d), LoadRows: 16, Gather: 1, FullPause: time.Microsecond})
 			w := &world{t: t, clock: &clock{now: epoch}, replica: replica}
 			w.serve()
 			w.generations(s)

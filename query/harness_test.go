@@ -26,6 +26,7 @@ import (
 	"rollcall/projector"
 	"rollcall/projector/viewstore"
 	"rollcall/query"
+	"rollcall/query/replica"
 )
 
 // world is everything from the log to the API, on a real server.
@@ -34,7 +35,7 @@ type world struct {
 	node    *eventlogtest.Node
 	js      jetstream.JetStream
 	log     *natslog.Log
-	replica *query.Replica
+	replica *replica.Replica
 	api     *query.API
 	server  *httptest.Server
 	clock   *clock
@@ -97,23 +98,30 @@ func newWorld(t testing.TB, change ...func(*query.Config)) *world {
 	return w
 }
 
-func openReplica(t testing.TB, dir string, views query.Views) *query.Replica {
+func openReplica(t testing.TB, dir string, views replica.Views) *replica.Replica {
 	t.Helper()
-	r, _ := runReplica(t, query.ReplicaConfig{Dir: dir, Views: views}, nil)
+	r, _ := runReplica(t, replica.Config{Dir: dir, Views: views})
 	return r
 }
 
-// runReplica opens a replica and runs it until stop, or the test's end. prepare,
-// where it is not nil, is called before it runs.
-func runReplica(t testing.TB, c query.ReplicaConfig, prepare func(r *query.Replica)) (r *query.Replica, stop func()) {
+// tables are those of all views.
+func tables(t testing.TB) []replica.Table {
 	t.Helper()
-	c.Log = zerolog.New(zerolog.NewTestWriter(t))
-	r, err := query.OpenReplica(t.Context(), c)
+	all, err := query.Tables()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if prepare != nil {
-		prepare(r)
+	return all
+}
+
+// runReplica opens a replica and runs it until stop, or the test's end.
+func runReplica(t testing.TB, c replica.Config) (r *replica.Replica, stop func()) {
+	t.Helper()
+	c.Log = zerolog.New(zerolog.NewTestWriter(t))
+	c.Tables = tables(t)
+	r, err := replica.Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
 	}
 	end := background(t, "replica", r.Run)
 	stop = sync.OnceFunc(func() {

@@ -11,17 +11,18 @@ import (
 
 	"rollcall/eventlog"
 	"rollcall/projections"
+	"rollcall/query/replica"
 )
 
 // ratioScale turns an attendance ratio into an integer to sort by.
 const ratioScale = 1_000_000_000_000
 
 // participants joins each participant with the session, for the ratio.
-func (a *API) participants(s *snapshot) *listing {
-	l := s.listing(a.view(viewAttendance)) // a person has one document in a session
-	l.join(s, viewSessions, "m", "m.sessionId = s.sessionId")
-	l.extra = []string{"m.durationSeconds", "s.attendedSeconds"}
-	l.orders["attendanceRatio"] = order{expr: fmt.Sprintf(
+func (a *API) participants(s *replica.Snapshot) *replica.List {
+	l := listOf(s, a.view(viewAttendance)) // a person has one document in a session
+	l.Join(viewSessions, "m", "m.sessionId = s.sessionId")
+	l.Extra = []string{"m.durationSeconds", "s.attendedSeconds"}
+	l.Orders["attendanceRatio"] = replica.Order{Expr: fmt.Sprintf(
 		"CASE WHEN m.durationSeconds > 0 THEN CAST(MIN(1.0, 1.0 * s.attendedSeconds / m.durationSeconds) * %d AS INTEGER) ELSE -1 END", ratioScale)}
 	return l
 }
@@ -30,21 +31,21 @@ func (a *API) listParticipants(ctx context.Context, c *call) (ans *answer, err e
 	if c.asOf != nil {
 		return a.participantsAsOf(ctx, c)
 	}
-	err = a.replica.read(ctx, c.route.views, c.values, func(ctx context.Context, s *snapshot) error {
+	err = a.read(ctx, c, c.route.views, func(ctx context.Context, s *replica.Snapshot) error {
 		if err := a.knownSession(ctx, s, c.text["sessionId"]); err != nil {
 			return err
 		}
 		l := a.participants(s)
-		l.filter("s.sessionId = ?", c.text["sessionId"])
-		p, err := l.page(ctx, s, c.values, c.key)
+		l.Filter("s.sessionId = ?", c.text["sessionId"])
+		p, err := readPage(ctx, l, c.values, c.key)
 		if err != nil {
 			return err
 		}
 		for i := range p.items {
 			it := &p.items[i]
-			it.doc = splice(it.doc, "attendanceRatio", ratioOf(it.extra[0], it.extra[1]))
+			it.Document = splice(it.Document, "attendanceRatio", ratioOf(it.Extra[0], it.Extra[1]))
 		}
-		ans = &answer{page: p, sequence: s.sequence(c.route.views)}
+		ans = &answer{page: p, sequence: s.Sequence(c.route.views)}
 		return nil
 	})
 	return ans, err
@@ -53,20 +54,20 @@ func (a *API) listParticipants(ctx context.Context, c *call) (ans *answer, err e
 // personSessions lists the sessions that a person was in: the person's
 // participant documents, each with a short form of its session.
 func (a *API) personSessions(ctx context.Context, c *call) (ans *answer, err error) {
-	err = a.replica.read(ctx, c.route.views, c.values, func(ctx context.Context, s *snapshot) error {
+	err = a.read(ctx, c, c.route.views, func(ctx context.Context, s *replica.Snapshot) error {
 		l := a.participants(s)
-		l.id = "s.sessionId"
-		l.extra = append(l.extra, "m.doc")
-		l.orders["startedAt"] = order{expr: "m.startedAt"}
-		l.fallback = "-startedAt"
-		l.filter("s.participantId = ?", c.text["participantId"])
+		l.ID = "s.sessionId"
+		l.Extra = append(l.Extra, "m.doc")
+		l.Orders["startedAt"] = replica.Order{Expr: "m.startedAt"}
+		l.Default = "-startedAt"
+		l.Filter("s.participantId = ?", c.text["participantId"])
 		if t, ok := c.times["from"]; ok {
-			l.filter("m.startedAt >= ?", int64(t))
+			l.Filter("m.startedAt >= ?", int64(t))
 		}
 		if t, ok := c.times["to"]; ok {
-			l.filter("m.startedAt < ?", int64(t))
+			l.Filter("m.startedAt < ?", int64(t))
 		}
-		p, err := l.page(ctx, s, c.values, c.key)
+		p, err := readPage(ctx, l, c.values, c.key)
 		if err != nil {
 			return err
 		}
@@ -77,13 +78,13 @@ func (a *API) personSessions(ctx context.Context, c *call) (ans *answer, err err
 		}
 		for i := range p.items {
 			it := &p.items[i]
-			short, err := a.shortSession([]byte(it.extra[2]))
+			short, err := a.shortSession([]byte(it.Extra[2]))
 			if err != nil {
 				return err
 			}
-			it.doc = splice(it.doc, "attendanceRatio", ratioOf(it.extra[0], it.extra[1]), "session", short)
+			it.Document = splice(it.Document, "attendanceRatio", ratioOf(it.Extra[0], it.Extra[1]), "session", short)
 		}
-		ans = &answer{page: p, sequence: s.sequence(c.route.views)}
+		ans = &answer{page: p, sequence: s.Sequence(c.route.views)}
 		return nil
 	})
 	return ans, err
@@ -127,17 +128,17 @@ func (a *API) shortSession(doc []byte) ([]byte, error) {
 }
 
 // knownSession is a 404 where no such session is.
-func (a *API) knownSession(ctx context.Context, s *snapshot, id string) error {
-	return exists(ctx, s, notFound("no session %q", id), "SELECT 1 FROM "+s.table(viewSessions)+" WHERE sessionId = ? LIMIT 1", id)
+func (a *API) knownSession(ctx context.Context, s *replica.Snapshot, id string) error {
+	return exists(ctx, s, notFound("no session %q", id), "SELECT 1 FROM "+s.Table(viewSessions)+" WHERE sessionId = ? LIMIT 1", id)
 }
 
-func (a *API) knownPerson(ctx context.Context, s *snapshot, id string) error {
-	return exists(ctx, s, notFound("no participant %q", id), "SELECT 1 FROM "+s.table(viewAttendance)+" WHERE participantId = ? LIMIT 1", id)
+func (a *API) knownPerson(ctx context.Context, s *replica.Snapshot, id string) error {
+	return exists(ctx, s, notFound("no participant %q", id), "SELECT 1 FROM "+s.Table(viewAttendance)+" WHERE participantId = ? LIMIT 1", id)
 }
 
-func exists(ctx context.Context, s *snapshot, missing error, query string, args ...any) error {
+func exists(ctx context.Context, s *replica.Snapshot, missing error, query string, args ...any) error {
 	found := false
-	err := s.each(ctx, func(rows *sql.Rows) error {
+	err := s.Query(ctx, func(rows *sql.Rows) error {
 		found = true
 		var one int
 		return rows.Scan(&one)

@@ -9,6 +9,8 @@ import (
 
 	"rollcall/eventlog"
 	"rollcall/ingest/web"
+	"rollcall/query/feed"
+	"rollcall/query/replica"
 )
 
 // problem is the error of a refused request.
@@ -39,21 +41,23 @@ func notFound(format string, args ...any) *problem {
 // internal error, whose text is not shown.
 func problemOf(err error) *problem {
 	var p *problem
-	var row *damagedRowError
+	var row *replica.DamagedRowError
 	if h := historyProblem(err); h != nil {
 		return h
 	}
 	switch {
 	case errors.As(err, &p):
 		return p
-	case errors.Is(err, errBehind):
+	case errors.Is(err, feed.ErrPlace):
+		return badRequest("%v", feed.ErrPlace)
+	case errors.Is(err, replica.ErrBehind):
 		return newProblem(http.StatusGatewayTimeout, "%v", err)
-	case errors.Is(err, errNotLoaded), errors.Is(err, eventlog.ErrNoLog), errors.Is(err, eventlog.ErrUnavailable):
+	case errors.Is(err, replica.ErrNotLoaded), errors.Is(err, eventlog.ErrNoLog), errors.Is(err, eventlog.ErrUnavailable):
 		return retryLater("%v", err)
 	case errors.As(err, &row):
 		return retryLater("%v", row)
-	case errors.Is(err, errRemade):
-		return retryLater("%v", errRemade)
+	case errors.Is(err, replica.ErrRemade):
+		return retryLater("%v", replica.ErrRemade)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return retryLater("the answer took too long; ask for less")
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"rollcall/eventlog"
+	"rollcall/query/replica"
 )
 
 // liveWithin is how old the oldest record not folded yet may be in a projection
@@ -34,8 +35,8 @@ func (a *API) projections(ctx context.Context, c *call) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	states, _ := a.replica.current()
-	items := []item{}
+	states, _ := a.replica.Progress()
+	items := []replica.Item{}
 	var least eventlog.Seq
 	for i, view := range a.viewNames() {
 		p, err := a.projection(ctx, c, view, states[view], head.Last)
@@ -49,7 +50,7 @@ func (a *API) projections(ctx context.Context, c *call) (*answer, error) {
 		if i == 0 || p.Sequence < least {
 			least = p.Sequence
 		}
-		items = append(items, item{id: view, doc: doc})
+		items = append(items, computed(view, doc))
 	}
 	pg, err := pageOf(items, projectionFields(), "name", c.values, c.key)
 	if err != nil {
@@ -58,7 +59,7 @@ func (a *API) projections(ctx context.Context, c *call) (*answer, error) {
 	return &answer{page: pg, sequence: least}, nil
 }
 
-func (a *API) projection(ctx context.Context, c *call, view string, s viewState, head eventlog.Seq) (projection, error) {
+func (a *API) projection(ctx context.Context, c *call, view string, s replica.Progress, head eventlog.Seq) (projection, error) {
 	p := projection{Name: view, State: "absent", Sequence: s.Sequence, HeadSequence: max(head, s.Sequence), Parked: s.Parked}
 	p.Lag = uint64(p.HeadSequence - p.Sequence)
 	if p.Lag > 0 {
@@ -71,7 +72,7 @@ func (a *API) projection(ctx context.Context, c *call, view string, s viewState,
 		}
 		p.LagSeconds = max(0, p.LagSeconds)
 	}
-	if !s.loaded() {
+	if !s.Loaded() {
 		return p, nil
 	}
 	p.Version, p.Bucket = &s.Version, &s.Bucket
@@ -89,7 +90,7 @@ func (a *API) waitAll(ctx context.Context, c *call) (eventlog.Head, error) {
 	if err != nil || c.minSequence() == 0 {
 		return head, err
 	}
-	return head, a.replica.wait(ctx, a.viewNames(), c.minSequence(), c.wait())
+	return head, a.replica.Wait(ctx, c.need(a.viewNames()))
 }
 
 // pipeline answers what the processes report. The numbers are of now; with

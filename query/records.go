@@ -9,7 +9,9 @@ import (
 	"strconv"
 
 	"rollcall/eventlog"
+	"rollcall/query/cursor"
 	"rollcall/query/history"
+	"rollcall/query/replica"
 )
 
 // wholeLog is a log of so few records that it is read as a whole: it takes less
@@ -60,7 +62,7 @@ func (a *API) waitHead(ctx context.Context, c *call) (eventlog.Head, error) {
 	if err == nil || wait.Err() == nil || ctx.Err() != nil {
 		return reached, err
 	}
-	return head, fmt.Errorf("%w: the log is at %d", errBehind, reached.Last)
+	return head, fmt.Errorf("%w: the log is at %d", replica.ErrBehind, reached.Last)
 }
 
 // recordPage answers one page of the records that are wanted.
@@ -71,24 +73,21 @@ func (a *API) recordPage(ctx context.Context, c *call, head eventlog.Head, slice
 	}
 	selection := history.Selection{After: eventlog.Seq(c.numbers["after"]), UpTo: head.Last, Slices: slices, Want: want,
 		By: by, Descending: descending, Limit: c.limit()}
-	sc := scope(c.key, by, strconv.FormatBool(descending))
-	if text := c.text["cursor"]; text != "" {
-		cur, err := decodeCursor(text, sc)
-		if err != nil {
-			return nil, err
-		}
-		selection.From = &history.Place{Text: cur.Text, Number: cur.Number, ID: cur.ID}
+	scope := cursor.ScopeOf(c.key, by, strconv.FormatBool(descending))
+	var err error
+	if selection.From, err = c.from(scope); err != nil {
+		return nil, err
 	}
 	entries, next, err := a.log.Records(ctx, head, selection)
 	if err != nil {
 		return nil, err
 	}
-	p := &page{items: make([]item, len(entries))}
+	p := &page{items: make([]replica.Item, len(entries))}
 	for i, e := range entries {
-		p.items[i].doc = e.JSON
+		p.items[i].Document = e.JSON
 	}
 	if next != nil {
-		p.next, err = cursor{Text: next.Text, Number: next.Number, ID: next.ID}.encode(sc)
+		p.next, err = cursor.Encode(*next, scope)
 	}
 	return &answer{page: p, sequence: head.Last}, err
 }
@@ -102,24 +101,24 @@ func (a *API) slicesOf(ctx context.Context, c *call, head eventlog.Head) (list [
 	id := c.text["sessionId"]
 	var doc []byte
 	var upTo eventlog.Seq
-	err = a.replica.read(ctx, []string{viewSessions}, c.values, func(ctx context.Context, s *snapshot) error {
+	err = a.read(ctx, c, []string{viewSessions}, func(ctx context.Context, s *replica.Snapshot) error {
 		l := a.sessions(s, c)
-		l.filter("s.sessionId = ?", id)
-		l.extra = []string{"s.meetingId"}
-		q := reader{listing: l, by: l.orders["sessionId"], snapshot: s, want: 1}
-		if err := q.run(ctx, "", nil); err != nil {
+		l.Filter("s.sessionId = ?", id)
+		l.Extra = []string{"s.meetingId"}
+		session, ok, err := l.One(ctx)
+		if err != nil {
 			return err
 		}
-		if len(q.items) == 0 {
+		if !ok {
 			return notFound("no session %q", id)
 		}
 		list = append(list, eventlog.Slice(id))
-		if meeting := q.items[0].extra[0]; meeting != "" {
+		if meeting := session.Extra[0]; meeting != "" {
 			list = append(list, eventlog.Slice(meeting))
 		}
 		slices.Sort(list)
 		list = slices.Compact(list)
-		doc, upTo = q.items[0].doc, s.sequence([]string{viewSessions})
+		doc, upTo = session.Document, s.Sequence([]string{viewSessions})
 		return nil
 	})
 	if err != nil || head.Last <= a.wholeLog {

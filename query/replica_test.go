@@ -24,6 +24,7 @@ import (
 	"rollcall/projector/viewstore"
 	"rollcall/query"
 	"rollcall/query/history"
+	"rollcall/query/replica"
 )
 
 // script is a source of views that the test writes, commit by commit.
@@ -99,7 +100,7 @@ func (b *bucket) checkpoint(seq eventlog.Seq) {
 		StoredAt: time.Unix(int64(b.revision), 0), Checkpoint: projector.Checkpoint{Sequence: seq, Takeover: b.takeover}})
 }
 
-// Follow implements query.Views.
+// Follow implements replica.Views.
 func (s *script) Follow(ctx context.Context, view string, from viewstore.Position) iter.Seq2[viewstore.Change, error] {
 	return func(yield func(viewstore.Change, error) bool) {
 		for {
@@ -288,8 +289,8 @@ func TestGenerations(t *testing.T) {
 func TestResume(t *testing.T) {
 	t.Parallel()
 	s, dir := newScript(), t.TempDir()
-	open := func() (*query.Replica, func()) {
-		r, err := query.OpenReplica(t.Context(), query.ReplicaConfig{Dir: dir, Views: s})
+	open := func() (*replica.Replica, func()) {
+		r, err := replica.Open(t.Context(), replica.Config{Dir: dir, Views: s, Tables: tables(t)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -301,7 +302,7 @@ func TestResume(t *testing.T) {
 			}
 		}
 	}
-	ask := func(r *query.Replica, seq eventlog.Seq) string {
+	ask := func(r *replica.Replica, seq eventlog.Seq) string {
 		w := &world{t: t, clock: &clock{now: epoch}, replica: r, last: seq}
 		w.serve()
 		defer w.server.Close()
@@ -312,7 +313,7 @@ func TestResume(t *testing.T) {
 	if got := ask(r, seq); got != "a,b" {
 		t.Errorf("sessions = %s; want a,b", got)
 	}
-	if _, err := query.OpenReplica(t.Context(), query.ReplicaConfig{Dir: dir, Views: s}); err == nil || !strings.Contains(err.Error(), "--data-dir") {
+	if _, err := replica.Open(t.Context(), replica.Config{Dir: dir, Views: s, Tables: tables(t)}); err == nil || !strings.Contains(err.Error(), "--data-dir") {
 		t.Errorf("OpenReplica on a directory in use = %v; want an error that names --data-dir", err)
 	}
 	stop()

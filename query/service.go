@@ -12,6 +12,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
+
+	"rollcall/query/replica"
 )
 
 const (
@@ -103,8 +105,7 @@ func (s *service) mustWait(r *route, query url.Values) bool {
 	if err != nil || query["minSequence"] == nil {
 		return false
 	}
-	states, _ := s.api.replica.current()
-	return reached(states, r.views, v.minSequence()) != nil
+	return !s.api.replica.Holds(replica.Need{Views: r.views, Sequence: v.minSequence()})
 }
 
 // respond answers within the endpoint's statistics.

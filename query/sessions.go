@@ -7,6 +7,7 @@ import (
 
 	"rollcall/eventlog"
 	"rollcall/projections"
+	"rollcall/query/replica"
 )
 
 // sessionViews are what a Session with its asked fields is answered from.
@@ -27,12 +28,12 @@ func stale(table string, c *call) string {
 }
 
 // sessions is the list that all questions about sessions start from.
-func (a *API) sessions(s *snapshot, c *call) *listing {
-	table := s.table(viewSessions)
-	l := s.listing(a.view(viewSessions))
-	l.orders["supersededBy"] = order{expr: superseded(table), text: true}
-	l.orders["stale"] = order{expr: stale(table, c)}
-	l.extra = []string{superseded(table), stale(table, c)}
+func (a *API) sessions(s *replica.Snapshot, c *call) *replica.List {
+	table := s.Table(viewSessions)
+	l := listOf(s, a.view(viewSessions))
+	l.Orders["supersededBy"] = replica.Order{Expr: superseded(table), Text: true}
+	l.Orders["stale"] = replica.Order{Expr: stale(table, c)}
+	l.Extra = []string{superseded(table), stale(table, c)}
 	return l
 }
 
@@ -41,14 +42,14 @@ func (a *API) listSessions(ctx context.Context, c *call) (ans *answer, err error
 	if c.text["participantId"] != "" {
 		views = append(views, viewAttendance)
 	}
-	err = a.replica.read(ctx, views, c.values, func(ctx context.Context, s *snapshot) error {
+	err = a.read(ctx, c, views, func(ctx context.Context, s *replica.Snapshot) error {
 		l := a.sessions(s, c)
-		l.narrow(a.view(viewSessions).filters, s, c)
-		p, err := l.page(ctx, s, c.values, c.key)
+		narrow(l, a.view(viewSessions).filters, s, c)
+		p, err := readPage(ctx, l, c.values, c.key)
 		if err != nil {
 			return err
 		}
-		ans = &answer{page: p, sequence: s.sequence(views)}
+		ans = &answer{page: p, sequence: s.Sequence(views)}
 		return a.addAsked(ctx, s, p.items)
 	})
 	return ans, err
@@ -69,54 +70,55 @@ func (a *API) session(ctx context.Context, c *call) (ans *answer, err error) {
 	if c.asOf != nil {
 		return a.sessionAsOf(ctx, c)
 	}
-	err = a.replica.read(ctx, c.route.views, c.values, func(ctx context.Context, s *snapshot) error {
+	err = a.read(ctx, c, c.route.views, func(ctx context.Context, s *replica.Snapshot) error {
 		it, err := a.oneSession(ctx, s, c)
 		if err != nil {
 			return err
 		}
-		ans = &answer{doc: it.doc, sequence: s.sequence(c.route.views)}
+		ans = &answer{doc: it.Document, sequence: s.Sequence(c.route.views)}
 		return nil
 	})
 	return ans, err
 }
 
 // oneSession reads a session with its asked fields, or says that there is none.
-func (a *API) oneSession(ctx context.Context, s *snapshot, c *call) (item, error) {
+func (a *API) oneSession(ctx context.Context, s *replica.Snapshot, c *call) (replica.Item, error) {
 	l := a.sessions(s, c)
-	l.filter("s.sessionId = ?", c.text["sessionId"])
-	q := reader{listing: l, by: l.orders["sessionId"], snapshot: s, want: 1}
-	if err := q.run(ctx, "", nil); err != nil {
-		return item{}, err
+	l.Filter("s.sessionId = ?", c.text["sessionId"])
+	it, ok, err := l.One(ctx)
+	if err != nil {
+		return it, err
 	}
-	if len(q.items) == 0 {
-		return item{}, notFound("no session %q", c.text["sessionId"])
+	if !ok {
+		return it, notFound("no session %q", c.text["sessionId"])
 	}
-	err := a.addAsked(ctx, s, q.items)
-	return q.items[0], err
+	items := []replica.Item{it}
+	err = a.addAsked(ctx, s, items)
+	return items[0], err
 }
 
 // addAsked adds the asked fields to sessions.
-func (a *API) addAsked(ctx context.Context, s *snapshot, items []item) error {
+func (a *API) addAsked(ctx context.Context, s *replica.Snapshot, items []replica.Item) error {
 	if len(items) == 0 {
 		return nil
 	}
 	ids := make([]any, len(items))
 	for i, it := range items {
-		ids[i] = it.id
+		ids[i] = it.ID
 	}
 	in := "WHERE t.sessionId IN (?" + strings.Repeat(", ?", len(ids)-1) + ")"
 	recordings := make(map[string][]byte, len(items))
-	err := s.whole(ctx, viewRecordings, func(row *wholeRow) error {
-		session := row.text("sessionId")
-		recordings[session] = appendRef(recordings[session], row.text("recordingId"), row.text("status"))
+	err := s.Rows(ctx, viewRecordings, func(row *replica.Row) error {
+		session := row.Text("sessionId")
+		recordings[session] = appendRef(recordings[session], row.Text("recordingId"), row.Text("status"))
 		return nil
 	}, in+" ORDER BY t.recordingId", ids...)
 	if err != nil {
 		return err
 	}
 	artifacts := make(map[string][]byte, len(items))
-	err = s.whole(ctx, viewArtifacts, func(row *wholeRow) error {
-		artifacts[row.text("sessionId")] = row.doc()
+	err = s.Rows(ctx, viewArtifacts, func(row *replica.Row) error {
+		artifacts[row.Text("sessionId")] = row.Document()
 		return nil
 	}, in, ids...)
 	if err != nil {
@@ -124,7 +126,7 @@ func (a *API) addAsked(ctx context.Context, s *snapshot, items []item) error {
 	}
 	for i := range items {
 		it := &items[i]
-		it.doc = withAsked(it.doc, recordings[it.id], artifacts[it.id], it.extra[0], it.extra[1] == "1")
+		it.Document = withAsked(it.Document, recordings[it.ID], artifacts[it.ID], it.Extra[0], it.Extra[1] == "1")
 	}
 	return nil
 }

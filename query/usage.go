@@ -10,6 +10,7 @@ import (
 
 	"rollcall/eventlog"
 	"rollcall/projections"
+	"rollcall/query/replica"
 )
 
 // maxUsageDays bounds the days of one question, since each costs a step of about
@@ -26,7 +27,7 @@ func (a *API) usage(ctx context.Context, c *call) (ans *answer, err error) {
 			q.ByOrganizer = q.ByOrganizer || g == "organizer"
 		}
 	}
-	err = a.replica.read(ctx, c.route.views, c.values, func(ctx context.Context, s *snapshot) error {
+	err = a.read(ctx, c, c.route.views, func(ctx context.Context, s *replica.Snapshot) error {
 		if err := a.usageDays(ctx, s, c, &q); err != nil {
 			return err
 		}
@@ -34,15 +35,15 @@ func (a *API) usage(ctx context.Context, c *call) (ans *answer, err error) {
 		if err != nil {
 			return err
 		}
-		items := make([]item, len(rows))
+		items := make([]replica.Item, len(rows))
 		for i := range rows {
-			items[i] = item{id: rows[i].Day.String() + "\n" + rows[i].Organizer.ID + "\n" + rows[i].Organizer.Name, doc: rows[i].AppendJSON(nil)}
+			items[i] = computed(rows[i].Day.String()+"\n"+rows[i].Organizer.ID+"\n"+rows[i].Organizer.Name, rows[i].AppendJSON(nil))
 		}
 		p, err := pageOf(items, usageFields(), "day", c.values, c.key)
 		if err != nil {
 			return err
 		}
-		ans = &answer{page: p, sequence: s.sequence(c.route.views)}
+		ans = &answer{page: p, sequence: s.Sequence(c.route.views)}
 		return nil
 	})
 	return ans, err
@@ -52,11 +53,11 @@ func (a *API) usage(ctx context.Context, c *call) (ans *answer, err error) {
 // happened on. One stray time, such as a recording that stops in the year 9999,
 // must not hide the others: where there are too many days, those that nobody
 // asked for end tomorrow, and begin as early as there is room for.
-func (a *API) usageDays(ctx context.Context, s *snapshot, c *call, q *projections.UsageQuery) error {
+func (a *API) usageDays(ctx context.Context, s *replica.Snapshot, c *call, q *projections.UsageQuery) error {
 	var first, last eventlog.Time
-	err := s.each(ctx, func(rows *sql.Rows) error { return rows.Scan(&first, &last) },
-		"SELECT COALESCE(MIN(t), 0), COALESCE(MAX(u), 0) FROM (SELECT MIN(begins) AS t, MAX(ends) AS u FROM "+s.table(viewUsage)+
-			" WHERE begins > 0 UNION ALL SELECT MIN(startedAt), MAX(stoppedAt) FROM "+s.table(viewRecordings)+" WHERE startedAt > 0)")
+	err := s.Query(ctx, func(rows *sql.Rows) error { return rows.Scan(&first, &last) },
+		"SELECT COALESCE(MIN(t), 0), COALESCE(MAX(u), 0) FROM (SELECT MIN(begins) AS t, MAX(ends) AS u FROM "+s.Table(viewUsage)+
+			" WHERE begins > 0 UNION ALL SELECT MIN(startedAt), MAX(stoppedAt) FROM "+s.Table(viewRecordings)+" WHERE startedAt > 0)")
 	if err != nil {
 		return err
 	}
@@ -87,14 +88,14 @@ func dayOf(t eventlog.Time, zone *time.Location) projections.Date {
 
 // usageRows adds up what overlaps the days, with a margin for any time zone.
 // Sessions of the recordings are read too, for their organizers.
-func usageRows(ctx context.Context, s *snapshot, q projections.UsageQuery) ([]projections.UsageRow, error) {
+func usageRows(ctx context.Context, s *replica.Snapshot, q projections.UsageQuery) ([]projections.UsageRow, error) {
 	const margin = 36 * time.Hour
 	from := int64(eventlog.TimeOf(time.Date(q.From.Year, q.From.Month, q.From.Day, 0, 0, 0, 0, time.UTC).Add(-margin)))
 	to := int64(eventlog.TimeOf(time.Date(q.To.Year, q.To.Month, q.To.Day, 0, 0, 0, 0, time.UTC).Add(margin)))
 	var failed error
 	recorded := "startedAt > 0 AND stoppedAt > startedAt AND startedAt < ?2 AND stoppedAt > ?1"
 	sessions := documents[projections.UsageSession](ctx, s, &failed, viewUsage,
-		"WHERE (begins < ?2 AND ends >= ?1) OR sessionId IN (SELECT sessionId FROM "+s.table(viewRecordings)+" WHERE "+recorded+")", from, to)
+		"WHERE (begins < ?2 AND ends >= ?1) OR sessionId IN (SELECT sessionId FROM "+s.Table(viewRecordings)+" WHERE "+recorded+")", from, to)
 	recordings := documents[projections.Recording](ctx, s, &failed, viewRecordings, "WHERE "+recorded, from, to)
 	rows := projections.UsageRows(q, sessions, recordings)
 	return rows, cmp.Or(failed, ctx.Err())
@@ -105,10 +106,10 @@ var errEnough = errors.New("enough")
 
 // documents yields a view's parsed documents; an error ends it and is left in
 // failed.
-func documents[D projections.Document](ctx context.Context, s *snapshot, failed *error, view, where string, args ...any) iter.Seq[D] {
+func documents[D projections.Document](ctx context.Context, s *replica.Snapshot, failed *error, view, where string, args ...any) iter.Seq[D] {
 	return func(yield func(D) bool) {
-		err := s.whole(ctx, view, func(row *wholeRow) error {
-			d, err := projections.Parse[D](row.doc())
+		err := s.Rows(ctx, view, func(row *replica.Row) error {
+			d, err := projections.Parse[D](row.Document())
 			if err == nil && !yield(d) {
 				err = errEnough
 			}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"rollcall/projections"
+	"rollcall/query/replica"
 )
 
 // view is a view as readers get it. What it says is what does not follow from the
@@ -47,7 +48,7 @@ type view struct {
 type filter struct {
 	param
 	// where gives the condition; nil: the column of its name has the value.
-	where func(s *snapshot, c *call) (condition string, args []any)
+	where func(s *replica.Snapshot, c *call) (condition string, args []any)
 }
 
 // offer is what the read side adds to a field of a document.
@@ -139,10 +140,10 @@ func (v *view) columns() []column {
 }
 
 // orders are what a list of the view can be sorted by.
-func (v *view) orders() map[string]order {
-	orders := map[string]order{}
+func (v *view) orders() map[string]replica.Order {
+	orders := map[string]replica.Order{}
 	for _, c := range v.columns() {
-		orders[c.name] = order{expr: "s." + c.name, text: c.kind == projections.KindText}
+		orders[c.name] = replica.Order{Expr: "s." + c.name, Text: c.kind == projections.KindText}
 	}
 	return orders
 }

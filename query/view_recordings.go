@@ -2,6 +2,7 @@ package query
 
 import (
 	"rollcall/eventlog"
+	"rollcall/query/replica"
 )
 
 const viewRecordings = "recordings"
@@ -24,11 +25,11 @@ func recordingsView() *view {
 	}
 }
 
-func whereStuck(_ *snapshot, c *call) (string, []any) {
+func whereStuck(_ *replica.Snapshot, c *call) (string, []any) {
 	return "s.status NOT IN ('UPLOADED', 'ERRORED') AND s.lastEventAt <= ?", []any{int64(eventlog.TimeOf(c.now.Add(-c.durations["stuckFor"])))}
 }
 
-func whereExpires(_ *snapshot, c *call) (string, []any) {
+func whereExpires(_ *replica.Snapshot, c *call) (string, []any) {
 	return "s.downloadUrl <> '' AND s.downloadUrlExpiresAt > ? AND s.downloadUrlExpiresAt <= ?",
 		[]any{int64(eventlog.TimeOf(c.now)), int64(eventlog.TimeOf(c.now.Add(c.durations["expiresWithin"])))}
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"rollcall/projections"
+	"rollcall/query/replica"
 )
 
 const viewSessions = "sessions"
@@ -45,20 +46,20 @@ func sessionsView() *view {
 	}
 }
 
-func whereParticipant(s *snapshot, c *call) (string, []any) {
-	return "s.sessionId IN (SELECT p.sessionId FROM " + s.table(viewAttendance) + " p WHERE p.participantId = ?)", []any{c.text["participantId"]}
+func whereParticipant(s *replica.Snapshot, c *call) (string, []any) {
+	return "s.sessionId IN (SELECT p.sessionId FROM " + s.Table(viewAttendance) + " p WHERE p.participantId = ?)", []any{c.text["participantId"]}
 }
 
-func whereFrom(_ *snapshot, c *call) (string, []any) {
+func whereFrom(_ *replica.Snapshot, c *call) (string, []any) {
 	return "s.startedAt >= ?", []any{int64(c.times["from"])}
 }
 
-func whereTo(_ *snapshot, c *call) (string, []any) {
+func whereTo(_ *replica.Snapshot, c *call) (string, []any) {
 	return "s.startedAt < ? AND s.startedAt > 0", []any{int64(c.times["to"])}
 }
 
-func whereStale(s *snapshot, c *call) (string, []any) {
-	condition := stale(s.table(viewSessions), c)
+func whereStale(s *replica.Snapshot, c *call) (string, []any) {
+	condition := stale(s.Table(viewSessions), c)
 	if !c.bools["stale"] {
 		condition = "NOT " + condition
 	}
@@ -69,7 +70,7 @@ func whereStale(s *snapshot, c *call) (string, []any) {
 // searchText. It goes through an index that holds these texts in the list's
 // order. FTS5 with trigrams was tried: it made the first load much slower and
 // helped for rare texts only; see docs/perf/query.txt.
-func whereSearch(_ *snapshot, c *call) (string, []any) {
+func whereSearch(_ *replica.Snapshot, c *call) (string, []any) {
 	var conditions []string
 	var args []any
 	// The texts stand on lines of their own, and q may not reach over two.

@@ -10,6 +10,7 @@ import (
 	"rollcall/projector/viewstore"
 	"rollcall/query"
 	"rollcall/query/pipeline"
+	"rollcall/query/replica"
 )
 
 // startRoles starts what this process does. Ingest comes first: it must not
@@ -55,7 +56,11 @@ func (n *node) startQuery(ctx context.Context) error {
 		dir = filepath.Join(n.DataDir, "replica")
 	}
 	views := viewstore.NewReader(js)
-	replica, err := query.OpenReplica(ctx, query.ReplicaConfig{Dir: dir, Views: views, Registerer: n.registry, Log: n.logger.With().Str(console.KeyPart, "query").Logger()})
+	tables, err := query.Tables()
+	if err != nil {
+		return err
+	}
+	replica, err := replica.Open(ctx, replica.Config{Dir: dir, Views: views, Tables: tables, Registerer: n.registry, Log: n.logger.With().Str(console.KeyPart, "query").Logger()})
 	if err != nil {
 		return fmt.Errorf("open read replica: %w", err)
 	}
@@ -90,7 +95,7 @@ func (n *node) startQuery(ctx context.Context) error {
 
 // checkReplica tells whether readers get answers: from every view that there is.
 // A projector can be limited to some, and then nobody makes the others.
-func checkReplica(ctx context.Context, replica *query.Replica, views *viewstore.Reader) (note string, err error) {
+func checkReplica(ctx context.Context, replica *replica.Replica, views *viewstore.Reader) (note string, err error) {
 	if replica.Loaded() {
 		return "", nil
 	}

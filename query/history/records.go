@@ -1,14 +1,13 @@
 package history
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"rollcall/eventlog"
+	"rollcall/query/cursor"
 )
 
 // Selection is the records that a page is taken from, and their order.
@@ -23,7 +22,7 @@ type Selection struct {
 	By         string
 	Descending bool
 	// From is the last entry of the page before; nil: the first page.
-	From *Place
+	From *cursor.Place
 	// Limit is how many entries a page has, at least 1.
 	Limit int
 }
@@ -31,24 +30,9 @@ type Selection struct {
 // BySequence sorts by the place in the log.
 const BySequence = "sequence"
 
-// Place is where a record stands in an order. By sequence it is Number alone.
-type Place struct {
-	Text   string
-	Number int64
-	ID     string
-}
-
-func (p Place) compare(q Place, descending bool) int {
-	c := cmp.Or(cmp.Compare(p.Number, q.Number), strings.Compare(p.Text, q.Text))
-	if descending {
-		c = -c
-	}
-	return cmp.Or(c, strings.Compare(p.ID, q.ID))
-}
-
 // Entry is one record of a page: its place, and its JSON as AppendJSON writes it.
 type Entry struct {
-	Place
+	cursor.Place
 	JSON []byte
 }
 
@@ -61,7 +45,7 @@ func (e *TrimmedError) Error() string {
 
 // Records returns a page, and the place that the next one goes on from; nil where
 // this is the last one. Retention may remove records meanwhile: a *TrimmedError.
-func (l *Reader) Records(ctx context.Context, head eventlog.Head, s Selection) (entries []Entry, next *Place, err error) {
+func (l *Reader) Records(ctx context.Context, head eventlog.Head, s Selection) (entries []Entry, next *cursor.Place, err error) {
 	p := pager{Selection: s, reader: l}
 	if s.By == BySequence && s.From != nil {
 		if seq := eventlog.Seq(s.From.Number); s.Descending {
@@ -143,7 +127,7 @@ func (p *pager) each(ctx context.Context, after eventlog.Seq, visit func(*eventl
 func (p *pager) scan(ctx context.Context, after eventlog.Seq, last bool) ([]Entry, error) {
 	entries := []Entry{}
 	err := p.each(ctx, after, func(r *eventlog.Record) bool {
-		entries = append(entries, Entry{Place{Number: int64(r.Seq)}, AppendJSON(nil, r)})
+		entries = append(entries, Entry{cursor.Place{Number: int64(r.Seq)}, AppendJSON(nil, r)})
 		if last && len(entries) > 2*p.Limit+1 {
 			entries = append(entries[:0], entries[len(entries)-p.Limit-1:]...)
 		}
@@ -161,7 +145,7 @@ func (p *pager) sorted(ctx context.Context) ([]Entry, error) {
 	entries := []Entry{}
 	full := false // entries[Limit] is the greatest that can be of use
 	cut := func() {
-		slices.SortFunc(entries, func(a, b Entry) int { return a.compare(b.Place, p.Descending) })
+		slices.SortFunc(entries, func(a, b Entry) int { return a.Compare(b.Place, p.Descending) })
 		if full = len(entries) > p.Limit; full {
 			entries = entries[:p.Limit+1]
 		}
@@ -171,11 +155,11 @@ func (p *pager) sorted(ctx context.Context) ([]Entry, error) {
 		// Most records are passed by, without an id of their own: one comes after all
 		// that were seen before with its value.
 		at.ID = afterAll
-		if full && at.compare(entries[p.Limit].Place, p.Descending) > 0 ||
-			p.From != nil && at.compare(Place{Text: p.From.Text, Number: p.From.Number, ID: afterAll}, p.Descending) < 0 {
+		if full && at.Compare(entries[p.Limit].Place, p.Descending) > 0 ||
+			p.From != nil && at.Compare(cursor.Place{Text: p.From.Text, Number: p.From.Number, ID: afterAll}, p.Descending) < 0 {
 			return true
 		}
-		if at.ID = fmt.Sprintf("%020d", r.Seq); p.From != nil && at.compare(*p.From, p.Descending) <= 0 {
+		if at.ID = fmt.Sprintf("%020d", r.Seq); p.From != nil && at.Compare(*p.From, p.Descending) <= 0 {
 			return true
 		}
 		if entries = append(entries, Entry{at, AppendJSON(nil, r)}); len(entries) > 2*p.Limit+1 {
@@ -194,7 +178,7 @@ func (p *pager) sorted(ctx context.Context) ([]Entry, error) {
 const afterAll = "~"
 
 // placeOf is a record's place in the order of a member, without its id.
-func placeOf(r *eventlog.Record, by string) (at Place) {
+func placeOf(r *eventlog.Record, by string) (at cursor.Place) {
 	switch by {
 	case "eventId":
 		at.Text = r.EventID

@@ -1,6 +1,7 @@
-package query
+package replica
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -25,13 +26,22 @@ const (
 	reopenLast  = 10 * time.Second
 )
 
-// ReplicaConfig says where the replica is and what it copies.
-type ReplicaConfig struct {
+// Config says where the replica is and what it copies.
+type Config struct {
 	// Dir is the directory of the file. It belongs to one process at a time. ""
 	// means a temporary directory, removed by Close.
 	Dir string
-	// Views is what to follow; required.
-	Views Views
+	// Views is where the views come from, Tables how each is kept; both are required.
+	Views  Views
+	Tables []Table
+	// LoadRows is how many rows a load writes in one batch, Gather how many batches go
+	// into one transaction where they queue up, and FullPause the wait before a write
+	// to a full disk is tried again: 4096, 64 and 1 s where they are 0.
+	LoadRows, Gather int
+	FullPause        time.Duration
+	// Before is for tests of writes that fail: it is called before each statement of
+	// the writer, which does not run where Before returns an error. nil: none is.
+	Before func(conn *sql.Conn, statement string) error
 	// AuditEvery is how often the copy is held against the views: an hour where
 	// it is 0, never where it is negative.
 	AuditEvery time.Duration
@@ -40,9 +50,12 @@ type ReplicaConfig struct {
 	Log        zerolog.Logger
 }
 
-func (c ReplicaConfig) validate() error {
-	if c.Views == nil {
+func (c Config) validate() error {
+	switch {
+	case c.Views == nil:
 		return errors.New("query replica: no views to follow: set Views")
+	case len(c.Tables) == 0:
+		return errors.New("query replica: no tables to keep views in: set Tables")
 	}
 	return nil
 }
@@ -50,36 +63,28 @@ func (c ReplicaConfig) validate() error {
 // Replica is a copy of the views in an embedded SQLite database: a cache that
 // may be deleted at any time. One goroutine writes, any number read.
 type Replica struct {
-	config ReplicaConfig
+	config Config
 	dir    string
 	temp   bool
 	unlock func()
-	tables []*table
-	counts *replicaCounts
+	tables []*Table
+	counts *counts
 	pace   pace.Pace // of reads
 	// reloads asks for a view's table to be filled again, by view.
 	reloads map[string]chan struct{}
-	// loadRows is how many rows a load writes in one batch, gather how many batches
-	// go into one transaction, and fullPause the wait before one that met a full
-	// disk is tried again.
-	loadRows  int
-	gather    int
-	fullPause time.Duration
-	// before is for tests; see writeConn.
-	before func(conn *sql.Conn, statement string) error
 
 	mu      sync.Mutex
 	file    *file // nil: there is none that can be used
-	states  map[string]viewState
+	states  map[string]Progress
 	changed chan struct{} // closed and replaced by each commit
 	waiting map[string]string
 	// reloading holds the views whose tables are to be filled again.
 	reloading map[string]bool
 }
 
-// viewState is how far the copy of one view is. It is stored in the table
+// Progress is how far the copy of one view is. It is stored in the table
 // `views` by the transaction that stores the changes.
-type viewState struct {
+type Progress struct {
 	View       string
 	Table      int // number of the table in force; 0: nothing loaded yet
 	Bucket     string
@@ -87,46 +92,47 @@ type viewState struct {
 	Version    string
 	Revision   uint64
 	StoredAt   time.Time
-	// Takeover proves the past of Revision; see viewstore.Position. Pasts are the
-	// latest take-overs since the table was loaded.
-	Takeover string
-	Pasts    pasts
-	Sequence eventlog.Seq
-	Parked   int
-	// Loaded and LoadedRevision are the commit that the table was filled up to.
-	Loaded         eventlog.Seq
-	LoadedRevision uint64
+	// Takeover proves the past of Revision; see viewstore.Position. Takeovers are the
+	// latest ones since the table was loaded.
+	Takeover  string
+	Takeovers Takeovers
+	Sequence  eventlog.Seq
+	Parked    int
+	// LoadSequence and LoadRevision are of the commit that the table was filled up to.
+	LoadSequence eventlog.Seq
+	LoadRevision uint64
 	// Forgotten is the revision up to which deletes are no longer remembered.
 	Forgotten uint64
 	// Loading is the number of the table that is being filled beside; 0: none.
 	Loading int
 }
 
-func (s viewState) loaded() bool { return s.Table > 0 }
+// Loaded reports whether there is a copy of the view.
+func (s Progress) Loaded() bool { return s.Table > 0 }
 
 // position is where to follow the view from.
-func (s viewState) position() viewstore.Position {
-	if !s.loaded() {
+func (s Progress) position() viewstore.Position {
+	if !s.Loaded() {
 		return viewstore.Position{}
 	}
 	return viewstore.Position{Bucket: s.Bucket, Revision: s.Revision, StoredAt: s.StoredAt, Takeover: s.Takeover}
 }
 
-// OpenReplica takes the directory and opens the file, or makes it where it is
+// Open takes the directory and opens the file, or makes it where it is
 // missing, damaged or of another schema version. The caller runs Run, and calls
 // Close after it. Where the file can't be made now, Run goes on trying.
-func OpenReplica(ctx context.Context, c ReplicaConfig) (*Replica, error) {
+func Open(ctx context.Context, c Config) (*Replica, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
-	all, err := views()
-	if err != nil {
-		return nil, err
-	}
-	r := &Replica{config: c, dir: c.Dir, tables: tablesOf(all), counts: newReplicaCounts(c.Registerer), pace: pace.New(min(readers, pace.SpareCores())), reloads: map[string]chan struct{}{},
-		loadRows: defaultLoadRows, gather: defaultGather, fullPause: fullPause, states: map[string]viewState{}, changed: make(chan struct{}), waiting: map[string]string{}, reloading: map[string]bool{}}
-	for _, t := range r.tables {
-		r.reloads[t.view] = make(chan struct{}, 1)
+	r := &Replica{config: c, dir: c.Dir, pace: pace.New(min(readers, pace.SpareCores())), reloads: map[string]chan struct{}{},
+		states: map[string]Progress{}, changed: make(chan struct{}), waiting: map[string]string{}, reloading: map[string]bool{}}
+	r.config.LoadRows, r.config.Gather, r.config.FullPause = cmp.Or(c.LoadRows, defaultLoadRows), cmp.Or(c.Gather, defaultGather), cmp.Or(c.FullPause, fullPause)
+	r.counts = newCounts(r, c.Registerer)
+	for i := range c.Tables {
+		t := &c.Tables[i]
+		r.tables = append(r.tables, t)
+		r.reloads[t.View] = make(chan struct{}, 1)
 	}
 	if r.dir == "" {
 		dir, err := os.MkdirTemp("", "rollcall-query-")
@@ -230,7 +236,7 @@ func (r *Replica) Close() error {
 
 // publish makes states that were committed known to those who wait. It returns
 // those before.
-func (r *Replica) publish(states []viewState) (before map[string]viewState) {
+func (r *Replica) publish(states []Progress) (before map[string]Progress) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	before = maps.Clone(r.states)
@@ -245,9 +251,9 @@ func (r *Replica) publish(states []viewState) (before map[string]viewState) {
 	return before
 }
 
-// current returns how far each view is, and a channel that is closed when that
-// changes.
-func (r *Replica) current() (map[string]viewState, <-chan struct{}) {
+// Progress returns how far the copy of each view is, and a channel that is closed
+// when that changes.
+func (r *Replica) Progress() (map[string]Progress, <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return maps.Clone(r.states), r.changed
@@ -255,10 +261,10 @@ func (r *Replica) current() (map[string]viewState, <-chan struct{}) {
 
 // Sequences returns the last log sequence that the copy of each loaded view holds.
 func (r *Replica) Sequences() map[string]eventlog.Seq {
-	states, _ := r.current()
+	states, _ := r.Progress()
 	seqs := make(map[string]eventlog.Seq, len(states))
 	for view, s := range states {
-		if s.loaded() {
+		if s.Loaded() {
 			seqs[view] = s.Sequence
 		}
 	}
@@ -269,24 +275,33 @@ func (r *Replica) Sequences() map[string]eventlog.Seq {
 // answers.
 func (r *Replica) Loaded() bool { return len(r.Sequences()) == len(r.tables) }
 
-// errNotLoaded and errBehind say why wait gave up.
+// Why Wait gave up.
 var (
-	errNotLoaded = errors.New("view is not loaded yet")
-	errBehind    = errors.New("view does not hold the record yet")
+	ErrNotLoaded = errors.New("view is not loaded yet")
+	ErrBehind    = errors.New("view does not hold the record yet")
 )
 
-// wait returns once all of views are loaded and hold the record least, at the
-// latest after d. It is woken by commits.
-func (r *Replica) wait(ctx context.Context, views []string, least eventlog.Seq, d time.Duration) error {
+// Need is what a reader needs of the copy.
+type Need struct {
+	// Views must be loaded, and hold the record Sequence.
+	Views    []string
+	Sequence eventlog.Seq
+	// Wait is how long to wait for that.
+	Wait time.Duration
+}
+
+// Wait returns once the copy is as a reader needs it: ErrNotLoaded or ErrBehind
+// where the time for that ends first. It is woken by commits.
+func (r *Replica) Wait(ctx context.Context, n Need) error {
 	var timeout <-chan time.Time
 	for {
-		states, changed := r.current()
-		err := reached(states, views, least)
+		states, changed := r.Progress()
+		err := n.missing(states)
 		if err == nil {
 			return nil
 		}
 		if timeout == nil {
-			timer := time.NewTimer(d)
+			timer := time.NewTimer(n.Wait)
 			defer timer.Stop()
 			timeout = timer.C
 		}
@@ -300,15 +315,25 @@ func (r *Replica) wait(ctx context.Context, views []string, least eventlog.Seq, 
 	}
 }
 
-func reached(states map[string]viewState, views []string, least eventlog.Seq) error {
-	for _, v := range views {
+// Holds reports whether the copy is as a reader needs it now.
+func (r *Replica) Holds(n Need) bool {
+	states, _ := r.Progress()
+	return n.missing(states) == nil
+}
+
+// Enter waits for a place to work in that readers share; see pace.Pace.
+func (r *Replica) Enter(ctx context.Context) (leave func(), err error) { return r.pace.Enter(ctx) }
+
+// missing says what a reader lacks where the views are so far.
+func (n Need) missing(states map[string]Progress) error {
+	for _, v := range n.Views {
 		switch s := states[v]; {
-		case !s.loaded() && least > 0:
-			return fmt.Errorf("%w: %s is not loaded yet", errBehind, v)
-		case !s.loaded():
-			return fmt.Errorf("%w: %s", errNotLoaded, v)
-		case s.Sequence < least:
-			return fmt.Errorf("%w: %s is at %d", errBehind, v, s.Sequence)
+		case !s.Loaded() && n.Sequence > 0:
+			return fmt.Errorf("%w: %s is not loaded yet", ErrBehind, v)
+		case !s.Loaded():
+			return fmt.Errorf("%w: %s", ErrNotLoaded, v)
+		case s.Sequence < n.Sequence:
+			return fmt.Errorf("%w: %s is at %d", ErrBehind, v, s.Sequence)
 		}
 	}
 	return nil

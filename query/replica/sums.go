@@ -1,4 +1,4 @@
-package query
+package replica
 
 import (
 	"database/sql"
@@ -48,64 +48,64 @@ func sumBytes(sum uint64, kind byte, b []byte) uint64 {
 // sumOfRow is the sum of a view's row, its own place left out.
 func sumOfRow(row []any) int64 { return sumOf(row[:colSum], row[colSum+1:]) }
 
-// wholeRow is a row of a view read with all its columns, and so held against its
+// Row is a row of a view read with all its columns, and so checked against its
 // sum. It is used for one row after the other.
-type wholeRow struct {
-	table  *table
+type Row struct {
+	table  *Table
 	names  []string
 	values []any
 }
 
-func newWholeRow(t *table) *wholeRow {
+func newRow(t *Table) *Row {
 	names := t.names()
-	return &wholeRow{table: t, names: names, values: make([]any, len(names))}
+	return &Row{table: t, names: names, values: make([]any, len(names))}
 }
 
 // allColumns are what a query selects for the row of a table called alias.
-func (t *table) allColumns(alias string) string {
+func (t *Table) allColumns(alias string) string {
 	return alias + "." + strings.Join(t.names(), ", "+alias+".")
 }
 
 // into appends the places that a scan fills.
-func (w *wholeRow) into(dest []any) []any {
+func (w *Row) into(dest []any) []any {
 	for i := range w.values {
 		dest = append(dest, &w.values[i])
 	}
 	return dest
 }
 
-// check returns a damagedRowError where the row is not what was written.
-func (w *wholeRow) check() error {
+// check returns a DamagedRowError where the row is not what was written.
+func (w *Row) check() error {
 	if w.values[colSum] != sumOfRow(w.values) {
-		return &damagedRowError{view: w.table.view, key: w.key()}
+		return &DamagedRowError{View: w.table.View, Key: w.key()}
 	}
 	return nil
 }
 
-func (w *wholeRow) key() string {
+func (w *Row) key() string {
 	key, _ := w.values[colKey].(string)
 	return key
 }
 
-func (w *wholeRow) rev() uint64 {
+func (w *Row) rev() uint64 {
 	rev, _ := w.values[colRev].(int64)
 	return uint64(rev)
 }
 
-// text is the value of a column that holds texts.
-func (w *wholeRow) text(name string) string {
+// Text is the value of a column that holds texts.
+func (w *Row) Text(name string) string {
 	text, _ := w.values[slices.Index(w.names, name)].(string)
 	return text
 }
 
-// doc is the document. It is not used for the next row.
-func (w *wholeRow) doc() []byte {
+// Document is the document. It is not used for the next row.
+func (w *Row) Document() []byte {
 	doc, _ := w.values[len(w.values)-1].([]byte)
 	return doc
 }
 
 // scan reads a row that is selected by allColumns alone, and checks it.
-func (w *wholeRow) scan(rows *sql.Rows) error {
+func (w *Row) scan(rows *sql.Rows) error {
 	if err := rows.Scan(w.into(nil)...); err != nil {
 		return err
 	}

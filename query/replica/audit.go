@@ -1,4 +1,4 @@
-package query
+package replica
 
 import (
 	"bytes"
@@ -24,6 +24,8 @@ const (
 	auditSuspects = 10_000
 	// auditMost bounds an audit whose view does not come.
 	auditMost = 2 * time.Hour
+	// lookWait bounds a look's wait for a copy that is made again.
+	lookWait = 2 * time.Second
 	// auditWait bounds the wait for the copy to come up with the view.
 	auditWait = 30 * time.Second
 )
@@ -64,30 +66,30 @@ func (c *copier) audits(ctx context.Context) error {
 
 // audit holds the copy of one view against the view, and has it loaded again
 // where it is wrong.
-func (c *copier) audit(ctx context.Context, t *table) {
-	states, _ := c.current()
-	s := states[t.view]
-	if !s.loaded() || s.Loading > 0 {
+func (c *copier) audit(ctx context.Context, t *Table) {
+	states, _ := c.Progress()
+	s := states[t.View]
+	if !s.Loaded() || s.Loading > 0 {
 		return
 	}
 	a := &audit{copier: c, table: t, state: s}
 	differing, err := a.run(ctx)
-	log := c.config.Log.With().Str(keyView, t.view).Str(keyBucket, s.Bucket).Int(keyRows, a.rows).Logger()
-	var row *damagedRowError
+	log := c.config.Log.With().Str(keyView, t.View).Str(keyBucket, s.Bucket).Int(keyRows, a.rows).Logger()
+	var row *DamagedRowError
 	switch {
 	case errors.As(err, &row), err == nil && differing > 0:
-		c.counts.audits.WithLabelValues(t.view, auditDifferent).Inc()
+		c.counts.audits.WithLabelValues(t.View, auditDifferent).Inc()
 		log.Error().Int(keyDiffering, differing).AnErr("cause", err).Msg("the copy of a view differs from it and is loaded again")
-		c.reload(t.view)
+		c.reload(t.View)
 	case ctx.Err() != nil || errors.Is(err, errMoved):
 	case err != nil:
-		c.counts.audits.WithLabelValues(t.view, auditFailed).Inc()
+		c.counts.audits.WithLabelValues(t.View, auditFailed).Inc()
 		log.Warn().Err(err).Msg("the copy of a view could not be audited")
 		if damaged(c.file, err) {
 			c.file.report(err)
 		}
 	default:
-		c.counts.audits.WithLabelValues(t.view, auditEqual).Inc()
+		c.counts.audits.WithLabelValues(t.View, auditEqual).Inc()
 		log.Debug().Msg("the copy of a view is equal to it")
 	}
 }
@@ -98,8 +100,8 @@ func (c *copier) audit(ctx context.Context, t *table) {
 // audit has read.
 type audit struct {
 	*copier
-	table    *table
-	state    viewState
+	table    *Table
+	state    Progress
 	done     uint64 // revisions up to it are compared
 	rows     int
 	batch    map[string]viewstore.Change
@@ -119,7 +121,7 @@ func (a *audit) run(ctx context.Context) (differing int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, auditMost)
 	defer cancel()
 	a.batch, a.suspects = map[string]viewstore.Change{}, map[string]suspect{}
-	for c, err := range a.config.Views.Follow(ctx, a.table.view, viewstore.Position{}) {
+	for c, err := range a.config.Views.Follow(ctx, a.table.View, viewstore.Position{}) {
 		if err != nil {
 			return 0, fmt.Errorf("audit replica: %w", err)
 		}
@@ -152,9 +154,9 @@ func (a *audit) run(ctx context.Context) (differing int, err error) {
 }
 
 // look reads the copy, as long as it is the one that the audit began with.
-func (a *audit) look(ctx context.Context, f func(ctx context.Context, s *snapshot) error) error {
-	return a.read(ctx, []string{a.table.view}, &values{}, func(ctx context.Context, s *snapshot) error {
-		if s.states[a.table.view].Table != a.state.Table {
+func (a *audit) look(ctx context.Context, f func(ctx context.Context, s *Snapshot) error) error {
+	return a.Read(ctx, Need{Views: []string{a.table.View}, Wait: lookWait}, func(ctx context.Context, s *Snapshot) error {
+		if s.states[a.table.View].Table != a.state.Table {
 			return errMoved
 		}
 		return f(ctx, s)
@@ -164,13 +166,13 @@ func (a *audit) look(ctx context.Context, f func(ctx context.Context, s *snapsho
 // compare holds the view's changes behind done, up to a revision, against the
 // copy's rows there.
 func (a *audit) compare(ctx context.Context, upTo uint64) error {
-	err := a.look(ctx, func(ctx context.Context, s *snapshot) error {
-		return s.whole(ctx, a.table.view, func(row *wholeRow) error {
+	err := a.look(ctx, func(ctx context.Context, s *Snapshot) error {
+		return s.Rows(ctx, a.table.View, func(row *Row) error {
 			a.rows++
 			switch c, ok := a.batch[row.key()]; {
 			case !ok:
 				a.suspects[row.key()] = suspect{revision: row.rev()}
-			case c.Revision == row.rev() && bytes.Equal(c.Value, row.doc()):
+			case c.Revision == row.rev() && bytes.Equal(c.Value, row.Document()):
 				delete(a.batch, row.key())
 			}
 			return nil
@@ -190,7 +192,7 @@ func (a *audit) verdict(ctx context.Context, upTo uint64) (differing int, err er
 	if err := a.reaches(ctx, upTo); err != nil {
 		return 0, err
 	}
-	err = a.look(ctx, func(ctx context.Context, s *snapshot) error {
+	err = a.look(ctx, func(ctx context.Context, s *Snapshot) error {
 		for key, x := range a.suspects {
 			same, err := a.acquit(ctx, s, key, x)
 			if err != nil {
@@ -200,25 +202,25 @@ func (a *audit) verdict(ctx context.Context, upTo uint64) (differing int, err er
 				differing++
 			}
 		}
-		return s.each(ctx, func(rows *sql.Rows) error {
+		return s.Query(ctx, func(rows *sql.Rows) error {
 			var text string
 			err := rows.Scan(&text)
 			if text != "ok" {
 				differing++
 			}
 			return err
-		}, "PRAGMA integrity_check("+s.table(a.table.view)+")")
+		}, "PRAGMA integrity_check("+s.Table(a.table.View)+")")
 	})
 	return differing, err
 }
 
 // acquit reports whether the copy has of a key what the view has, or what came
 // later.
-func (a *audit) acquit(ctx context.Context, s *snapshot, key string, x suspect) (same bool, err error) {
+func (a *audit) acquit(ctx context.Context, s *Snapshot, key string, x suspect) (same bool, err error) {
 	found := false
-	err = s.whole(ctx, a.table.view, func(row *wholeRow) error {
+	err = s.Rows(ctx, a.table.View, func(row *Row) error {
 		found = true
-		same = row.rev() > x.revision || x.inView && row.rev() == x.revision && sumOf([]any{row.doc()}) == x.sum
+		same = row.rev() > x.revision || x.inView && row.rev() == x.revision && sumOf([]any{row.Document()}) == x.sum
 		return nil
 	}, "WHERE t.key = ?", key)
 	if found || err != nil {
@@ -227,8 +229,8 @@ func (a *audit) acquit(ctx context.Context, s *snapshot, key string, x suspect) 
 	if !x.inView {
 		return true, nil
 	}
-	err = s.each(ctx, func(rows *sql.Rows) error { return rows.Scan(&same) },
-		"SELECT COUNT(*) FROM "+s.table(a.table.view)+"_gone WHERE key = ? AND rev > ?", key, int64(x.revision))
+	err = s.Query(ctx, func(rows *sql.Rows) error { return rows.Scan(&same) },
+		"SELECT COUNT(*) FROM "+s.Table(a.table.View)+"_gone WHERE key = ? AND rev > ?", key, int64(x.revision))
 	return same, err
 }
 
@@ -237,8 +239,8 @@ func (a *audit) reaches(ctx context.Context, revision uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, auditWait)
 	defer cancel()
 	for {
-		states, changed := a.current()
-		switch s := states[a.table.view]; {
+		states, changed := a.Progress()
+		switch s := states[a.table.View]; {
 		case s.Table != a.state.Table:
 			return errMoved
 		case s.Revision >= revision:

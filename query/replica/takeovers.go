@@ -1,31 +1,31 @@
-package query
+package replica
 
 import (
 	"fmt"
 	"strings"
 )
 
-// maxPasts bounds the take-overs that are remembered. A feed's client that was
+// maxTakeovers bounds the take-overs that are remembered. A feed's client that was
 // away for more begins again.
-const maxPasts = 16
+const maxTakeovers = 16
 
-// pasts are take-overs of a view in their order, each with the first revision
+// Takeovers are those of a view in their order, each with the first revision
 // that is its own: "TAKEOVER@REVISION" with spaces between. A revision alone
 // proves nothing: a view that lost its tail gives the same ones again.
-type pasts string
+type Takeovers string
 
 // with adds the take-over of a commit behind a revision, unless it is the last one.
-func (p pasts) with(takeover string, behind uint64) pasts {
+func (p Takeovers) with(takeover string, behind uint64) Takeovers {
 	all := strings.Fields(string(p))
 	if takeover == "" || len(all) > 0 && strings.HasPrefix(all[len(all)-1], takeover+"@") {
 		return p
 	}
 	all = append(all, fmt.Sprintf("%s@%d", takeover, behind+1))
-	return pasts(strings.Join(all[max(0, len(all)-maxPasts):], " "))
+	return Takeovers(strings.Join(all[max(0, len(all)-maxTakeovers):], " "))
 }
 
 // each visits the take-overs with their revisions, [from, to); 0: without an end.
-func (p pasts) each(visit func(takeover string, from, to uint64)) {
+func (p Takeovers) each(visit func(takeover string, from, to uint64)) {
 	all := strings.Fields(string(p))
 	first := func(i int) (takeover string, revision uint64) {
 		if i < len(all) {
@@ -42,8 +42,8 @@ func (p pasts) each(visit func(takeover string, from, to uint64)) {
 	}
 }
 
-// at is the take-over that a revision belongs to; "": not known.
-func (p pasts) at(revision uint64) (takeover string) {
+// At is the take-over that a revision belongs to; "": not known.
+func (p Takeovers) At(revision uint64) (takeover string) {
 	p.each(func(t string, from, _ uint64) {
 		if from <= revision {
 			takeover = t
@@ -52,8 +52,8 @@ func (p pasts) at(revision uint64) (takeover string) {
 	return takeover
 }
 
-// hold reports whether a revision of a take-over is in this past.
-func (p pasts) hold(takeover string, revision uint64) (held bool) {
+// Holds reports whether a revision of a take-over is in this past.
+func (p Takeovers) Holds(takeover string, revision uint64) (held bool) {
 	p.each(func(t string, from, to uint64) {
 		held = held || t == takeover && from <= revision && (to == 0 || revision < to)
 	})

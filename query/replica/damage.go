@@ -1,4 +1,4 @@
-package query
+package replica
 
 import (
 	"context"
@@ -18,14 +18,14 @@ const (
 	waitDisk = "disk"
 )
 
-// errRemade answers a request while the copy can't be read, or is made again.
-var errRemade = errors.New("the copy of the views can't be read now and is loaded again")
+// ErrRemade answers a reader while the copy can't be read, or is made again.
+var ErrRemade = errors.New("the copy of the views can't be read now and is loaded again")
 
-// damagedRowError is the error of a row that is not what was written.
-type damagedRowError struct{ view, key string }
+// DamagedRowError is the error of a row that is not what was written.
+type DamagedRowError struct{ View, Key string }
 
-func (e *damagedRowError) Error() string {
-	return fmt.Sprintf("a row of the copy of view %s is damaged: it is loaded again", e.view)
+func (e *DamagedRowError) Error() string {
+	return fmt.Sprintf("a row of the copy of view %s is damaged: it is loaded again", e.View)
 }
 
 // code is SQLite's primary result code; 0 where err has none.
@@ -89,7 +89,7 @@ func (r *Replica) remake(ctx context.Context) error {
 }
 
 // use makes a file the one that is read and written.
-func (r *Replica) use(f *file, states map[string]viewState) {
+func (r *Replica) use(f *file, states map[string]Progress) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.file, r.states = f, states
@@ -124,21 +124,21 @@ func (r *Replica) discard(f *file, cause error) {
 // found looks at the error of a read: what it says of the copy is mended, and
 // the request is answered with a 503.
 func (r *Replica) found(f *file, err error) error {
-	var row *damagedRowError
+	var row *DamagedRowError
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &row):
-		r.counts.rows.WithLabelValues(row.view).Inc()
-		r.config.Log.Error().Str(keyView, row.view).Msg("a row is damaged: its view is loaded again")
-		r.reload(row.view)
+		r.counts.rows.WithLabelValues(row.View).Inc()
+		r.config.Log.Error().Str(keyView, row.View).Msg("a row is damaged: its view is loaded again")
+		r.reload(row.View)
 		return err
 	case damaged(f, err):
 		f.report(err)
 	case f.ctx.Err() == nil && code(err) != sqlite3.SQLITE_CANTOPEN && !full(err):
 		return err
 	}
-	return fmt.Errorf("%w: %w", errRemade, err)
+	return fmt.Errorf("%w: %w", ErrRemade, err)
 }
 
 // reload has a view's table filled again, beside the one in force. Until that is

@@ -1,4 +1,4 @@
-package query
+package replica
 
 import (
 	"cmp"
@@ -30,7 +30,7 @@ var errReload = errors.New("is loaded again")
 
 // batch is what the writer applies in one transaction.
 type batch struct {
-	table *table
+	table *Table
 	// load: the rows belong to a table that is being filled beside the one in
 	// force; start: with an empty one.
 	load, start bool
@@ -40,9 +40,9 @@ type batch struct {
 }
 
 // follow copies one view until ctx ends.
-func (c *copier) follow(ctx context.Context, t *table) error {
-	states, _ := c.current()
-	from := states[t.view].position()
+func (c *copier) follow(ctx context.Context, t *Table) error {
+	states, _ := c.Progress()
+	from := states[t.View].position()
 	pause := retryFirst
 	for {
 		progress, err := c.followFrom(ctx, t, from)
@@ -57,10 +57,10 @@ func (c *copier) follow(ctx context.Context, t *table) error {
 			// What was queued before is applied: the writer is in order, and the
 			// position is only read once the queue is through.
 			if from, err = c.settled(ctx, t, err); err != nil && !errors.Is(err, viewstore.ErrNoView) {
-				c.config.Log.Warn().Err(err).Str(keyView, t.view).Msg("following a view broke off")
+				c.config.Log.Warn().Err(err).Str(keyView, t.View).Msg("following a view broke off")
 			}
 		}
-		c.await(t.view, fmt.Sprintf("view %s: %v", t.view, err))
+		c.await(t.View, fmt.Sprintf("view %s: %v", t.View, err))
 		if pace.Wait(ctx, pause) != nil {
 			return ctx.Err()
 		}
@@ -70,13 +70,13 @@ func (c *copier) follow(ctx context.Context, t *table) error {
 
 // settled waits until the writer has taken everything sent so far, and returns
 // the position to resume from. It passes cause on.
-func (c *copier) settled(ctx context.Context, t *table, cause error) (viewstore.Position, error) {
+func (c *copier) settled(ctx context.Context, t *Table, cause error) (viewstore.Position, error) {
 	done := make(chan struct{})
 	if err := c.send(ctx, batch{table: t, commit: nil, changes: nil}, done); err != nil {
 		return viewstore.Position{}, err
 	}
-	states, _ := c.current()
-	return states[t.view].position(), cause
+	states, _ := c.Progress()
+	return states[t.View].position(), cause
 }
 
 // send queues a batch. With done it waits until it is applied.
@@ -100,22 +100,22 @@ func (c *copier) send(ctx context.Context, b batch, done chan struct{}) error {
 
 // followFrom copies one view from a position until following breaks off, or the
 // view is to be loaded again. It reports whether a commit came through.
-func (c *copier) followFrom(ctx context.Context, t *table, from viewstore.Position) (progress bool, err error) {
+func (c *copier) followFrom(ctx context.Context, t *Table, from viewstore.Position) (progress bool, err error) {
 	f := follower{replica: c, table: t, load: from == (viewstore.Position{}), start: true}
 	following, cancel := context.WithCancel(ctx)
 	defer cancel()
 	reload, stop := make(chan struct{}), make(chan struct{})
 	go func() {
 		select {
-		case <-c.reloads[t.view]:
+		case <-c.reloads[t.View]:
 			close(reload)
 			cancel()
 		case <-stop:
 		}
 	}()
 	defer close(stop)
-	err = fmt.Errorf("follow view %s: ended", t.view)
-	for change, failed := range c.config.Views.Follow(following, t.view, from) {
+	err = fmt.Errorf("follow view %s: ended", t.View)
+	for change, failed := range c.config.Views.Follow(following, t.View, from) {
 		if failed == nil {
 			failed = f.take(following, change)
 		}
@@ -135,7 +135,7 @@ func (c *copier) followFrom(ctx context.Context, t *table, from viewstore.Positi
 // follower gathers the changes of a commit.
 type follower struct {
 	replica  *copier
-	table    *table
+	table    *Table
 	load     bool // into a table beside the one in force
 	start    bool // the table beside is still to be made
 	progress bool
@@ -148,7 +148,7 @@ func (f *follower) take(ctx context.Context, c viewstore.Change) error {
 	case viewstore.Put, viewstore.Delete:
 		f.pending = append(f.pending, c)
 		f.bytes += len(c.Value) + len(c.Key) + 128
-		if f.load && len(f.pending) >= f.replica.loadRows {
+		if f.load && len(f.pending) >= f.replica.config.LoadRows {
 			return f.flush(ctx, nil)
 		}
 		if !f.load && f.bytes > pendingBytes {
@@ -156,7 +156,7 @@ func (f *follower) take(ctx context.Context, c viewstore.Change) error {
 		}
 	case viewstore.Commit:
 		if !f.progress {
-			f.replica.await(f.table.view, "")
+			f.replica.await(f.table.View, "")
 		}
 		f.progress = true
 		if err := f.flush(ctx, &c); err != nil {
@@ -166,7 +166,7 @@ func (f *follower) take(ctx context.Context, c viewstore.Change) error {
 	case viewstore.Reset:
 		f.pending, f.bytes = nil, 0
 		f.load, f.start = true, true
-		f.replica.config.Log.Info().Str(keyView, f.table.view).Str(keyBucket, c.Bucket).Msg("loading a view anew, beside the one in force")
+		f.replica.config.Log.Info().Str(keyView, f.table.View).Str(keyBucket, c.Bucket).Msg("loading a view anew, beside the one in force")
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package query
+package replica
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package query
+package replica
 
 import (
 	"context"
@@ -50,7 +50,7 @@ func fileURI(path, parameters string) string {
 }
 
 // openFile opens the database as it is; an error means that it must be wiped.
-func openFile(ctx context.Context, dir string, tables []*table) (*file, map[string]viewState, error) {
+func openFile(ctx context.Context, dir string, tables []*Table) (*file, map[string]Progress, error) {
 	path, err := filepath.Abs(filepath.Join(dir, fileName))
 	if err != nil {
 		return nil, nil, fmt.Errorf("open replica: %w", err)
@@ -93,7 +93,7 @@ func ownFile(path string) error {
 
 // prepare checks the schema version, drops what a half load left, and reads how
 // far each view is.
-func (f *file) prepare(ctx context.Context, tables []*table) (map[string]viewState, error) {
+func (f *file) prepare(ctx context.Context, tables []*Table) (map[string]Progress, error) {
 	var version int32
 	if err := f.write.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
 		return nil, fmt.Errorf("read replica's schema version: %w", err)
@@ -110,7 +110,7 @@ func (f *file) prepare(ctx context.Context, tables []*table) (map[string]viewSta
 	if _, err := tx.ExecContext(ctx, viewsDDL); err != nil {
 		return nil, fmt.Errorf("prepare replica: %w", err)
 	}
-	states, err := readStates(ctx, tx)
+	states, err := readProgress(ctx, tx)
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package query
+package replica
 
 import (
 	"context"
@@ -37,7 +37,7 @@ func (c *copier) writer(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("write replica: %w", err)
 	}
-	w := &rowWriter{replica: c.Replica, conn: writeConn{conn, c.before}, statements: map[string]*sql.Stmt{}}
+	w := &rowWriter{replica: c.Replica, conn: writeConn{conn, c.config.Before}, statements: map[string]*sql.Stmt{}}
 	defer w.close()
 	for {
 		var items []queued
@@ -48,7 +48,7 @@ func (c *copier) writer(ctx context.Context) error {
 			return ctx.Err()
 		}
 	more:
-		for len(items) < c.gather {
+		for len(items) < c.config.Gather {
 			select {
 			case q := <-c.queue:
 				items = append(items, q)
@@ -83,7 +83,7 @@ func (w *rowWriter) insist(ctx, plain context.Context, items []queued) error {
 			w.replica.config.Log.Error().Err(err).Str(keyDir, w.replica.dir).Msg("the copy of the views can't be written: make space on its disk")
 		}
 		w.replica.await(waitDisk, fmt.Sprintf("the copy of the views gets old: %v", err))
-		if pace.Wait(ctx, w.replica.fullPause) != nil {
+		if pace.Wait(ctx, w.replica.config.FullPause) != nil {
 			return ctx.Err()
 		}
 	}
@@ -187,15 +187,15 @@ func (w *rowWriter) apply(ctx context.Context, items []queued) error {
 	return nil
 }
 
-func (w *rowWriter) applyAll(ctx context.Context, items []queued) (changed []viewState, err error) {
-	before, _ := w.replica.current()
+func (w *rowWriter) applyAll(ctx context.Context, items []queued) (changed []Progress, err error) {
+	before, _ := w.replica.Progress()
 	states := maps.Clone(before)
 	for _, q := range items {
 		if !q.start && q.commit == nil && len(q.changes) == 0 {
 			continue
 		}
-		s := states[q.table.view]
-		s.View = q.table.view
+		s := states[q.table.View]
+		s.View = q.table.View
 		if err := w.applyBatch(ctx, q.batch, &s); err != nil {
 			return nil, err
 		}
@@ -205,7 +205,7 @@ func (w *rowWriter) applyAll(ctx context.Context, items []queued) (changed []vie
 		if s == before[view] {
 			continue
 		}
-		if err := storeState(ctx, w.conn, s); err != nil {
+		if err := storeProgress(ctx, w.conn, s); err != nil {
 			return nil, err
 		}
 		changed = append(changed, s)
@@ -213,7 +213,7 @@ func (w *rowWriter) applyAll(ctx context.Context, items []queued) (changed []vie
 	return changed, nil
 }
 
-func (w *rowWriter) applyBatch(ctx context.Context, b batch, s *viewState) error {
+func (w *rowWriter) applyBatch(ctx context.Context, b batch, s *Progress) error {
 	number := s.Table
 	if b.load {
 		if b.start {
@@ -238,9 +238,9 @@ func (w *rowWriter) applyBatch(ctx context.Context, b batch, s *viewState) error
 	c := b.commit
 	s.Bucket, s.Generation, s.Version = c.Bucket, c.Generation, c.Version
 	if b.load {
-		s.Pasts = pasts("").with(c.Checkpoint.Takeover, c.Revision-1)
+		s.Takeovers = Takeovers("").with(c.Checkpoint.Takeover, c.Revision-1)
 	} else {
-		s.Pasts = s.Pasts.with(c.Checkpoint.Takeover, s.Revision)
+		s.Takeovers = s.Takeovers.with(c.Checkpoint.Takeover, s.Revision)
 	}
 	s.Revision, s.StoredAt, s.Takeover = c.Revision, c.StoredAt, c.Checkpoint.Takeover
 	s.Sequence, s.Parked = c.Checkpoint.Sequence, c.Checkpoint.Parked
@@ -255,7 +255,7 @@ func (w *rowWriter) applyBatch(ctx context.Context, b batch, s *viewState) error
 }
 
 // startLoad makes an empty table beside the one in force.
-func (w *rowWriter) startLoad(ctx context.Context, t *table, s *viewState) error {
+func (w *rowWriter) startLoad(ctx context.Context, t *Table, s *Progress) error {
 	if s.Loading > 0 {
 		w.forget() // statements on it
 		if err := execAll(ctx, w.conn, t.drop(s.Loading)); err != nil {
@@ -268,7 +268,7 @@ func (w *rowWriter) startLoad(ctx context.Context, t *table, s *viewState) error
 
 // switchTo puts the table that was filled beside in force, and drops the old
 // one. Readers that have begun keep seeing the old one to their end.
-func (w *rowWriter) switchTo(ctx context.Context, t *table, s *viewState) error {
+func (w *rowWriter) switchTo(ctx context.Context, t *Table, s *Progress) error {
 	w.forget() // statements on the old table
 	if err := execAll(ctx, w.conn, t.finish(s.Loading)); err != nil {
 		return err
@@ -279,12 +279,12 @@ func (w *rowWriter) switchTo(ctx context.Context, t *table, s *viewState) error 
 		}
 	}
 	s.Table, s.Loading = s.Loading, 0
-	s.Loaded, s.LoadedRevision, s.Forgotten = s.Sequence, s.Revision, s.Revision
+	s.LoadSequence, s.LoadRevision, s.Forgotten = s.Sequence, s.Revision, s.Revision
 	return nil
 }
 
 // change applies one put or delete.
-func (w *rowWriter) change(ctx context.Context, t *table, number int, c viewstore.Change, b batch) error {
+func (w *rowWriter) change(ctx context.Context, t *Table, number int, c viewstore.Change, b batch) error {
 	name := t.name(number)
 	seq := int64(0) // of a load: the sequence that the load ends at
 	if b.commit != nil && !b.load {
@@ -296,7 +296,7 @@ func (w *rowWriter) change(ctx context.Context, t *table, number int, c viewstor
 	row, err := t.row(c, seq)
 	if err != nil {
 		// A document that can't be read is left out rather than stopping the view.
-		w.replica.config.Log.Error().Err(err).Str(keyView, t.view).Msg("document can't be read; rebuild the view")
+		w.replica.config.Log.Error().Err(err).Str(keyView, t.View).Msg("document can't be read; rebuild the view")
 		return nil
 	}
 	if b.load {
@@ -310,7 +310,7 @@ func (w *rowWriter) change(ctx context.Context, t *table, number int, c viewstor
 
 // put stores a row. Of a row that is there only the columns that differ are
 // written, so that an index costs something only when its columns change.
-func (w *rowWriter) put(ctx context.Context, t *table, name string, row []any) error {
+func (w *rowWriter) put(ctx context.Context, t *Table, name string, row []any) error {
 	names := t.names()
 	look, err := w.statement(ctx, "SELECT id, "+strings.Join(names[colFirst:len(names)-1], ", ")+" FROM "+name+" WHERE key = ?") //nolint:sqlclosecheck // kept; forget closes it
 	if err != nil {

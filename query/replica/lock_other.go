@@ -1,6 +1,6 @@
 //go:build !unix
 
-package query
+package replica
 
 // lockDir does nothing where there is no flock.
 func lockDir(string) (unlock func(), err error) { return func() {}, nil }

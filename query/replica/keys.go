@@ -1,4 +1,4 @@
-package query
+package replica
 
 // Keys of log fields.
 const (
@@ -10,7 +10,4 @@ const (
 	keyRows       = "rows"
 	keyElapsedMS  = "elapsed_ms"
 	keyDiffering  = "differing_keys"
-	keyRoute      = "route"
-	keyStatus     = "status"
-	keyKey        = "key"
 )
