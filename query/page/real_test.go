@@ -24,6 +24,7 @@ import (
 	"rollcall/projector"
 	"rollcall/projector/viewstore"
 	"rollcall/query"
+	"rollcall/query/replica"
 )
 
 // product is everything behind the page, on a real server: the ingester that a
@@ -55,7 +56,11 @@ func newProduct(t *testing.T, tokens ...string) *product {
 		}
 		background(t, p.Run)
 	}
-	replica, err := query.OpenReplica(t.Context(), query.ReplicaConfig{Dir: t.TempDir(), Views: viewstore.NewReader(js), Log: zerolog.Nop()})
+	tables, err := query.Tables()
+	if err != nil {
+		t.Fatal(err)
+	}
+	replica, err := replica.Open(t.Context(), replica.Config{Dir: t.TempDir(), Views: viewstore.NewReader(js), Tables: tables, Log: zerolog.Nop()})
 	if err != nil {
 		t.Fatal(err)
 	}
