@@ -49,7 +49,7 @@ type Config struct {
 	IdleTimeout time.Duration
 	// Tokens are the bearer tokens that are let in; none: everybody is.
 	Tokens []string
-	// Hosts are names that the API may be addressed by, beside localhost and
+	// Hosts are names that the API may be addressed by, besides localhost and
 	// addresses. It keeps pages of other sites from reaching a loopback address
 	// through a name that they make point to it. With Tokens it is not needed.
 	Hosts []string

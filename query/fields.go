@@ -41,7 +41,7 @@ func projectionFields() []field {
 	}
 }
 
-// pipelineFields are the members of a PipelineState.
+// pipelineFields are the members of a pipeline.Overview.
 func pipelineFields() []field {
 	text, whole, number := schema("string"), schema("integer"), schema("number")
 	at := func(name string) member {

@@ -228,7 +228,7 @@ func write(w http.ResponseWriter, req *http.Request, rep *reply) {
 	}
 	h.Set("Content-Length", strconv.Itoa(len(rep.body)))
 	w.WriteHeader(rep.status)
-	_, _ = w.Write(rep.body) // the client may be gone; nobody is left to tell
+	_, _ = w.Write(rep.body) // the client may be gone
 }
 
 // matches is the weak comparison of If-None-Match.

@@ -122,7 +122,7 @@ func (s *service) respond(req micro.Request, rep *reply) {
 	}
 }
 
-// publish answers from beside the endpoint.
+// publish answers outside of the endpoint's statistics.
 func (s *service) publish(subject string, rep *reply) {
 	rep = s.fit(rep)
 	m := nats.NewMsg(subject)

@@ -18,7 +18,7 @@ type view struct {
 	name string
 	// item names the schema of a document, noun one document in an answer's text.
 	item, noun string
-	// id is the member that tells the items of a list apart, and stands in the path
+	// id is the member that is unique in a list, and stands in the path
 	// of one.
 	id string
 	// order is that of a list where none is asked for, like "-startedAt".

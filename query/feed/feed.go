@@ -27,7 +27,8 @@ const (
 	// sendTimeout is how long a client may take to read what was sent.
 	sendTimeout = 10 * time.Second
 	// maxRows is how many changes are read from the replica at once.
-	maxRows      = 500
+	maxRows = 500
+	// defaultAhead is Feeds.Ahead.
 	defaultAhead = 10 * time.Second
 	// readTimeout bounds one read of changes, reloadWait its wait for a view that is
 	// loaded again.
@@ -92,7 +93,7 @@ func New(r *replica.Replica, log zerolog.Logger) *Feeds {
 // Open is how many feeds are open.
 func (f *Feeds) Open() int { return int(f.open.Load()) }
 
-// ErrPlace: the client's Last-Event-ID is none of a feed's.
+// ErrPlace says that the client's Last-Event-ID is none of a feed's.
 var ErrPlace = errors.New("Last-Event-ID is not one that this feed gave")
 
 // Serve streams what changes in views, which must be loaded, until the client goes
@@ -162,8 +163,9 @@ func (f *client) run(ctx context.Context, closing <-chan struct{}) {
 	}
 }
 
-// rest has many feeds take their turns: each sends once in so long that all of them
-// are a bounded load. The length varies, so that they don't all wake at once.
+// rest makes a feed wait between two sends, the longer the more feeds there are, so
+// that all of them are a bounded load. The length varies, so that they don't all
+// wake at once.
 func (f *client) rest(ctx context.Context, closing <-chan struct{}) bool {
 	pause := time.Duration(f.feeds.open.Load()-1) * time.Second / sendRate
 	if pause <= 0 {
@@ -178,7 +180,7 @@ func (f *client) rest(ctx context.Context, closing <-chan struct{}) bool {
 	return true
 }
 
-// send flushes what was gathered. A client that does not read is dropped.
+// send sends what was gathered. A client that does not read is dropped.
 func (f *client) send() error {
 	if len(f.buf) == 0 {
 		return nil
@@ -292,9 +294,9 @@ func placeOf(s replica.Progress) place {
 	return place{bucket: s.Bucket, revision: s.Revision, table: s.Table, takeover: s.Takeover}
 }
 
-// waits reports whether the client is ahead of this replica in a view, as one is
-// that comes from another process: the replica comes up within moments. Where it
-// does not, or can't tell what changed since the client's place, the client
+// waits reports whether the client is ahead of this replica in a view, as one may be
+// that comes from another process: the replica catches up within moments. Where it
+// does not, or does not know what changed since the client's place, the client
 // begins again.
 func (f *client) waits(view string, st replica.Progress) bool {
 	at := f.at[view]
@@ -346,8 +348,8 @@ func (f *client) change(view, key string, seq eventlog.Seq) {
 	f.buf = fmt.Appendf(f.buf, ",\"sequence\":%d}\n\n", seq)
 }
 
-// reset tells the client that what it holds of a view may hold keys that are
-// gone: another generation is in force, or it was away for long.
+// reset says that what the client has of a view may hold keys that are deleted:
+// another generation is current, or the client was away for long.
 func (f *client) reset(view string, seq eventlog.Seq) {
 	f.buf = fmt.Appendf(f.buf, "event: reset\ndata: {\"view\":%s,\"sequence\":%d}\n\n", quoted(view), seq)
 }

@@ -117,8 +117,8 @@ func mayHide(body []byte) bool {
 }
 
 // maskText masks what looks like a stream key in a text that is no JSON, such
-// as a body that was cut off, or that holds JSON as a text. Where it can't tell
-// where the value ends, nothing of the rest is shown.
+// as a body that was cut off, or that holds JSON as a text. Where the end of the
+// value is not clear, nothing of the rest is shown.
 func maskText(body []byte) []byte {
 	var out []byte
 	for {

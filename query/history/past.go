@@ -43,7 +43,7 @@ type Question struct {
 type Past struct {
 	// Sequence is how far the log was.
 	Sequence eventlog.Seq
-	// Leave gives back what Enter took; whoever asked calls it.
+	// Leave gives back what Enter took. The caller must call it.
 	Leave     func()
 	session   string
 	documents map[string]map[string][]byte // by view, then key

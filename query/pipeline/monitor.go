@@ -41,8 +41,8 @@ type Monitor struct {
 // process is the last status of one, and its rates between the last two.
 type process struct {
 	Status
-	heard time.Time
-	rates Rates
+	reported time.Time
+	rates    Rates
 }
 
 // Rates are deliveries a second at a moment.
@@ -141,7 +141,7 @@ func (p *Monitor) take(s Status) {
 	if had == nil && len(p.processes) >= maxProcesses {
 		return
 	}
-	now := &process{Status: s, heard: p.now()}
+	now := &process{Status: s, reported: p.now()}
 	if had != nil {
 		now.rates = ratesBetween(had.Status, s)
 	}
@@ -176,7 +176,7 @@ func (p *Monitor) mark() {
 	now := p.now()
 	at := Rates{At: eventlog.TimeOf(now)}
 	for id, x := range p.processes {
-		switch silent := now.Sub(x.heard); {
+		switch silent := now.Sub(x.reported); {
 		case silent > forgottenAfter:
 			delete(p.processes, id)
 		case silent <= silentAfter:
@@ -203,10 +203,10 @@ func (p *Monitor) Overview() Overview {
 	}
 	reasons, rebuilds := map[string]uint64{}, map[string]Rebuild{}
 	for _, x := range p.processes {
-		lost := now.Sub(x.heard) > silentAfter
+		lost := now.Sub(x.reported) > silentAfter
 		out.Processes = append(out.Processes, ProcessSummary{
 			Process: x.Process, Host: x.Host, Roles: append([]string{}, x.Roles...), StartedAt: x.StartedAt,
-			HeardAt: eventlog.TimeOf(x.heard), Lost: lost, Projections: append([]ProjectionRun{}, x.Projections...), Problems: append([]string{}, x.Problems...),
+			HeardAt: eventlog.TimeOf(x.reported), Lost: lost, Projections: append([]ProjectionRun{}, x.Projections...), Problems: append([]string{}, x.Problems...),
 		})
 		if lost {
 			continue

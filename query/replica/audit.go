@@ -22,11 +22,11 @@ const (
 	// auditSuspects bounds what is looked at once more at an audit's end; where
 	// more differs, the copy is wrong for certain.
 	auditSuspects = 10_000
-	// auditMost bounds an audit whose view does not come.
+	// auditMost bounds an audit.
 	auditMost = 2 * time.Hour
 	// lookWait bounds a look's wait for a copy that is made again.
 	lookWait = 2 * time.Second
-	// auditWait bounds the wait for the copy to come up with the view.
+	// auditWait bounds the wait for the copy to reach the view.
 	auditWait = 30 * time.Second
 )
 
@@ -37,11 +37,11 @@ const (
 	auditFailed    = "failed"
 )
 
-// errMoved says that an audit came to nothing: another generation is in force, or
+// errMoved says that an audit came to nothing: another generation is current, or
 // the copy was loaded again meanwhile.
 var errMoved = errors.New("the view moved during the audit")
 
-// audits holds the copy against the views from time to time, one view after the
+// audits compares the copy with the views from time to time, one view after the
 // other. What differs is loaded again.
 func (c *copier) audits(ctx context.Context) error {
 	every := c.config.AuditEvery
@@ -64,8 +64,8 @@ func (c *copier) audits(ctx context.Context) error {
 	}
 }
 
-// audit holds the copy of one view against the view, and has it loaded again
-// where it is wrong.
+// audit compares the copy of one view with the view, and has it loaded again where
+// it is wrong.
 func (c *copier) audit(ctx context.Context, t *Table) {
 	states, _ := c.Progress()
 	s := states[t.View]
@@ -163,8 +163,8 @@ func (a *audit) look(ctx context.Context, f func(ctx context.Context, s *Snapsho
 	})
 }
 
-// compare holds the view's changes behind done, up to a revision, against the
-// copy's rows there.
+// compare compares the view's changes after done, up to a revision, with the copy's
+// rows there.
 func (a *audit) compare(ctx context.Context, upTo uint64) error {
 	err := a.look(ctx, func(ctx context.Context, s *Snapshot) error {
 		return s.Rows(ctx, a.table.View, func(row *Row) error {

@@ -12,7 +12,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// What Waiting tells of, by key.
+// What Waiting reports, by key.
 const (
 	waitFile = "file"
 	waitDisk = "disk"
@@ -37,17 +37,16 @@ func code(err error) int {
 	return e.Code() & 0xff
 }
 
-// full reports whether err says that the disk is full, or that somebody else
-// holds the file: the same can be tried again.
+// full reports whether err says that the disk is full, or that another process
+// holds the file: the same statement can be retried.
 func full(err error) bool {
 	var e *sqlite.Error
 	return slices.Contains([]int{sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY}, code(err)) ||
 		errors.As(err, &e) && e.Code() == sqlite3.SQLITE_IOERR_SHMSIZE
 }
 
-// damaged reports whether err says that the file is not what it should be, or
-// is gone. What a question can cause, such as an expression that is too deep, is
-// none of it.
+// damaged reports whether err says that the file is damaged or missing. An error
+// that a question can cause, such as an expression that is too deep, is neither.
 func damaged(f *file, err error) bool {
 	switch code(err) {
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT:
@@ -55,7 +54,7 @@ func damaged(f *file, err error) bool {
 	case sqlite3.SQLITE_IOERR:
 		return !full(err)
 	case sqlite3.SQLITE_CANTOPEN:
-		// With no file descriptors left it is there all the same.
+		// Where file descriptors have run out, the file itself may be fine.
 		_, missing := os.Stat(f.path)
 		return errors.Is(missing, os.ErrNotExist)
 	}
@@ -104,7 +103,7 @@ func (r *Replica) opened() *file {
 	return r.file
 }
 
-// discard closes a file that is of no use any more. Readers get a 503 until
+// discard closes a file that can't be used any more. Readers get a 503 until
 // another one is loaded.
 func (r *Replica) discard(f *file, cause error) {
 	r.counts.remade.WithLabelValues("damage").Inc()
@@ -121,8 +120,8 @@ func (r *Replica) discard(f *file, cause error) {
 	}
 }
 
-// found looks at the error of a read: what it says of the copy is mended, and
-// the request is answered with a 503.
+// found looks at the error of a read: damage to the copy is repaired, and the
+// request is answered with a 503.
 func (r *Replica) found(f *file, err error) error {
 	var row *DamagedRowError
 	switch {
@@ -141,7 +140,7 @@ func (r *Replica) found(f *file, err error) error {
 	return fmt.Errorf("%w: %w", ErrRemade, err)
 }
 
-// reload has a view's table filled again, beside the one in force. Until that is
+// reload has a view's table filled again, next to the current one. Until that is
 // done it does nothing more: a damaged row may be asked for often.
 func (r *Replica) reload(view string) {
 	r.mu.Lock()

@@ -31,7 +31,7 @@ type file struct {
 	path    string
 	write   *sql.DB
 	reads   *sql.DB
-	damaged chan error // what somebody found; see report
+	damaged chan error // the first error that shows it; see report
 
 	mu      sync.Mutex
 	readers sync.WaitGroup
@@ -79,7 +79,7 @@ func openFile(ctx context.Context, dir string, tables []*Table) (*file, map[stri
 }
 
 // ownFile makes the file where it is missing, for its owner alone: SQLite makes
-// one by the umask, and gives what it puts beside it the same mode.
+// one by the umask, and gives its other files the same mode.
 func ownFile(path string) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {

@@ -15,7 +15,7 @@ const (
 	// defaultLoadRows is how many rows a load writes in one transaction.
 	defaultLoadRows = 4096
 	// pendingBytes bounds the changes held in memory until their commit ends. A
-	// copy that is further behind is loaded anew beside the old one.
+	// copy that lags more is loaded again into another table.
 	pendingBytes = 64 << 20
 	// retryFirst and retryLast bound the pause after a failed read.
 	retryFirst = 100 * time.Millisecond
@@ -31,8 +31,8 @@ var errReload = errors.New("is loaded again")
 // batch is what the writer applies in one transaction.
 type batch struct {
 	table *Table
-	// load: the rows belong to a table that is being filled beside the one in
-	// force; start: with an empty one.
+	// load: the rows belong to a table that is being filled next to the current
+	// one; start: it is empty.
 	load, start bool
 	changes     []viewstore.Change
 	// commit, where set, ends the batch: the rows so far are whole.
@@ -136,8 +136,8 @@ func (c *copier) followFrom(ctx context.Context, t *Table, from viewstore.Positi
 type follower struct {
 	replica  *copier
 	table    *Table
-	load     bool // into a table beside the one in force
-	start    bool // the table beside is still to be made
+	load     bool // into a table next to the current one
+	start    bool // that table is still to be made
 	progress bool
 	pending  []viewstore.Change
 	bytes    int
@@ -166,7 +166,7 @@ func (f *follower) take(ctx context.Context, c viewstore.Change) error {
 	case viewstore.Reset:
 		f.pending, f.bytes = nil, 0
 		f.load, f.start = true, true
-		f.replica.config.Log.Info().Str(keyView, f.table.View).Str(keyBucket, c.Bucket).Msg("loading a view anew, beside the one in force")
+		f.replica.config.Log.Info().Str(keyView, f.table.View).Str(keyBucket, c.Bucket).Msg("loading a view again, next to its current table")
 	}
 	return nil
 }

@@ -42,7 +42,7 @@ type Config struct {
 	// Before is for tests of writes that fail: it is called before each statement of
 	// the writer, which does not run where Before returns an error. nil: none is.
 	Before func(conn *sql.Conn, statement string) error
-	// AuditEvery is how often the copy is held against the views: an hour where
+	// AuditEvery is how often the copy is compared with the views: an hour where
 	// it is 0, never where it is negative.
 	AuditEvery time.Duration
 	// Registerer takes the metrics; nil: none.
@@ -86,7 +86,7 @@ type Replica struct {
 // `views` by the transaction that stores the changes.
 type Progress struct {
 	View       string
-	Table      int // number of the table in force; 0: nothing loaded yet
+	Table      int // number of the current table; 0: nothing loaded yet
 	Bucket     string
 	Generation int
 	Version    string
@@ -103,7 +103,7 @@ type Progress struct {
 	LoadRevision uint64
 	// Forgotten is the revision up to which deletes are no longer remembered.
 	Forgotten uint64
-	// Loading is the number of the table that is being filled beside; 0: none.
+	// Loading is the number of the table that is being filled next to it; 0: none.
 	Loading int
 }
 
@@ -157,8 +157,8 @@ func Open(ctx context.Context, c Config) (*Replica, error) {
 }
 
 // Run follows the views until ctx ends. A file that is damaged, or can't be
-// written, is wiped and loaded again: it is a cache, and what it is for must not
-// end what runs beside it. Waiting says what it waits for.
+// written, is wiped and loaded again: it is a cache, and must not end the process.
+// Waiting says what it waits for.
 func (r *Replica) Run(ctx context.Context) error {
 	pause := reopenFirst
 	for ctx.Err() == nil {

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// errSum says that what the file tells of itself is not what was written.
+// errSum says that a row about the file itself is not what was written.
 var errSum = errors.New("the sum of a stored row is wrong")
 
 var sumTable = crc64.MakeTable(crc64.ECMA)

@@ -178,7 +178,7 @@ func storeProgress(ctx context.Context, to execer, s Progress) error {
 	return nil
 }
 
-// dropOrphans removes tables that no view has in force: loads that broke off.
+// dropOrphans removes tables that are not current: loads that broke off.
 func dropOrphans(ctx context.Context, tx *sql.Tx, tables []*Table, states map[string]Progress) error {
 	for _, t := range tables {
 		if s := states[t.View]; s.Loading > 0 {

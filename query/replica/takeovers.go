@@ -14,13 +14,13 @@ const maxTakeovers = 16
 // proves nothing: a view that lost its tail gives the same ones again.
 type Takeovers string
 
-// with adds the take-over of a commit behind a revision, unless it is the last one.
-func (p Takeovers) with(takeover string, behind uint64) Takeovers {
+// with adds the take-over of a commit after a revision, unless it is the last one.
+func (p Takeovers) with(takeover string, after uint64) Takeovers {
 	all := strings.Fields(string(p))
 	if takeover == "" || len(all) > 0 && strings.HasPrefix(all[len(all)-1], takeover+"@") {
 		return p
 	}
-	all = append(all, fmt.Sprintf("%s@%d", takeover, behind+1))
+	all = append(all, fmt.Sprintf("%s@%d", takeover, after+1))
 	return Takeovers(strings.Join(all[max(0, len(all)-maxTakeovers):], " "))
 }
 
@@ -29,8 +29,8 @@ func (p Takeovers) each(visit func(takeover string, from, to uint64)) {
 	all := strings.Fields(string(p))
 	first := func(i int) (takeover string, revision uint64) {
 		if i < len(all) {
-			takeover, after, _ := strings.Cut(all[i], "@")
-			_, _ = fmt.Sscan(after, &revision) // the sum of the row holds it
+			takeover, rest, _ := strings.Cut(all[i], "@")
+			_, _ = fmt.Sscan(rest, &revision) // the sum of the row holds it
 			return takeover, revision
 		}
 		return "", 0

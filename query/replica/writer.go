@@ -17,7 +17,7 @@ const (
 	// defaultGather is how many batches one transaction takes when they queue up.
 	defaultGather = 64
 	// goneKeep is how many revisions back deletes are remembered for the change
-	// feed; a reader that was away longer is told to start again.
+	// feed; a reader that was away longer starts again.
 	goneKeep = 500_000
 )
 
@@ -28,7 +28,7 @@ type queued struct {
 }
 
 // writer applies batches, several in one transaction when they queue up. It is
-// the only goroutine that writes. Its error says that the file is of no use.
+// the only goroutine that writes. Its error says that the file can't be used.
 func (c *copier) writer(ctx context.Context) error {
 	// The connection's statements are prepared once. A context that can end
 	// would cost a goroutine for each of them; transactions are short.
@@ -70,8 +70,8 @@ func (c *copier) writer(ctx context.Context) error {
 // fullPause is the wait before a write to a full disk is tried again.
 const fullPause = time.Second
 
-// insist applies items, and tries again while the disk is full: the transaction
-// came to nothing, answers get old meanwhile, and everything else goes on.
+// insist applies items, and retries while the disk is full: the transaction
+// had no effect, answers get old meanwhile, and everything else goes on.
 func (w *rowWriter) insist(ctx, plain context.Context, items []queued) error {
 	for first := true; ; first = false {
 		err := w.apply(plain, items)
@@ -254,7 +254,7 @@ func (w *rowWriter) applyBatch(ctx context.Context, b batch, s *Progress) error 
 	return nil
 }
 
-// startLoad makes an empty table beside the one in force.
+// startLoad makes an empty table next to the current one.
 func (w *rowWriter) startLoad(ctx context.Context, t *Table, s *Progress) error {
 	if s.Loading > 0 {
 		w.forget() // statements on it
@@ -266,7 +266,7 @@ func (w *rowWriter) startLoad(ctx context.Context, t *Table, s *Progress) error 
 	return execAll(ctx, w.conn, t.create(s.Loading))
 }
 
-// switchTo puts the table that was filled beside in force, and drops the old
+// switchTo makes the table that was filled the current one, and drops the old
 // one. Readers that have begun keep seeing the old one to their end.
 func (w *rowWriter) switchTo(ctx context.Context, t *Table, s *Progress) error {
 	w.forget() // statements on the old table
