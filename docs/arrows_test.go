@@ -82,6 +82,7 @@ var rooms = map[string]room{
 		never:   []string{natsClient, natsServer},
 	},
 	"ingest/web": {
+		imports: []string{"eventlog"},
 		never: []string{natsClient, natsServer},
 	},
 	"query": {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"math"
-	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -157,13 +156,7 @@ func splice(doc []byte, more ...any) []byte {
 }
 
 // quote returns s as a JSON string.
-func quote(s string) []byte {
-	b, err := jsontext.AppendQuote(nil, strings.ToValidUTF8(s, "�"))
-	if err != nil {
-		return []byte(`""`)
-	}
-	return b
-}
+func quote(s string) []byte { return eventlog.AppendText(nil, s) }
 
 // quoteOrNull is quote, and null for "".
 func quoteOrNull(s string) []byte {

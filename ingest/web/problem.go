@@ -4,10 +4,9 @@ import (
 	"math"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
-	"github.com/go-json-experiment/json/jsontext"
+	"rollcall/eventlog"
 )
 
 // ProblemType is the media type of a [Problem].
@@ -29,20 +28,13 @@ func (p *Problem) AppendJSON(b []byte) []byte {
 	if kind == "" {
 		kind = "about:blank"
 	}
-	b = appendText(append(b, `{"type":`...), kind)
-	b = appendText(append(b, `,"title":`...), http.StatusText(p.Status))
+	b = eventlog.AppendText(append(b, `{"type":`...), kind)
+	b = eventlog.AppendText(append(b, `,"title":`...), http.StatusText(p.Status))
 	b = strconv.AppendInt(append(b, `,"status":`...), int64(p.Status), 10)
 	if p.Detail != "" {
-		b = appendText(append(b, `,"detail":`...), p.Detail)
+		b = eventlog.AppendText(append(b, `,"detail":`...), p.Detail)
 	}
 	return append(b, '}')
-}
-
-// appendText appends a JSON string. What is no UTF-8 becomes U+FFFD, so that it
-// can't fail.
-func appendText(b []byte, s string) []byte {
-	b, _ = jsontext.AppendQuote(b, strings.ToValidUTF8(s, "\uFFFD"))
-	return b
 }
 
 // RetrySeconds is the value of Retry-After, rounded up; 0: the header is not sent.

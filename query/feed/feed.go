@@ -13,7 +13,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/rs/zerolog"
 
 	"rollcall/eventlog"
@@ -342,16 +341,16 @@ func (f *client) change(view, key string, seq eventlog.Seq) {
 		f.buf = append(f.buf, f.id()...)
 	}
 	f.buf = append(f.buf, `data: {"view":`...)
-	f.buf = append(f.buf, quoted(view)...)
+	f.buf = eventlog.AppendText(f.buf, view)
 	f.buf = append(f.buf, `,"key":`...)
-	f.buf = append(f.buf, quoted(key)...)
+	f.buf = eventlog.AppendText(f.buf, key)
 	f.buf = fmt.Appendf(f.buf, ",\"sequence\":%d}\n\n", seq)
 }
 
 // reset says that what the client has of a view may hold keys that are deleted:
 // another generation is current, or the client was away for long.
 func (f *client) reset(view string, seq eventlog.Seq) {
-	f.buf = fmt.Appendf(f.buf, "event: reset\ndata: {\"view\":%s,\"sequence\":%d}\n\n", quoted(view), seq)
+	f.buf = fmt.Appendf(f.buf, "event: reset\ndata: {\"view\":%s,\"sequence\":%d}\n\n", eventlog.AppendText(nil, view), seq)
 }
 
 // id is the feed's place as an event id, good at every query process: revisions
@@ -381,11 +380,4 @@ func (f *client) resume(id string) error {
 		}
 	}
 	return nil
-}
-
-// quoted returns s as a JSON string. What is no UTF-8 becomes U+FFFD, so that it
-// can't fail.
-func quoted(s string) []byte {
-	b, _ := jsontext.AppendQuote(nil, strings.ToValidUTF8(s, "\uFFFD"))
-	return b
 }

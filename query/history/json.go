@@ -3,9 +3,6 @@ package history
 import (
 	"encoding/base64"
 	"strconv"
-	"strings"
-
-	"github.com/go-json-experiment/json/jsontext"
 
 	"rollcall/eventlog"
 )
@@ -14,9 +11,9 @@ import (
 func AppendJSON(b []byte, r *eventlog.Record) []byte {
 	b = append(b, `{"sequence":`...)
 	b = strconv.AppendUint(b, uint64(r.Seq), 10)
-	b = appendText(append(b, `,"eventId":`...), r.EventID)
-	b = appendText(append(b, `,"source":`...), r.Source)
-	b = appendText(append(b, `,"type":`...), r.Type)
+	b = eventlog.AppendText(append(b, `,"eventId":`...), r.EventID)
+	b = eventlog.AppendText(append(b, `,"source":`...), r.Source)
+	b = eventlog.AppendText(append(b, `,"type":`...), r.Type)
 	b = append(b, `,"receivedAt":`...)
 	b = r.ReceivedAt.AppendJSON(b)
 	b = append(b, `,"body":`...)
@@ -28,11 +25,4 @@ func AppendJSON(b []byte, r *eventlog.Record) []byte {
 		b = append(b, '"')
 	}
 	return append(b, '}')
-}
-
-// appendText appends a JSON string. What is no UTF-8 becomes U+FFFD, so that it
-// can't fail.
-func appendText(b []byte, s string) []byte {
-	b, _ = jsontext.AppendQuote(b, strings.ToValidUTF8(s, "\uFFFD"))
-	return b
 }
