@@ -83,7 +83,7 @@ var rooms = map[string]room{
 	},
 	"ingest/web": {
 		imports: []string{"eventlog"},
-		never: []string{natsClient, natsServer},
+		never:   []string{natsClient, natsServer},
 	},
 	"query": {
 		imports: []string{"eventlog", "ingest/web", "projections", "query/cursor", "query/feed", "query/history", "query/page", "query/pipeline", "query/replica"},
