@@ -15,7 +15,7 @@ const (
 )
 
 // topLevel is all that may stand at the module's root as a package or folder of packages.
-var topLevel = []string{"cmd", "docs", "eventlog", "ingest", "projections", "projector", "query"}
+var topLevel = []string{"cmd", "deploy", "docs", "eventlog", "ingest", "projections", "projector", "query"}
 
 func TestTopLevel(t *testing.T) {
 	for _, s := range sources(t) {
