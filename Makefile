@@ -24,7 +24,7 @@ AXE_SHA512    := 1477dafa598d8d065f273d6af302aa203c02e83131707b7fa648cd41bd3d6b7
 
 .PHONY: help
 help: ## list the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build the binary into bin/rollcall
@@ -75,6 +75,14 @@ $(LINT):
 	@mkdir -p .cache
 	GOBIN=$(CURDIR)/.cache $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
 	mv .cache/golangci-lint $(LINT)
+
+.PHONY: deploy-check
+deploy-check: ## image, chart, compose, units, alerts and board of deploy/, within 10 minutes; says what it skipped and why
+	./deploy/check.sh
+
+.PHONY: deploy-copies
+deploy-copies: ## the chart's copies of files outside of it
+	cp deploy/monitoring/rules.yaml deploy/monitoring/board.json docs/examples/nats-server.conf deploy/helm/rollcall/files/
 
 .PHONY: attack
 attack: ## what hostile readers, senders and disks could do (TestAttack…); .ci/run runs it too
