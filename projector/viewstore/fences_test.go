@@ -177,9 +177,9 @@ func TestCutAnswerIsNotWhole(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = viewstore.NewReader(node.JetStream(t)).Alias(testContext(t), "toy")
+		_, err = viewstore.NewReader(node.JetStream(t)).Generations(testContext(t), "toy")
 		if whole := pending == "0"; (err == nil) != whole {
-			t.Errorf("Alias() of an answer with %s pending = %v; want an error: %v", pending, err, !whole)
+			t.Errorf("Generations() of an answer with %s pending = %v; want an error: %v", pending, err, !whole)
 		}
 		if err := sub.Unsubscribe(); err != nil {
 			t.Fatal(err)

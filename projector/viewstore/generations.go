@@ -64,7 +64,11 @@ func (r *Reader) generations(ctx context.Context, view string) (alias Alias, all
 func (r *Reader) entries(ctx context.Context, view string) (all []projector.Generation, highest int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	messages, err := r.lastMessages(ctx, StreamOf(Control), []string{documentSubject(Control, generationPrefix+view+".*")})
+	subjects := []string{documentSubject(Control, generationPrefix+view+".*")}
+	messages, err := r.lastMessages(ctx, StreamOf(Control), subjects)
+	if errors.Is(err, errOneMessage) {
+		messages, err = r.collect(ctx, Control, subjects)
+	}
 	if err != nil {
 		return nil, 0, fmt.Errorf("read generations of view %s: %w", view, err)
 	}

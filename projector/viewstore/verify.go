@@ -81,7 +81,7 @@ func (r *Reader) States(ctx context.Context, bucket string, entities []string) (
 		rest, err := r.States(ctx, bucket, entities[half:])
 		return append(first, rest...), err
 	}
-	if errors.Is(err, errTooMany) {
+	if errors.Is(err, errTooMany) || errors.Is(err, errOneMessage) {
 		all, err = r.scanState(ctx, bucket, subjects)
 	}
 	if err != nil {
@@ -111,20 +111,16 @@ func (r *Reader) States(ctx context.Context, bucket string, entities []string) (
 // commit in between.
 const maxScans = 10
 
-// scanState reads an entity of more parts than one request may return, between
-// two commits.
+// scanState reads entities whose parts can't be had in one request, between two
+// commits.
 func (r *Reader) scanState(ctx context.Context, bucket string, subjects []string) (all []wire.Message, err error) {
 	for range maxScans {
 		before, _, err := r.checkpoint(ctx, bucket)
 		if err != nil {
 			return nil, err
 		}
-		all = all[:0]
-		for m, err := range r.scan(ctx, bucket, subjects, scanOptions{}) {
-			if err != nil {
-				return nil, err
-			}
-			all = append(all, m)
+		if all, err = r.collect(ctx, bucket, subjects); err != nil {
+			return nil, err
 		}
 		if after, _, err := r.checkpoint(ctx, bucket); err != nil || after.Commit == before.Commit {
 			return all, err

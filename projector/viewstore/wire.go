@@ -51,6 +51,10 @@ func deleted(h nats.Header) bool {
 // errTooMany: more subjects match than one request may return.
 var errTooMany = errors.New("too many results for one request")
 
+// errOneMessage: the server gives this user one message a request, as the embedded
+// one does to readers.
+var errOneMessage = errors.New("one message a request")
+
 // maxAnswers is more than the 1,024 messages and the end that a server sends for
 // one request.
 const maxAnswers = 1100
@@ -100,6 +104,8 @@ func (r *Reader) lastMessages(ctx context.Context, stream string, subjects []str
 			return all, nil
 		case "413":
 			return nil, errTooMany
+		case "408":
+			return nil, errOneMessage
 		case "503":
 			return nil, fmt.Errorf("read %d subjects of %s: %w", len(subjects), stream, r.unanswered(ctx, stream))
 		default:
@@ -131,11 +137,41 @@ func parseDirect(m *nats.Msg) (wire.Message, error) {
 
 // last returns the last message of one subject; nil where there is none.
 func (r *Reader) last(ctx context.Context, stream, subject string) (*wire.Message, error) {
-	all, err := r.lastMessages(ctx, stream, []string{subject})
-	if err != nil || len(all) == 0 {
+	request, err := json.Marshal(struct {
+		Last string `json:"last_by_subj"`
+	}{subject})
+	if err != nil {
 		return nil, err
 	}
-	return &all[0], nil
+	m, err := r.js.Conn().RequestWithContext(ctx, wire.API(r.js, "DIRECT.GET."+stream), request)
+	if errors.Is(err, nats.ErrNoResponders) {
+		err = r.unanswered(ctx, stream)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", stream, err)
+	}
+	switch status := m.Header.Get("Status"); status {
+	case "":
+		s, err := parseDirect(m)
+		return &s, err
+	case "404":
+		return nil, nil
+	default:
+		return nil, fmt.Errorf("read %s: server answered %s %s", stream, status, m.Header.Get("Description"))
+	}
+}
+
+// collect reads what a bucket holds on subjects through a consumer, so not as of
+// one moment.
+func (r *Reader) collect(ctx context.Context, bucket string, subjects []string) ([]wire.Message, error) {
+	var all []wire.Message
+	for m, err := range r.scan(ctx, bucket, subjects, scanOptions{}) {
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, m)
+	}
+	return all, nil
 }
 
 // put stores v as JSON where the subject's last message is revision.

@@ -233,7 +233,8 @@ func (w *writer) stored(ctx context.Context, entities []string, out [][]projecto
 		half := len(entities) / 2
 		return errors.Join(w.stored(ctx, entities[:half], out[:half]), w.stored(ctx, entities[half:], out[half:]))
 	case errors.Is(err, errTooMany):
-		all, err = w.loadBig(ctx, subjects)
+		// An entity of more parts than one request may return.
+		all, err = w.store.collect(ctx, w.bucket, subjects)
 	}
 	if errors.Is(err, nats.ErrNoResponders) {
 		if _, _, lost := w.judge(ctx); lost != nil {
@@ -272,18 +273,6 @@ func (w *writer) stored(ctx context.Context, entities []string, out [][]projecto
 func (w *writer) advance(revision uint64) {
 	w.revision, w.storedAt = revision, time.Now().Round(0) // wall clock: this machine may be suspended
 	w.loaded.Store(revision)
-}
-
-// loadBig reads an entity of more parts than one request may return.
-func (w *writer) loadBig(ctx context.Context, subjects []string) ([]wire.Message, error) {
-	var all []wire.Message
-	for m, err := range w.store.scan(ctx, w.bucket, subjects, scanOptions{}) {
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, m)
-	}
-	return all, nil
 }
 
 // parked reads the parked records of a bucket, in the order of their sequences.
