@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"rollcall/cmd/rollcall/internal/console"
+	"rollcall/cmd/rollcall/internal/node"
 	"rollcall/eventlog"
 )
 
@@ -42,9 +43,9 @@ func fillStream(t *testing.T, js jetstream.JetStream, name string, enough func()
 }
 
 // readiness is what /readyz?verbose answers.
-func readiness(t *testing.T, n *node) (int, string) {
+func readiness(t *testing.T, n *node.Node) (int, string) {
 	t.Helper()
-	res, err := http.Get("http://" + n.addresses().Admin + "/readyz?verbose")
+	res, err := http.Get("http://" + n.Addresses().Admin + "/readyz?verbose")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,11 +67,11 @@ func TestAttackNoConsumerLeft(t *testing.T) {
 		"--nats-users", writeFile(t, "users.yaml", []byte("users:\n  - {name: p, password: password-of-p, role: projector}\n")))
 	runNode(t, all)
 	postStarted(t, all, "a")
-	url := all.addresses().NATS
+	url := all.Addresses().NATS
 	login := writeFile(t, "login", []byte("p:password-of-p\n"))
 	projecting := testNode(t, t.TempDir(), "--target", "project", "--views", "sessions", "--nats-url", url, "--nats-login-file", login)
 	runNode(t, projecting)
-	nc, err := all.embedded.Connect()
+	nc, err := all.Embedded.Connect()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +81,7 @@ func TestAttackNoConsumerLeft(t *testing.T) {
 		t.Fatal(err)
 	}
 	fillStream(t, js, eventlog.Stream, func() bool {
-		return len(all.reads.Stuck(console.SayAfter)) > 0 && len(projecting.reads.Stuck(console.SayAfter)) > 0
+		return len(all.Reads.Stuck(console.SayAfter)) > 0 && len(projecting.Reads.Stuck(console.SayAfter)) > 0
 	})
 	const why = "stream MEETINGS can't be read: make consumer on MEETINGS: nats: API error: code=400 err_code=10026"
 	if code, text := readiness(t, projecting); code != http.StatusServiceUnavailable || !strings.Contains(text, "[-]reads: "+why) {

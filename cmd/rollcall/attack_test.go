@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"rollcall/cmd/rollcall/internal/console"
+	"rollcall/cmd/rollcall/internal/node"
 	"rollcall/eventlog"
 )
 
@@ -20,9 +21,9 @@ import (
 // credentials that speaks for itself, real HTTP. `make attack` runs them all.
 
 // get reads a path of the API and returns its status and body.
-func get(t *testing.T, n *node, path string) (int, string) {
+func get(t *testing.T, n *node.Node, path string) (int, string) {
 	t.Helper()
-	res, err := http.Get("http://" + n.addresses().API + path)
+	res, err := http.Get("http://" + n.Addresses().API + path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +42,7 @@ func TestAttackConsumers(t *testing.T) {
 	n := testNode(t, t.TempDir(), "--nats-listen", "127.0.0.1:0")
 	runNode(t, n)
 	postStarted(t, n, "a")
-	nc, _ := dial(t, n.addresses().NATS)
+	nc, _ := dial(t, n.Addresses().NATS)
 	made := 0
 	for range 1000 {
 		m, err := nc.Request("$JS.API.CONSUMER.CREATE.MEETINGS",
@@ -70,7 +71,7 @@ func TestAttackConsumers(t *testing.T) {
 	for range 8 {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
-		for r, err := range n.log.Read(ctx, eventlog.ReadOptions{}) {
+		for r, err := range n.Log.Read(ctx, eventlog.ReadOptions{}) {
 			if err != nil || r.Seq != 1 {
 				t.Fatalf("read of the log = %d, %v; want record 1", r.Seq, err)
 			}
@@ -86,7 +87,7 @@ func TestAttackQueryInbox(t *testing.T) {
 	all := testNode(t, t.TempDir(), "--nats-listen", "127.0.0.1:0", "--nats-users", users)
 	runNode(t, all)
 	postStarted(t, all, "a")
-	attacker, js := dial(t, all.addresses().NATS)
+	attacker, js := dial(t, all.Addresses().NATS)
 	heard, err := attacker.SubscribeSync("_INBOX.>")
 	if err != nil {
 		t.Fatal(err)
@@ -94,7 +95,7 @@ func TestAttackQueryInbox(t *testing.T) {
 	if err := attacker.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	victim := testNode(t, t.TempDir(), "--target", "query", "--nats-url", all.addresses().NATS,
+	victim := testNode(t, t.TempDir(), "--target", "query", "--nats-url", all.Addresses().NATS,
 		"--nats-login-file", writeFile(t, "login", []byte("q:password-of-q\n")))
 	runNode(t, victim)
 	if code, body := get(t, victim, "/v1/sessions/a?minSequence=1&wait=30s"); code != http.StatusOK {
@@ -125,7 +126,7 @@ func TestAttackQueryInbox(t *testing.T) {
 	}
 	// Even an inbox that the attacker guessed is not reached by its consumer.
 	received := make(chan string, 16)
-	for _, nc := range victim.conns {
+	for _, nc := range victim.Conns {
 		if _, err := nc.Subscribe("_INBOX.victim", func(m *nats.Msg) { received <- string(m.Data) }); err != nil {
 			t.Fatal(err)
 		}
@@ -145,7 +146,7 @@ func TestAttackQueryInbox(t *testing.T) {
 	if m, err = delivered.NextMsg(10 * time.Second); err != nil || !strings.Contains(string(m.Data), "meeting.started") {
 		t.Fatalf("what the consumer delivers to the attacker itself = %v, %v; want the record", m, err)
 	}
-	for _, nc := range victim.conns {
+	for _, nc := range victim.Conns {
 		if err := nc.Flush(); err != nil {
 			t.Fatal(err)
 		}
@@ -166,7 +167,7 @@ func TestAttackIngesterLimits(t *testing.T) {
 	for i := range 10 {
 		postStarted(t, n, fmt.Sprint("s", i))
 	}
-	_, js := dial(t, n.addresses().NATS, nats.UserInfo("i", "password-of-i"))
+	_, js := dial(t, n.Addresses().NATS, nats.UserInfo("i", "password-of-i"))
 	stream, err := js.Stream(t.Context(), eventlog.Stream)
 	if err != nil {
 		t.Fatal(err)
@@ -179,7 +180,7 @@ func TestAttackIngesterLimits(t *testing.T) {
 	if _, err := js.CreateStream(t.Context(), c); err == nil {
 		t.Error("the role ingester set max_msgs by a request to create the stream; want a refusal")
 	}
-	if head, err := n.log.Head(t.Context()); err != nil || head.First != 1 || head.Last != 10 {
+	if head, err := n.Log.Head(t.Context()); err != nil || head.First != 1 || head.Last != 10 {
 		t.Errorf("log = %d to %d, %v; want 1 to 10", head.First, head.Last, err)
 	}
 }
@@ -203,7 +204,7 @@ func TestAttackOpenPort(t *testing.T) {
 	} {
 		n := testNode(t, t.TempDir(), append(c.args, "--nats-listen", "0.0.0.0:0")...)
 		stop := runNode(t, n)
-		nc, err := nats.Connect(n.addresses().NATS)
+		nc, err := nats.Connect(n.Addresses().NATS)
 		if err == nil {
 			nc.Close()
 		}
@@ -211,7 +212,7 @@ func TestAttackOpenPort(t *testing.T) {
 			t.Errorf("connect without credentials where %q = %v; want it let in: %t", c.args, err, c.open)
 		}
 		if len(c.args) > 0 && c.args[0] == "--nats-users" {
-			dial(t, n.addresses().NATS, nats.UserInfo("r", "password-of-r"))
+			dial(t, n.Addresses().NATS, nats.UserInfo("r", "password-of-r"))
 		}
 		if err := stop(); err != nil {
 			t.Fatal(err)
@@ -224,7 +225,7 @@ func TestAttackOpenPort(t *testing.T) {
 func TestAttackConnections(t *testing.T) {
 	n := testNode(t, t.TempDir(), "--nats-listen", "127.0.0.1:0", "--api-max-connections", "20", "--nats-max-connections", "20")
 	runNode(t, n)
-	at := n.addresses()
+	at := n.Addresses()
 	for _, target := range []string{at.API, strings.TrimPrefix(at.NATS, "nats://"), at.Admin} {
 		closed := make(chan bool, 500)
 		for range cap(closed) {

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"rollcall/cmd/rollcall/internal/console"
+	"rollcall/cmd/rollcall/internal/node"
 	"rollcall/cmd/rollcall/internal/provider"
 	"rollcall/eventlog"
 	"rollcall/eventlog/traffic"
@@ -67,7 +68,7 @@ func (c *demoCmd) Run(a *app) (err error) {
 		return err
 	}
 	serve := serveCmd{
-		Target: []string{targetAll}, IngestAddr: c.IngestAddr, APIAddr: c.APIAddr, AdminAddr: c.AdminAddr, NATSListen: c.NATSListen,
+		Target: []string{node.TargetAll}, IngestAddr: c.IngestAddr, APIAddr: c.APIAddr, AdminAddr: c.AdminAddr, NATSListen: c.NATSListen,
 		DataDir: dir, ReadyFile: c.ReadyFile, Source: []string{"demo=rsa:" + filepath.Join(dir, "public.pem")},
 		AuditInterval: 20 * time.Second, AuditSample: 1,
 		MaxBytes: "0", CacheBytes: "64MiB", StopTimeout: 25 * time.Second,
@@ -77,11 +78,10 @@ func (c *demoCmd) Run(a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	n := newNode(cfg, c.quiet(a))
-	n.ready = make(chan struct{})
+	n := node.New(cfg, c.quiet(a))
 	group, gctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		err := n.run(gctx)
+		err := n.Run(gctx)
 		if err == nil && gctx.Err() != nil {
 			return gctx.Err() // stopped, as it should be
 		}
@@ -89,7 +89,7 @@ func (c *demoCmd) Run(a *app) (err error) {
 	})
 	group.Go(func() error {
 		select {
-		case <-n.ready:
+		case <-n.Ready:
 			return c.show(gctx, a, n, key, dir)
 		case <-gctx.Done():
 			return nil
@@ -135,14 +135,14 @@ func self() string {
 }
 
 // show posts traffic and shows what becomes of it.
-func (c *demoCmd) show(ctx context.Context, a *app, n *node, key provider.Key, dir string) error {
-	at := n.addresses()
+func (c *demoCmd) show(ctx context.Context, a *app, n *node.Node, key provider.Key, dir string) error {
+	at := n.Addresses()
 	p, err := provider.NewPoster("http://"+at.Ingest+"/webhooks/demo", &key, 4)
 	if err != nil {
 		return err
 	}
 	defer p.Close()
-	nc, err := n.embedded.Connect()
+	nc, err := n.Embedded.Connect()
 	if err != nil {
 		return err
 	}
@@ -162,7 +162,7 @@ func (c *demoCmd) show(ctx context.Context, a *app, n *node, key provider.Key, d
 	return group.Wait()
 }
 
-func hints(at addresses, dir string) string {
+func hints(at node.Addresses, dir string) string {
 	var b strings.Builder
 	b.WriteString("\nRollcall is running. Meetings start and end within seconds; every event comes in as a signed webhook.\n\n")
 	line := func(what, how string) { fmt.Fprintf(&b, "  %-12s %s\n", what, how) }
@@ -185,7 +185,7 @@ func hints(at addresses, dir string) string {
 }
 
 // staged says where to see what goes wrong.
-func staged(at addresses, scenes []traffic.Scene) string {
+func staged(at node.Addresses, scenes []traffic.Scene) string {
 	page := "http://" + at.API + "/#/"
 	late, ghost, stuck := scenes[0], scenes[1], scenes[2]
 	var b strings.Builder

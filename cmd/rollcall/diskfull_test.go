@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/cmd/rollcall/internal/node"
 	"rollcall/eventlog/wire"
 )
 
@@ -89,12 +90,12 @@ func fillDisk(t *testing.T) int {
 			t.Fatal("the process stays ready on a full disk")
 		}
 	}
-	for !strings.Contains(cliCommand(t, "status", "--nats-url", p.at.NATS), problemTexts["store"]) {
+	for !strings.Contains(cliCommand(t, "status", "--nats-url", p.at.NATS), node.ProblemTexts["store"]) {
 		if err := wire.Pause(ctx, 50*time.Millisecond); err != nil {
 			t.Fatal("status does not say that nothing can be stored")
 		}
 	}
-	if err := probeStore(dir); err == nil {
+	if err := node.ProbeStore(dir); err == nil {
 		t.Error("probe of a full disk = nil; want an error")
 	}
 	if b := readyzText(t, p); !strings.Contains(b, "[-]ingest: ") || !strings.Contains(b, "[-]store: ") {

@@ -3,7 +3,7 @@
 // config, the embedded NATS server, which part of the program a process runs.
 //
 //	main ──▶ run(ctx, args, env, stdin, stdout, stderr) ──▶ one file a command
-//	serve ─▶ node: listen ─▶ NATS ─▶ log ─▶ roles (ingest, project, query) ─▶ ready
+//	serve ─▶ settings: flags, checked ─▶ node.Config ─▶ node.Run
 //
 // The order of starting is such that what can be refused (a port in use, a
 // directory in use, a server too old) is refused before anything is written;

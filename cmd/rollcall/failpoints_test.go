@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"rollcall/cmd/rollcall/internal/node"
 	"rollcall/eventlog"
 	"rollcall/eventlog/natslog"
 	"rollcall/ingest"
@@ -102,7 +103,7 @@ func runFailingIngester() error {
 		f.pass(stepArrived)
 		h.ServeHTTP(w, r)
 	})
-	if err := writeReadyFile(os.Getenv(failReady), addresses{Ingest: l.Addr().String()}); err != nil {
+	if err := node.WriteReadyFile(os.Getenv(failReady), node.Addresses{Ingest: l.Addr().String()}); err != nil {
 		return err
 	}
 	return errors.Join(ingest.Serve(ctx, failListener{l, f}, arriving, ingest.ServerConfig{}), h.Run(ctx))

@@ -12,7 +12,7 @@ import (
 func TestHealthcheck(t *testing.T) {
 	n := testNode(t, t.TempDir())
 	runNode(t, n)
-	address := n.addresses().Admin
+	address := n.Addresses().Admin
 	_, port, err := net.SplitHostPort(address)
 	if err != nil {
 		t.Fatal(err)
@@ -26,7 +26,7 @@ func TestHealthcheck(t *testing.T) {
 	if code, out, stderr := inProcess(t, env, "healthcheck"); code != console.ExitDone {
 		t.Errorf("healthcheck with %v = %d, %q, %s; want 0", env, code, out, stderr)
 	}
-	n.health.stop()
+	n.Health.Stop()
 	code, out, stderr := inProcess(t, env, "healthcheck")
 	if code != console.ExitFailed || !strings.Contains(out, "[-]stop: under way") || !strings.Contains(stderr, "not ready: 503") {
 		t.Errorf("healthcheck of a node that stops = %d, %q, %q; want 1 with the reason", code, out, stderr)
@@ -40,7 +40,7 @@ func TestHealthcheckTLS(t *testing.T) {
 	runNode(t, n)
 	other, _ := selfSigned(t)
 	for file, want := range map[string]int{cert: console.ExitDone, other: console.ExitFailed} {
-		if code, out, stderr := inProcess(t, nil, "healthcheck", "--admin-addr", n.addresses().Admin, "--admin-tls-cert", file); code != want {
+		if code, out, stderr := inProcess(t, nil, "healthcheck", "--admin-addr", n.Addresses().Admin, "--admin-tls-cert", file); code != want {
 			t.Errorf("healthcheck over TLS = %d, %q, %s; want %d", code, out, stderr, want)
 		}
 	}
@@ -71,6 +71,6 @@ func TestReadyIsAMetric(t *testing.T) {
 	waitMetric(t, n, "rollcall_ready 1\n")
 	waitMetric(t, n, "rollcall_store_size_bytes ")
 	waitMetric(t, n, "rollcall_store_free_bytes ")
-	n.health.stop()
+	n.Health.Stop()
 	waitMetric(t, n, "rollcall_ready 0\n")
 }

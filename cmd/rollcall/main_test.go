@@ -22,6 +22,7 @@ import (
 
 	"rollcall/cmd/rollcall/internal/attach"
 	"rollcall/cmd/rollcall/internal/console"
+	"rollcall/cmd/rollcall/internal/node"
 	"rollcall/eventlog/wire"
 	"rollcall/query"
 )
@@ -132,7 +133,7 @@ func cmdReady(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // waitReady waits until a ready file is there.
-func waitReady(ctx context.Context, path string, limit time.Duration) (at addresses, err error) {
+func waitReady(ctx context.Context, path string, limit time.Duration) (at node.Addresses, err error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for {

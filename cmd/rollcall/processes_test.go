@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/cmd/rollcall/internal/node"
 	"rollcall/eventlog/wire"
 )
 
@@ -23,7 +24,7 @@ import (
 type process struct {
 	name  string
 	cmd   *exec.Cmd
-	at    addresses
+	at    node.Addresses
 	log   *lockedBuffer
 	cache string // its XDG_CACHE_HOME: where a server leaves its user's login
 	ended chan struct{}

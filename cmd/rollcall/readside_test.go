@@ -9,12 +9,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"rollcall/cmd/rollcall/internal/node"
 )
 
 // sessionsOf counts the sessions that the read API shows; -1: it can't tell now.
-func sessionsOf(n *node) int {
+func sessionsOf(n *node.Node) int {
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	res, err := client.Get("http://" + n.addresses().API + "/v1/sessions?limit=1000")
+	res, err := client.Get("http://" + n.Addresses().API + "/v1/sessions?limit=1000")
 	if err != nil {
 		return -1
 	}
@@ -38,7 +40,7 @@ func TestReadSideNeverEndsIngest(t *testing.T) {
 		damage func() error
 	}{
 		{"replica", func() error { return os.Truncate(filepath.Join(dir, "replica", "replica.db"), 5000) }},
-		{"listener", n.listeners.api.Close},
+		{"listener", n.Listeners.API.Close},
 	} {
 		if err := c.damage(); err != nil {
 			t.Fatal(err)
@@ -54,7 +56,7 @@ func TestReadSideNeverEndsIngest(t *testing.T) {
 			}
 		}
 	}
-	lines, ready := n.health.report(t.Context())
+	lines, ready := n.Health.Report(t.Context())
 	if text := strings.Join(lines, "\n"); !ready || !strings.Contains(text, "api failed: ") {
 		t.Errorf("readyz?verbose after the listener's failure = %v %s; want ready, with a note on it", ready, text)
 	}

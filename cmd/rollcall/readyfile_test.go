@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"rollcall/cmd/rollcall/internal/node"
 )
 
 // TestReadyFileOfAKilledProcess proves that whoever waits for the file of a new
@@ -20,18 +22,17 @@ func TestReadyFileOfAKilledProcess(t *testing.T) {
 	n := testNode(t, t.TempDir(), "--ready-file", file)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := n.run(ctx); err != nil { // told to stop before it is ready
+	if err := n.Run(ctx); err != nil { // told to stop before it is ready
 		t.Logf("run() = %v", err)
 	}
 	if b, err := os.ReadFile(file); err == nil {
 		t.Errorf("ready file of a process before still says %s; want it removed at the start", b)
 	}
-	again := newNode(testNode(t, t.TempDir(), "--ready-file", file).nodeConfig, zerolog.Nop())
-	again.ready = make(chan struct{})
+	again := node.New(testNode(t, t.TempDir(), "--ready-file", file).Config, zerolog.Nop())
 	stop := runNode(t, again)
 	at, err := waitReady(t.Context(), file, time.Minute)
-	if err != nil || at != again.addresses() {
-		t.Fatalf("ready file = %+v, %v; want %+v", at, err, again.addresses())
+	if err != nil || at != again.Addresses() {
+		t.Fatalf("ready file = %+v, %v; want %+v", at, err, again.Addresses())
 	}
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
@@ -52,7 +53,7 @@ func TestReadyFileOfOthers(t *testing.T) {
 	for _, file := range []string{link, empty} {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if err := testNode(t, t.TempDir(), "--ready-file", file).run(ctx); err == nil || !strings.Contains(err.Error(), "no regular file") {
+		if err := testNode(t, t.TempDir(), "--ready-file", file).Run(ctx); err == nil || !strings.Contains(err.Error(), "no regular file") {
 			t.Errorf("run(--ready-file %s) = %v; want an error that says that it is no regular file", filepath.Base(file), err)
 		}
 		if _, err := os.Lstat(file); err != nil {

@@ -15,6 +15,7 @@ import (
 
 	"rollcall/cmd/rollcall/internal/attach"
 	"rollcall/cmd/rollcall/internal/console"
+	"rollcall/cmd/rollcall/internal/node"
 	"rollcall/eventlog"
 	"rollcall/projector"
 	"rollcall/projector/viewstore"
@@ -83,12 +84,12 @@ func (c *rebuildCmd) Run(a *app) error {
 				return err
 			}
 		}
-		var told rebuilds
-		tell, err := newTeller(js.Conn(), []string{"rebuild"}, a.Logger, func(s *pipeline.Status) { s.Rebuilds = told.list() })
+		var told node.Rebuilds
+		tell, err := node.NewHeartbeat(js.Conn(), []string{"rebuild"}, a.Logger, func(s *pipeline.Status) { s.Rebuilds = told.List() })
 		if err != nil {
 			return err
 		}
-		defer tell.background(a.Ctx)()
+		defer tell.Background(a.Ctx)()
 		source := projector.Share(log)
 		group, ctx := errgroup.WithContext(a.Ctx)
 		for i, fold := range folds {
@@ -97,7 +98,7 @@ func (c *rebuildCmd) Run(a *app) error {
 					Projection: fold, Source: source, Registry: store, Logger: a.Logger, CacheBytes: cache / int64(len(folds)),
 					MaxPerSecond: c.MaxPerSecond, Hold: c.Hold, Carry: c.Carry, WithDropped: c.WithDropped,
 					Progress: func(p projector.Progress) {
-						told.set(rebuildOf(fold.Name(), p))
+						told.Set(node.RebuildOf(fold.Name(), p))
 						show.progress(i, fold.Name(), p)
 					},
 				})
@@ -107,7 +108,7 @@ func (c *rebuildCmd) Run(a *app) error {
 				return show.done(i, fold.Name(), done)
 			})
 		}
-		return a.Left(group.Wait(), "%s", leftRebuilds(c.View, told.list()))
+		return a.Left(group.Wait(), "%s", leftRebuilds(c.View, told.List()))
 	})
 }
 

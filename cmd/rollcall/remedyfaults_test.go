@@ -267,7 +267,7 @@ func unwritable(w *world) {
 	n := testNode(w.t, w.dir+"/data", args...)
 	n.Folds[0] = unerasable{n.Folds[0]}
 	var log lockedBuffer
-	n.logger = zerolog.New(&log)
+	n.Logger = zerolog.New(&log)
 	stop := runNode(w.t, n)
 	postEvent(w.t, n, "meeting.ended", "a")
 	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)

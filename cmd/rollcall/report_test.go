@@ -28,14 +28,14 @@ func TestReportOfHostileIDs(t *testing.T) {
 		}
 		body := fmt.Sprintf(`{"event":"meeting.participantJoined","meeting":{"id":%s,"sessionId":%[1]s,"title":%[1]s,"organizedBy":{"id":%[1]s,"name":%[1]s}},
 			"participant":{"peerId":%[1]s,"customParticipantId":%[1]s,"userDisplayName":%[1]s,"joinedAt":"2026-03-02T09:00:%02[2]dZ"}}`, quoted, i)
-		res, err := http.Post("http://"+n.addresses().Ingest+"/webhooks/test", "application/json", strings.NewReader(body))
+		res, err := http.Post("http://"+n.Addresses().Ingest+"/webhooks/test", "application/json", strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}
 		res.Body.Close()
 		last++
 	}
-	api := "http://" + n.addresses().API
+	api := "http://" + n.Addresses().API
 	get := func(path string, q url.Values) string {
 		t.Helper()
 		q.Set("minSequence", fmt.Sprint(last))

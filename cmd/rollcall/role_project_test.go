@@ -14,6 +14,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"rollcall/cmd/rollcall/internal/console"
+	"rollcall/cmd/rollcall/internal/node"
 	"rollcall/eventlog"
 	"rollcall/eventlog/wire"
 	"rollcall/projector"
@@ -29,19 +30,18 @@ type versioned struct {
 func (v versioned) Version() string { return v.version }
 
 // testNode is `rollcall serve` in this process, on free ports, not started.
-func testNode(t *testing.T, dir string, args ...string) *node {
+func testNode(t *testing.T, dir string, args ...string) *node.Node {
 	t.Helper()
 	c, err := configOf(t, dir, args...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := newNode(c, zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.ErrorLevel))
-	n.ready = make(chan struct{})
+	n := node.New(c, zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.ErrorLevel))
 	return n
 }
 
 // configOf is what serve makes of its flags.
-func configOf(t *testing.T, dir string, args ...string) (nodeConfig, error) {
+func configOf(t *testing.T, dir string, args ...string) (node.Config, error) {
 	t.Helper()
 	file, err := loadConfig("")
 	if err != nil {
@@ -62,13 +62,13 @@ func configOf(t *testing.T, dir string, args ...string) (nodeConfig, error) {
 }
 
 // runNode runs a node until it is ready or ends; stop ends it.
-func runNode(t *testing.T, n *node) (stop func() error) {
+func runNode(t *testing.T, n *node.Node) (stop func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- n.run(ctx) }()
+	go func() { done <- n.Run(ctx) }()
 	select {
-	case <-n.ready:
+	case <-n.Ready:
 	case err := <-done:
 		done <- err
 	case <-time.After(time.Minute):
@@ -88,14 +88,14 @@ func runNode(t *testing.T, n *node) (stop func() error) {
 	return stop
 }
 
-func postStarted(t *testing.T, n *node, session string) {
+func postStarted(t *testing.T, n *node.Node, session string) {
 	t.Helper()
 	postEvent(t, n, "meeting.started", session)
 }
 
-func postEvent(t *testing.T, n *node, event, session string) {
+func postEvent(t *testing.T, n *node.Node, event, session string) {
 	t.Helper()
-	res, err := http.Post("http://"+n.addresses().Ingest+"/webhooks/test", "application/json",
+	res, err := http.Post("http://"+n.Addresses().Ingest+"/webhooks/test", "application/json",
 		strings.NewReader(`{"event":"`+event+`","meeting":{"id":"m","sessionId":"`+session+`","title":"t"}}`))
 	if err != nil {
 		t.Fatal(err)
@@ -107,11 +107,11 @@ func postEvent(t *testing.T, n *node, event, session string) {
 }
 
 // document waits for a key of the view sessions.
-func document(t *testing.T, n *node, key string) viewstore.Entry {
+func document(t *testing.T, n *node.Node, key string) viewstore.Entry {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	nc, err := n.embedded.Connect()
+	nc, err := n.Embedded.Connect()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,9 +179,9 @@ func TestAutoRebuild(t *testing.T) {
 }
 
 // readyNote is what /readyz?verbose says of a view.
-func readyNote(t *testing.T, n *node, view string) string {
+func readyNote(t *testing.T, n *node.Node, view string) string {
 	t.Helper()
-	for line := range strings.Lines(string(bodyOf(t, "http://"+n.addresses().Admin+"/readyz?verbose"))) {
+	for line := range strings.Lines(string(bodyOf(t, "http://"+n.Addresses().Admin+"/readyz?verbose"))) {
 		if _, note, ok := strings.Cut(line, "project "+view+": "); ok {
 			return strings.TrimSpace(note)
 		}
@@ -205,12 +205,12 @@ func bodyOf(t *testing.T, url string) []byte {
 }
 
 // waitMetric waits until a node's metrics hold a line that begins so.
-func waitMetric(t *testing.T, n *node, want string) {
+func waitMetric(t *testing.T, n *node.Node, want string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for {
-		b := bodyOf(t, "http://"+n.addresses().Admin+"/metrics")
+		b := bodyOf(t, "http://"+n.Addresses().Admin+"/metrics")
 		if bytes.Contains(b, []byte("\n"+want)) {
 			return
 		}
@@ -234,7 +234,7 @@ func TestViewMaxAge(t *testing.T) {
 	document(t, n, "live.last")
 	document(t, n, "live.open")
 	for ctx := t.Context(); ; {
-		b := bodyOf(t, "http://"+n.addresses().API+"/v1/sessions?sort=sessionId&minSequence=5&wait=30s")
+		b := bodyOf(t, "http://"+n.Addresses().API+"/v1/sessions?sort=sessionId&minSequence=5&wait=30s")
 		if bytes.Contains(b, []byte(`"sessionId":"over"`)) {
 			if wire.Pause(ctx, 10*time.Millisecond) != nil {
 				t.Fatal("the dropped session is still in the read API")
@@ -254,14 +254,14 @@ func TestViewMaxAge(t *testing.T) {
 func TestAudit(t *testing.T) {
 	n := testNode(t, t.TempDir(), "--audit-interval", "10ms", "--audit-sample", "1")
 	var log lockedBuffer
-	n.logger = zerolog.New(&log)
+	n.Logger = zerolog.New(&log)
 	n.Folds = n.Folds[:1]
 	stop := runNode(t, n)
 	postStarted(t, n, "a")
 	document(t, n, "live.a")
 	waitMetric(t, n, `rollcall_audit_differing_keys{view="sessions"} 0`)
 	waitMetric(t, n, `rollcall_audit_last_success_timestamp_seconds{view="sessions"}`)
-	nc, err := n.embedded.Connect()
+	nc, err := n.Embedded.Connect()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -62,7 +62,7 @@ func TestQueryProcess(t *testing.T) {
 	all := testNode(t, t.TempDir(), "--nats-listen", "127.0.0.1:0", "--nats-users", users, "--nats-tls-cert", cert, "--nats-tls-key", key)
 	runNode(t, all)
 	postStarted(t, all, "a")
-	url := all.addresses().NATS
+	url := all.Addresses().NATS
 	if nc, err := nats.Connect(url); err == nil {
 		nc.Close()
 		t.Errorf("connect without the CA = nil; want an error")
@@ -76,7 +76,7 @@ func TestQueryProcess(t *testing.T) {
 		"--nats-login-file", writeFile(t, "login", []byte("q:password-of-q\n")))
 	stop := runNode(t, query)
 	for _, path := range []string{"/v1/sessions/a?minSequence=1&wait=30s", "/v1/sessions/a/events", "/v1/events", "/v1/sessions/a?asOf=1"} {
-		res, err := http.Get("http://" + query.addresses().API + path)
+		res, err := http.Get("http://" + query.Addresses().API + path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -102,7 +102,7 @@ func TestQueryProcess(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Errorf("run() of the query process = %v; want no error", err)
 	}
-	for _, nc := range query.conns {
+	for _, nc := range query.Conns {
 		if err := nc.LastError(); err != nil {
 			t.Errorf("last error of connection %s = %v; want none", nc.Opts.Name, err)
 		}
@@ -115,9 +115,9 @@ func TestQueryIsReadyWithTheViewsThereAre(t *testing.T) {
 	all := testNode(t, t.TempDir(), "--nats-listen", "127.0.0.1:0", "--views", "recordings")
 	runNode(t, all)
 	postStarted(t, all, "a")
-	query := testNode(t, t.TempDir(), "--target", "query", "--nats-url", all.addresses().NATS)
+	query := testNode(t, t.TempDir(), "--target", "query", "--nats-url", all.Addresses().NATS)
 	runNode(t, query)
-	res, err := http.Get("http://" + query.addresses().API + "/v1/recordings?minSequence=1&wait=30s")
+	res, err := http.Get("http://" + query.Addresses().API + "/v1/recordings?minSequence=1&wait=30s")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +142,7 @@ func TestEveryListenerSpeaksTLS(t *testing.T) {
 		t.Fatalf("read certificate: %v", err)
 	}
 	client := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, DisableKeepAlives: true}}
-	at := n.addresses()
+	at := n.Addresses()
 	for address, want := range map[string]int{
 		at.Ingest + "/webhooks/test": http.StatusMethodNotAllowed, at.API + "/v1/projections": http.StatusOK, at.Admin + "/readyz": http.StatusOK,
 	} {
@@ -165,9 +165,9 @@ func TestWrongRoleIsNamed(t *testing.T) {
 	users := writeFile(t, "users.yaml", []byte("users:\n  - {name: i, password: password-of-i, role: ingester}\n"))
 	all := testNode(t, t.TempDir(), "--nats-listen", "127.0.0.1:0", "--nats-users", users)
 	runNode(t, all)
-	wrong := testNode(t, t.TempDir(), "--target", "project", "--nats-url", all.addresses().NATS,
+	wrong := testNode(t, t.TempDir(), "--target", "project", "--nats-url", all.Addresses().NATS,
 		"--nats-login-file", writeFile(t, "login", []byte("i:password-of-i\n")))
-	if err := wrong.run(t.Context()); err == nil || !strings.Contains(err.Error(), "--nats-login-file") || !strings.Contains(err.Error(), "--target=project") {
+	if err := wrong.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "--nats-login-file") || !strings.Contains(err.Error(), "--target=project") {
 		t.Errorf("run() with another role's user = %v; want an error that names the role and the flag", err)
 	}
 }

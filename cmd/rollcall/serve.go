@@ -5,6 +5,7 @@ import (
 
 	"rollcall/cmd/rollcall/internal/attach"
 	"rollcall/cmd/rollcall/internal/console"
+	"rollcall/cmd/rollcall/internal/node"
 )
 
 // serveCmd is `rollcall serve`.
@@ -71,11 +72,10 @@ func (c *serveCmd) Run(a *app) error {
 	if _, set := a.Env(envName("nats-url")); set && c.NATSURL != "" && !a.given("nats-url") {
 		a.Logger.Warn().Str("nats_url", console.RedactURL(c.NATSURL)).Msg(envName("nats-url") + " is set: that server is used, and none is embedded; unset it, or give --nats-url= to embed one in --data-dir")
 	}
-	n := newNode(cfg, a.Logger)
-	if n.supervisor, err = supervisorOf(a.Env); err != nil {
+	if cfg.Supervisor, err = node.SupervisorOf(a.Env); err != nil {
 		return err
 	}
-	return n.run(a.Ctx)
+	return node.New(cfg, a.Logger).Run(a.Ctx)
 }
 
 // ingestFlags are the limits of the ingester.

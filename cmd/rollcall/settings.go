@@ -14,9 +14,11 @@ import (
 
 	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/cmd/rollcall/internal/natsd"
+	"rollcall/cmd/rollcall/internal/node"
 	"rollcall/eventlog"
 	"rollcall/eventlog/natslog"
 	"rollcall/ingest"
+	"rollcall/ingest/web"
 	"rollcall/projections"
 	"rollcall/query"
 )
@@ -26,21 +28,21 @@ import (
 // touched.
 type settings struct {
 	serveCmd
-	node nodeConfig
+	node node.Config
 }
 
 // config checks the flags, and reads the files that they name.
-func (c *serveCmd) config(a *app) (nodeConfig, error) {
+func (c *serveCmd) config(a *app) (node.Config, error) {
 	s := &settings{serveCmd: *c}
 	s.take()
 	for _, check := range []func() error{
 		s.setRoles, s.setViews, func() error { return s.setSources(a) }, s.setSizes, s.checkAges, s.setUsers, s.checkAddresses,
-		s.readCertificates, s.checkLimits, func() error { return s.setConnections(descriptors()) },
+		s.readCertificates, s.checkLimits, func() error { return s.setConnections(node.Descriptors()) },
 		func() error { return errors.Join(s.checkSources(), s.checkNATSListen()) },
 		s.checkIngest, s.setAPI, s.setNATS, s.checkDurations,
 	} {
 		if err := check(); err != nil {
-			return nodeConfig{}, err
+			return node.Config{}, err
 		}
 	}
 	return s.node, nil
@@ -61,7 +63,8 @@ func (c *settings) take() {
 		"--api-token-file": c.APITokenFile, "--nats-users": c.NATSUsers, "--tls-key": c.TLSKey, "--api-tls-key": c.APIKey, "--admin-tls-key": c.AdminKey, "--nats-tls-key": c.NATSKey,
 		"--nats-login-file": c.NATSLogin, "--nats-creds": c.NATSCreds, "--nats-nkey": c.NATSNKey,
 	}
-	c.node.Version = buildVersion()
+	c.node.AdminLocal = web.Loopback(c.AdminAddr)
+	c.node.Version = node.ReadBuild()
 }
 
 // setSources reads the sources of flags and config file.
@@ -144,19 +147,19 @@ func (c *settings) readCertificates() (err error) {
 func (c *settings) setRoles() error {
 	for _, t := range c.Target {
 		switch strings.TrimSpace(t) {
-		case targetAll:
-			c.node.Roles = roles{true, true, true}
-		case targetIngest:
+		case node.TargetAll:
+			c.node.Roles = node.Roles{Ingest: true, Project: true, Query: true}
+		case node.TargetIngest:
 			c.node.Roles.Ingest = true
-		case targetProject:
+		case node.TargetProject:
 			c.node.Roles.Project = true
-		case targetQuery:
+		case node.TargetQuery:
 			c.node.Roles.Query = true
 		default:
 			return console.Usagef("--target %q: want all, or a list of ingest, project, query", t)
 		}
 	}
-	if c.NATSURL == "" && !c.node.Roles.all() {
+	if c.NATSURL == "" && !c.node.Roles.All() {
 		return console.Usagef("--target=%s needs --nats-url: the embedded server lives in one process, which does everything", strings.Join(c.Target, ","))
 	}
 	if !slices.Contains([]int{0, 1, 3, 5}, c.Replicas) {
@@ -194,7 +197,7 @@ func (c *settings) setViews() error {
 // checkSources refuses what would let anybody write.
 func (c *settings) checkSources() error {
 	for _, s := range c.node.Handler.Sources {
-		if s.Unsigned() && !c.Insecure && !loopback(c.IngestAddr) {
+		if s.Unsigned() && !c.Insecure && !web.Loopback(c.IngestAddr) {
 			return console.Usagef("source %q has no signature, and --ingest-addr %s is not loopback: anybody could write; use rsa or standard, or --insecure on a closed network", s.Name, c.IngestAddr)
 		}
 	}
@@ -204,7 +207,7 @@ func (c *settings) checkSources() error {
 // checkNATSListen refuses to show the log, which holds names, links and stream
 // keys, to whoever reaches the port.
 func (c *settings) checkNATSListen() error {
-	if c.NATSURL != "" || c.NATSListen == "" || c.Insecure || c.NATSUsers != "" || loopback(c.NATSListen) {
+	if c.NATSURL != "" || c.NATSListen == "" || c.Insecure || c.NATSUsers != "" || web.Loopback(c.NATSListen) {
 		return nil
 	}
 	return console.Usagef("--nats-listen: nats address %s is not loopback and nobody has to show credentials: give --nats-users, or --insecure", c.NATSListen)
@@ -231,7 +234,7 @@ func (c *settings) checkIngest() (err error) {
 		return err
 	}
 	if c.NATSURL == "" {
-		if err := fitsPayload(c.node.Handler.MaxBody, natsd.MaxPayload); err != nil {
+		if err := node.FitsPayload(c.node.Handler.MaxBody, natsd.MaxPayload); err != nil {
 			return err
 		}
 	}
@@ -314,7 +317,7 @@ func (c *settings) setNATS() (err error) {
 		}
 	}
 	// Others than this machine reach it, and that was not allowed.
-	to.Closed = !c.Insecure && !loopback(to.Listen)
+	to.Closed = !c.Insecure && !web.Loopback(to.Listen)
 	to.TLS, err = serverTLS("nats-tls", c.NATSCert, c.NATSKey)
 	return err
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"rollcall/cmd/rollcall/internal/console"
+	"rollcall/cmd/rollcall/internal/node"
 	"rollcall/eventlog/eventlogtest"
 	"rollcall/eventlog/wire"
 	"rollcall/projector"
@@ -64,8 +65,8 @@ func TestBadSettingsTouchNothing(t *testing.T) {
 // TestAPIHost: the name that the refusal of an unknown one advises to add is let
 // in once it is.
 func TestAPIHost(t *testing.T) {
-	status := func(n *node, host string) int {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+n.addresses().API+"/v1/projections", http.NoBody)
+	status := func(n *node.Node, host string) int {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+n.Addresses().API+"/v1/projections", http.NoBody)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -105,7 +106,7 @@ func TestTokenFileIsNeverIgnored(t *testing.T) {
 	}
 	n := testNode(t, dir, "--api-token-file", file)
 	runNode(t, n)
-	res, err := http.Get("http://" + n.addresses().API + "/v1/projections")
+	res, err := http.Get("http://" + n.Addresses().API + "/v1/projections")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,42 +139,6 @@ func TestKeysAreWrittenForTheirOwner(t *testing.T) {
 	}
 	if code, _, stderr := inProcess(t, nil, "keygen", "--force", taken); code == console.ExitDone || stderr == "" {
 		t.Errorf("keygen where a directory has the key's name = %d, %q; want a failure", code, stderr)
-	}
-}
-
-// stuckServer could not write, and must not be started again while nothing can be.
-type stuckServer struct{ t *testing.T }
-
-func (stuckServer) IsStuck() bool { return true }
-
-func (s stuckServer) Restart(context.Context) error {
-	s.t.Error("Restart() where nothing can be written; want the watch to wait")
-	return nil
-}
-
-// TestStoreProbe: a disk that takes nothing is not taken for one that does.
-func TestStoreProbe(t *testing.T) {
-	if err := probeStore(t.TempDir()); err != nil {
-		t.Errorf("probe of a directory = %v; want nil", err)
-	}
-	if err := probeStore(filepath.Join(t.TempDir(), "missing")); err == nil {
-		t.Errorf("probe of a directory that is not there = nil; want an error")
-	}
-	w := &storeWatch{server: stuckServer{t}, dir: filepath.Join(t.TempDir(), "missing"), log: zerolog.Nop()}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	done := make(chan error, 1)
-	go func() { done <- w.run(ctx) }()
-	for {
-		if _, err := w.check(ctx); errors.Is(err, fs.ErrNotExist) {
-			break // not started again: nothing can be written yet
-		}
-		if err := wire.Pause(ctx, storeInterval/10); err != nil {
-			t.Fatal(err)
-		}
-	}
-	cancel()
-	if err := <-done; err != nil {
-		t.Errorf("run() on a disk that takes nothing = %v; want it to wait", err)
 	}
 }
 
@@ -213,7 +178,7 @@ func TestQueryWaitsForTheLog(t *testing.T) {
 	}, nil)
 	n := testNode(t, t.TempDir(), "--target", "query", "--nats-url", between)
 	var log lockedBuffer
-	n.logger = zerolog.New(&log)
+	n.Logger = zerolog.New(&log)
 	if err := runNode(t, n)(); err != nil || swallowed.Load() < 2 {
 		t.Errorf("run() of a query process whose first request gets no answer = %v after %d requests; want it to wait\n%s", err, swallowed.Load(), log.String())
 	}
@@ -269,7 +234,7 @@ func startBetween(t *testing.T, upstream string, up, down func([]byte) []byte) s
 func TestTopHearsTheProcesses(t *testing.T) {
 	n := testNode(t, t.TempDir(), "--nats-listen", "127.0.0.1:0")
 	runNode(t, n)
-	code, stdout, stderr := inProcess(t, nil, "top", "--count", "1", "--nats-url", n.addresses().NATS)
+	code, stdout, stderr := inProcess(t, nil, "top", "--count", "1", "--nats-url", n.Addresses().NATS)
 	if code != console.ExitDone || strings.Contains(stdout, "no ingester is heard of") || !strings.Contains(stdout, "a second 0.0 stored") {
 		t.Errorf("top --count 1 beside an ingester = %d, %s %s; want its rates", code, stdout, stderr)
 	}
@@ -280,7 +245,7 @@ func TestTopHearsTheProcesses(t *testing.T) {
 func TestReadyComesAfterTheViews(t *testing.T) {
 	n := testNode(t, t.TempDir())
 	var log lockedBuffer
-	n.logger = zerolog.New(&log)
+	n.Logger = zerolog.New(&log)
 	runNode(t, n)
 	ready, loaded := strings.Index(log.String(), `"ready"`), strings.LastIndex(log.String(), "view loaded")
 	if ready < 0 || loaded > ready || strings.Count(log.String(), "view loaded") != len(viewNames()) {
@@ -334,18 +299,18 @@ func TestConnectionsFitTheDescriptors(t *testing.T) {
 	for _, c := range []struct {
 		descriptors uint64
 		given       serveCmd
-		want        connections
+		want        node.Connections
 		err         string
 	}{
-		{descriptors: 1 << 20, want: connections{20_000, 4096, 4096, 128}},
-		{descriptors: 20_000, want: connections{11692, 3897, 2923, 128}},
-		{descriptors: 1024, want: connections{460, 153, 115, 38}},
-		{descriptors: 64, want: connections{28, 9, 8, 8}},
-		{descriptors: 1024, given: serveCmd{ingestFlags: ingestFlags{MaxConnections: 700}}, want: connections{700, 34, 25, 8}},
+		{descriptors: 1 << 20, want: node.Connections{Ingest: 20_000, API: 4096, NATS: 4096, Admin: 128}},
+		{descriptors: 20_000, want: node.Connections{Ingest: 11692, API: 3897, NATS: 2923, Admin: 128}},
+		{descriptors: 1024, want: node.Connections{Ingest: 460, API: 153, NATS: 115, Admin: 38}},
+		{descriptors: 64, want: node.Connections{Ingest: 28, API: 9, NATS: 8, Admin: 8}},
+		{descriptors: 1024, given: serveCmd{ingestFlags: ingestFlags{MaxConnections: 700}}, want: node.Connections{Ingest: 700, API: 34, NATS: 25, Admin: 8}},
 		{descriptors: 1024, given: serveCmd{ingestFlags: ingestFlags{MaxConnections: 20_000}}, err: "--max-connections 20000"},
 		{descriptors: 1024, given: serveCmd{APIMaxConnections: 400, NATSMaxConnections: 400}, err: "--api-max-connections 400, --nats-max-connections 400"},
 	} {
-		cfg := settings{serveCmd: c.given, node: nodeConfig{Roles: roles{Ingest: true, Query: true}}}
+		cfg := settings{serveCmd: c.given, node: node.Config{Roles: node.Roles{Ingest: true, Query: true}}}
 		cfg.NATSListen = "127.0.0.1:4222"
 		err := cfg.setConnections(c.descriptors)
 		if c.err != "" {

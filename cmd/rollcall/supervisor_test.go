@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"rollcall/cmd/rollcall/internal/node"
 )
 
 // managerSocket is a service manager's end: next returns the next datagram, or
@@ -47,7 +49,7 @@ func managerSocket(t *testing.T) (path string, next func(wait time.Duration) str
 func TestSupervisorHearsALife(t *testing.T) {
 	socket, next := managerSocket(t)
 	n := testNode(t, t.TempDir())
-	n.supervisor = supervisor{socket: socket, watchdog: 100 * time.Millisecond}
+	n.Supervisor = node.Supervisor{Socket: socket, Watchdog: 100 * time.Millisecond}
 	stop := runNode(t, n)
 	for _, want := range []string{"READY=1", "WATCHDOG=1", "WATCHDOG=1"} {
 		if got := next(time.Minute); got != want {
@@ -55,7 +57,7 @@ func TestSupervisorHearsALife(t *testing.T) {
 		}
 	}
 	hanging, release := make(chan struct{}, 1), make(chan struct{})
-	n.health.add(check{"hangs", func(context.Context) (string, error) {
+	n.Health.Add(node.Check{Name: "hangs", Run: func(context.Context) (string, error) {
 		select {
 		case hanging <- struct{}{}:
 		default:
@@ -90,15 +92,15 @@ func TestSupervisorHearsALife(t *testing.T) {
 // TestSupervisorDeadServer: an embedded server that is gone is no life.
 func TestSupervisorDeadServer(t *testing.T) {
 	n := testNode(t, t.TempDir())
-	n.supervisor.watchdog = time.Minute
+	n.Supervisor.Watchdog = time.Minute
 	runNode(t, n)
-	if err := n.alive(t.Context()); err != nil {
+	if err := n.Alive(t.Context()); err != nil {
 		t.Errorf("alive() = %v; want nil", err)
 	}
-	for _, nc := range n.conns {
+	for _, nc := range n.Conns {
 		nc.Close()
 	}
-	if err := n.alive(t.Context()); err == nil {
+	if err := n.Alive(t.Context()); err == nil {
 		t.Errorf("alive() without the embedded server = nil; want an error")
 	}
 }
@@ -108,13 +110,13 @@ func TestSupervisorDeadServer(t *testing.T) {
 func TestSupervisorReload(t *testing.T) {
 	socket, next := managerSocket(t)
 	failed := errors.New("bad file")
-	err := supervisor{socket: socket}.reload(func() error {
+	err := node.Supervisor{Socket: socket}.Reload(func() error {
 		m := regexp.MustCompile(`^RELOADING=1\nMONOTONIC_USEC=(\d+)$`).FindStringSubmatch(next(time.Minute))
 		if m == nil {
 			t.Fatal("no RELOADING=1 with a time before the reload")
 		}
 		usec, err := strconv.ParseInt(m[1], 10, 64)
-		if now := monotonic().Microseconds(); err != nil || usec <= 0 || usec > now {
+		if now := node.Monotonic().Microseconds(); err != nil || usec <= 0 || usec > now {
 			t.Errorf("MONOTONIC_USEC = %s; want above 0, up to now, %d", m[1], now)
 		}
 		return failed
@@ -128,19 +130,19 @@ func TestSupervisorOf(t *testing.T) {
 	self := strconv.Itoa(os.Getpid())
 	for _, c := range []struct {
 		env  map[string]string
-		want supervisor
+		want node.Supervisor
 		bad  string
 	}{
-		{nil, supervisor{}, ""},
-		{map[string]string{"WATCHDOG_USEC": "1000"}, supervisor{}, ""},
-		{map[string]string{"NOTIFY_SOCKET": "@a"}, supervisor{socket: "@a"}, ""},
-		{map[string]string{"NOTIFY_SOCKET": "/s", "WATCHDOG_USEC": "30000000"}, supervisor{"/s", 30 * time.Second}, ""},
-		{map[string]string{"NOTIFY_SOCKET": "/s", "WATCHDOG_USEC": "1000", "WATCHDOG_PID": self}, supervisor{"/s", time.Millisecond}, ""},
-		{map[string]string{"NOTIFY_SOCKET": "/s", "WATCHDOG_USEC": "1000", "WATCHDOG_PID": "1"}, supervisor{socket: "/s"}, ""},
-		{map[string]string{"NOTIFY_SOCKET": "/s", "WATCHDOG_USEC": "30s"}, supervisor{}, "WATCHDOG_USEC"},
-		{map[string]string{"NOTIFY_SOCKET": "/s", "WATCHDOG_USEC": "0"}, supervisor{}, "WATCHDOG_USEC"},
+		{nil, node.Supervisor{}, ""},
+		{map[string]string{"WATCHDOG_USEC": "1000"}, node.Supervisor{}, ""},
+		{map[string]string{"NOTIFY_SOCKET": "@a"}, node.Supervisor{Socket: "@a"}, ""},
+		{map[string]string{"NOTIFY_SOCKET": "/s", "WATCHDOG_USEC": "30000000"}, node.Supervisor{Socket: "/s", Watchdog: 30 * time.Second}, ""},
+		{map[string]string{"NOTIFY_SOCKET": "/s", "WATCHDOG_USEC": "1000", "WATCHDOG_PID": self}, node.Supervisor{Socket: "/s", Watchdog: time.Millisecond}, ""},
+		{map[string]string{"NOTIFY_SOCKET": "/s", "WATCHDOG_USEC": "1000", "WATCHDOG_PID": "1"}, node.Supervisor{Socket: "/s"}, ""},
+		{map[string]string{"NOTIFY_SOCKET": "/s", "WATCHDOG_USEC": "30s"}, node.Supervisor{}, "WATCHDOG_USEC"},
+		{map[string]string{"NOTIFY_SOCKET": "/s", "WATCHDOG_USEC": "0"}, node.Supervisor{}, "WATCHDOG_USEC"},
 	} {
-		got, err := supervisorOf(func(name string) (string, bool) { v, ok := c.env[name]; return v, ok })
+		got, err := node.SupervisorOf(func(name string) (string, bool) { v, ok := c.env[name]; return v, ok })
 		if c.bad != "" {
 			if err == nil || !strings.Contains(err.Error(), c.bad) {
 				t.Errorf("supervisorOf(%v) = %v; want an error that names %s", c.env, err, c.bad)

@@ -14,17 +14,18 @@ import (
 	"github.com/rs/zerolog"
 
 	"rollcall/cmd/rollcall/internal/console"
+	"rollcall/cmd/rollcall/internal/node"
 	"rollcall/eventlog/wire"
 	"rollcall/query/pipeline"
 )
 
 // pipelineState asks a node's API until what it says of the pipeline is as wanted.
-func pipelineState(t *testing.T, n *node, wanted string, ok func(pipeline.Overview) bool) pipeline.Overview {
+func pipelineState(t *testing.T, n *node.Node, wanted string, ok func(pipeline.Overview) bool) pipeline.Overview {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for {
-		b := bodyOf(t, "http://"+n.addresses().API+"/v1/pipeline")
+		b := bodyOf(t, "http://"+n.Addresses().API+"/v1/pipeline")
 		var s pipeline.Overview
 		if err := json.Unmarshal(b, &s); err != nil {
 			t.Fatalf("GET /v1/pipeline = %s: %v", b, err)
@@ -46,10 +47,10 @@ func TestStatusIsTold(t *testing.T) {
 	users := writeFile(t, "users.yaml", []byte("users:\n  - {name: q, password: password-of-q, role: query}\n"))
 	all := testNode(t, t.TempDir(), "--nats-listen", "127.0.0.1:0", "--nats-users", users, "--audit-interval", "10ms", "--audit-sample", "1")
 	runNode(t, all)
-	url := all.addresses().NATS
+	url := all.Addresses().NATS
 	other := testNode(t, t.TempDir(), "--target", "query", "--nats-url", url, "--nats-login-file", writeFile(t, "login", []byte("q:password-of-q\n")))
 	runNode(t, other)
-	nodes := []*node{all, other}
+	nodes := []*node.Node{all, other}
 	postStarted(t, all, "a")
 	var own string
 	for _, n := range nodes {
@@ -67,7 +68,7 @@ func TestStatusIsTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	res, err := http.Post("http://"+all.addresses().Ingest+"/webhooks/test", "application/json", strings.NewReader(string(forged.Data)))
+	res, err := http.Post("http://"+all.Addresses().Ingest+"/webhooks/test", "application/json", strings.NewReader(string(forged.Data)))
 	if err != nil || res.StatusCode != http.StatusOK {
 		t.Fatalf("POST = %v, %v; want 200", res, err)
 	}
@@ -101,7 +102,7 @@ func TestStatusIsTold(t *testing.T) {
 			t.Errorf("processes = %+v, %d records; want the one there is, and 3", s.Processes, s.Ingest.Records)
 		}
 	}
-	for _, nc := range append(other.conns, all.conns...) {
+	for _, nc := range append(other.Conns, all.Conns...) {
 		if err := nc.LastError(); err != nil {
 			t.Errorf("last error of connection %s = %v; want none", nc.Opts.Name, err)
 		}
@@ -127,7 +128,7 @@ func TestRebuildIsTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := parser.Parse([]string{"rebuild", "sessions", "--max-per-second", "10", "--nats-url", n.addresses().NATS}); err != nil {
+	if _, err := parser.Parse([]string{"rebuild", "sessions", "--max-per-second", "10", "--nats-url", n.Addresses().NATS}); err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)

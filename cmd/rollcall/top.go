@@ -13,6 +13,7 @@ import (
 
 	"rollcall/cmd/rollcall/internal/attach"
 	"rollcall/cmd/rollcall/internal/console"
+	"rollcall/cmd/rollcall/internal/node"
 	"rollcall/eventlog"
 	"rollcall/eventlog/wire"
 	"rollcall/query/pipeline"
@@ -75,7 +76,7 @@ func (c *topCmd) Run(a *app) (err error) {
 // hear waits for what the processes say every second, once: without a word by
 // then there is none, or it may not be heard.
 func hear(ctx context.Context, p *pipeline.Monitor) {
-	for began := time.Now(); !everyRole(p.Overview().Processes) && time.Since(began) < tellInterval*5/4; {
+	for began := time.Now(); !everyRole(p.Overview().Processes) && time.Since(began) < node.HeartbeatInterval*5/4; {
 		if wire.Pause(ctx, 20*time.Millisecond) != nil {
 			return
 		}
@@ -90,7 +91,7 @@ func everyRole(all []pipeline.ProcessSummary) bool {
 			heard[r] = true
 		}
 	}
-	return heard[targetIngest] && heard[targetProject]
+	return heard[node.TargetIngest] && heard[node.TargetProject]
 }
 
 // draw prints one picture: JSON as a line of what status prints, with what the

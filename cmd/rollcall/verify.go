@@ -11,6 +11,7 @@ import (
 
 	"rollcall/cmd/rollcall/internal/attach"
 	"rollcall/cmd/rollcall/internal/console"
+	"rollcall/cmd/rollcall/internal/node"
 	"rollcall/eventlog"
 	"rollcall/eventlog/natslog"
 	"rollcall/projector"
@@ -65,8 +66,8 @@ func (c *verifyCmd) Run(a *app) (err error) {
 		}
 	}
 	results := []projector.Verified{}
-	var found lastAudits
-	defer tellAudits(l.Conn, &found, a.Logger)
+	var found node.Audits
+	defer node.PublishAudits(l.Conn, &found, a.Logger)
 	left := 0
 	for i, view := range views {
 		fold, err := foldOf(view)
@@ -86,7 +87,7 @@ func (c *verifyCmd) Run(a *app) (err error) {
 			}
 		}
 		left += len(v.Differences)
-		found.set(auditOf(v, time.Now()))
+		found.Set(node.AuditOf(v, time.Now()))
 		results = append(results, v)
 	}
 	if err := c.show(a.Stdout, results); err != nil {

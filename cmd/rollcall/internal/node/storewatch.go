@@ -1,4 +1,4 @@
-package main
+package node
 
 import (
 	"context"
@@ -67,7 +67,7 @@ func (w *storeWatch) run(ctx context.Context) error {
 			continue
 		}
 		w.set(errStuck)
-		if err := probeStore(w.dir); err != nil {
+		if err := ProbeStore(w.dir); err != nil {
 			if !said {
 				w.log.Error().Err(err).Msg("nothing can be stored: make space on the disk of --data-dir")
 			}
@@ -90,8 +90,8 @@ func (w *storeWatch) run(ctx context.Context) error {
 	}
 }
 
-// probeStore reports whether some more can be written and synced.
-func probeStore(dir string) error {
+// ProbeStore reports whether some more can be written and synced.
+func ProbeStore(dir string) error {
 	f, err := os.CreateTemp(dir, ".probe-*")
 	if err != nil {
 		return fmt.Errorf("write to the data directory: %w", err)

@@ -1,4 +1,4 @@
-package main
+package node
 
 import (
 	"maps"
@@ -14,7 +14,7 @@ const othersRead = 0o004
 // warnOfReadableSecrets names files with secrets that every user of this machine
 // can read. It is no error: where secrets are mounted into a container that is the
 // usual mode, and nobody else is there.
-func (n *node) warnOfReadableSecrets() {
+func (n *Node) warnOfReadableSecrets() {
 	files := maps.Clone(n.Secrets)
 	if files == nil {
 		files = map[string]string{}
@@ -30,7 +30,7 @@ func (n *node) warnOfReadableSecrets() {
 			continue
 		}
 		if info, err := os.Stat(path); err == nil && info.Mode()&othersRead != 0 {
-			n.logger.Warn().Str("file", path).Str("setting", what).Msg("every user of this machine can read this secret; chmod 600 it")
+			n.Logger.Warn().Str("file", path).Str("setting", what).Msg("every user of this machine can read this secret; chmod 600 it")
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package node
 
 import (
 	"context"
@@ -23,7 +23,7 @@ const (
 // readSide are the parts that answer readers. Beside an ingester none of them
 // may end the process: one that fails is noted and started again.
 type readSide struct {
-	node *node
+	node *Node
 
 	mu     sync.Mutex
 	failed map[string]string // by part
@@ -45,7 +45,7 @@ func (s *readSide) serve(part string, fn func(ctx context.Context) error) {
 				return nil
 			}
 			s.note(part, console.OneLine(err))
-			s.node.logger.Error().Str(console.KeyPart, part).Err(err).Msg("a part of the read side failed and is started again; ingest goes on")
+			s.node.Logger.Error().Str(console.KeyPart, part).Err(err).Msg("a part of the read side failed and is started again; ingest goes on")
 			if time.Since(begin) > readPauseLast {
 				wait = readPauseFirst
 			}
@@ -84,7 +84,7 @@ func (s *readSide) api(serve func(ctx context.Context, l net.Listener) error) fu
 	first := true
 	return func(ctx context.Context) error {
 		n := s.node
-		l := n.listeners.api
+		l := n.Listeners.API
 		if !first {
 			var err error
 			if l, err = listenTLS("--api-addr", l.Addr().String(), n.Connections.API, n.TLS.API); err != nil {

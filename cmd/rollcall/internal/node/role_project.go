@@ -1,4 +1,4 @@
-package main
+package node
 
 import (
 	"context"
@@ -27,7 +27,7 @@ const (
 // startProject starts a projector for each view, and waits until each has begun,
 // stands by or has failed. A view that fails is no reason to end: whoever takes
 // webhooks must go on taking them, and the other views are folded on.
-func (n *node) startProject(ctx context.Context) error {
+func (n *Node) startProject(ctx context.Context) error {
 	_, js, err := n.connect(ctx, "project")
 	if err != nil {
 		return err
@@ -35,17 +35,17 @@ func (n *node) startProject(ctx context.Context) error {
 	if n.audit, err = n.newAuditor(js); err != nil {
 		return err
 	}
-	source := projector.Share(n.log)
+	source := projector.Share(n.Log)
 	for _, fold := range n.Folds {
 		w := &viewRole{node: n, fold: fold, source: source, reader: viewstore.NewReader(js)}
 		n.views = append(n.views, w)
-		n.health.add(check{"project " + fold.Name(), w.check})
+		n.Health.Add(Check{"project " + fold.Name(), w.check})
 	}
 	if err := n.openViews(ctx, js); err != nil {
 		if !n.Roles.Ingest {
 			return err
 		}
-		n.logger.Error().Err(err).Msg("views can't be opened; the log goes on, and it is tried again")
+		n.Logger.Error().Err(err).Msg("views can't be opened; the log goes on, and it is tried again")
 		n.serve(stageProject, func(ctx context.Context) error { n.openViewsLater(ctx, js, err); return nil })
 	}
 	for _, w := range n.views {
@@ -57,9 +57,9 @@ func (n *node) startProject(ctx context.Context) error {
 }
 
 // openViews opens the store of the views and runs their projectors.
-func (n *node) openViews(ctx context.Context, js jetstream.JetStream) error {
+func (n *Node) openViews(ctx context.Context, js jetstream.JetStream) error {
 	store, err := viewstore.Open(ctx, js, viewstore.Config{
-		Replicas: n.Stream.Replicas, Exclusive: n.embedded != nil && len(n.NATS.Users) == 0, Logger: n.logger.With().Str(console.KeyPart, "viewstore").Logger(),
+		Replicas: n.Stream.Replicas, Exclusive: n.Embedded != nil && len(n.NATS.Users) == 0, Logger: n.Logger.With().Str(console.KeyPart, "viewstore").Logger(),
 	})
 	if err != nil {
 		return err
@@ -67,7 +67,7 @@ func (n *node) openViews(ctx context.Context, js jetstream.JetStream) error {
 	for _, w := range n.views {
 		p, err := projector.New(projector.Config{
 			Projection: w.fold, Source: w.source, Store: store, CacheBytes: n.CacheBytes / int64(len(n.Folds)), MaxAge: n.ViewMaxAge,
-			Logger: n.logger.With().Str(console.KeyPart, "project").Logger(), Registerer: n.registry,
+			Logger: n.Logger.With().Str(console.KeyPart, "project").Logger(), Registerer: n.registry,
 		})
 		if err != nil {
 			return err
@@ -82,7 +82,7 @@ func (n *node) openViews(ctx context.Context, js jetstream.JetStream) error {
 }
 
 // openViewsLater tries openViews until it succeeds.
-func (n *node) openViewsLater(ctx context.Context, js jetstream.JetStream, err error) {
+func (n *Node) openViewsLater(ctx context.Context, js jetstream.JetStream, err error) {
 	for wait := viewRetry; err != nil; wait = min(2*wait, viewRetryMost) {
 		for _, w := range n.views {
 			w.set(nil, err)
@@ -92,12 +92,12 @@ func (n *node) openViewsLater(ctx context.Context, js jetstream.JetStream, err e
 		}
 		err = n.openViews(ctx, js)
 	}
-	n.logger.Info().Msg("views are open")
+	n.Logger.Info().Msg("views are open")
 }
 
 // viewRole projects one view.
 type viewRole struct {
-	node   *node
+	node   *Node
 	fold   eventlog.Fold
 	source projector.Source
 	reader *viewstore.Reader
@@ -160,7 +160,7 @@ func (w *viewRole) begun(ctx context.Context) error {
 // run projects one view until ctx ends. What the projector can't go on with is
 // said, rebuilt with --auto-rebuild where that mends it, and tried again.
 func (w *viewRole) run(ctx context.Context, p *projector.Projector, store *viewstore.Store) {
-	log := w.node.logger.With().Str(console.KeyPart, "project").Str(console.KeyView, w.fold.Name()).Logger()
+	log := w.node.Logger.With().Str(console.KeyPart, "project").Str(console.KeyView, w.fold.Name()).Logger()
 	said := ""
 	for {
 		alias, _ := w.reader.Alias(ctx, w.fold.Name()) // none is as good to compare with
@@ -205,7 +205,7 @@ func rebuildMends(err error) bool {
 // rebuild makes the view again from the log. One that somebody else is making is
 // not an error.
 func (w *viewRole) rebuild(ctx context.Context, store *viewstore.Store, carry bool) error {
-	log := w.node.logger.With().Str(console.KeyPart, "project").Str(console.KeyView, w.fold.Name()).Logger()
+	log := w.node.Logger.With().Str(console.KeyPart, "project").Str(console.KeyView, w.fold.Name()).Logger()
 	log.Warn().Msg("rebuilding: the current view goes on serving as it is")
 	w.progress(&projector.Progress{State: projector.GenerationStaging})
 	defer w.progress(nil)

@@ -1,4 +1,4 @@
-package main
+package node
 
 import (
 	"context"
@@ -9,20 +9,20 @@ import (
 )
 
 // watchReads logs which streams can't be read, and when they can again.
-func (n *node) watchReads(ctx context.Context) error {
+func (n *Node) watchReads(ctx context.Context) error {
 	for said := map[string]bool{}; wire.Pause(ctx, console.LookEvery) == nil; {
 		now := map[string]bool{}
-		for _, s := range n.reads.Stuck(console.SayAfter) {
+		for _, s := range n.Reads.Stuck(console.SayAfter) {
 			if now[s.Stream] {
 				continue
 			}
 			if now[s.Stream] = true; !said[s.Stream] {
-				n.logger.Error().Err(s.Err).Str(console.KeyStream, s.Stream).Msg("a stream can't be read")
+				n.Logger.Error().Err(s.Err).Str(console.KeyStream, s.Stream).Msg("a stream can't be read")
 			}
 		}
 		for stream := range said {
 			if !now[stream] {
-				n.logger.Info().Str(console.KeyStream, stream).Msg("the stream can be read again")
+				n.Logger.Info().Str(console.KeyStream, stream).Msg("the stream can be read again")
 			}
 		}
 		said = now
@@ -32,8 +32,8 @@ func (n *node) watchReads(ctx context.Context) error {
 
 // checkReads fails readiness of a process that can't read what it must. Beside an
 // ingester it is a note: webhooks are taken all the same.
-func (n *node) checkReads(context.Context) (string, error) {
-	stuck := n.reads.Stuck(console.SayAfter)
+func (n *Node) checkReads(context.Context) (string, error) {
+	stuck := n.Reads.Stuck(console.SayAfter)
 	if len(stuck) == 0 {
 		return "", nil
 	}

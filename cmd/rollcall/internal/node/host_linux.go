@@ -1,4 +1,4 @@
-package main
+package node
 
 import (
 	"time"
@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// monotonic is the machine's CLOCK_MONOTONIC, which a service manager compares with its own.
-func monotonic() time.Duration {
+// Monotonic is the machine's CLOCK_MONOTONIC, which a service manager compares with its own.
+func Monotonic() time.Duration {
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
 		return 0

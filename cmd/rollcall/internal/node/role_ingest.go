@@ -1,4 +1,4 @@
-package main
+package node
 
 import (
 	"context"
@@ -14,9 +14,9 @@ import (
 // max_payload.
 const recordHeaders = 16 << 10
 
-// fitsPayload refuses bodies that are taken and do not fit into the log: the
+// FitsPayload refuses bodies that are taken and do not fit into the log: the
 // provider would try for ever.
-func fitsPayload(maxBody, payload int64) error {
+func FitsPayload(maxBody, payload int64) error {
 	if most := payload - recordHeaders; maxBody > most {
 		return console.Usagef("--max-body %d: the NATS server takes records of at most %d bytes (max_payload, less %d for headers); want less", maxBody, most, recordHeaders)
 	}
@@ -25,10 +25,10 @@ func fitsPayload(maxBody, payload int64) error {
 
 // startIngest starts the webhook listener. Without a source every delivery is a
 // 404: the rest of the program is of use without one.
-func (n *node) startIngest() error {
+func (n *Node) startIngest() error {
 	var handler http.Handler = http.HandlerFunc(noSource)
 	if len(n.Handler.Sources) == 0 {
-		n.logger.Warn().Msg("no --source: every webhook gets 404")
+		n.Logger.Warn().Msg("no --source: every webhook gets 404")
 	} else {
 		h, err := n.ingestHandler()
 		if err != nil {
@@ -36,36 +36,36 @@ func (n *node) startIngest() error {
 		}
 		handler = h
 	}
-	if n.embedded != nil {
-		w := &storeWatch{server: n.embedded, dir: n.DataDir, log: n.logger.With().Str(console.KeyPart, "store").Logger()}
-		n.health.add(check{"store", w.check})
+	if n.Embedded != nil {
+		w := &storeWatch{server: n.Embedded, dir: n.DataDir, log: n.Logger.With().Str(console.KeyPart, "store").Logger()}
+		n.Health.Add(Check{"store", w.check})
 		n.serve(stageProject, w.run)
 	}
 	n.serve(stageIngest, func(ctx context.Context) error {
-		return ingest.Serve(ctx, n.listeners.ingest, handler, ingest.ServerConfig{
+		return ingest.Serve(ctx, n.Listeners.ingest, handler, ingest.ServerConfig{
 			MaxConnections: n.Connections.Ingest, ReadHeaderTimeout: n.HeaderTimeout, IdleTimeout: n.IdleTimeout,
 			TLS: n.TLS.Ingest, Drain: 10 * time.Second,
-			Logger: n.logger.With().Str(console.KeyPart, "ingest").Logger(), Metrics: n.registry,
+			Logger: n.Logger.With().Str(console.KeyPart, "ingest").Logger(), Metrics: n.registry,
 		})
 	})
 	return nil
 }
 
-func (n *node) ingestHandler() (http.Handler, error) {
-	if err := fitsPayload(n.Handler.MaxBody, n.conns[0].MaxPayload()); err != nil {
+func (n *Node) ingestHandler() (http.Handler, error) {
+	if err := FitsPayload(n.Handler.MaxBody, n.Conns[0].MaxPayload()); err != nil {
 		return nil, err
 	}
 	n.warnOfTenants()
 	c := n.Handler
-	c.Log, c.Logger, c.Metrics = n.log, n.logger.With().Str(console.KeyPart, "ingest").Logger(), n.registry
+	c.Log, c.Logger, c.Metrics = n.Log, n.Logger.With().Str(console.KeyPart, "ingest").Logger(), n.registry
 	h, err := ingest.New(c)
 	if err != nil {
 		return nil, console.Usagef("%w", err)
 	}
-	n.health.add(check{"ingest", func(ctx context.Context) (string, error) {
+	n.Health.Add(Check{"ingest", func(ctx context.Context) (string, error) {
 		note, err := h.Ready()
 		if err == nil {
-			_, err = n.log.Health(ctx)
+			_, err = n.Log.Health(ctx)
 		}
 		return note, err
 	}})
@@ -81,10 +81,10 @@ func (n *node) ingestHandler() (http.Handler, error) {
 
 // warnOfTenants names sources that take any tenant's events: the provider signs
 // for all its customers with one key.
-func (n *node) warnOfTenants() {
+func (n *Node) warnOfTenants() {
 	for _, s := range n.Handler.Sources {
 		if s.Scheme == ingest.SchemeRSA && len(s.OrganizationIDs) == 0 && s.PathToken == "" && s.PathTokenFile == "" {
-			n.logger.Warn().Str("source", s.Name).Msg("a signature proves the provider, not the tenant: give the source organizationIds, or a pathToken, or events of the provider's other customers are taken too")
+			n.Logger.Warn().Str("source", s.Name).Msg("a signature proves the provider, not the tenant: give the source organizationIds, or a pathToken, or events of the provider's other customers are taken too")
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package node
 
 import (
 	"context"
@@ -22,12 +22,12 @@ import (
 	"rollcall/query/pipeline"
 )
 
-// tellInterval is between two statuses of a process.
-const tellInterval = time.Second
+// HeartbeatInterval is between two statuses of a process.
+const HeartbeatInterval = time.Second
 
-// teller publishes what this process tells of itself, every second and once at
+// Heartbeat publishes what this process tells of itself, every second and once at
 // the end. Nothing depends on it: where NATS refuses or is away, it is not told.
-type teller struct {
+type Heartbeat struct {
 	nc    *nats.Conn
 	log   zerolog.Logger
 	self  pipeline.Status
@@ -35,7 +35,9 @@ type teller struct {
 	fill  func(*pipeline.Status)
 }
 
-func newTeller(nc *nats.Conn, roles []string, log zerolog.Logger, fill func(*pipeline.Status)) (*teller, error) {
+// NewHeartbeat publishes over nc what fill says of the process. Roles are what the process
+// is known by.
+func NewHeartbeat(nc *nats.Conn, roles []string, log zerolog.Logger, fill func(*pipeline.Status)) (*Heartbeat, error) {
 	now := time.Now()
 	id, err := ulid.New(ulid.Timestamp(now), rand.Reader)
 	if err != nil {
@@ -45,31 +47,31 @@ func newTeller(nc *nats.Conn, roles []string, log zerolog.Logger, fill func(*pip
 	if err != nil {
 		host = "unknown" // only for people to read
 	}
-	return &teller{nc: nc, log: log, began: now, fill: fill, self: pipeline.Status{
+	return &Heartbeat{nc: nc, log: log, began: now, fill: fill, self: pipeline.Status{
 		Process: id.String(), Host: host[:min(len(host), 128)], Roles: roles, StartedAt: eventlog.TimeOf(now),
 	}}, nil
 }
 
 // run tells until ctx ends.
-func (t *teller) run(ctx context.Context) {
-	tick := time.NewTicker(tellInterval)
+func (t *Heartbeat) run(ctx context.Context) {
+	tick := time.NewTicker(HeartbeatInterval)
 	defer tick.Stop()
 	for {
-		if err := t.tell(false); err != nil {
+		if err := t.publish(false); err != nil {
 			t.log.Warn().Err(err).Msg("this process does not tell of itself: let its user publish to rollcall.status.*")
 			return
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			_ = t.tell(true) // nobody is left to tell that nothing was told
+			_ = t.publish(true) // nobody is left to tell that nothing was told
 			return
 		}
 	}
 }
 
-// background runs it until stop is called.
-func (t *teller) background(ctx context.Context) (stop func()) {
+// Background runs it until stop is called.
+func (t *Heartbeat) Background(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	running.Go(func() { t.run(ctx) })
@@ -79,8 +81,8 @@ func (t *teller) background(ctx context.Context) (stop func()) {
 	}
 }
 
-// tell publishes one status. An error says that the server won't have it.
-func (t *teller) tell(stopping bool) error {
+// publish publishes one status. An error says that the server won't have it.
+func (t *Heartbeat) publish(stopping bool) error {
 	s := t.self
 	s.UptimeSeconds, s.Stopping = time.Since(t.began).Seconds(), stopping
 	t.fill(&s)
@@ -91,15 +93,15 @@ func (t *teller) tell(stopping bool) error {
 	if err := t.nc.PublishMsg(m); err != nil {
 		return nil // not connected; the next one may be
 	}
-	if err := t.nc.FlushTimeout(tellInterval); err == nil && errors.Is(t.nc.LastError(), nats.ErrPermissionViolation) {
+	if err := t.nc.FlushTimeout(HeartbeatInterval); err == nil && errors.Is(t.nc.LastError(), nats.ErrPermissionViolation) {
 		return t.nc.LastError()
 	}
 	return nil
 }
 
-// startTelling tells of the roles that others want to hear of: a query target
+// startHeartbeat tells of the roles that others want to hear of: a query target
 // has nothing to tell.
-func (n *node) startTelling(ctx context.Context) error {
+func (n *Node) startHeartbeat(ctx context.Context) error {
 	if !n.Roles.Ingest && !n.Roles.Project {
 		return nil
 	}
@@ -107,7 +109,7 @@ func (n *node) startTelling(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t, err := newTeller(nc, n.Roles.names(), n.logger.With().Str(console.KeyPart, "status").Logger(), n.fillStatus)
+	t, err := NewHeartbeat(nc, n.Roles.names(), n.Logger.With().Str(console.KeyPart, "status").Logger(), n.fillStatus)
 	if err != nil {
 		return err
 	}
@@ -116,7 +118,7 @@ func (n *node) startTelling(ctx context.Context) error {
 }
 
 // fillStatus says how this process is doing.
-func (n *node) fillStatus(s *pipeline.Status) {
+func (n *Node) fillStatus(s *pipeline.Status) {
 	if n.Roles.Ingest {
 		s.Ingest = ingestCounts(n.registry)
 	}
@@ -124,12 +126,12 @@ func (n *node) fillStatus(s *pipeline.Status) {
 		status, p := w.status()
 		s.Projections = append(s.Projections, pipeline.ProjectionRun{Name: w.fold.Name(), State: string(status.State)})
 		if p != nil {
-			s.Rebuilds = append(s.Rebuilds, rebuildOf(w.fold.Name(), *p))
+			s.Rebuilds = append(s.Rebuilds, RebuildOf(w.fold.Name(), *p))
 		}
 	}
-	s.Problems = n.health.problems(context.Background())
+	s.Problems = n.Health.problems(context.Background())
 	if n.audit != nil {
-		s.Audits = n.audit.last.list()
+		s.Audits = n.audit.last.List()
 	}
 }
 
@@ -158,8 +160,8 @@ func ingestCounts(g prometheus.Gatherer) *pipeline.IngestCounts {
 	return c
 }
 
-// rebuildOf is a rebuild's progress as it is told.
-func rebuildOf(view string, p projector.Progress) pipeline.Rebuild {
+// RebuildOf is a rebuild's progress as it is told.
+func RebuildOf(view string, p projector.Progress) pipeline.Rebuild {
 	r := pipeline.Rebuild{View: view, Generation: p.Generation.Number, Bucket: p.Generation.Bucket, State: string(p.State), Sequence: p.Sequence,
 		HeadSequence: p.Head, Share: console.Round(p.Share), PerSecond: console.Round(p.PerSecond), ElapsedSeconds: console.Round(p.ElapsedSeconds)}
 	if p.ETASeconds >= 0 {
@@ -169,8 +171,8 @@ func rebuildOf(view string, p projector.Progress) pipeline.Rebuild {
 	return r
 }
 
-// auditOf is what a verification found as it is told.
-func auditOf(v projector.Verified, at time.Time) pipeline.Audit {
+// AuditOf is what a verification found as it is told.
+func AuditOf(v projector.Verified, at time.Time) pipeline.Audit {
 	a := pipeline.Audit{View: v.View, At: eventlog.TimeOf(at), Result: pipeline.AuditEqual, Keys: v.Keys, Differing: len(v.Differences), Sequence: v.Sequence}
 	if a.Differing > 0 {
 		a.Result = pipeline.AuditDifferent
@@ -178,26 +180,29 @@ func auditOf(v projector.Verified, at time.Time) pipeline.Audit {
 	return a
 }
 
-// tellAudits tells once what a command found. Who may not tell found it all the same.
-func tellAudits(nc *nats.Conn, found *lastAudits, log zerolog.Logger) {
+// PublishAudits tells once what a command found. Who may not tell found it all the same.
+func PublishAudits(nc *nats.Conn, found *Audits, log zerolog.Logger) {
 	nc.SetErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})
-	t, err := newTeller(nc, []string{"verify"}, log, func(s *pipeline.Status) { s.Audits = found.list() })
+	t, err := NewHeartbeat(nc, []string{"verify"}, log, func(s *pipeline.Status) { s.Audits = found.List() })
 	if err == nil {
-		err = t.tell(true)
+		err = t.publish(true)
 	}
 	if err != nil {
 		log.Debug().Err(err).Msg("what was found is not told")
 	}
 }
 
-// lastAudits is the last audit of each view, rebuilds how far each rebuild is.
-type (
-	lastAudits struct{ latest[pipeline.Audit] }
-	rebuilds   struct{ latest[pipeline.Rebuild] }
-)
+// Audits is the last audit of each view.
+type Audits struct{ latest[pipeline.Audit] }
 
-func (l *lastAudits) set(a pipeline.Audit) { l.put(a.View, a) }
-func (r *rebuilds) set(b pipeline.Rebuild) { r.put(b.View, b) }
+// Rebuilds is how far the rebuild of each view is.
+type Rebuilds struct{ latest[pipeline.Rebuild] }
+
+// Set keeps the last audit of a view.
+func (l *Audits) Set(a pipeline.Audit) { l.put(a.View, a) }
+
+// Set keeps how far the rebuild of a view is.
+func (r *Rebuilds) Set(b pipeline.Rebuild) { r.put(b.View, b) }
 
 // latest is the latest word on each view. Its methods may be used from several
 // goroutines.
@@ -215,8 +220,8 @@ func (l *latest[T]) put(view string, x T) {
 	l.views[view] = x
 }
 
-// list is by view.
-func (l *latest[T]) list() (all []T) {
+// List is by view.
+func (l *latest[T]) List() (all []T) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, view := range slices.Sorted(maps.Keys(l.views)) {

@@ -1,4 +1,4 @@
-package main
+package node
 
 import (
 	"context"
@@ -41,17 +41,17 @@ type auditor struct {
 	finished, differing *prometheus.GaugeVec
 	runs                *prometheus.CounterVec
 
-	last lastAudits
+	last Audits
 }
 
-func (n *node) newAuditor(js jetstream.JetStream) (*auditor, error) {
+func (n *Node) newAuditor(js jetstream.JetStream) (*auditor, error) {
 	if n.AuditInterval <= 0 {
 		return nil, nil
 	}
 	a := &auditor{
 		interval: n.AuditInterval, sample: n.AuditSample, viewer: viewstore.NewReader(js),
-		source: paced{n.log, rate.NewLimiter(auditPerSecond, auditPerSecond/10)},
-		log:    n.logger.With().Str(console.KeyPart, "audit").Logger(),
+		source: paced{n.Log, rate.NewLimiter(auditPerSecond, auditPerSecond/10)},
+		log:    n.Logger.With().Str(console.KeyPart, "audit").Logger(),
 		finished: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "rollcall_audit_last_success_timestamp_seconds",
 			Help: "When an audit of the view last came to its end, whatever it found."}, []string{"view"}),
 		differing: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "rollcall_audit_differing_keys",
@@ -90,11 +90,11 @@ func (a *auditor) audit(ctx context.Context, fold eventlog.Fold, seed uint64) {
 		return
 	case err != nil:
 		a.runs.WithLabelValues(view, pipeline.AuditFailed).Inc()
-		a.last.set(pipeline.Audit{View: view, At: eventlog.TimeOf(time.Now()), Result: pipeline.AuditFailed})
+		a.last.Set(pipeline.Audit{View: view, At: eventlog.TimeOf(time.Now()), Result: pipeline.AuditFailed})
 		log.Warn().Err(err).Msg("audit failed; the next one follows")
 		return
 	}
-	a.last.set(auditOf(v, time.Now()))
+	a.last.Set(AuditOf(v, time.Now()))
 	a.finished.WithLabelValues(view).SetToCurrentTime()
 	a.differing.WithLabelValues(view).Set(float64(len(v.Differences)))
 	if len(v.Differences) == 0 {

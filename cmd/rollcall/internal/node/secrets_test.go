@@ -1,4 +1,4 @@
-package main
+package node
 
 import (
 	"bytes"
@@ -28,7 +28,7 @@ func TestReadableSecretsAreNamed(t *testing.T) {
 		}
 		return path
 	}
-	var c nodeConfig
+	var c Config
 	c.Secrets = map[string]string{"--api-token-file": file("tokens", 0o644), "--nats-users": file("users", 0o640), "--tls-key": file("key.pem", 0o604)}
 	c.Handler.Sources = []ingest.Source{
 		{Name: "a", Scheme: ingest.SchemeStandard, Key: file("secrets", 0o644), PathTokenFile: file("path", 0o600)},
@@ -36,7 +36,7 @@ func TestReadableSecretsAreNamed(t *testing.T) {
 		{Name: "c", Scheme: ingest.SchemeNone, PathTokenFile: file("path2", 0o444)},
 	}
 	var log bytes.Buffer
-	newNode(c, zerolog.New(&log)).warnOfReadableSecrets()
+	New(c, zerolog.New(&log)).warnOfReadableSecrets()
 	for name, want := range map[string]bool{
 		"tokens": true, "users": false, "key.pem": true, "secrets": true, "path": false, "public.pem": false, "path2": true,
 	} {
@@ -48,13 +48,13 @@ func TestReadableSecretsAreNamed(t *testing.T) {
 
 // TestTenantsAreWarnedOf: an rsa source that takes every tenant's events is named.
 func TestTenantsAreWarnedOf(t *testing.T) {
-	var c nodeConfig
+	var c Config
 	c.Handler.Sources = []ingest.Source{
 		{Name: "wide", Scheme: ingest.SchemeRSA}, {Name: "hooks", Scheme: ingest.SchemeRSA, WebhookIDs: []string{"w"}}, {Name: "own", Scheme: ingest.SchemeRSA, OrganizationIDs: []string{"o"}},
 		{Name: "secret", Scheme: ingest.SchemeRSA, PathToken: "x"}, {Name: "filed", Scheme: ingest.SchemeRSA, PathTokenFile: "x"}, {Name: "local", Scheme: ingest.SchemeNone},
 	}
 	var log bytes.Buffer
-	newNode(c, zerolog.New(&log)).warnOfTenants()
+	New(c, zerolog.New(&log)).warnOfTenants()
 	for name, want := range map[string]bool{"wide": true, "hooks": true, "own": false, "secret": false, "filed": false, "local": false} {
 		if got := strings.Contains(log.String(), `"source":"`+name+`"`); got != want {
 			t.Errorf("source %s is warned of: %v; want %v; log:\n%s", name, got, want, log.String())
@@ -73,7 +73,7 @@ func TestAdminKnowsItsHost(t *testing.T) {
 		{true, "localhost:8082", 200}, {true, "127.0.0.1:8082", 200}, {true, "[::1]:8082", 200}, {true, "evil.example", 421}, {true, "evil.example:8082", 421}, {true, "", 421},
 		{false, "rollcall.monitoring.svc:8082", 200},
 	} {
-		s := adminServer(&health{}, newRegistry(version{}), test.local)
+		s := adminServer(&health{}, newRegistry(Build{}), test.local)
 		for _, path := range []string{"/livez", "/readyz", "/metrics"} {
 			r := httptest.NewRequest(http.MethodGet, path, http.NoBody)
 			r.Host = test.host

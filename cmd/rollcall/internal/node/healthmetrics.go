@@ -1,4 +1,4 @@
-package main
+package node
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 // register has a scrape ask what /readyz asks.
 func (h *health) register(r prometheus.Registerer) {
 	r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "rollcall_ready", Help: "1 where /readyz is true, else 0."}, func() float64 {
-		if _, ready := h.report(context.Background()); !ready {
+		if _, ready := h.Report(context.Background()); !ready {
 			return 0
 		}
 		return 1

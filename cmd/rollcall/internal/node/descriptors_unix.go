@@ -1,12 +1,12 @@
 //go:build unix
 
-package main
+package node
 
 import "golang.org/x/sys/unix"
 
-// descriptors is how many files the process may open at a time. Go raised the soft
+// Descriptors is how many files the process may open at a time. Go raised the soft
 // limit to the hard one when it started.
-func descriptors() uint64 {
+func Descriptors() uint64 {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return 1024 // what systems give at least

@@ -1,4 +1,4 @@
-package main
+package node
 
 import (
 	"net"
@@ -8,12 +8,12 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// connections is how many connections each listener has open at a time. 0: the
+// Connections is how many connections each listener has open at a time. 0: the
 // process has no such listener.
-type connections struct{ Ingest, API, NATS, Admin int }
+type Connections struct{ Ingest, API, NATS, Admin int }
 
 // MarshalZerologObject states the limits in a log line.
-func (c connections) MarshalZerologObject(e *zerolog.Event) {
+func (c Connections) MarshalZerologObject(e *zerolog.Event) {
 	for _, l := range []struct {
 		name string
 		n    int

@@ -1,4 +1,4 @@
-package main
+package node
 
 import (
 	"crypto/tls"
@@ -13,10 +13,10 @@ import (
 	"rollcall/ingest"
 )
 
-// nodeConfig is what a process does and with what: checked, parsed and read. Nothing of
+// Config is what a process does and with what: checked, parsed and read. Nothing of
 // it can be wrong any more but the world: a port in use, a disk that is full.
-type nodeConfig struct {
-	Roles roles
+type Config struct {
+	Roles Roles
 	Folds []eventlog.Fold // of the views to project
 
 	// DataDir is the embedded server's, ReplicaDir that of the copy that readers are
@@ -24,10 +24,11 @@ type nodeConfig struct {
 	DataDir, ReplicaDir, ReadyFile string
 
 	IngestAddr, APIAddr, AdminAddr string
+	AdminLocal                     bool                                     // AdminAddr is loopback: names that others make point there are refused
 	TLS                            struct{ Ingest, API, Admin *tls.Config } // nil: plain HTTP
-	Connections                    connections
+	Connections                    Connections
 
-	NATS   natsConfig
+	NATS   NATS
 	Stream natslog.Config
 
 	Handler                    ingest.Config // without what the node adds: log, logger, metrics
@@ -45,11 +46,12 @@ type nodeConfig struct {
 
 	StopTimeout time.Duration
 	Secrets     map[string]string // by flag: files that only their owner should read
-	Version     version
+	Version     Build
+	Supervisor  Supervisor
 }
 
-// natsConfig is a server of others at URL, or else the embedded one.
-type natsConfig struct {
+// NATS is a server of others at URL, or else the embedded one.
+type NATS struct {
 	URL     string
 	Options []nats.Option // who we are there
 
@@ -61,23 +63,23 @@ type natsConfig struct {
 
 // The roles that a process can have.
 const (
-	targetAll     = "all"
-	targetIngest  = "ingest"
-	targetProject = "project"
-	targetQuery   = "query"
+	TargetAll     = "all"
+	TargetIngest  = "ingest"
+	TargetProject = "project"
+	TargetQuery   = "query"
 )
 
-// roles are those of one process.
-type roles struct{ Ingest, Project, Query bool }
+// Roles are those of one process.
+type Roles struct{ Ingest, Project, Query bool }
 
-// all reports whether the process does everything.
-func (r roles) all() bool { return r.Ingest && r.Project && r.Query }
+// All reports whether the process does everything.
+func (r Roles) All() bool { return r.Ingest && r.Project && r.Query }
 
-func (r roles) names() (names []string) {
+func (r Roles) names() (names []string) {
 	for _, role := range []struct {
 		name string
 		does bool
-	}{{targetIngest, r.Ingest}, {targetProject, r.Project}, {targetQuery, r.Query}} {
+	}{{TargetIngest, r.Ingest}, {TargetProject, r.Project}, {TargetQuery, r.Query}} {
 		if role.does {
 			names = append(names, role.name)
 		}
@@ -86,9 +88,9 @@ func (r roles) names() (names []string) {
 }
 
 // String is the roles as --target takes them.
-func (r roles) String() string {
-	if r.all() {
-		return targetAll
+func (r Roles) String() string {
+	if r.All() {
+		return TargetAll
 	}
 	return strings.Join(r.names(), ",")
 }

@@ -1,4 +1,4 @@
-package main
+package node
 
 import (
 	"context"
@@ -17,22 +17,23 @@ import (
 	"rollcall/ingest/web"
 )
 
-// check is one thing that readiness depends on. A note is told with ?verbose
+// Check is one thing that readiness depends on. A note is told with ?verbose
 // and decides nothing.
-type check struct {
-	name string
-	fn   func(ctx context.Context) (note string, err error)
+type Check struct {
+	Name string
+	Run  func(ctx context.Context) (note string, err error)
 }
 
 // health answers /livez and /readyz.
 type health struct {
 	mu       sync.Mutex
-	checks   []check
+	checks   []Check
 	starting bool
 	stopping bool
 }
 
-func (h *health) add(c ...check) {
+// Add adds checks that readiness depends on.
+func (h *health) Add(c ...Check) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.checks = append(h.checks, c...)
@@ -44,14 +45,15 @@ func (h *health) started() {
 	h.starting = false
 }
 
-func (h *health) stop() {
+// Stop makes the process not ready, for good.
+func (h *health) Stop() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.stopping = true
 }
 
-// report runs every check. It is ready where none fails.
-func (h *health) report(ctx context.Context) (lines []string, ready bool) {
+// Report runs every check. It is ready where none fails.
+func (h *health) Report(ctx context.Context) (lines []string, ready bool) {
 	h.mu.Lock()
 	checks, starting, stopping := slices.Clone(h.checks), h.starting, h.stopping
 	h.mu.Unlock()
@@ -65,22 +67,22 @@ func (h *health) report(ctx context.Context) (lines []string, ready bool) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	for _, c := range checks {
-		note, err := c.fn(ctx)
+		note, err := c.Run(ctx)
 		switch {
 		case err != nil:
 			ready = false
-			lines = append(lines, "[-]"+c.name+": "+console.OneLine(err))
+			lines = append(lines, "[-]"+c.Name+": "+console.OneLine(err))
 		case note != "":
-			lines = append(lines, "[+]"+c.name+": "+note)
+			lines = append(lines, "[+]"+c.Name+": "+note)
 		default:
-			lines = append(lines, "[+]"+c.name+" ok")
+			lines = append(lines, "[+]"+c.Name+" ok")
 		}
 	}
 	return lines, ready
 }
 
-// problemTexts say what a check that fails means, in words that anybody may hear.
-var problemTexts = map[string]string{
+// ProblemTexts say what a check that fails means, in words that anybody may hear.
+var ProblemTexts = map[string]string{
 	"log":    "the log takes nothing now",
 	"store":  "nothing can be stored: the disk of --data-dir is full, or can't be written",
 	"ingest": "webhooks are refused: the log takes nothing now, or no source has a usable key",
@@ -90,10 +92,10 @@ var problemTexts = map[string]string{
 // problems are the checks that fail now, in fixed words. Views have a state of
 // their own.
 func (h *health) problems(ctx context.Context) (all []string) {
-	lines, _ := h.report(ctx)
+	lines, _ := h.Report(ctx)
 	for _, line := range lines {
 		name, _, _ := strings.Cut(strings.TrimPrefix(line, "[-]"), ":")
-		if text := problemTexts[name]; text != "" && strings.HasPrefix(line, "[-]") {
+		if text := ProblemTexts[name]; text != "" && strings.HasPrefix(line, "[-]") {
 			all = append(all, text)
 		}
 	}
@@ -101,7 +103,7 @@ func (h *health) problems(ctx context.Context) (all []string) {
 }
 
 func (h *health) readyz(w http.ResponseWriter, r *http.Request) {
-	lines, ready := h.report(r.Context())
+	lines, ready := h.Report(r.Context())
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	if !ready {
@@ -137,7 +139,7 @@ func adminServer(h *health, registry *prometheus.Registry, local bool) *http.Ser
 }
 
 // newRegistry has the process's own metrics and the build.
-func newRegistry(v version) *prometheus.Registry {
+func newRegistry(v Build) *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "rollcall_build_info", Help: "1, with the build in the labels.",

@@ -1,4 +1,4 @@
-package main
+package node
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 
 	"rollcall/cmd/rollcall/internal/attach"
 	"rollcall/cmd/rollcall/internal/console"
+	"rollcall/projections"
 	"rollcall/projector/viewstore"
 	"rollcall/query"
 	"rollcall/query/pipeline"
@@ -15,8 +16,8 @@ import (
 
 // startRoles starts what this process does. Ingest comes first: it must not
 // wait for anything behind the log.
-func (n *node) startRoles(ctx context.Context) error {
-	n.health.add(check{"log", n.checkLog}, check{"reads", n.checkReads})
+func (n *Node) startRoles(ctx context.Context) error {
+	n.Health.Add(Check{"log", n.checkLog}, Check{"reads", n.checkReads})
 	n.serve(stageProject, n.watchReads)
 	if n.Roles.Ingest {
 		if err := n.startIngest(); err != nil {
@@ -33,12 +34,12 @@ func (n *node) startRoles(ctx context.Context) error {
 			return err
 		}
 	}
-	return n.startTelling(ctx)
+	return n.startHeartbeat(ctx)
 }
 
 // checkLog tells readiness whether the log takes records, and what a 200 means there.
-func (n *node) checkLog(ctx context.Context) (string, error) {
-	info, err := n.log.Health(ctx)
+func (n *Node) checkLog(ctx context.Context) (string, error) {
+	info, err := n.Log.Health(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -46,13 +47,13 @@ func (n *node) checkLog(ctx context.Context) (string, error) {
 }
 
 // startQuery starts the replica and the read API.
-func (n *node) startQuery(ctx context.Context) error {
+func (n *Node) startQuery(ctx context.Context) error {
 	nc, js, err := n.connect(ctx, "query")
 	if err != nil {
 		return err
 	}
 	dir := n.ReplicaDir
-	if dir == "" && n.embedded != nil {
+	if dir == "" && n.Embedded != nil {
 		dir = filepath.Join(n.DataDir, "replica")
 	}
 	views := viewstore.NewReader(js)
@@ -60,21 +61,21 @@ func (n *node) startQuery(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	replica, err := replica.Open(ctx, replica.Config{Dir: dir, Views: views, Tables: tables, Registerer: n.registry, Log: n.logger.With().Str(console.KeyPart, "query").Logger()})
+	replica, err := replica.Open(ctx, replica.Config{Dir: dir, Views: views, Tables: tables, Registerer: n.registry, Log: n.Logger.With().Str(console.KeyPart, "query").Logger()})
 	if err != nil {
 		return fmt.Errorf("open read replica: %w", err)
 	}
 	n.closers = append(n.closers, replica.Close)
 	monitor := pipeline.New(nil)
 	api, err := query.New(query.Config{
-		Replica: replica, Pipeline: monitor, Log: n.log, Folds: allFolds(), StaleAfter: n.StaleAfter, IdleTimeout: n.APIIdleTimeout, Tokens: n.APITokens, Hosts: n.APIHosts, Version: n.Version.Version,
-		Registerer: n.registry, Logger: n.logger.With().Str(console.KeyPart, "query").Logger(),
+		Replica: replica, Pipeline: monitor, Log: n.Log, Folds: projections.All(), StaleAfter: n.StaleAfter, IdleTimeout: n.APIIdleTimeout, Tokens: n.APITokens, Hosts: n.APIHosts, Version: n.Version.Version,
+		Registerer: n.registry, Logger: n.Logger.With().Str(console.KeyPart, "query").Logger(),
 	})
 	if err != nil {
 		return err
 	}
 	side := &readSide{node: n, failed: map[string]string{}}
-	n.health.add(check{"query", func(ctx context.Context) (string, error) {
+	n.Health.Add(Check{"query", func(ctx context.Context) (string, error) {
 		note, err := checkReplica(ctx, replica, views)
 		if err != nil && !n.Roles.Ingest { // see startRoles: nothing here may refuse webhooks
 			return "", err

@@ -1,4 +1,4 @@
-package main
+package node
 
 import (
 	"context"
@@ -34,29 +34,28 @@ const (
 	natsPingsOut = 2
 )
 
-// node is a running Rollcall: the roles of one process, and what they share.
-type node struct {
-	nodeConfig
-	logger     zerolog.Logger
-	registry   *prometheus.Registry
-	health     *health
-	supervisor supervisor
+// Node is a running Rollcall: the roles of one process, and what they share.
+type Node struct {
+	Config
+	Logger   zerolog.Logger
+	registry *prometheus.Registry
+	Health   *health
 
-	embedded  *natsd.Server
+	Embedded  *natsd.Server
 	guard     *natsd.Guard
 	ping      func(context.Context) error // asks the embedded server for an answer; nil without one
-	reads     wire.Watch                  // which reads can't go on
-	conns     []*nats.Conn
-	log       *natslog.Log
+	Reads     wire.Watch                  // which reads can't go on
+	Conns     []*nats.Conn
+	Log       *natslog.Log
 	views     []*viewRole
 	audit     *auditor
-	listeners struct{ ingest, api, admin net.Listener }
+	Listeners struct{ ingest, API, admin net.Listener }
 	closers   []func() error
 
 	loaded func(context.Context) bool // whether readers get answers; nil: there are none
 
 	failed chan error
-	ready  chan struct{} // closed when the process is ready, where not nil
+	Ready  chan struct{} // closed when the process is ready
 	// stages are stopped one after the other: first what takes work in, last
 	// what others need to see us by.
 	stages [stages]stage
@@ -77,15 +76,16 @@ type stage struct {
 	wait   sync.WaitGroup
 }
 
-func newNode(c nodeConfig, logger zerolog.Logger) *node {
-	n := &node{nodeConfig: c, logger: logger, registry: newRegistry(c.Version), health: &health{starting: true}, failed: make(chan error, 16)}
-	n.health.register(n.registry)
+// New is a node that has touched nothing yet: Run starts it.
+func New(c Config, logger zerolog.Logger) *Node {
+	n := &Node{Config: c, Logger: logger, registry: newRegistry(c.Version), Health: &health{starting: true}, failed: make(chan error, 16), Ready: make(chan struct{})}
+	n.Health.register(n.registry)
 	return n
 }
 
-// run starts everything, and stops it when ctx ends or a part fails.
-func (n *node) run(ctx context.Context) error {
-	ctx = wire.WithWatch(ctx, &n.reads)
+// Run starts everything, and stops it when ctx ends or a part fails.
+func (n *Node) Run(ctx context.Context) error {
+	ctx = wire.WithWatch(ctx, &n.Reads)
 	for i := range n.stages {
 		n.stages[i].ctx, n.stages[i].cancel = context.WithCancel(context.WithoutCancel(ctx))
 	}
@@ -93,7 +93,7 @@ func (n *node) run(ctx context.Context) error {
 	if err == nil {
 		select {
 		case <-ctx.Done():
-			n.logger.Info().Msg("stopping")
+			n.Logger.Info().Msg("stopping")
 		case err = <-n.failed:
 		}
 	}
@@ -105,11 +105,11 @@ func (n *node) run(ctx context.Context) error {
 
 // refusedRights explains what a user that lacks a right sees of a refusal: no
 // answer.
-func (n *node) refusedRights(err error) error {
+func (n *Node) refusedRights(err error) error {
 	if err == nil {
 		return nil
 	}
-	for _, nc := range n.conns {
+	for _, nc := range n.Conns {
 		if refused := nc.LastError(); errors.Is(refused, nats.ErrPermissionViolation) {
 			return fmt.Errorf("the NATS user may not do what --target=%s needs: name one of that role (docs/OPERATIONS.md) with --nats-login-file, --nats-creds or --nats-nkey: %w: %w",
 				n.Roles, refused, err)
@@ -119,7 +119,7 @@ func (n *node) refusedRights(err error) error {
 }
 
 // serve runs fn in a stage. Its error ends the process.
-func (n *node) serve(which int, fn func(ctx context.Context) error) {
+func (n *Node) serve(which int, fn func(ctx context.Context) error) {
 	s := &n.stages[which]
 	s.wait.Go(func() {
 		if err := fn(s.ctx); err != nil && s.ctx.Err() == nil {
@@ -131,7 +131,7 @@ func (n *node) serve(which int, fn func(ctx context.Context) error) {
 	})
 }
 
-func (n *node) start(ctx context.Context) error {
+func (n *Node) start(ctx context.Context) error {
 	// A process that was killed leaves its file; whoever waits for ours must not
 	// read that.
 	if err := n.removeReadyFile(); err != nil {
@@ -141,9 +141,9 @@ func (n *node) start(ctx context.Context) error {
 		return err
 	}
 	n.warnOfReadableSecrets()
-	n.logger.Info().Object("connections", n.Connections).Uint64("open_files", descriptors()).Msg("limits")
+	n.Logger.Info().Object("connections", n.Connections).Uint64("open_files", Descriptors()).Msg("limits")
 	n.serve(stageAdmin, func(ctx context.Context) error {
-		return web.Serve(ctx, n.listeners.admin, adminServer(n.health, n.registry, loopback(n.AdminAddr)), time.Second, n.logger)
+		return web.Serve(ctx, n.Listeners.admin, adminServer(n.Health, n.registry, n.AdminLocal), time.Second, n.Logger)
 	})
 	if err := n.openNATS(ctx); err != nil {
 		return err
@@ -154,13 +154,13 @@ func (n *node) start(ctx context.Context) error {
 	if err := n.startRoles(ctx); err != nil {
 		return err
 	}
-	n.health.started()
+	n.Health.started()
 	return n.announce(ctx)
 }
 
 // listen takes the ports first: a port in use is found before anything is
 // written.
-func (n *node) listen() (err error) {
+func (n *Node) listen() (err error) {
 	open := func(flag, address string, most int, secure *tls.Config) (net.Listener, error) {
 		l, err := listenTLS(flag, address, most, secure)
 		if err == nil {
@@ -168,16 +168,16 @@ func (n *node) listen() (err error) {
 		}
 		return l, err
 	}
-	if n.listeners.admin, err = open("--admin-addr", n.AdminAddr, n.Connections.Admin, n.TLS.Admin); err != nil {
+	if n.Listeners.admin, err = open("--admin-addr", n.AdminAddr, n.Connections.Admin, n.TLS.Admin); err != nil {
 		return err
 	}
 	if n.Roles.Ingest {
-		if n.listeners.ingest, err = open("--ingest-addr", n.IngestAddr, 0, nil); err != nil {
+		if n.Listeners.ingest, err = open("--ingest-addr", n.IngestAddr, 0, nil); err != nil {
 			return err
 		}
 	}
 	if n.Roles.Query {
-		n.listeners.api, err = open("--api-addr", n.APIAddr, n.Connections.API, n.TLS.API)
+		n.Listeners.API, err = open("--api-addr", n.APIAddr, n.Connections.API, n.TLS.API)
 	}
 	return err
 }
@@ -199,29 +199,29 @@ func listenTLS(flag, address string, most int, secure *tls.Config) (net.Listener
 }
 
 // openNATS starts the embedded server, or finds out that the other one is there.
-func (n *node) openNATS(ctx context.Context) error {
+func (n *Node) openNATS(ctx context.Context) error {
 	if n.NATS.URL != "" {
 		_, _, err := n.connect(ctx, "probe")
 		return err
 	}
 	e, err := natsd.Start(ctx, natsd.Config{Dir: n.DataDir, Listen: n.NATS.Listen, Users: n.NATS.Users, TLS: n.NATS.TLS,
-		Readers: n.Connections.NATS, Closed: n.NATS.Closed, Logger: n.logger})
+		Readers: n.Connections.NATS, Closed: n.NATS.Closed, Logger: n.Logger})
 	if err != nil {
 		return err
 	}
-	n.embedded = e
+	n.Embedded = e
 	if err := natsd.CheckImported(n.DataDir); err != nil {
 		return err
 	}
 	e.Files.Register(n.registry)
 	registerSpace(n.registry, n.DataDir)
-	n.health.add(check{"files", e.Files.Check})
+	n.Health.Add(Check{"files", e.Files.Check})
 	n.serve(stageAdmin, func(ctx context.Context) error { e.Files.Watch(ctx); return nil })
 	if e.URL() != "" {
 		if remove, err := e.LeaveLogin(); err == nil {
 			n.closers = append(n.closers, remove)
 		} else {
-			n.logger.Warn().Err(err).Msg("commands that change views need --nats-users here: the login for this user's own could not be left")
+			n.Logger.Warn().Err(err).Msg("commands that change views need --nats-users here: the login for this user's own could not be left")
 		}
 	}
 	nc, _, err := n.connect(ctx, "guard")
@@ -229,13 +229,13 @@ func (n *node) openNATS(ctx context.Context) error {
 		return err
 	}
 	n.ping = nc.FlushWithContext
-	n.guard, err = natsd.StartGuard(nc, n.logger.With().Str(console.KeyPart, "guard").Logger())
+	n.guard, err = natsd.StartGuard(nc, n.Logger.With().Str(console.KeyPart, "guard").Logger())
 	return err
 }
 
 // connect returns a connection for one part. It goes over every interruption.
-func (n *node) connect(ctx context.Context, part string) (*nats.Conn, jetstream.JetStream, error) {
-	log := n.logger.With().Str(console.KeyPart, part).Logger()
+func (n *Node) connect(ctx context.Context, part string) (*nats.Conn, jetstream.JetStream, error) {
+	log := n.Logger.With().Str(console.KeyPart, part).Logger()
 	opts := []nats.Option{
 		nats.Name("rollcall-" + part), nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond),
 		// A peer that vanished without a word is found out within 15 s, not four minutes.
@@ -251,8 +251,8 @@ func (n *node) connect(ctx context.Context, part string) (*nats.Conn, jetstream.
 	var nc *nats.Conn
 	var js jetstream.JetStream
 	var err error
-	if n.embedded != nil {
-		if nc, err = n.embedded.Connect(opts...); err == nil {
+	if n.Embedded != nil {
+		if nc, err = n.Embedded.Connect(opts...); err == nil {
 			js, err = jetstream.New(nc, jetstream.WithDefaultTimeout(5*time.Second))
 		}
 	} else {
@@ -261,32 +261,32 @@ func (n *node) connect(ctx context.Context, part string) (*nats.Conn, jetstream.
 	if err != nil {
 		return nil, nil, err
 	}
-	n.conns = append(n.conns, nc)
+	n.Conns = append(n.Conns, nc)
 	return nc, js, nil
 }
 
 // openLog opens the log where this process writes it, and waits for it
 // elsewhere.
-func (n *node) openLog(ctx context.Context) error {
+func (n *Node) openLog(ctx context.Context) error {
 	_, js, err := n.connect(ctx, "log")
 	if err != nil {
 		return err
 	}
 	if n.Roles.Ingest {
 		c := n.Stream
-		if n.embedded != nil {
+		if n.Embedded != nil {
 			c.StoreDir = natsd.StoreDir(n.DataDir)
 		}
-		n.log, err = natslog.Open(ctx, js, c)
+		n.Log, err = natslog.Open(ctx, js, c)
 		return err
 	}
 	for waited := false; ; waited = true {
-		n.log, err = natslog.Attach(ctx, js)
+		n.Log, err = natslog.Attach(ctx, js)
 		if !errors.Is(err, eventlog.ErrNoLog) && (!errors.Is(err, eventlog.ErrUnavailable) || errors.Is(err, natslog.ErrServer)) {
 			return err
 		}
 		if !waited {
-			n.logger.Warn().Err(err).Msg("there is no log yet: waiting for a process with --target=ingest")
+			n.Logger.Warn().Err(err).Msg("there is no log yet: waiting for a process with --target=ingest")
 		}
 		select {
 		case err := <-n.failed:
@@ -299,29 +299,30 @@ func (n *node) openLog(ctx context.Context) error {
 	}
 }
 
-func (n *node) natsURL() string {
-	if n.embedded != nil {
-		return n.embedded.URL()
+func (n *Node) natsURL() string {
+	if n.Embedded != nil {
+		return n.Embedded.URL()
 	}
 	return console.RedactURL(n.NATS.URL)
 }
 
-// addresses are what the ready file says.
-type addresses struct {
+// Addresses are what the ready file says.
+type Addresses struct {
 	Ingest string `json:"ingest"`
 	API    string `json:"api"`
 	Admin  string `json:"admin"`
 	NATS   string `json:"nats"`
 }
 
-func (n *node) addresses() addresses {
+// Addresses are those that the node listens on, once it is ready.
+func (n *Node) Addresses() Addresses {
 	of := func(l net.Listener) string {
 		if l == nil {
 			return ""
 		}
 		return l.Addr().String()
 	}
-	return addresses{of(n.listeners.ingest), of(n.listeners.api), of(n.listeners.admin), n.natsURL()}
+	return Addresses{of(n.Listeners.ingest), of(n.Listeners.API), of(n.Listeners.admin), n.natsURL()}
 }
 
 // loadPatience is how long a process that is ready otherwise waits for its views
@@ -329,11 +330,11 @@ func (n *node) addresses() addresses {
 const loadPatience = 2 * time.Second
 
 // announce waits until the process is ready and says so.
-func (n *node) announce(ctx context.Context) error {
+func (n *Node) announce(ctx context.Context) error {
 	for began := time.Now(); ; {
 		// Readers are a moment behind: where they are soon served, "ready" says that
 		// they are.
-		if _, ready := n.health.report(ctx); ready && (n.loaded == nil || n.loaded(ctx) || time.Since(began) > loadPatience) {
+		if _, ready := n.Health.Report(ctx); ready && (n.loaded == nil || n.loaded(ctx) || time.Since(began) > loadPatience) {
 			break
 		}
 		select {
@@ -345,21 +346,19 @@ func (n *node) announce(ctx context.Context) error {
 			return nil // told to stop before it was ready
 		}
 	}
-	at := n.addresses()
-	n.logger.Info().Str("ingest_address", at.Ingest).Str("api_address", at.API).Str("admin_address", at.Admin).Str("nats_url", at.NATS).Msg("ready")
+	at := n.Addresses()
+	n.Logger.Info().Str("ingest_address", at.Ingest).Str("api_address", at.API).Str("admin_address", at.Admin).Str("nats_url", at.NATS).Msg("ready")
 	n.notify("READY=1")
 	n.serve(stageAdmin, n.signsOfLife)
-	if n.ready != nil {
-		close(n.ready)
-	}
+	close(n.Ready)
 	if n.ReadyFile == "" {
 		return nil
 	}
 	n.closers = append(n.closers, n.removeReadyFile)
-	return writeReadyFile(n.ReadyFile, at)
+	return WriteReadyFile(n.ReadyFile, at)
 }
 
-func (n *node) removeReadyFile() error {
+func (n *Node) removeReadyFile() error {
 	if n.ReadyFile == "" {
 		return nil
 	}
@@ -377,9 +376,9 @@ func (n *node) removeReadyFile() error {
 	return nil
 }
 
-// writeReadyFile writes the file whole or not at all: whoever waits for it
+// WriteReadyFile writes the file whole or not at all: whoever waits for it
 // reads it the moment it is there.
-func writeReadyFile(path string, at addresses) error {
+func WriteReadyFile(path string, at Addresses) error {
 	b, err := json.Marshal(at, jsontext.WithIndent("  "))
 	if err != nil {
 		return fmt.Errorf("encode ready file: %w", err)
@@ -400,8 +399,8 @@ func writeReadyFile(path string, at addresses) error {
 }
 
 // stop stops stage by stage, within StopTimeout.
-func (n *node) stop() error {
-	n.health.stop()
+func (n *Node) stop() error {
+	n.Health.Stop()
 	n.notify("STOPPING=1")
 	done := make(chan error, 1)
 	go func() { done <- n.stopAll() }()
@@ -415,12 +414,12 @@ func (n *node) stop() error {
 	}
 }
 
-func (n *node) stopAll() (err error) {
+func (n *Node) stopAll() (err error) {
 	for i := range n.stages {
 		n.stages[i].cancel()
 		n.stages[i].wait.Wait()
-		if i == stageIngest && n.log != nil {
-			n.log.Close()
+		if i == stageIngest && n.Log != nil {
+			n.Log.Close()
 		}
 	}
 	if n.guard != nil {
@@ -429,11 +428,11 @@ func (n *node) stopAll() (err error) {
 	for i := len(n.closers) - 1; i >= 0; i-- {
 		err = errors.Join(err, n.closers[i]())
 	}
-	for _, nc := range n.conns {
+	for _, nc := range n.Conns {
 		nc.Close()
 	}
-	if n.embedded != nil {
-		err = errors.Join(err, n.embedded.Stop())
+	if n.Embedded != nil {
+		err = errors.Join(err, n.Embedded.Stop())
 	}
 	return err
 }

@@ -1,0 +1,50 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"rollcall/eventlog/wire"
+)
+
+// stuckServer could not write, and must not be started again while nothing can be.
+type stuckServer struct{ t *testing.T }
+
+func (stuckServer) IsStuck() bool { return true }
+
+func (s stuckServer) Restart(context.Context) error {
+	s.t.Error("Restart() where nothing can be written; want the watch to wait")
+	return nil
+}
+
+// TestStoreProbe: a disk that takes nothing is not taken for one that does.
+func TestStoreProbe(t *testing.T) {
+	if err := ProbeStore(t.TempDir()); err != nil {
+		t.Errorf("probe of a directory = %v; want nil", err)
+	}
+	if err := ProbeStore(filepath.Join(t.TempDir(), "missing")); err == nil {
+		t.Errorf("probe of a directory that is not there = nil; want an error")
+	}
+	w := &storeWatch{server: stuckServer{t}, dir: filepath.Join(t.TempDir(), "missing"), log: zerolog.Nop()}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	done := make(chan error, 1)
+	go func() { done <- w.run(ctx) }()
+	for {
+		if _, err := w.check(ctx); errors.Is(err, fs.ErrNotExist) {
+			break // not started again: nothing can be written yet
+		}
+		if err := wire.Pause(ctx, storeInterval/10); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("run() on a disk that takes nothing = %v; want it to wait", err)
+	}
+}
