@@ -31,19 +31,27 @@ type bounds struct {
 	opened, ended bool
 	// startMeeting is the earliest startedAt of meeting.* events, startOther
 	// that of the others, firstSeen the earliest received time of all.
-	startMeeting, startOther, firstSeen eventlog.Time
+	startMeeting, startOther fact
+	firstSeen                eventlog.Time
 	// lastEnd is the latest endedAt of the ending events, endSeen the earliest
 	// received time of one.
-	lastEnd, endSeen eventlog.Time
+	lastEnd fact
+	endSeen eventlog.Time
+	// dated: facts are kept with the received time that they are known since.
+	dated bool
 }
 
 // apply reports whether anything changed.
 func (b *bounds) apply(ev *eventlog.Event) (changed bool) {
 	changed = earliest(&b.firstSeen, ev.Order.At)
+	seen := ev.Order.At
+	if !b.dated {
+		seen = 0
+	}
 	if ev.Type.Meeting() {
-		changed = earliest(&b.startMeeting, ev.StartedAt) || changed
+		changed = b.startMeeting.earliest(ev.StartedAt, seen) || changed
 	} else {
-		changed = earliest(&b.startOther, ev.StartedAt) || changed
+		changed = b.startOther.earliest(ev.StartedAt, seen) || changed
 	}
 	end := ending(ev)
 	switch ev.Type {
@@ -56,7 +64,7 @@ func (b *bounds) apply(ev *eventlog.Event) (changed bool) {
 		return changed
 	}
 	changed = set(&b.ended, true) || changed
-	changed = latest(&b.lastEnd, ev.EndedAt) || changed
+	changed = b.lastEnd.latest(ev.EndedAt, seen) || changed
 	return earliest(&b.endSeen, ev.Order.At) || changed
 }
 
@@ -81,10 +89,10 @@ func (b *bounds) endedAt() eventlog.Time {
 	switch {
 	case !b.ended:
 		return 0
-	case b.lastEnd.IsZero():
+	case b.lastEnd.at.IsZero():
 		return b.endSeen
 	}
-	return b.lastEnd
+	return b.lastEnd.at
 }
 
 // over is when it was first heard that the session has ended; the zero Time
@@ -98,16 +106,35 @@ func (b *bounds) over() eventlog.Time {
 
 // startedAt needs to know the earliest joinedAt of the connections, if any.
 func (b *bounds) startedAt(firstJoin func() eventlog.Time) eventlog.Time {
-	if !b.startMeeting.IsZero() {
-		return b.startMeeting
+	if !b.startMeeting.at.IsZero() {
+		return b.startMeeting.at
 	}
-	if !b.startOther.IsZero() {
-		return b.startOther
+	if !b.startOther.at.IsZero() {
+		return b.startOther.at
 	}
 	if t := firstJoin(); !t.IsZero() {
 		return t
 	}
 	return b.firstSeen
+}
+
+// revised is since when the session's start and end are known as they are: the
+// earliest received times of what gives them. A start that the connections give
+// is theirs; joined says that there are some.
+func (b *bounds) revised(joined bool) eventlog.Time {
+	start, end := b.firstSeen, b.endSeen
+	switch {
+	case !b.startMeeting.at.IsZero():
+		start = b.startMeeting.seen
+	case !b.startOther.at.IsZero():
+		start = b.startOther.seen
+	case joined:
+		start = 0
+	}
+	if !b.lastEnd.at.IsZero() {
+		end = b.lastEnd.seen
+	}
+	return max(start, end)
 }
 
 func (b *bounds) put(to []byte) []byte {
@@ -119,8 +146,11 @@ func (b *bounds) put(to []byte) []byte {
 		flags |= 2
 	}
 	to = append(to, flags)
-	for _, t := range [...]eventlog.Time{b.startMeeting, b.startOther, b.firstSeen, b.lastEnd, b.endSeen} {
+	for _, t := range [...]eventlog.Time{b.startMeeting.at, b.startOther.at, b.firstSeen, b.lastEnd.at, b.endSeen} {
 		to = putTime(to, t)
+	}
+	if b.dated {
+		to = putTime(putTime(putTime(to, b.startMeeting.seen), b.startOther.seen), b.lastEnd.seen)
 	}
 	return to
 }
@@ -128,8 +158,11 @@ func (b *bounds) put(to []byte) []byte {
 func (b *bounds) read(r *reader) {
 	flags := r.byte()
 	b.opened, b.ended = flags&1 != 0, flags&2 != 0
-	for _, t := range [...]*eventlog.Time{&b.startMeeting, &b.startOther, &b.firstSeen, &b.lastEnd, &b.endSeen} {
+	for _, t := range [...]*eventlog.Time{&b.startMeeting.at, &b.startOther.at, &b.firstSeen, &b.lastEnd.at, &b.endSeen} {
 		*t = r.time()
+	}
+	if b.dated {
+		b.startMeeting.seen, b.startOther.seen, b.lastEnd.seen = r.time(), r.time(), r.time()
 	}
 }
 

@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"fmt"
 	"sort"
 	"time"
 
@@ -71,6 +72,43 @@ func (d Date) start(zone *time.Location) time.Time {
 	}
 }
 
+// Period is a span of days that a row is for.
+type Period uint8
+
+// The periods. With the zero Period a row is for all days together.
+const (
+	AllDays Period = iota
+	PerDay
+	PerWeek // of ISO 8601: from Monday on
+	PerMonth
+)
+
+// first is the first day of d's period.
+func (p Period) first(d Date) Date {
+	switch p {
+	case PerWeek:
+		back := (int(d.utc().Weekday()) + 6) % 7
+		return dateOf(d.utc().AddDate(0, 0, -back))
+	case PerMonth:
+		return Date{d.Year, d.Month, 1}
+	}
+	return d
+}
+
+// label names d's period: 2026-01-31, 2026-W05 or 2026-01.
+func (p Period) label(d Date) string {
+	switch p {
+	case PerDay:
+		return d.text()
+	case PerWeek:
+		year, week := d.utc().ISOWeek()
+		return fmt.Sprintf("%04d-W%02d", year, week)
+	case PerMonth:
+		return d.utc().Format("2006-01")
+	}
+	return ""
+}
+
 // calendar cuts time into the days [from, to) of a zone.
 type calendar struct {
 	days   []Date
@@ -85,6 +123,23 @@ func newCalendar(zone *time.Location, from, to Date) calendar {
 	}
 	c.starts = append(c.starts, eventlog.TimeOf(to.start(zone)))
 	return c
+}
+
+// periods is, for each day, the index of the first day of its period that is in the
+// calendar; -1 for all of them where there is no period.
+func (c *calendar) periods(p Period) []int {
+	first := make([]int, len(c.days))
+	for i, d := range c.days {
+		switch {
+		case p == AllDays:
+			first[i] = -1
+		case i > 0 && p.first(d) == p.first(c.days[i-1]):
+			first[i] = first[i-1]
+		default:
+			first[i] = i
+		}
+	}
+	return first
 }
 
 // day returns the index of the day that t is in; ok is false outside the range.

@@ -34,9 +34,10 @@
 // peers each, "d<n>" for 64 deliveries, "b<n>" for 64 livestream deliveries,
 // "s<n>" for 16 recording statuses. A join or a leave changes one peer, one
 // delivery and a few counters, so it costs the same in a session of ten and of
-// ten thousand. Looking at all peers is left to three rare cases: the state was
-// loaded, the session's end changed, or startedAt hangs on the earliest join and
-// that one moved. A participant's document costs what it lists.
+// ten thousand. Looking at all peers is left to four rare cases: the state was
+// loaded, the session's end changed, startedAt hangs on the earliest join and
+// that one moved, or an earlier record turned up for the latest that usage rests
+// on. A participant's document costs what it lists.
 //
 // No stored value exceeds 512 KiB: parts are split, texts and lists are cut in
 // documents as [Session] and the others say. Sums always count everything.
@@ -61,6 +62,13 @@
 // comings and goings in more than 2,048 quarter hours (three weeks without a
 // pause), whose slots are made longer; there up to one slot's time may count for
 // the day before. Recordings are joined when reading, from their own view.
+//
+// # Since when usage is as it is
+//
+// The usage fold keeps, with each time that counts, the earliest received time of
+// a record that gives that very one (fact). The latest of those is the document's
+// revisedAt: it moves when a number may have moved, and a body that comes again
+// moves nothing. A recording's is taken from its history when reading.
 //
 // # Choices where the contract leaves one
 //

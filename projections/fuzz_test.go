@@ -38,7 +38,7 @@ func FuzzFolds(f *testing.F) {
 			}
 		}
 		usage, recordings := usageOf(t, got)
-		projections.UsageRows(projections.UsageQuery{From: projections.Date{Year: 2026, Month: 1, Day: 1}, To: projections.Date{Year: 2026, Month: 2, Day: 1}, ByDay: true},
+		projections.UsageRows(projections.UsageQuery{From: projections.Date{Year: 2026, Month: 1, Day: 1}, To: projections.Date{Year: 2026, Month: 2, Day: 1}, Per: projections.PerDay},
 			func(yield func(projections.UsageSession) bool) {
 				for _, s := range usage {
 					if !yield(s) {

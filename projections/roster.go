@@ -11,7 +11,10 @@ type peer struct {
 	// joinedAt is the earliest readable one of joins and leaves, joinSeen the
 	// earliest received time of a join; leftAt is the latest readable one of
 	// leaves, leaveSeen the earliest received time of a leave.
-	joinedAt, joinSeen, leftAt, leaveSeen eventlog.Time
+	joinedAt, leftAt    fact
+	joinSeen, leaveSeen eventlog.Time
+	// dated: facts are kept with the received time that they are known since.
+	dated bool
 }
 
 // link is what follows from a peer's facts, whatever the session does.
@@ -20,20 +23,23 @@ type link struct {
 	joined      eventlog.Time
 	left        eventlog.Time // zero: no leave was seen
 	unseen      bool          // joined is left, for want of anything else
+	// revised is, of a dated peer, since when all of the above is known as it is.
+	revised eventlog.Time
 }
 
 func (p *peer) link() link {
-	l := link{participant: p.id, joined: p.joinedAt, left: p.leftAt}
-	if p.custom.text != "" {
-		l.participant = p.custom.text
-	} else if p.client.text != "" {
-		l.participant = p.client.text
+	l := link{participant: p.id, joined: p.joinedAt.at, left: p.leftAt.at, revised: max(p.joinedAt.seen, p.leftAt.seen)}
+	for _, id := range [...]*first{&p.custom, &p.client} {
+		if id.text != "" {
+			l.participant, l.revised = id.text, max(l.revised, id.order.At)
+			break
+		}
 	}
 	if l.left.IsZero() {
-		l.left = p.leaveSeen
+		l.left, l.revised = p.leaveSeen, max(l.revised, p.leaveSeen)
 	}
 	if l.joined.IsZero() {
-		l.joined = p.joinSeen
+		l.joined, l.revised = p.joinSeen, max(l.revised, p.joinSeen)
 	}
 	if l.joined.IsZero() {
 		l.joined, l.unseen = l.left, true
@@ -66,8 +72,11 @@ func (p *peer) put(b []byte) []byte {
 	for _, f := range [...]*first{&p.custom, &p.client, &p.name} {
 		b = f.put(b, &last)
 	}
-	for _, t := range [...]eventlog.Time{p.joinedAt, p.joinSeen, p.leftAt, p.leaveSeen} {
+	for _, t := range [...]eventlog.Time{p.joinedAt.at, p.joinSeen, p.leftAt.at, p.leaveSeen} {
 		b = putTime(b, t)
+	}
+	if p.dated {
+		b = putTime(putTime(b, p.joinedAt.seen), p.leftAt.seen)
 	}
 	return b
 }
@@ -78,8 +87,11 @@ func (p *peer) read(r *reader) {
 	for _, f := range [...]*first{&p.custom, &p.client, &p.name} {
 		f.read(r, &last)
 	}
-	for _, t := range [...]*eventlog.Time{&p.joinedAt, &p.joinSeen, &p.leftAt, &p.leaveSeen} {
+	for _, t := range [...]*eventlog.Time{&p.joinedAt.at, &p.joinSeen, &p.leftAt.at, &p.leaveSeen} {
 		*t = r.time()
+	}
+	if p.dated {
+		p.joinedAt.seen, p.leftAt.seen = r.time(), r.time()
 	}
 }
 
@@ -91,11 +103,15 @@ func (p *peer) apply(ev *eventlog.Event, names bool) bool {
 	if names {
 		changed = p.name.merge(ev.Order, in.Name) || changed
 	}
-	changed = earliest(&p.joinedAt, in.JoinedAt) || changed
+	seen := ev.Order.At
+	if !p.dated {
+		seen = 0
+	}
+	changed = p.joinedAt.earliest(in.JoinedAt, seen) || changed
 	if ev.Type == eventlog.ParticipantJoined {
 		return earliest(&p.joinSeen, ev.Order.At) || changed
 	}
-	changed = latest(&p.leftAt, in.LeftAt) || changed
+	changed = p.leftAt.latest(in.LeftAt, seen) || changed
 	return earliest(&p.leaveSeen, ev.Order.At) || changed
 }
 
@@ -104,9 +120,9 @@ func (p *peer) absorb(q *peer) {
 	p.custom.merge(q.custom.order, q.custom.text)
 	p.client.merge(q.client.order, q.client.text)
 	p.name.merge(q.name.order, q.name.text)
-	earliest(&p.joinedAt, q.joinedAt)
+	p.joinedAt.earliest(q.joinedAt.at, q.joinedAt.seen)
 	earliest(&p.joinSeen, q.joinSeen)
-	latest(&p.leftAt, q.leftAt)
+	p.leftAt.latest(q.leftAt.at, q.leftAt.seen)
 	earliest(&p.leaveSeen, q.leaveSeen)
 }
 
@@ -114,6 +130,7 @@ func (p *peer) absorb(q *peer) {
 // there are: it changes one peer, and one part of 16 when flushed.
 type roster struct {
 	names bool // whether display names are kept
+	dated bool // whether it is kept since when the peers' times are known
 	peers map[string]*peer
 	shelf shelf[*peer]
 	bytes int
@@ -161,7 +178,7 @@ func (r *roster) apply(ev *eventlog.Event) bool {
 	}
 	p := r.peers[ev.Participant.PeerID]
 	if p == nil {
-		p = &peer{id: ev.Participant.PeerID}
+		p = &peer{id: ev.Participant.PeerID, dated: r.dated}
 		p.apply(ev, r.names)
 		r.peers[p.id] = p
 		r.shelf.add(p)
@@ -190,7 +207,7 @@ func (r *roster) load(name string, value []byte) (ours bool, err error) {
 	in := reader{b: value}
 	in.version()
 	for len(in.b) > 0 && !in.bad {
-		p := new(peer)
+		p := &peer{dated: r.dated}
 		p.read(&in)
 		if in.bad {
 			break

@@ -163,7 +163,7 @@ func TestUsageSlotsGrowWhereTheyAreTooMany(t *testing.T) {
 	want := eventlog.Seconds(n*20*60+n*30*60) * eventlog.Second
 	for _, name := range []string{"UTC", "Asia/Kolkata", "America/New_York"} {
 		rows := projections.UsageRows(projections.UsageQuery{Zone: zone(t, name),
-			From: projections.Date{Year: 2026, Month: 3, Day: 1}, To: projections.Date{Year: 2026, Month: 6, Day: 1}, ByDay: true},
+			From: projections.Date{Year: 2026, Month: 3, Day: 1}, To: projections.Date{Year: 2026, Month: 6, Day: 1}, Per: projections.PerDay},
 			slices.Values([]projections.UsageSession{u}), slices.Values([]projections.Recording{}))
 		var sum eventlog.Seconds
 		for _, r := range rows {

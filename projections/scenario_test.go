@@ -95,6 +95,11 @@ func readRecord(t *testing.T, line string) eventlog.Record {
 	return r
 }
 
+// period is the one that a list of groups names.
+func period(by string) projections.Period {
+	return map[string]projections.Period{"day": projections.PerDay, "week": projections.PerWeek, "month": projections.PerMonth}[strings.Split(by, ",")[0]]
+}
+
 func checkAsked(t *testing.T, got views, name, lines string) {
 	t.Helper()
 	if strings.HasPrefix(name, "usage ") {
@@ -102,8 +107,9 @@ func checkAsked(t *testing.T, got views, name, lines string) {
 		sessions, recordings := usageOf(t, got)
 		from, _ := projections.ParseDate(f[2])
 		to, _ := projections.ParseDate(f[3])
-		rows := projections.UsageRows(projections.UsageQuery{Zone: zone(t, f[1]), From: from, To: to, ByDay: true, ByOrganizer: true},
-			slices.Values(sessions), slices.Values(recordings))
+		by := append(f[4:], "day,organizer")[0]
+		rows := projections.UsageRows(projections.UsageQuery{Zone: zone(t, f[1]), From: from, To: to, Per: period(by),
+			ByOrganizer: strings.Contains(by, "organizer"), ByMeeting: strings.Contains(by, "meeting")}, slices.Values(sessions), slices.Values(recordings))
 		var b []byte
 		for i := range rows {
 			b = append(rows[i].AppendJSON(b), '\n')

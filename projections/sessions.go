@@ -174,7 +174,7 @@ func (s *sessionState) anomalies(doc *Session) []string {
 	}{
 		{BadTime, s.badTimes != 0},
 		{EndBeforeStart, s.bounds.ended && doc.EndedAt < doc.StartedAt},
-		{EndInferred, s.bounds.ended && s.bounds.lastEnd.IsZero()},
+		{EndInferred, s.bounds.ended && s.bounds.lastEnd.at.IsZero()},
 		{JoinUnseen, s.crowd.unseen > 0},
 		{LeftAfterEnd, s.crowd.lateLeaves > 0},
 		{LeftBeforeJoin, s.crowd.backwards > 0},

@@ -14,7 +14,7 @@ import (
 type usageFold struct{}
 
 func (usageFold) Name() string    { return "usage" }
-func (usageFold) Version() string { return "2" }
+func (usageFold) Version() string { return "3" }
 
 func (usageFold) Key(ev *eventlog.Event) string {
 	id, _ := sessionOf(ev)
@@ -25,6 +25,7 @@ func (usageFold) New(key string) eventlog.State {
 	s := &usageState{id: key, dirty: make(map[string]bool), attended: make(map[string][]interval)}
 	s.slots = make(slots)
 	s.roster = newRoster(false, s.watch)
+	s.roster.dated, s.bounds.dated = true, true
 	return s
 }
 
@@ -32,9 +33,13 @@ type usageState struct {
 	id        string
 	bounds    bounds
 	organizer organizer
+	meetingID first
 	roster    roster
 	crowd     crowd
 	members   members
+	// revised is the latest of the connections' revised times, unless unsure.
+	revised eventlog.Time
+	unsure  bool
 
 	// slots hold the connections as cut at crowd.end, and the unions in attended.
 	slots    slots
@@ -51,7 +56,9 @@ func (s *usageState) watch(p *peer, old, now *link) {
 	if old != nil {
 		s.connected(old, -1)
 		s.dirty[old.participant] = true
+		s.unsure = s.unsure || old.revised == s.revised && now.revised < old.revised
 	}
+	latest(&s.revised, now.revised)
 	s.connected(now, 1)
 	s.dirty[now.participant] = true
 }
@@ -70,6 +77,7 @@ func (s *usageState) Apply(ev *eventlog.Event) {
 	s.roster.start()
 	core := s.bounds.apply(ev)
 	core = s.organizer.merge(ev) || core
+	core = s.meetingID.merge(ev.Order, ev.MeetingID) || core
 	s.dirtyCore = s.dirtyCore || core
 	s.changed = s.roster.apply(ev) || core || s.changed
 }
@@ -86,7 +94,7 @@ func (s *usageState) Flush(w eventlog.Writer) {
 	s.roster.shelf.flush(w)
 	if s.dirtyCore {
 		s.dirtyCore = false
-		w.PutPart(corePart, s.organizer.put(s.bounds.put([]byte{stateVersion})))
+		w.PutPart(corePart, s.meetingID.put(s.organizer.put(s.bounds.put([]byte{stateVersion})), new(eventlog.Order)))
 	}
 }
 
@@ -143,12 +151,26 @@ func (s *usageState) document() UsageSession {
 	s.settle()
 	length, list := s.slots.list()
 	return UsageSession{
-		SessionID: s.id, Organizer: s.organizer.who, Status: s.bounds.status(),
+		SessionID: s.id, MeetingID: s.meetingID.text, Organizer: s.organizer.who, Status: s.bounds.status(),
 		StartedAt:                 s.bounds.startedAt(func() eventlog.Time { return s.crowd.first(s.roster.peers) }),
 		MaxConcurrentParticipants: s.crowd.peak.before(s.crowd.end),
 		ParticipantSeconds:        s.crowd.sum.total(), AttendedSeconds: s.sum.total(),
+		RevisedAt:   s.revisedAt(),
 		SlotSeconds: int64(length / eventlog.Second), Slots: list,
 	}
+}
+
+// revisedAt is the latest of the times since when each fact that the document
+// rests on is known as it is.
+func (s *usageState) revisedAt() eventlog.Time {
+	if s.unsure {
+		s.revised, s.unsure = 0, false
+		for _, p := range s.roster.peers {
+			l := p.link()
+			latest(&s.revised, l.revised)
+		}
+	}
+	return max(s.revised, s.bounds.revised(s.crowd.total > 0), s.organizer.order.At, s.meetingID.order.At)
 }
 
 func (s *usageState) Load(part string, value []byte) error {
@@ -162,6 +184,7 @@ func (s *usageState) Load(part string, value []byte) error {
 	r.version()
 	s.bounds.read(&r)
 	s.organizer.read(&r)
+	s.meetingID.read(&r, new(eventlog.Order))
 	return r.done()
 }
 

@@ -30,6 +30,18 @@ func usageOf(t fataler, got views) (sessions []projections.UsageSession, recordi
 	return sessions, recordings
 }
 
+// someZones are time zones with whole hours, and without.
+func someZones(t fataler) (zones []*time.Location) {
+	for _, name := range []string{"UTC", "Asia/Kolkata", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe"} {
+		z, err := time.LoadLocation(name)
+		if err != nil {
+			t.Fatalf("LoadLocation(%s) = %v", name, err)
+		}
+		zones = append(zones, z)
+	}
+	return zones
+}
+
 func zone(t testing.TB, name string) *time.Location {
 	t.Helper()
 	z, err := time.LoadLocation(name)
@@ -43,10 +55,7 @@ func zone(t testing.TB, name string) *time.Location {
 // overlapping each connection with each day gives, and their sums with the
 // sessions' own.
 func TestUsageAgreesWithReference(t *testing.T) {
-	var zones []*time.Location
-	for _, name := range []string{"UTC", "Asia/Kolkata", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe"} {
-		zones = append(zones, zone(t, name))
-	}
+	zones := someZones(t)
 	from, to := projections.Date{Year: 2025, Month: 12, Day: 25}, projections.Date{Year: 2026, Month: 3, Day: 25}
 	rapid.Check(t, func(t *rapid.T) {
 		records := someRecords(16).Draw(t, "log")
@@ -54,7 +63,7 @@ func TestUsageAgreesWithReference(t *testing.T) {
 		got := fold(t, records)
 		sessions, recordings := usageOf(t, got)
 		rows := projections.UsageRows(
-			projections.UsageQuery{Zone: z, From: from, To: to, ByDay: true, ByOrganizer: true},
+			projections.UsageQuery{Zone: z, From: from, To: to, Per: projections.PerDay, ByOrganizer: true},
 			slices.Values(sessions), slices.Values(recordings))
 		want := refRows(reference(records), records, z, from, to)
 		total := projections.UsageRow{}
@@ -192,7 +201,7 @@ func TestDateStart(t *testing.T) {
 		s := projections.UsageSession{SessionID: "s", StartedAt: start, SlotSeconds: 900}
 		before := s
 		before.StartedAt--
-		rows := projections.UsageRows(projections.UsageQuery{Zone: zone(t, test.zone), From: day, To: day.Next().Next(), ByDay: true},
+		rows := projections.UsageRows(projections.UsageQuery{Zone: zone(t, test.zone), From: day, To: day.Next().Next(), Per: projections.PerDay},
 			slices.Values([]projections.UsageSession{s, before}), slices.Values([]projections.Recording{}))
 		want := day
 		if test.day == "2011-12-30" {
@@ -212,7 +221,7 @@ func TestDateOfALongSlot(t *testing.T) {
 		{Slot: hour, ConnectedMicros: 60e6, AttendedMicros: 30e6},
 	}}
 	rows := projections.UsageRows(projections.UsageQuery{Zone: zone(t, "Asia/Kolkata"),
-		From: projections.Date{Year: 2026, Month: 3, Day: 1}, To: projections.Date{Year: 2026, Month: 4, Day: 1}, ByDay: true},
+		From: projections.Date{Year: 2026, Month: 3, Day: 1}, To: projections.Date{Year: 2026, Month: 4, Day: 1}, Per: projections.PerDay},
 		slices.Values([]projections.UsageSession{s}), slices.Values([]projections.Recording{}))
 	if len(rows) != 1 || rows[0].Day.String() != "2026-03-08" || rows[0].ParticipantSeconds != 60*eventlog.Second || rows[0].AttendedSeconds != 30*eventlog.Second {
 		t.Errorf("rows = %v; want 60 and 30 seconds on 2026-03-08", rows)
@@ -229,7 +238,7 @@ func TestUsageDaysOfTwoCenturies(t *testing.T) {
 		}
 		session := projections.UsageSession{SessionID: "s", StartedAt: eventlog.TimeOf(time.Date(2096, 12, 31, 12, 0, 0, 0, zone))}
 		rows := projections.UsageRows(projections.UsageQuery{
-			From: projections.Date{Year: 2000, Month: 1, Day: 1}, To: projections.Date{Year: 2200, Month: 1, Day: 1}, Zone: zone, ByDay: true,
+			From: projections.Date{Year: 2000, Month: 1, Day: 1}, To: projections.Date{Year: 2200, Month: 1, Day: 1}, Zone: zone, Per: projections.PerDay,
 		}, slices.Values([]projections.UsageSession{session}), slices.Values([]projections.Recording(nil)))
 		if len(rows) != 1 || rows[0].Sessions != 1 || rows[0].Day.String() != "2096-12-31" {
 			t.Errorf("%s: UsageRows() = %+v; want the session on 2096-12-31", name, rows)

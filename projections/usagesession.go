@@ -12,12 +12,16 @@ import (
 // rows, in any time zone. [UsageRows] adds them up.
 type UsageSession struct {
 	SessionID                 string           `json:"sessionId"`
+	MeetingID                 string           `json:"meetingId"`
 	Organizer                 Organizer        `json:"organizer"`
 	Status                    string           `json:"status"`
 	StartedAt                 eventlog.Time    `json:"startedAt"`
 	MaxConcurrentParticipants int              `json:"maxConcurrentParticipants"`
 	ParticipantSeconds        eventlog.Seconds `json:"participantSeconds"`
 	AttendedSeconds           eventlog.Seconds `json:"attendedSeconds"`
+	// RevisedAt is the latest received time among the records that the document
+	// rests on. Of those that give the same value the earliest counts.
+	RevisedAt eventlog.Time `json:"revisedAt"`
 	// SlotSeconds is the length of a slot, 900 unless the session has more than
 	// 2,048 slots with something in them; then the least 900·2ⁿ that has not.
 	SlotSeconds int64 `json:"slotSeconds"`
@@ -42,12 +46,14 @@ type UsageSlot struct {
 
 var usageSessionMembers = document(
 	textField("sessionId", "The session.", func(u *UsageSession) string { return u.SessionID }),
+	textField("meetingId", "The meeting, a reusable room.", func(u *UsageSession) string { return u.MeetingID }).orNull(),
 	objectField("organizer", "Who the session belongs to.", func(u *UsageSession) *Organizer { return u.Organizer.known() }, organizerMembers),
 	textField("status", "As in view sessions.", func(u *UsageSession) string { return u.Status }).oneOf(Live, Ended),
 	timeField("startedAt", "The session counts on the day of this time.", func(u *UsageSession) eventlog.Time { return u.StartedAt }),
 	integerField("maxConcurrentParticipants", "The most connections at one time.", func(u *UsageSession) int64 { return int64(u.MaxConcurrentParticipants) }),
 	secondsField("participantSeconds", "The sum of the lengths of all closed connections.", func(u *UsageSession) eventlog.Seconds { return u.ParticipantSeconds }),
 	secondsField("attendedSeconds", "The participants' time in the session, each one's devices at once counted once.", func(u *UsageSession) eventlog.Seconds { return u.AttendedSeconds }),
+	timeField("revisedAt", "The latest received time among the records that all this rests on.", func(u *UsageSession) eventlog.Time { return u.RevisedAt }),
 	integerField("slotSeconds", "The length of a slot.", func(u *UsageSession) int64 { return u.SlotSeconds }).unit("seconds"),
 	slotsField,
 )

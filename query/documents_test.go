@@ -308,6 +308,39 @@ func TestUsage(t *testing.T) {
 	}
 }
 
+// TestUsageGroups: rows for weeks, months and meetings carry what they are for,
+// and null where they are for all; filters choose.
+func TestUsageGroups(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.story()
+	for query, want := range map[string]string{
+		"groupBy=week":                                "day=<nil> week=2026-W10 month=<nil> organizerId=<nil> meetingId=<nil> sessions=2",
+		"groupBy=month&groupBy=organizer":             "day=<nil> week=<nil> month=2026-03 organizerId=org-m1 meetingId=<nil> sessions=2",
+		"groupBy=day,meeting":                         "day=2026-03-02 week=<nil> month=<nil> organizerId=<nil> meetingId=m1 sessions=2",
+		"groupBy=day&organizerId=org-m1&meetingId=m1": "day=2026-03-02 week=<nil> month=<nil> organizerId=<nil> meetingId=<nil> sessions=2",
+		"groupBy=day&organizerId=nobody":              "", "groupBy=day&meetingId=m2": "",
+	} {
+		got := ""
+		for row := range w.rows("/v1/usage?" + query) {
+			for _, name := range []string{"day", "week", "month", "organizerId", "meetingId", "sessions"} {
+				got += fmt.Sprintf(" %s=%v", name, row[name])
+			}
+			if row["revisedAt"] == nil {
+				t.Errorf("GET /v1/usage?%s has revisedAt null; want a time", query)
+			}
+		}
+		if got = strings.TrimSpace(got); got != want {
+			t.Errorf("GET /v1/usage?%s = %s; want %s", query, got, want)
+		}
+	}
+	for _, query := range []string{"groupBy=day,week", "groupBy=week&groupBy=month", "groupBy=day,organizer,month", "groupBy=year"} {
+		if a := w.get("/v1/usage?" + query); a.status != http.StatusBadRequest {
+			t.Errorf("GET /v1/usage?%s = %d %s; want 400", query, a.status, a.body)
+		}
+	}
+}
+
 func TestProjections(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

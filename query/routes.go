@@ -95,11 +95,13 @@ func (a *API) moreRoutes() []*route {
 	days := []param{
 		{name: "from", kind: paramDate, doc: "First day, in the time zone."},
 		{name: "to", kind: paramDate, doc: "The day behind the last one."},
-		{name: "groupBy", kind: paramList, enum: []string{"day", "organizer"}, doc: "What a row is for (default day,organizer); with commas or repeated."},
+		{name: "groupBy", kind: paramList, enum: usageGroups, doc: "What a row is for (default day,organizer); with commas or repeated. Of day, week and month at most one."},
+		textParam("organizerId", "Sessions and recordings of this organizer."),
+		textParam("meetingId", "Sessions and recordings of this meeting."),
 		{name: "timezone", kind: paramZone, doc: "The IANA time zone in which days begin (default UTC)."},
 	}
 	return []*route{
-		{path: "/v1/usage", id: "listUsage", summary: "What was used, by day and organizer", params: listWith(days...),
+		{path: "/v1/usage", id: "listUsage", summary: "What was used, by day, week or month, organizer and meeting", params: listWith(days...),
 			item: "UsageRow", fields: usageFields(), list: true, views: []string{viewUsage, viewRecordings}, answer: a.usage},
 		{path: "/v1/projections", id: "listProjections", summary: "How far the projections are", params: listWith(),
 			item: "Projection", fields: projectionFields(), list: true, answer: a.projections},

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"iter"
+	"strings"
 	"time"
 
 	"rollcall/eventlog"
@@ -17,15 +18,36 @@ import (
 // a microsecond. It reaches from any year of a real record to 2262.
 const maxUsageDays = 100_000
 
+// usageGroups are what usage rows can be for. At most one of the periods is.
+var usageGroups = []string{"day", "week", "month", "organizer", "meeting"}
+
+var usagePeriods = map[string]projections.Period{"day": projections.PerDay, "week": projections.PerWeek, "month": projections.PerMonth}
+
+// usageQuery is what a call asks for, its days apart.
+func usageQuery(c *call) (projections.UsageQuery, error) {
+	q := projections.UsageQuery{Zone: c.zone, OrganizerID: c.text["organizerId"], MeetingID: c.text["meetingId"]}
+	by, ok := c.lists["groupBy"]
+	if !ok {
+		by = []string{"day", "organizer"}
+	}
+	for _, g := range by {
+		q.ByOrganizer = q.ByOrganizer || g == "organizer"
+		q.ByMeeting = q.ByMeeting || g == "meeting"
+		if per := usagePeriods[g]; per != projections.AllDays {
+			if q.Per != projections.AllDays {
+				return q, badRequest("groupBy takes one of day, week and month; got %s", strings.Join(by, ","))
+			}
+			q.Per = per
+		}
+	}
+	return q, nil
+}
+
 // usage answers usage rows.
 func (a *API) usage(ctx context.Context, c *call) (ans *answer, err error) {
-	q := projections.UsageQuery{Zone: c.zone, ByDay: true, ByOrganizer: true}
-	if by, ok := c.lists["groupBy"]; ok {
-		q.ByDay, q.ByOrganizer = false, false
-		for _, g := range by {
-			q.ByDay = q.ByDay || g == "day"
-			q.ByOrganizer = q.ByOrganizer || g == "organizer"
-		}
+	q, err := usageQuery(c)
+	if err != nil {
+		return nil, err
 	}
 	err = a.read(ctx, c, c.route.views, func(ctx context.Context, s *replica.Snapshot) error {
 		if err := a.usageDays(ctx, s, c, &q); err != nil {
@@ -37,7 +59,7 @@ func (a *API) usage(ctx context.Context, c *call) (ans *answer, err error) {
 		}
 		items := make([]replica.Item, len(rows))
 		for i := range rows {
-			items[i] = computed(rows[i].Day.String()+"\n"+rows[i].Organizer.ID+"\n"+rows[i].Organizer.Name, rows[i].AppendJSON(nil))
+			items[i] = usageItemOf(&rows[i])
 		}
 		p, err := pageOf(items, usageFields(), "day", c.values, c.key)
 		if err != nil {
@@ -47,6 +69,11 @@ func (a *API) usage(ctx context.Context, c *call) (ans *answer, err error) {
 		return nil
 	})
 	return ans, err
+}
+
+// usageItemOf is a row as an item of a list: its id sorts as UsageRows does.
+func usageItemOf(r *projections.UsageRow) replica.Item {
+	return computed(strings.Join([]string{r.Day.String(), r.Organizer.ID, r.Organizer.Name, r.MeetingID}, "\n"), r.AppendJSON(nil))
 }
 
 // usageDays sets the days of a question: those asked for, or all that something
