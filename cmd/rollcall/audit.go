@@ -21,7 +21,7 @@ type eventsVerifyCmd struct {
 	attach.WhichLog
 	console.OutputFlag
 	Key    []string `help:"Key to check against: a file (PEM, the provider's key document, or Standard Webhooks secrets) or an https URL; repeatable." required:"" placeholder:"FILE_OR_URL"`
-	After  uint64   `help:"Only records behind this sequence." placeholder:"N"`
+	After  uint64   `help:"Only records after this sequence." placeholder:"N"`
 	To     uint64   `help:"Only records up to this sequence; 0 is the last." placeholder:"N"`
 	Source string   `help:"Only records of this source." placeholder:"NAME"`
 }

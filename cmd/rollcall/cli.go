@@ -23,17 +23,17 @@ type cli struct {
 	Top    topCmd    `cmd:"" help:"Watch what comes in and how far the views are." group:"Look at it"`
 	Report reportCmd `cmd:"" help:"Attendance, recordings, usage, live sessions." group:"Look at it"`
 
-	Verify   verifyCmd   `cmd:"" help:"Compare views with what the log says." group:"Mend it"`
-	Parked   parkedCmd   `cmd:"" help:"Records that a view leaves out because their fold fails." group:"Mend it"`
-	Rebuild  rebuildCmd  `cmd:"" help:"Replay the log into a new generation of a view." group:"Mend it"`
-	Promote  promoteCmd  `cmd:"" help:"Put a generation that is ready in force." group:"Mend it"`
-	Rollback rollbackCmd `cmd:"" help:"Return to the generation before." group:"Mend it"`
-	Drop     dropCmd     `cmd:"" help:"Remove generations that were in force." group:"Mend it"`
-	Abort    abortCmd    `cmd:"" help:"Give up a rebuild." group:"Mend it"`
+	Verify   verifyCmd   `cmd:"" help:"Compare views with what the log says." group:"Repair"`
+	Parked   parkedCmd   `cmd:"" help:"Records that a view leaves out because their fold fails." group:"Repair"`
+	Rebuild  rebuildCmd  `cmd:"" help:"Replay the log into a new generation of a view." group:"Repair"`
+	Promote  promoteCmd  `cmd:"" help:"Make a generation that is ready the active one." group:"Repair"`
+	Rollback rollbackCmd `cmd:"" help:"Go back to the previous generation." group:"Repair"`
+	Drop     dropCmd     `cmd:"" help:"Remove generations that were active before." group:"Repair"`
+	Abort    abortCmd    `cmd:"" help:"Cancel a rebuild." group:"Repair"`
 
 	Bench benchCmd `cmd:"" help:"Measure throughput and latency here." group:"Look at it"`
 
-	Cfg        configCmd     `cmd:"" name:"config" help:"Look at the settings." group:"About it"`
-	Version    versionCmd    `cmd:"" help:"Print the version." group:"About it"`
-	Completion completionCmd `cmd:"" help:"Print a completion script for a shell." group:"About it"`
+	Cfg        configCmd     `cmd:"" name:"config" help:"Look at the settings." group:"About"`
+	Version    versionCmd    `cmd:"" help:"Print the version." group:"About"`
+	Completion completionCmd `cmd:"" help:"Print a completion script for a shell." group:"About"`
 }

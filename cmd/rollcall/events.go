@@ -38,7 +38,7 @@ type recordFlags struct {
 	console.OutputFlag
 	Session string `help:"Only records of this session." placeholder:"ID"`
 	Type    string `help:"Only records of this event type, like meeting.started." placeholder:"TYPE"`
-	After   uint64 `help:"Only records behind this sequence." placeholder:"N"`
+	After   uint64 `help:"Only records after this sequence." placeholder:"N"`
 	Limit   int    `help:"At most this many; 0 is no limit." default:"0" placeholder:"N"`
 }
 

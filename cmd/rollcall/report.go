@@ -264,7 +264,7 @@ type reportRecordingsCmd struct {
 	Status        string `help:"Only recordings of this status." placeholder:"STATUS"`
 	Session       string `help:"Only recordings of this session." placeholder:"ID"`
 	Meeting       string `help:"Only recordings of this meeting." placeholder:"ID"`
-	StuckFor      string `help:"Only those that are not final and had no event for so long, like 10m." placeholder:"DURATION"`
+	StuckFor      string `help:"Only those that are not final and had no event for this long, like 10m." placeholder:"DURATION"`
 	ExpiresWithin string `help:"Only those whose link expires within, like 24h." placeholder:"DURATION"`
 }
 

@@ -26,7 +26,7 @@ const outputCSV = "csv"
 // drawFlags are those of a report that can also be drawn.
 type drawFlags struct {
 	apiConn
-	Output string `short:"o" help:"Form of the data: table, json, csv, or svg for a chart." default:"table" enum:"table,json,csv,svg" placeholder:"FORM"`
+	Output string `short:"o" help:"Output format: table, json, csv, or svg for a chart." default:"table" enum:"table,json,csv,svg" placeholder:"FORM"`
 }
 
 func (f drawFlags) show(w io.Writer, items []item, columns ...string) error {

@@ -44,7 +44,7 @@ func (c *eventsScanCmd) Run(a *app) error {
 		return c.online(a)
 	}
 	if c.NATSURL != "" {
-		return console.Usagef("--data-dir and --nats-url exclude each other: name a directory, or a running server")
+		return console.Usagef("--data-dir and --nats-url can't be used together: name a directory, or a running server")
 	}
 	if _, err := os.Stat(c.DataDir); err != nil {
 		return console.NotFoundf("no data directory %s; check --data-dir", c.DataDir)

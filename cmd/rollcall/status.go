@@ -19,7 +19,7 @@ import (
 type statusCmd struct {
 	attach.ClientFlags
 	console.OutputFlag
-	Wait time.Duration `help:"Wait so long for every view to hold the last record; exit code 1 where one does not." default:"0" placeholder:"DURATION"`
+	Wait time.Duration `help:"Wait up to this long for every view to hold the last record; exit code 1 where one does not." default:"0" placeholder:"DURATION"`
 }
 
 // Help is the command's example.

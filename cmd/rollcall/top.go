@@ -27,7 +27,7 @@ type topCmd struct {
 	attach.ClientFlags
 	console.OutputFlag
 	Interval time.Duration `help:"Time between two pictures." default:"1s" placeholder:"DURATION"`
-	Count    int           `help:"End after so many pictures; 0 goes on until Ctrl-C." default:"0" placeholder:"N"`
+	Count    int           `help:"Stop after this many pictures; 0 goes on until Ctrl-C." default:"0" placeholder:"N"`
 }
 
 // Help is the command's example.
@@ -192,7 +192,7 @@ func (t top) picture(before top) string {
 func (t top) incoming() string {
 	in := t.pipeline.Ingest
 	if in.Processes == 0 {
-		return "no ingester is heard of yet"
+		return "no ingester has reported yet"
 	}
 	var now pipeline.Rates
 	if n := len(t.pipeline.History); n > 0 {

@@ -25,7 +25,7 @@ type verifyCmd struct {
 	View     []string `arg:"" optional:"" help:"Views to verify; all by default."`
 	Sample   float64  `help:"Share of the entities to look at, above 0 and up to 1." default:"1" placeholder:"SHARE"`
 	Seed     uint64   `help:"Seed that chooses the sample." default:"1" placeholder:"N"`
-	Repair   bool     `help:"Fold what differs anew, and store it."`
+	Repair   bool     `help:"Rebuild what differs, and store it."`
 	MaxBytes string   `help:"Memory for the shadow; more takes more passes over the log." default:"256MiB" placeholder:"SIZE"`
 }
 

@@ -20,8 +20,8 @@ const (
 
 // LogFlags choose what goes to stderr.
 type LogFlags struct {
-	LogLevel  string `help:"Least level that is logged: debug, info, warn, error." default:"info" enum:"debug,info,warn,error" placeholder:"LEVEL"`
-	LogFormat string `help:"Form of the log on stderr: auto (console on a terminal, else json), json, console." default:"auto" enum:"auto,json,console" placeholder:"FORM"`
+	LogLevel  string `help:"Minimum log level: debug, info, warn, error." default:"info" enum:"debug,info,warn,error" placeholder:"LEVEL"`
+	LogFormat string `help:"Format of the log on stderr: auto (console on a terminal, else json), json, console." default:"auto" enum:"auto,json,console" placeholder:"FORM"`
 }
 
 // Logger writes to w in the form that the flags choose.

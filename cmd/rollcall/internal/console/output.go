@@ -19,7 +19,7 @@ import (
 
 // OutputFlag chooses the form of data on stdout.
 type OutputFlag struct {
-	Output string `short:"o" help:"Form of the data: table, json or csv." default:"table" enum:"table,json,csv" placeholder:"FORM"`
+	Output string `short:"o" help:"Output format: table, json or csv." default:"table" enum:"table,json,csv" placeholder:"FORM"`
 }
 
 // Grid is data in rows: one table, JSON array or CSV file.
@@ -63,7 +63,7 @@ func (f OutputFlag) Print(w io.Writer, g *Grid) error {
 
 // DocumentFlag chooses the form of documents, which are JSON by nature.
 type DocumentFlag struct {
-	Output string `short:"o" help:"Form of the data: json (as it is stored), table or csv; these have lists as their length." default:"json" enum:"json,table,csv" placeholder:"FORM"`
+	Output string `short:"o" help:"Output format: json (as it is stored), table or csv; these have lists as their length." default:"json" enum:"json,table,csv" placeholder:"FORM"`
 }
 
 // AddDocument adds a document as a row, behind cells that stand before it. The
