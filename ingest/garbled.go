@@ -2,9 +2,14 @@ package ingest
 
 import (
 	"bytes"
+	"crypto/tls"
+	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 
 	"rollcall/ingest/web"
 )
@@ -19,20 +24,80 @@ var garbled = map[int]struct{ reason, detail string }{
 	http.StatusHTTPVersionNotSupported:     {"http-version", "the HTTP version is not known"},
 }
 
-// Write passes on what is answered. What net/http says of itself, before
-// a handler has the request, becomes a problem document and is counted. With
-// TLS it comes here encrypted, and stays as it is.
+// Write passes on what is answered. With TLS it comes here encrypted.
 func (c *limitedConn) Write(b []byte) (int, error) {
-	status, ok := ownAnswer(b)
-	if !ok || !c.of.plain || c.asked.Load() {
+	if !c.of.plain {
 		return c.Conn.Write(b)
 	}
-	c.of.garbled.WithLabelValues(strconv.Itoa(status)).Inc()
+	return c.answer(c.Conn, b)
+}
+
+// answer writes to w. What net/http says of itself, before a handler has the
+// request, becomes a problem document and is counted.
+func (c *limitedConn) answer(w io.Writer, b []byte) (int, error) {
+	status, ok := ownAnswer(b)
+	if !ok || c.asked.Load() {
+		return w.Write(b)
+	}
 	g := garbled[status]
-	body := problem(web.Problem{Status: status, Detail: g.detail}, g.reason)
-	_, err := fmt.Fprintf(c.Conn, "HTTP/1.1 %d %s\r\nContent-Type: application/problem+json\r\nCache-Control: no-store\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
+	if err := c.say(w, status, g.reason, g.detail); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+// say writes a problem document, after which the connection is closed.
+func (c *limitedConn) say(w io.Writer, status int, reason, detail string) error {
+	c.of.garbled.WithLabelValues(strconv.Itoa(status)).Inc()
+	body := problem(web.Problem{Status: status, Detail: detail}, reason)
+	_, err := fmt.Fprintf(w, "HTTP/1.1 %d %s\r\nContent-Type: application/problem+json\r\nCache-Control: no-store\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
 		status, http.StatusText(status), len(body), body)
+	return err
+}
+
+// secureListener speaks TLS. Its connections are no *tls.Conn to net/http, which
+// would answer before they get here: the handshake is part of reading the first
+// request, within its time.
+type secureListener struct {
+	*limitedListener
+	config *tls.Config
+}
+
+// Accept returns the next connection within the limit.
+func (l *secureListener) Accept() (net.Conn, error) {
+	conn, err := l.limitedListener.Accept()
 	if err != nil {
+		return nil, err
+	}
+	under, _ := conn.(*limitedConn)
+	return &secureConn{Conn: tls.Server(conn, l.config), under: under}, nil
+}
+
+// secureConn is a connection with TLS.
+type secureConn struct {
+	*tls.Conn
+	under *limitedConn
+	plain atomic.Bool // the client speaks no TLS
+}
+
+// Read decrypts what the client sends.
+func (c *secureConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	var header tls.RecordHeaderError
+	if errors.As(err, &header) && header.Conn != nil {
+		c.plain.Store(true)
+	}
+	return n, err
+}
+
+// Write encrypts what is answered. Who speaks plain HTTP is answered so, with a
+// 503: after a 4xx a provider would not send the delivery again, to the right
+// address.
+func (c *secureConn) Write(b []byte) (int, error) {
+	if !c.plain.Load() {
+		return c.under.answer(c.Conn, b)
+	}
+	if err := c.under.say(c.under.Conn, http.StatusServiceUnavailable, "tls", "this port speaks TLS: send to https"); err != nil {
 		return 0, err
 	}
 	return len(b), nil

@@ -88,7 +88,7 @@ func Serve(ctx context.Context, l net.Listener, handler http.Handler, c ServerCo
 	}
 	var listener net.Listener = limited
 	if c.TLS != nil {
-		listener = tls.NewListener(limited, c.TLS)
+		listener = &secureListener{limited, c.TLS}
 	}
 	server := &http.Server{
 		Handler:           limited.asked(handler),
@@ -205,8 +205,8 @@ func withConn(ctx context.Context, conn net.Conn) context.Context {
 
 // limitedOf is the connection under TLS, if there is TLS.
 func limitedOf(conn net.Conn) *limitedConn {
-	if secure, ok := conn.(*tls.Conn); ok {
-		conn = secure.NetConn()
+	if secure, ok := conn.(*secureConn); ok {
+		return secure.under
 	}
 	limited, _ := conn.(*limitedConn)
 	return limited

@@ -3,10 +3,12 @@ package ingest_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -121,6 +123,52 @@ func TestGarbledRequests(t *testing.T) {
 		if got := labelled(t, registry, "rollcall_ingest_requests_garbled_total", code); got != want {
 			t.Errorf("requests_garbled_total of %s = %v; want %v", code, got, want)
 		}
+	}
+}
+
+// TestAttackGarbledTLS: with TLS too, what net/http refuses of itself is a problem
+// document; who speaks plain HTTP to the port hears 503, and half a handshake is cut.
+func TestAttackGarbledTLS(t *testing.T) {
+	registry := prometheus.NewPedanticRegistry()
+	certificate := httptest.NewUnstartedServer(nil)
+	certificate.StartTLS()
+	defer certificate.Close()
+	address, stop := serve(t, openHandler(t, &memory{}), ingest.ServerConfig{Metrics: registry, TLS: certificate.TLS.Clone(), ReadHeaderTimeout: time.Second})
+	const head = "POST /webhooks/open HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n"
+	over := func(text string) string {
+		conn, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_, _ = io.WriteString(conn, text)
+		b, _ := io.ReadAll(conn)
+		return string(b)
+	}
+	for name, test := range map[string]struct{ answer, status, reason string }{
+		"no HTTP":             {over("hello\r\n\r\n"), "400", "bad-request"},
+		"huge header":         {over(head + "X: " + strings.Repeat("x", 64<<10) + "\r\n\r\n{}"), "431", "headers-too-large"},
+		"unknown expectation": {over(head + "Expect: miracles\r\n\r\n{}"), "417", "expectation"},
+		"plain HTTP":          {raw(t, address, head+"\r\n{}"), "503", "tls"},
+	} {
+		if !strings.HasPrefix(test.answer, "HTTP/1.1 "+test.status) || !strings.Contains(test.answer, "application/problem+json") || !strings.Contains(test.answer, "problem:"+test.reason+`"`) {
+			t.Errorf("%s over TLS: answer = %q; want %s and a problem document, %s", name, test.answer, test.status, test.reason)
+		}
+	}
+	if got := over(head + "Connection: close\r\n\r\n{}"); !strings.HasPrefix(got, "HTTP/1.1 200") {
+		t.Errorf("delivery over TLS = %q; want 200", got)
+	}
+	// The first bytes of a ClientHello, and then nothing: cut without a word of HTTP.
+	if got := raw(t, address, "\x16\x03\x01\x02\x00\x01"); strings.Contains(got, "HTTP") {
+		t.Errorf("half a handshake heard %q; want the connection closed", got)
+	}
+	for code, want := range map[string]float64{"400": 1, "417": 1, "431": 1, "503": 1} {
+		if got := labelled(t, registry, "rollcall_ingest_requests_garbled_total", code); got != want {
+			t.Errorf("requests_garbled_total of %s = %v; want %v", code, got, want)
+		}
+	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
 	}
 }
 

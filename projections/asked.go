@@ -7,7 +7,8 @@ import (
 )
 
 // The fields that need a clock or another view are computed here, when somebody
-// asks, and never stored.
+// asks, and never stored. Questions that choose documents, such as which
+// recordings are stuck, are the read side's.
 
 // RecordingRef is one element of a session's asked field recordings.
 type RecordingRef struct {
@@ -68,17 +69,4 @@ func AttendanceRatio(attended, duration eventlog.Seconds) (ratio float64, ok boo
 		return 0, false
 	}
 	return min(1, float64(attended)/float64(duration)), true
-}
-
-// StuckFor reports whether a recording is not final and had no event for d.
-func (r *Recording) StuckFor(now time.Time, d time.Duration) bool {
-	return r.Status != statusUploaded && r.Status != statusErrored && now.Sub(r.LastEventAt.Std()) >= d
-}
-
-// ExpiresWithin reports whether the recording's link is still valid at now and
-// ends within d.
-func (r *Recording) ExpiresWithin(now time.Time, d time.Duration) bool {
-	at := eventlog.TimeOf(now)
-	e := r.DownloadURLExpiresAt
-	return r.DownloadURL != "" && !e.IsZero() && e > at && !e.Std().After(now.Add(d))
 }

@@ -26,15 +26,13 @@ func (attendanceFold) Key(ev *eventlog.Event) string {
 }
 
 func (attendanceFold) New(key string) eventlog.State {
-	s := &attendanceState{id: key, dirty: make(map[string]bool)}
+	s := &attendanceState{gathering: gathering{id: key}, dirty: make(map[string]bool)}
 	s.roster = newRoster(true, s.watch)
 	return s
 }
 
 type attendanceState struct {
-	id      string
-	bounds  bounds
-	roster  roster
+	gathering
 	members members
 	// end is the session's end that the documents were last written with.
 	end eventlog.Time
@@ -101,8 +99,6 @@ func (s *attendanceState) Flush(w eventlog.Writer) {
 		w.PutPart(corePart, s.bounds.put([]byte{stateVersion}))
 	}
 }
-
-func (s *attendanceState) Over() eventlog.Time { return s.bounds.over() }
 
 // Erase also deletes the documents of participants whose last peer has moved on
 // since the last Flush.
@@ -178,7 +174,8 @@ type seat struct {
 	peer *peer
 }
 
-func (s *attendanceState) document(id string, peers []*peer) Participant {
+// seatsOf are the connections of peers, in the order in which they began.
+func seatsOf(peers []*peer) []seat {
 	seats := make([]seat, len(peers))
 	for i, p := range peers {
 		seats[i] = seat{p.link(), p}
@@ -186,6 +183,11 @@ func (s *attendanceState) document(id string, peers []*peer) Participant {
 	slices.SortFunc(seats, func(a, b seat) int {
 		return cmp.Or(cmp.Compare(a.joined, b.joined), strings.Compare(a.peer.id, b.peer.id))
 	})
+	return seats
+}
+
+func (s *attendanceState) document(id string, peers []*peer) Participant {
+	seats := seatsOf(peers)
 	doc := Participant{SessionID: s.id, ParticipantID: id, FirstJoinedAt: seats[0].joined}
 	list := make([]Connection, len(seats))
 	var sum tally
@@ -293,16 +295,7 @@ func longestGap(seats []seat, end eventlog.Time) (gap eventlog.Seconds) {
 }
 
 func (s *attendanceState) Load(part string, value []byte) error {
-	if ours, err := s.roster.load(part, value); ours {
-		return err
-	}
-	if part != corePart {
-		return errState
-	}
-	r := reader{b: value}
-	r.version()
-	s.bounds.read(&r)
-	return r.done()
+	return s.load(part, value, func(*reader) {})
 }
 
 func (s *attendanceState) Size() int { return 512 + s.roster.bytes + len(s.members)*96 }

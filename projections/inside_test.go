@@ -258,21 +258,6 @@ func TestQuoteCutsAtItsLimit(t *testing.T) {
 	}
 }
 
-// TestLinksExpire: a link is about to expire while it is valid and ends within the
-// time asked for, both ends included as documented.
-func TestLinksExpire(t *testing.T) {
-	at := time.Date(2026, 1, 5, 10, 0, 0, 0, time.UTC)
-	for off, want := range map[time.Duration]bool{-time.Second: false, 0: false, time.Microsecond: true, time.Hour: true, time.Hour + time.Microsecond: false} {
-		r := Recording{DownloadURL: "u", DownloadURLExpiresAt: eventlog.TimeOf(at.Add(off))}
-		if got := r.ExpiresWithin(at, time.Hour); got != want {
-			t.Errorf("ExpiresWithin of a link that ends %v from now = %v; want %v", off, got, want)
-		}
-	}
-	if (&Recording{DownloadURLExpiresAt: eventlog.TimeOf(at.Add(1))}).ExpiresWithin(at, time.Hour) || (&Recording{DownloadURL: "u"}).ExpiresWithin(at, time.Hour) {
-		t.Error("ExpiresWithin without a link, or without an end = true; want false")
-	}
-}
-
 // TestWhatFollows: the next session of a meeting is the least of those that come
 // after, by start and then by id.
 func TestWhatFollows(t *testing.T) {

@@ -140,6 +140,38 @@ type roster struct {
 	ready bool
 }
 
+// gathering is what the folds keyed by session have in common: who was connected,
+// and when the session was.
+type gathering struct {
+	id     string
+	bounds bounds
+	roster roster
+}
+
+// Over is when the session was over; see [bounds].
+func (g *gathering) Over() eventlog.Time { return g.bounds.over() }
+
+// startedAt is when the session began, by its connections where nothing says it.
+func (g *gathering) startedAt(c *crowd) eventlog.Time {
+	return g.bounds.startedAt(func() eventlog.Time { return c.first(g.roster.peers) })
+}
+
+// load reads a part: a share of the peers, or the core, of which rest reads what
+// comes after the bounds.
+func (g *gathering) load(part string, value []byte, rest func(r *reader)) error {
+	if ours, err := g.roster.load(part, value); ours {
+		return err
+	}
+	if part != corePart {
+		return errState
+	}
+	r := reader{b: value}
+	r.version()
+	g.bounds.read(&r)
+	rest(&r)
+	return r.done()
+}
+
 const (
 	peersEach   = 16
 	peersPrefix = "p"

@@ -17,7 +17,7 @@ func (sessionFold) Key(ev *eventlog.Event) string {
 }
 
 func (sessionFold) New(key string) eventlog.State {
-	s := &sessionState{id: key}
+	s := &sessionState{gathering: gathering{id: key}}
 	s.roster = newRoster(false, func(_ *peer, old, now *link) { s.crowd.replace(old, now) })
 	return s
 }
@@ -33,17 +33,15 @@ type SessionState interface {
 }
 
 type sessionState struct {
-	id         string
-	bounds     bounds
-	roster     roster
+	gathering
 	crowd      crowd
 	deliveries deliveries
 
-	meeting, title, room, reason first
-	organizer                    organizer
-	started, standIn, noPeer     bool // meeting.started seen; a meeting id stood in; a move without a peer id
-	badTimes                     eventlog.BadTime
-	degraded                     eventlog.Time
+	meetingID, title, room, reason first
+	organizer                      organizer
+	started, standIn, noPeer       bool // meeting.started seen; a meeting id stood in; a move without a peer id
+	badTimes                       eventlog.BadTime
+	degraded                       eventlog.Time
 
 	dirty, dirtyCore bool
 	// moved: the document under live.<session> is deleted. It is in the same commit
@@ -72,7 +70,7 @@ func (s *sessionState) Apply(ev *eventlog.Event) {
 }
 
 func (s *sessionState) applyCore(ev *eventlog.Event, standIn bool) bool {
-	changed := s.meeting.merge(ev.Order, ev.MeetingID)
+	changed := s.meetingID.merge(ev.Order, ev.MeetingID)
 	changed = s.title.merge(ev.Order, ev.Title) || changed
 	changed = s.room.merge(ev.Order, ev.RoomName) || changed
 	changed = s.organizer.merge(ev) || changed
@@ -129,8 +127,6 @@ func (s *sessionState) Flush(w eventlog.Writer) {
 	}
 }
 
-func (s *sessionState) Over() eventlog.Time { return s.bounds.over() }
-
 func (s *sessionState) Erase(w eventlog.Writer) {
 	key := eventlog.EscapeID(s.id)
 	if s.moved {
@@ -145,9 +141,9 @@ func (s *sessionState) document() Session {
 	end := b.endedAt()
 	s.crowd.settle(end, s.roster.peers)
 	doc := Session{
-		SessionID: s.id, MeetingID: s.meeting.text, Title: s.title.text, RoomName: s.room.text,
+		SessionID: s.id, MeetingID: s.meetingID.text, Title: s.title.text, RoomName: s.room.text,
 		Organizer: s.organizer.who, Status: b.status(),
-		StartedAt: b.startedAt(func() eventlog.Time { return s.crowd.first(s.roster.peers) }), EndedAt: end,
+		StartedAt: s.startedAt(&s.crowd), EndedAt: end,
 		LiveParticipants: s.crowd.open, UniqueParticipants: len(s.crowd.people), Connections: s.crowd.total,
 		MaxConcurrentParticipants: s.crowd.peak.before(end), ParticipantSeconds: s.crowd.sum.total(),
 		Implicit: !s.started, LastEventAt: s.deliveries.last(), DegradedSince: s.degraded,
@@ -206,39 +202,33 @@ func (s *sessionState) putCore() []byte {
 	b = append(b, flags, byte(s.badTimes))
 	b = putTime(putTime(b, s.deliveries.alone), s.degraded)
 	var last eventlog.Order
-	for _, f := range [...]*first{&s.meeting, &s.title, &s.room, &s.reason} {
+	for _, f := range [...]*first{&s.meetingID, &s.title, &s.room, &s.reason} {
 		b = f.put(b, &last)
 	}
 	return s.organizer.put(b)
 }
 
 func (s *sessionState) Load(part string, value []byte) error {
-	if ours, err := s.roster.load(part, value); ours {
-		return err
-	}
 	if ours, err := s.deliveries.load(part, value); ours {
 		return err
 	}
-	if part != corePart {
-		return errState
-	}
-	r := reader{b: value}
-	r.version()
-	s.bounds.read(&r)
+	return s.load(part, value, s.readCore)
+}
+
+func (s *sessionState) readCore(r *reader) {
 	s.moved = s.bounds.ended
 	flags := r.byte()
 	s.started, s.standIn, s.noPeer = flags&1 != 0, flags&2 != 0, flags&4 != 0
 	s.badTimes = eventlog.BadTime(r.byte())
 	s.deliveries.alone, s.degraded = r.time(), r.time()
 	var last eventlog.Order
-	for _, f := range [...]*first{&s.meeting, &s.title, &s.room, &s.reason} {
-		f.read(&r, &last)
+	for _, f := range [...]*first{&s.meetingID, &s.title, &s.room, &s.reason} {
+		f.read(r, &last)
 	}
-	s.organizer.read(&r)
-	return r.done()
+	s.organizer.read(r)
 }
 
 func (s *sessionState) Size() int {
 	return 1024 + s.roster.bytes + s.deliveries.size() + s.crowd.size() +
-		len(s.meeting.text) + len(s.title.text) + len(s.room.text) + len(s.reason.text)
+		len(s.meetingID.text) + len(s.title.text) + len(s.room.text) + len(s.reason.text)
 }

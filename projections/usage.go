@@ -1,12 +1,6 @@
 package projections
 
-import (
-	"cmp"
-	"slices"
-	"strings"
-
-	"rollcall/eventlog"
-)
+import "rollcall/eventlog"
 
 // usageFold is view usage: what a session adds to the rows of contract part 4's
 // usage, a document a session, in a form from which the rows of any time zone
@@ -22,7 +16,7 @@ func (usageFold) Key(ev *eventlog.Event) string {
 }
 
 func (usageFold) New(key string) eventlog.State {
-	s := &usageState{id: key, dirty: make(map[string]bool), attended: make(map[string][]interval)}
+	s := &usageState{gathering: gathering{id: key}, dirty: make(map[string]bool), attended: make(map[string][]interval)}
 	s.slots = make(slots)
 	s.roster = newRoster(false, s.watch)
 	s.roster.dated, s.bounds.dated = true, true
@@ -30,11 +24,9 @@ func (usageFold) New(key string) eventlog.State {
 }
 
 type usageState struct {
-	id        string
-	bounds    bounds
+	gathering
 	organizer organizer
 	meetingID first
-	roster    roster
 	crowd     crowd
 	members   members
 	// revised is the latest of the connections' revised times, unless unsure.
@@ -98,8 +90,6 @@ func (s *usageState) Flush(w eventlog.Writer) {
 	}
 }
 
-func (s *usageState) Over() eventlog.Time { return s.bounds.over() }
-
 func (s *usageState) Erase(w eventlog.Writer) { w.Delete(eventlog.EscapeID(s.id)) }
 
 // settle brings slots up to date with the session's end and the unions of the
@@ -136,15 +126,7 @@ func (s *usageState) count(list []interval, n int64) {
 }
 
 func (s *usageState) union(id string) []interval {
-	peers := s.members[id]
-	seats := make([]seat, len(peers))
-	for i, p := range peers {
-		seats[i] = seat{p.link(), p}
-	}
-	slices.SortFunc(seats, func(a, b seat) int {
-		return cmp.Or(cmp.Compare(a.joined, b.joined), strings.Compare(a.peer.id, b.peer.id))
-	})
-	return union(seats, s.crowd.end)
+	return union(seatsOf(s.members[id]), s.crowd.end)
 }
 
 func (s *usageState) document() UsageSession {
@@ -152,7 +134,7 @@ func (s *usageState) document() UsageSession {
 	length, list := s.slots.list()
 	return UsageSession{
 		SessionID: s.id, MeetingID: s.meetingID.text, Organizer: s.organizer.who, Status: s.bounds.status(),
-		StartedAt:                 s.bounds.startedAt(func() eventlog.Time { return s.crowd.first(s.roster.peers) }),
+		StartedAt:                 s.startedAt(&s.crowd),
 		MaxConcurrentParticipants: s.crowd.peak.before(s.crowd.end),
 		ParticipantSeconds:        s.crowd.sum.total(), AttendedSeconds: s.sum.total(),
 		RevisedAt:   s.revisedAt(),
@@ -174,18 +156,10 @@ func (s *usageState) revisedAt() eventlog.Time {
 }
 
 func (s *usageState) Load(part string, value []byte) error {
-	if ours, err := s.roster.load(part, value); ours {
-		return err
-	}
-	if part != corePart {
-		return errState
-	}
-	r := reader{b: value}
-	r.version()
-	s.bounds.read(&r)
-	s.organizer.read(&r)
-	s.meetingID.read(&r, new(eventlog.Order))
-	return r.done()
+	return s.load(part, value, func(r *reader) {
+		s.organizer.read(r)
+		s.meetingID.read(r, new(eventlog.Order))
+	})
 }
 
 func (s *usageState) Size() int {

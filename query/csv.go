@@ -44,6 +44,24 @@ func csvHeader(fields []field) (names []string) {
 	return names
 }
 
+// Columns are the columns of the CSV of a list of items of a schema, such as
+// Participant; nil: there is no such list.
+func Columns(item string) []string {
+	if item == usageItem {
+		return csvHeader(usageFields())
+	}
+	all, err := views()
+	if err != nil {
+		return nil // Complete says why
+	}
+	for _, v := range all {
+		if v.item == item {
+			return csvHeader(v.fields)
+		}
+	}
+	return nil
+}
+
 // csvCells is one document's line.
 func csvCells(fields []field, doc []byte) ([]string, error) {
 	found := make(map[string]jsontext.Value, len(fields))

@@ -60,7 +60,7 @@ func pipelineFields() []field {
 			member{"differing", whole}, member{"sequence", whole}))),
 		shaped("processes", "The processes that were heard of lately.", list(object(member{"process", text}, member{"host", text}, member{"roles", list(text)},
 			at("startedAt"), at("heardAt"), member{"lost", schema("boolean")},
-			member{"projections", list(object(member{"name", text}, member{"state", text}))}, member{"problems", list(text)}))),
+			member{"projections", list(object(member{"name", text}, member{"state", text}))}, member{"problems", list(text)}, member{"warnings", list(text)}))),
 	}
 }
 

@@ -102,7 +102,7 @@ func (a *API) moreRoutes() []*route {
 	}
 	return []*route{
 		{path: "/v1/usage", id: "listUsage", summary: "What was used, by day, week or month, organizer and meeting", params: listWith(days...),
-			item: "UsageRow", fields: usageFields(), list: true, views: []string{viewUsage, viewRecordings}, answer: a.usage},
+			item: usageItem, fields: usageFields(), list: true, views: []string{viewUsage, viewRecordings}, answer: a.usage},
 		{path: "/v1/projections", id: "listProjections", summary: "How far the projections are", params: listWith(),
 			item: "Projection", fields: projectionFields(), list: true, answer: a.projections},
 		{path: "/v1/pipeline", id: "getPipeline", summary: "What comes in, rebuilds and audits under way, and the processes at work", params: with(),

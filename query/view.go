@@ -65,6 +65,13 @@ func declared() []*view {
 // views returns all views, or says which half of one is missing.
 func views() ([]*view, error) { return join(projections.Views(), declared()) }
 
+// Complete says which view has a fold and no read side, or the reverse. A program
+// calls it before it starts anything.
+func Complete() error {
+	_, err := views()
+	return err
+}
+
 // join gives each view the fields of the documents that its fold makes.
 func join(made []projections.View, read []*view) ([]*view, error) {
 	var wrong []error

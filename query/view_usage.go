@@ -8,7 +8,10 @@ import (
 	"rollcall/projections"
 )
 
-const viewUsage = "usage"
+const (
+	viewUsage = "usage"
+	usageItem = "UsageRow"
+)
 
 // usageView holds what each session adds to usage rows, which are what is read.
 // The time that a session covers decides whether a question looks at it.

@@ -14,6 +14,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"rollcall/cmd/rollcall/internal/console"
+	"rollcall/query"
 )
 
 // reportCmd is `rollcall report`.
@@ -187,7 +188,7 @@ type span struct {
 	To   string `help:"Before this time or day." placeholder:"TIME"`
 }
 
-func (s span) query() url.Values {
+func (s span) values() url.Values {
 	q := url.Values{}
 	set(q, "from", s.From)
 	set(q, "to", s.To)
@@ -217,7 +218,7 @@ func (reportAttendanceCmd) Help() string {
 func (c *reportAttendanceCmd) Run(a *app) error {
 	sessions := []string{c.Session}
 	if c.Session == "" {
-		q := c.query()
+		q := c.values()
 		set(q, "meetingId", c.Meeting)
 		items, err := c.items(a.Ctx, "/v1/sessions", q)
 		if err != nil {
@@ -239,17 +240,13 @@ func (c *reportAttendanceCmd) Run(a *app) error {
 		}
 		rows = append(rows, people...)
 	}
-	return c.show(a.Stdout, rows, attendanceColumns...)
+	return c.show(a.Stdout, rows, query.Columns("Participant")...)
 }
-
-// attendanceColumns are in the order of the API's CSV.
-var attendanceColumns = []string{"sessionId", "participantId", "displayName", "connections", "firstJoinedAt", "lastLeftAt", "present",
-	"connectedSeconds", "attendedSeconds", "longestGapSeconds", "attendanceRatio"}
 
 // attendanceCSV writes the sessions' participants under one header.
 func (c *reportAttendanceCmd) attendanceCSV(a *app, sessions []string) error {
 	if len(sessions) == 0 {
-		return c.show(a.Stdout, nil, attendanceColumns...)
+		return c.show(a.Stdout, nil, query.Columns("Participant")...)
 	}
 	for i, id := range sessions {
 		if err := c.csv(a.Ctx, a.Stdout, "/v1/sessions/"+segment(id)+"/participants", nil, i == 0); err != nil {
@@ -288,9 +285,12 @@ func (c *reportRecordingsCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	return c.show(a.Stdout, items, "recordingId", "status", "sessionId", "meetingId", "startedAt", "durationSeconds", "fileSizeBytes",
-		"downloadUrlExpiresAt", "error", "lastEventAt")
+	return c.show(a.Stdout, items, recordingColumns...)
 }
+
+// recordingColumns are those that a table has room for.
+var recordingColumns = []string{"recordingId", "status", "sessionId", "meetingId", "startedAt", "durationSeconds", "fileSizeBytes",
+	"downloadUrlExpiresAt", "error", "lastEventAt"}
 
 type reportUsageCmd struct {
 	drawFlags
@@ -306,7 +306,7 @@ func (reportUsageCmd) Help() string {
 
 // Run reports.
 func (c *reportUsageCmd) Run(a *app) error {
-	q := c.query()
+	q := c.values()
 	set(q, "groupBy", c.GroupBy)
 	set(q, "timezone", c.Timezone)
 	if c.Output == outputCSV {
@@ -319,7 +319,7 @@ func (c *reportUsageCmd) Run(a *app) error {
 	if c.Output == outputSVG {
 		return drawUsage(a.Stdout, items, c.Timezone)
 	}
-	return c.show(a.Stdout, items, "day", "organizerId", "organizerName", "sessions", "participantSeconds", "attendedSeconds", "recordingSeconds", "peakParticipants")
+	return c.show(a.Stdout, items, query.Columns("UsageRow")...)
 }
 
 type reportLiveCmd struct {
@@ -343,6 +343,9 @@ func (c *reportLiveCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	return c.show(a.Stdout, items, "sessionId", "meetingId", "title", "startedAt", "liveParticipants", "uniqueParticipants", "maxConcurrentParticipants",
-		"recordings", "lastEventAt", "stale")
+	return c.show(a.Stdout, items, liveColumns...)
 }
+
+// liveColumns are those that a table has room for.
+var liveColumns = []string{"sessionId", "meetingId", "title", "startedAt", "liveParticipants", "uniqueParticipants", "maxConcurrentParticipants",
+	"recordings", "lastEventAt", "stale"}

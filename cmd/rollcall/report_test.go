@@ -5,10 +5,13 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/go-json-experiment/json"
+
+	"rollcall/query"
 )
 
 // hostile are names and ids that a path, a URI, a file or a spreadsheet could
@@ -92,6 +95,22 @@ func TestReportOfHostileIDs(t *testing.T) {
 			if code, _, _ := inProcess(t, nil, args...); code != 2 {
 				t.Errorf("%v = %d; want 2", args, code)
 			}
+		}
+	}
+}
+
+// TestReportColumns: what a table shows of a document is a column of the API.
+func TestReportColumns(t *testing.T) {
+	for item, columns := range map[string][]string{"Recording": recordingColumns, "Session": liveColumns} {
+		for _, name := range columns {
+			if !slices.Contains(query.Columns(item), name) {
+				t.Errorf("report shows %s of a %s; its columns are %v", name, item, query.Columns(item))
+			}
+		}
+	}
+	for _, item := range []string{"Participant", "UsageRow"} {
+		if len(query.Columns(item)) < 8 {
+			t.Errorf("Columns(%q) = %v; want 8 at least", item, query.Columns(item))
 		}
 	}
 }

@@ -172,6 +172,9 @@ func (c *settings) setRoles() error {
 }
 
 func (c *settings) setViews() error {
+	if err := query.Complete(); err != nil {
+		return err
+	}
 	if len(c.Views) > 0 && !c.node.Roles.Project {
 		return console.Usagef("--views limits --target=project, which this process is not")
 	}

@@ -291,11 +291,17 @@ func TestPipeline(t *testing.T) {
 	p.wait(row("Projections", "sessions") + `.innerText.includes("equal")`)
 	p.wait(row("Projections", "artifacts") + `.innerText.includes("not yet")`)
 	p.wait(row("Processes", "fold-2") + `.innerText.includes("lost")`)
+	p.wait(`document.getElementById("problems").innerText.includes("front-1, ingest: nothing can be stored")`)
+	p.wait(`document.getElementById("warnings").innerText.includes("front-1, ingest: a source takes events of any organization")`)
+	p.wait(`!document.querySelector("main").innerText.includes("said before it was lost")`)
 	p.text("1 of 6 need a look") // recordings: parked records, and a difference
 	done := pipelineDoc()
 	done["rebuilds"] = []doc{}
+	for _, one := range done["processes"].([]doc) {
+		one["problems"], one["warnings"] = []string{}, []string{}
+	}
 	s.fill("pipeline", map[string]doc{"now": done})
-	p.wait(`!document.querySelector('[aria-label="Rebuilds"]')`)
+	p.wait(`!document.querySelector('[aria-label="Rebuilds"]') && !document.getElementById("problems") && !document.getElementById("warnings")`)
 
 	bare := newStandIn(t)
 	bare.fill("projections", projectionDocs())

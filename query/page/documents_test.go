@@ -212,14 +212,19 @@ func pipelineDoc() doc {
 	process := func(id, host string, lost bool, roles []string, projections []doc) doc {
 		return doc{"process": id, "host": host, "roles": roles, "startedAt": stamp(minute(-200)), "heardAt": stamp(now), "lost": lost, "projections": projections}
 	}
+	front := process("01JDA3Z5N8Q2V7X4C6B9M1K0TR", "front-1", false, []string{"ingest"}, []doc{})
+	front["problems"] = []string{"nothing can be stored: the disk of --data-dir is full, or can't be written"}
+	front["warnings"] = []string{"a source takes events of any organization: give it organizationIds (the log names it)"}
+	lost := process("01JDA3Z5N8Q2V7X4C6B9M1K0TT", "fold-2", true, []string{"project"}, runs("standby", "sessions", "attendance"))
+	lost["problems"] = []string{"said before it was lost"}
 	return doc{
 		"at": stamp(now), "history": history, "audits": audits,
 		"ingest":   doc{"processes": 1, "records": 48210, "duplicates": 1904, "refusals": 57, "refusalsByReason": []doc{{"reason": "signature-wrong", "count": 41}, {"reason": "rate-limited", "count": 16}}},
 		"rebuilds": []doc{{"view": "usage", "generation": 2, "bucket": "usage_g2", "state": "catching-up", "sequence": 31022, "headSequence": 48210, "share": 0.643, "perSecond": 2140.0, "etaSeconds": 8.03, "elapsedSeconds": 14.5}},
 		"processes": []doc{
-			process("01JDA3Z5N8Q2V7X4C6B9M1K0TR", "front-1", false, []string{"ingest"}, []doc{}),
+			front,
 			process("01JDA3Z5N8Q2V7X4C6B9M1K0TS", "fold-1", false, []string{"project"}, runs("live", "sessions", "attendance", "recordings", "artifacts")),
-			process("01JDA3Z5N8Q2V7X4C6B9M1K0TT", "fold-2", true, []string{"project"}, runs("standby", "sessions", "attendance")),
+			lost,
 		},
 	}
 }

@@ -90,6 +90,7 @@ type ProcessSummary struct {
 	Lost        bool            `json:"lost"`
 	Projections []ProjectionRun `json:"projections"`
 	Problems    []string        `json:"problems"`
+	Warnings    []string        `json:"warnings"`
 }
 
 // New makes a Monitor that knows of no process yet. now is the clock; nil:
@@ -207,6 +208,7 @@ func (p *Monitor) Overview() Overview {
 		out.Processes = append(out.Processes, ProcessSummary{
 			Process: x.Process, Host: x.Host, Roles: append([]string{}, x.Roles...), StartedAt: x.StartedAt,
 			HeardAt: eventlog.TimeOf(x.reported), Lost: lost, Projections: append([]ProjectionRun{}, x.Projections...), Problems: append([]string{}, x.Problems...),
+			Warnings: append([]string{}, x.Warnings...),
 		})
 		if lost {
 			continue

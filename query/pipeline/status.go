@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -44,6 +45,8 @@ type Status struct {
 	Audits      []Audit         `json:"audits"`
 	// Problems are what keeps the process from its work, in fixed words.
 	Problems []string `json:"problems"`
+	// Warnings are what an operator should know of how it is set up.
+	Warnings []string `json:"warnings"`
 }
 
 // IngestCounts count deliveries since the process started.
@@ -127,8 +130,8 @@ func readStatus(m *nats.Msg) (s Status, err error) {
 
 // bounded reports whether a status is as small as a process's own is.
 func (s Status) bounded() bool {
-	texts := append(append([]string{s.Host}, s.Roles...), s.Problems...)
-	n := len(s.Roles) + len(s.Problems) + len(s.Projections) + len(s.Rebuilds) + len(s.Audits)
+	texts := slices.Concat([]string{s.Host}, s.Roles, s.Problems, s.Warnings)
+	n := len(s.Roles) + len(s.Problems) + len(s.Warnings) + len(s.Projections) + len(s.Rebuilds) + len(s.Audits)
 	if s.Ingest != nil {
 		n += len(s.Ingest.Refusals)
 		for reason := range s.Ingest.Refusals {

@@ -107,6 +107,15 @@ export function pipeline({ draw, signal }) {
     { id: "elapsed", label: "Running for", num: true, cell: (r) => duration(r.elapsedSeconds) },
   ];
 
+  // notes are what processes say is wrong, or unwise, in their own words. A lost
+  // process says nothing any more.
+  function notes(kind, title, name) {
+    const said = told.processes.filter((p) => !p.lost).flatMap((p) => (p[name] ?? []).map((line) => [p, line]));
+    if (!said.length) return null;
+    return h("div", { class: `note ${kind}`, key: name, id: name, role: kind === "bad" ? "alert" : null }, h("p", {}, h("strong", {}, title)),
+      h("ul", {}, said.map(([p, line]) => h("li", { key: `${p.process} ${line}` }, text(p.host, "unknown", 60), `, ${p.roles.join(", ")}: `, text(line, "", 200)))));
+  }
+
   const processColumns = [
     { id: "host", label: "Host", cell: (p) => [text(p.host, "unknown", 60), h("span", { class: "sub" }, ident(p.process))] },
     { id: "roles", label: "Does", cell: (p) => text(p.roles.join(", "), "nothing", 80) },
@@ -118,10 +127,13 @@ export function pipeline({ draw, signal }) {
   function render() {
     const wrong = items.filter(bad).length;
     const behind = items.filter((p) => p.state !== "live").length;
+    const stuck = told?.processes.some((p) => !p.lost && p.problems?.length);
     return [
-      h("div", { class: "title", key: "title" }, h("h1", {}, "Pipeline"), h("p", { class: "summary" }, !loaded ? "" : wrong ? badge("bad", `${wrong} of ${items.length} need a look`) : behind ? badge("warn", `${behind} of ${items.length} behind`) : badge("good", "all up to date"),
+      h("div", { class: "title", key: "title" }, h("h1", {}, "Pipeline"), h("p", { class: "summary" }, !loaded ? "" : wrong ? badge("bad", `${wrong} of ${items.length} need a look`) : stuck ? badge("bad", "a process needs a look") : behind ? badge("warn", `${behind} of ${items.length} behind`) : badge("good", "all up to date"),
         loaded ? [" log at ", h("strong", { id: "head" }, count(Math.max(0, ...items.map((p) => p.headSequence ?? 0))))] : null)),
       state({ loading: !loaded, error, retry: load, empty: loaded && !items.length ? "No projection is known. Is a project target running?" : null }),
+      told ? notes("bad", "✖ Not working", "problems") : null,
+      told ? notes("warn", "▲ Set up unsafely", "warnings") : null,
       told ? ingestPart() : null,
       told?.rebuilds.length ? h("section", { key: "rebuilds", "aria-labelledby": "rebuild-h" }, h("h2", { id: "rebuild-h" }, "Rebuilds under way"), table({ caption: "Rebuilds", columns: rebuildColumns, rows: told.rebuilds, key: (r) => r.view })) : null,
       items.length ? h("section", { key: "projections", "aria-labelledby": "proj-h" }, h("div", { class: "title" }, h("h2", { id: "proj-h" }, "Projections"), csv("/v1/projections", {}, "projections.csv")), table({ caption: "Projections", columns, rows: items, key: (p) => p.name })) : null,

@@ -37,6 +37,10 @@ func guardSubject(account string) string { return "rollcall.guard." + account + 
 // deliverSubject is where push consumers of an account deliver.
 func deliverSubject(account string) string { return "rollcall.deliver." + account + "." }
 
+// apiDirectRequest reads what its request names; where the subject goes on, it
+// names the one message that is read.
+const apiDirectRequest = "$JS.API.DIRECT.GET.*"
+
 // readerRequests is what a reader may ask for: nothing that changes or removes
 // anything. What names consumers goes through the guard, so that a reader meets
 // those of readers alone: who knows another one's name could pull records away
@@ -44,7 +48,7 @@ func deliverSubject(account string) string { return "rollcall.deliver." + accoun
 var readerRequests = []string{
 	"$JS.API.INFO",
 	"$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.MSG.GET.*",
-	"$JS.API.DIRECT.GET.>",
+	apiDirectRequest, "$JS.API.DIRECT.GET.*.>",
 	"$JS.API.CONSUMER.MSG.NEXT.*.*",
 	"$JS.ACK.>", "$JS.FC.>",
 }
@@ -57,6 +61,10 @@ var requestSubjects = []string{"$JS.>", "$SRV.>", "rollcall.query.>", "rollcall.
 
 // readerGuarded are the consumer requests that go through the guard.
 var readerGuarded = []string{"CREATE.>", "DELETE.*.*", "NAMES.*", "LIST.*", "INFO.*.*"}
+
+// readerSubscriptions is how many subscriptions readers have together: a record
+// goes to each that wants it before it is stored.
+const readerSubscriptions = 4096
 
 // readerSubjects is what a reader may subscribe to as it is published.
 var readerSubjects = []string{"rollcall.views.>", "rollcall.status.*", "meetings.>", "$KV.>"}
@@ -149,6 +157,11 @@ func accountsConfig(internal string, users []User, readers int, open bool) strin
 	for _, s := range readerSubjects {
 		fmt.Fprintf(&b, "      {stream: %q}\n", s)
 	}
+	for _, s := range readerRequests {
+		if passed(s) {
+			fmt.Fprintf(&b, "      {service: %q, response: stream, accounts: [%s]}\n", readersAsk(s), accountReaders)
+		}
+	}
 	fmt.Fprintf(&b, "    ]\n  }\n  %s {\n    users: [\n", accountQuery)
 	writeUsers(&b, accountQuery, users)
 	b.WriteString("    ]\n    exports: [\n")
@@ -171,7 +184,7 @@ func accountsConfig(internal string, users []User, readers int, open bool) strin
 	}
 	b.WriteString("    ]\n")
 	if readers > 0 {
-		fmt.Fprintf(&b, "    limits: {max_connections: %d}\n", readers)
+		fmt.Fprintf(&b, "    limits: {max_connections: %d, max_subscriptions: %d}\n", readers, readerSubscriptions)
 	}
 	b.WriteString("  }\n}\n")
 	if open {
@@ -183,7 +196,11 @@ func accountsConfig(internal string, users []User, readers int, open bool) strin
 // writeImports writes what an account that reads has of the data account.
 func writeImports(b *strings.Builder, account string) {
 	for _, s := range readerRequests {
-		fmt.Fprintf(b, "      {service: {account: %s, subject: %q}}\n", accountData, s)
+		from := s
+		if account == accountReaders && passed(s) {
+			from = readersAsk(s)
+		}
+		fmt.Fprintf(b, "      {service: {account: %s, subject: %q}, to: %q}\n", accountData, from, s)
 	}
 	for _, s := range readerGuarded {
 		fmt.Fprintf(b, "      {service: {account: %s, subject: %q}, to: %q}\n", accountData, guardSubject(account)+s, apiConsumer+s)

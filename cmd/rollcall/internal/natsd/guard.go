@@ -32,6 +32,8 @@ type Guard struct {
 	making sync.Mutex
 	pace   *rate.Limiter
 	warned time.Time // guarded by making
+	// tokens is what readers may ask for a second (guardapi.go).
+	tokens *rate.Limiter
 }
 
 const (
@@ -39,22 +41,28 @@ const (
 	// readerMark is metadata of the consumers that the guard made: for which
 	// account.
 	readerMark = "rollcall.reader"
-	// guardRequests bounds what is asked at a time, by each account.
-	guardRequests = 64
+	// guardRequests bounds what is asked at a time, by each account; one more gets
+	// no answer.
+	guardRequests = 1024
 )
 
 // StartGuard answers consumer requests of the accounts that read over nc until
 // it is stopped.
 func StartGuard(nc *nats.Conn, log zerolog.Logger) (*Guard, error) {
-	g := &Guard{nc: nc, log: log, pace: rate.NewLimiter(readerRate, readerRate)}
+	g := &Guard{nc: nc, log: log, pace: rate.NewLimiter(readerRate, readerRate), tokens: rate.NewLimiter(readerTokens, readerTokens)}
 	for _, account := range []string{accountReaders, accountQuery} {
 		slots := make(chan struct{}, guardRequests)
 		sub, err := nc.Subscribe(guardSubject(account)+">", func(m *nats.Msg) {
-			slots <- struct{}{}
-			go func() {
-				defer func() { <-slots }()
-				g.answer(visitor{g, account}, m)
-			}()
+			v := visitor{g, account}
+			select {
+			case slots <- struct{}{}:
+				go func() {
+					defer func() { <-slots }()
+					g.answer(v, m)
+				}()
+			default:
+				g.busy()
+			}
 		})
 		if err != nil {
 			return nil, fmt.Errorf("subscribe consumer guard: %w", err)
@@ -91,18 +99,23 @@ type apiError struct {
 
 func (g *Guard) answer(v visitor, m *nats.Msg) {
 	verb, rest, _ := strings.Cut(strings.TrimPrefix(m.Subject, guardSubject(v.account)), ".")
+	if verb == verbAPI {
+		v.ask(rest, m)
+		return
+	}
 	kinds := map[string]string{"CREATE": "create", "DELETE": "delete", "NAMES": "names", "LIST": "list", "INFO": "info"}
 	kind := "io.nats.jetstream.api.v1.consumer_" + kinds[verb] + "_response"
 	var answer []byte
-	var err error
-	switch verb {
-	case "CREATE":
+	err := v.pay(stateCost)
+	switch {
+	case err != nil:
+	case verb == "CREATE":
 		answer, err = v.create(rest, m.Data)
-	case "DELETE":
+	case verb == "DELETE":
 		answer, err = v.remove(rest)
-	case "NAMES", "LIST":
+	case verb == "NAMES", verb == "LIST":
 		answer, err = v.list(verb, rest, kind, m.Data)
-	case "INFO":
+	case verb == "INFO":
 		answer, err = v.info(rest)
 	default:
 		err = errors.New("unknown request")
@@ -134,15 +147,17 @@ func (g visitor) create(rest string, request []byte) ([]byte, error) {
 	metadata[readerMark] = g.account
 	config["metadata"] = marshal(metadata)
 	limit(config)
-	body["config"] = marshal(config)
 	stream, _, _ := strings.Cut(rest, ".")
 	if g.account == accountReaders {
 		g.making.Lock()
 		defer g.making.Unlock()
-		if err := g.room(stream); err != nil {
+		consumers, err := g.room(stream)
+		if err != nil {
 			return nil, err
 		}
+		limitPush(config, consumers)
 	}
+	body["config"] = marshal(config)
 	answer, err := g.nc.Request(apiConsumer+"CREATE."+rest, marshal(body), 5*time.Second)
 	if err != nil {
 		return nil, fmt.Errorf("ask JetStream: %w", err)

@@ -123,14 +123,14 @@ func limit(config map[string]jsontext.Value) {
 	}
 }
 
-// room refuses a reader another consumer where the rest is for others. The server
-// counts, so that nothing has to be remembered across a restart. The caller holds
-// g.making.
-func (g *Guard) room(stream string) error {
+// room refuses a reader another consumer where the rest is for others, and says
+// how many the stream has. The server counts, so that nothing has to be remembered
+// across a restart. The caller holds g.making.
+func (g *Guard) room(stream string) (consumers int, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), readerWait)
 	defer cancel()
 	if err := g.pace.Wait(ctx); err != nil {
-		return g.full(fmt.Sprintf("readers make at most %d consumers a second; try again later", readerRate))
+		return 0, g.full(fmt.Sprintf("readers make at most %d consumers a second; try again later", readerRate))
 	}
 	var info struct {
 		State struct {
@@ -141,19 +141,19 @@ func (g *Guard) room(stream string) error {
 	for _, subject := range []string{"$JS.API.STREAM.INFO." + stream, "$JS.API.INFO"} {
 		answer, err := g.nc.Request(subject, nil, readerWait)
 		if err != nil {
-			return fmt.Errorf("ask JetStream: %w", err)
+			return 0, fmt.Errorf("ask JetStream: %w", err)
 		}
 		if err := json.Unmarshal(answer.Data, &info); err != nil {
-			return fmt.Errorf("read JetStream's answer: %w", err)
+			return 0, fmt.Errorf("read JetStream's answer: %w", err)
 		}
 	}
 	switch {
 	case info.State.Consumers >= readerConsumers:
-		return g.full(fmt.Sprintf("stream %s has %d consumers, and the rest is kept for Rollcall; remove some, or wait until idle ones go (%v)", stream, info.State.Consumers, readerIdle))
+		return 0, g.full(fmt.Sprintf("stream %s has %d consumers, and the rest is kept for Rollcall; remove some, or wait until idle ones go (%v)", stream, info.State.Consumers, readerIdle))
 	case info.Consumers >= serverConsumers:
-		return g.full(fmt.Sprintf("the server has %d consumers, and more are kept for Rollcall; remove some, or wait until idle ones go (%v)", info.Consumers, readerIdle))
+		return 0, g.full(fmt.Sprintf("the server has %d consumers, and more are kept for Rollcall; remove some, or wait until idle ones go (%v)", info.Consumers, readerIdle))
 	}
-	return nil
+	return info.State.Consumers, nil
 }
 
 // full is JetStream's own refusal, with a reason. It is logged once a minute.

@@ -130,6 +130,7 @@ func (n *Node) fillStatus(s *pipeline.Status) {
 		}
 	}
 	s.Problems = n.Health.problems(context.Background())
+	s.Warnings = n.warnings()
 	if n.audit != nil {
 		s.Audits = n.audit.last.List()
 	}

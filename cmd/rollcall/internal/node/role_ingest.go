@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"rollcall/cmd/rollcall/internal/console"
@@ -79,11 +80,25 @@ func (n *Node) ingestHandler() (http.Handler, error) {
 	return h, nil
 }
 
-// warnOfTenants names sources that take any tenant's events: the provider signs
+// anyTenant reports whether a source takes any tenant's events: the provider signs
 // for all its customers with one key.
+func anyTenant(s ingest.Source) bool {
+	return s.Scheme == ingest.SchemeRSA && len(s.OrganizationIDs) == 0 && s.PathToken == "" && s.PathTokenFile == ""
+}
+
+// warnings are what the page says of how this process is set up. Readers without
+// credentials hear them too, so they name no source.
+func (n *Node) warnings() (all []string) {
+	if n.Roles.Ingest && slices.ContainsFunc(n.Handler.Sources, anyTenant) {
+		all = append(all, "a source takes events of any organization: give it organizationIds (the log names it)")
+	}
+	return all
+}
+
+// warnOfTenants names sources that take any tenant's events.
 func (n *Node) warnOfTenants() {
 	for _, s := range n.Handler.Sources {
-		if s.Scheme == ingest.SchemeRSA && len(s.OrganizationIDs) == 0 && s.PathToken == "" && s.PathTokenFile == "" {
+		if anyTenant(s) {
 			n.Logger.Warn().Str("source", s.Name).Msg("a signature proves the provider, not the tenant: give the source organizationIds, or a pathToken, or events of the provider's other customers are taken too")
 		}
 	}

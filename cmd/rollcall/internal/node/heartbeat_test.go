@@ -1,0 +1,27 @@
+package node
+
+import (
+	"strings"
+	"testing"
+
+	"rollcall/ingest"
+)
+
+// TestWarningsAreTold: a source that takes any organization's events is a warning,
+// which names no source and fits a status.
+func TestWarningsAreTold(t *testing.T) {
+	rsa := ingest.Source{Name: "prod", Scheme: ingest.SchemeRSA}
+	bound, secret := rsa, rsa
+	bound.OrganizationIDs, secret.PathToken = []string{"o"}, "a-token-of-the-path"
+	for _, c := range []struct {
+		ingests bool
+		sources []ingest.Source
+		want    int
+	}{{true, []ingest.Source{bound, rsa}, 1}, {true, []ingest.Source{bound, secret}, 0}, {false, []ingest.Source{rsa}, 0}} {
+		n := &Node{Config: Config{Roles: Roles{Ingest: c.ingests}, Handler: ingest.Config{Sources: c.sources}}}
+		got := n.warnings()
+		if len(got) != c.want || len(got) > 0 && (len(got[0]) > 128 || strings.Contains(got[0], "prod")) {
+			t.Errorf("warnings of %+v = %q; want %d, short and without a name", c.sources, got, c.want)
+		}
+	}
+}
