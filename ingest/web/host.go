@@ -7,7 +7,8 @@ import (
 )
 
 // Loopback reports whether an address to listen on, host:port, can be reached from
-// this host alone.
+// this host alone. A name other than localhost is none: it may come to mean
+// something else.
 func Loopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
