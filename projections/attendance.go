@@ -275,25 +275,6 @@ func lengthOf(list []interval) eventlog.Seconds {
 	return sum
 }
 
-// longestGap is the longest stretch between two connections that none covers.
-func longestGap(seats []seat, end eventlog.Time) (gap eventlog.Seconds) {
-	var covered eventlog.Time
-	for i := range seats {
-		joined, left, open := seats[i].interval(end)
-		if !end.IsZero() && joined >= end {
-			break // this one and all behind it are left out
-		}
-		if i > 0 && joined > covered {
-			gap = max(gap, joined.Sub(covered))
-		}
-		if open {
-			return gap
-		}
-		latest(&covered, max(joined, left))
-	}
-	return gap
-}
-
 func (s *attendanceState) Load(part string, value []byte) error {
 	return s.load(part, value, func(*reader) {})
 }

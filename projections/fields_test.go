@@ -91,8 +91,9 @@ func TestFieldsAreTheDocuments(t *testing.T) {
 		checkFields(t, v.Fold.Name(), v.Fields, reflect.TypeOf(v.Document))
 	}
 	checkFields(t, "a session's recordings", projections.RecordingRefFields(), reflect.TypeFor[projections.RecordingRef]())
-	for _, f := range projections.UsageRowFields() {
-		checkField(t, "usage row", f)
+	checkFields(t, "a participant's gaps", projections.GapFields(), reflect.TypeFor[projections.Gap]())
+	for _, f := range slices.Concat(projections.UsageRowFields(), projections.PersonFields()) {
+		checkField(t, "what is asked", f)
 	}
 }
 

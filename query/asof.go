@@ -3,6 +3,7 @@ package query
 import (
 	"context"
 
+	"rollcall/eventlog"
 	"rollcall/projections"
 	"rollcall/query/history"
 	"rollcall/query/replica"
@@ -67,13 +68,17 @@ func (a *API) participantsAsOf(ctx context.Context, c *call) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	var duration eventlog.Seconds
+	if session.DurationSeconds != nil {
+		duration = *session.DurationSeconds
+	}
+	least, limited := c.ratios["attendedAtLeast"]
 	items := []replica.Item{}
 	err = p.Participants(func(doc []byte, who projections.Participant) {
-		ratio := []byte("null")
-		if session.DurationSeconds != nil {
-			ratio = ratioJSON(who.AttendedSeconds, *session.DurationSeconds)
+		if ratio, known := projections.AttendanceRatio(who.AttendedSeconds, duration); limited && (!known || ratio < least) {
+			return
 		}
-		items = append(items, computed(who.ParticipantID, splice(doc, "attendanceRatio", ratio)))
+		items = append(items, computed(who.ParticipantID, withAttendance(doc, ratioJSON(who.AttendedSeconds, duration), &who, session.EndedAt)))
 	})
 	if err != nil {
 		return nil, err

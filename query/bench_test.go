@@ -108,6 +108,9 @@ func BenchmarkAPI(b *testing.B) {
 		{"searchID", "/v1/sessions?q=" + id[:13], ""},
 		{"participants", "/v1/sessions/" + id + "/participants", ""},
 		{"person", "/v1/participants/person-3/sessions", ""},
+		{"people", "/v1/participants", ""},
+		{"findPerson", "/v1/participants?q=person-77", ""},
+		{"findNobody", "/v1/participants?q=nothing%20like%20this", ""},
 		{"csv1000", "/v1/sessions?limit=1000&format=csv", ""},
 	} {
 		if c.name == "next" {

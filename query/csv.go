@@ -47,8 +47,11 @@ func csvHeader(fields []field) (names []string) {
 // Columns are the columns of the CSV of a list of items of a schema, such as
 // Participant; nil: there is no such list.
 func Columns(item string) []string {
-	if item == usageItem {
+	switch item {
+	case usageItem:
 		return csvHeader(usageFields())
+	case personItem:
+		return csvHeader(peopleFields())
 	}
 	all, err := views()
 	if err != nil {

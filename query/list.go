@@ -2,6 +2,7 @@ package query
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -42,6 +43,18 @@ func (p *page) docs() [][]byte {
 		docs[i] = it.Document
 	}
 	return docs
+}
+
+// numbers are those of an item's extra values that are whole numbers.
+func numbers(it *replica.Item, extra ...int) ([]int64, error) {
+	list := make([]int64, len(extra))
+	for i, at := range extra {
+		var err error
+		if list[i], err = strconv.ParseInt(it.Extra[at], 10, 64); err != nil {
+			return nil, fmt.Errorf("read a number of a row: %w", err)
+		}
+	}
+	return list, nil
 }
 
 // sorting splits a sort parameter.

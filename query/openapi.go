@@ -134,6 +134,8 @@ func (p param) describe(r *route) map[string]any {
 		s["default"] = "UTC"
 	case paramSort:
 		s["examples"] = r.sortExamples()
+	case paramRatio:
+		s = map[string]any{"type": "number", "minimum": 0, "maximum": 1}
 	case paramList:
 		s = map[string]any{"type": "array", "items": map[string]any{"type": "string", "enum": p.enum}, "uniqueItems": true}
 	}

@@ -45,7 +45,8 @@ const (
 	paramAsOf
 	paramSort
 	paramCursor
-	paramList // comma list of enum
+	paramList  // comma list of enum
+	paramRatio // from 0 to 1
 )
 
 // param is one parameter of a route.
@@ -64,6 +65,7 @@ type values struct {
 	bools     map[string]bool
 	times     map[string]eventlog.Time
 	durations map[string]time.Duration
+	ratios    map[string]float64
 	lists     map[string][]string
 	zone      *time.Location
 	asOf      *history.Moment
@@ -75,7 +77,7 @@ type values struct {
 // not name, or names and can't be read, is a 400.
 func parse(params []param, path map[string]string, query url.Values) (*values, error) {
 	v := &values{text: map[string]string{}, numbers: map[string]uint64{}, bools: map[string]bool{}, times: map[string]eventlog.Time{},
-		durations: map[string]time.Duration{}, lists: map[string][]string{}, zone: time.UTC}
+		durations: map[string]time.Duration{}, ratios: map[string]float64{}, lists: map[string][]string{}, zone: time.UTC}
 	for name, given := range query {
 		i := slices.IndexFunc(params, func(p param) bool { return p.name == name && !p.inPath })
 		switch {
@@ -168,6 +170,10 @@ func (v *values) set(p param, s string) (want string) {
 		return v.setZone(s)
 	case paramAsOf:
 		return v.setAsOf(s)
+	case paramRatio:
+		x, err := strconv.ParseFloat(s, 64)
+		v.ratios[p.name] = x
+		return unless(err == nil && plainNumber.MatchString(s) && x >= 0 && x <= 1, "a number from 0 to 1, like 0.85")
 	}
 	return "another kind"
 }
@@ -239,7 +245,8 @@ func (v *values) given(name string) bool {
 	_, b := v.bools[name]
 	_, t := v.times[name]
 	_, d := v.durations[name]
-	return b || t || d || v.text[name] != ""
+	_, r := v.ratios[name]
+	return b || t || d || r || v.text[name] != ""
 }
 
 // limit is how many items a page holds.

@@ -17,11 +17,12 @@ import (
 // ratioScale turns an attendance ratio into an integer to sort by.
 const ratioScale = 1_000_000_000_000
 
-// participants joins each participant with the session, for the ratio.
+// participants joins each participant with the session, for what is asked.
 func (a *API) participants(s *replica.Snapshot) *replica.List {
 	l := listOf(s, a.view(viewAttendance)) // a person has one document in a session
+	delete(l.Orders, "lastJoinedAt")
 	l.Join(viewSessions, "m", "m.sessionId = s.sessionId")
-	l.Extra = []string{"m.durationSeconds", "s.attendedSeconds"}
+	l.Extra = []string{"m.durationSeconds", "s.attendedSeconds", "m.endedAt"}
 	l.Orders["attendanceRatio"] = replica.Order{Expr: fmt.Sprintf(
 		"CASE WHEN m.durationSeconds > 0 THEN CAST(MIN(1.0, 1.0 * s.attendedSeconds / m.durationSeconds) * %d AS INTEGER) ELSE -1 END", ratioScale)}
 	return l
@@ -37,13 +38,15 @@ func (a *API) listParticipants(ctx context.Context, c *call) (ans *answer, err e
 		}
 		l := a.participants(s)
 		l.Filter("s.sessionId = ?", c.text["sessionId"])
+		narrow(l, a.view(viewAttendance).filters, s, c)
 		p, err := readPage(ctx, l, c.values, c.key)
 		if err != nil {
 			return err
 		}
 		for i := range p.items {
-			it := &p.items[i]
-			it.Document = splice(it.Document, "attendanceRatio", ratioOf(it.Extra[0], it.Extra[1]))
+			if err := addAttendance(&p.items[i]); err != nil {
+				return err
+			}
 		}
 		ans = &answer{page: p, sequence: s.Sequence(c.route.views)}
 		return nil
@@ -67,6 +70,7 @@ func (a *API) personSessions(ctx context.Context, c *call) (ans *answer, err err
 		if t, ok := c.times["to"]; ok {
 			l.Filter("m.startedAt < ?", int64(t))
 		}
+		narrow(l, a.view(viewAttendance).filters, s, c)
 		p, err := readPage(ctx, l, c.values, c.key)
 		if err != nil {
 			return err
@@ -78,11 +82,13 @@ func (a *API) personSessions(ctx context.Context, c *call) (ans *answer, err err
 		}
 		for i := range p.items {
 			it := &p.items[i]
-			short, err := a.shortSession([]byte(it.Extra[2]))
+			short, err := a.shortSession([]byte(it.Extra[3]))
 			if err != nil {
 				return err
 			}
-			it.Document = splice(it.Document, "attendanceRatio", ratioOf(it.Extra[0], it.Extra[1]), "session", short)
+			if err := addAttendance(it, "session", short); err != nil {
+				return err
+			}
 		}
 		ans = &answer{page: p, sequence: s.Sequence(c.route.views)}
 		return nil
@@ -105,7 +111,9 @@ func (a *API) personFields() []field {
 		}
 		return cells
 	}
-	return append(slices.Clone(a.view(viewAttendance).fields), field{
+	// The list of gaps comes last, after what was there before it: CSV is read by place.
+	who := slices.Clone(a.view(viewAttendance).fields)
+	return slices.Insert(who, len(who)-1, field{
 		Field: projections.Field{Name: "session", Kind: projections.KindObject, Doc: "The session in short."}, schema: documentSchema(session),
 		csv: &csvField{names: csvHeader(session[1:]), cells: cells}})
 }
@@ -149,16 +157,29 @@ func exists(ctx context.Context, s *replica.Snapshot, missing error, query strin
 	return err
 }
 
-// ratioOf is attendanceRatio from the columns' texts, in microseconds.
-func ratioOf(duration, attended string) []byte {
-	var d, n int64
-	if _, err := fmt.Sscan(duration, &d); err != nil {
-		return []byte("null")
+// addAttendance completes the document of a participant whose numbers are in
+// extra, with more members in front of the gaps.
+func addAttendance(it *replica.Item, more ...any) error {
+	in, err := numbers(it, 0, 1, 2)
+	if err != nil {
+		return err
 	}
-	if _, err := fmt.Sscan(attended, &n); err != nil {
-		return []byte("null")
+	var who struct {
+		Connections        []projections.Connection `json:"connections"`
+		ConnectionsOmitted int                      `json:"connectionsOmitted"`
 	}
-	return ratioJSON(eventlog.Seconds(n), eventlog.Seconds(d))
+	if err := json.Unmarshal(it.Document, &who); err != nil {
+		return fmt.Errorf("read connections: %w", err)
+	}
+	it.Document = withAttendance(it.Document, ratioJSON(eventlog.Seconds(in[1]), eventlog.Seconds(in[0])),
+		&projections.Participant{Connections: who.Connections, ConnectionsOmitted: who.ConnectionsOmitted}, eventlog.Time(in[2]), more...)
+	return nil
+}
+
+// withAttendance completes a participant's document; end is the session's endedAt.
+func withAttendance(doc, ratio []byte, who *projections.Participant, end eventlog.Time, more ...any) []byte {
+	all := append([]any{"attendanceRatio", ratio}, more...)
+	return splice(doc, append(all, "gaps", gapsJSON(who, end))...)
 }
 
 func ratioJSON(attended, duration eventlog.Seconds) []byte {
@@ -168,4 +189,19 @@ func ratioJSON(attended, duration eventlog.Seconds) []byte {
 		return []byte("null")
 	}
 	return b
+}
+
+func gapsJSON(who *projections.Participant, end eventlog.Time) []byte {
+	gaps, ok := who.Gaps(end)
+	if !ok {
+		return []byte("null")
+	}
+	b := []byte{'['}
+	for i := range gaps {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = gaps[i].AppendJSON(b)
+	}
+	return append(b, ']')
 }

@@ -82,11 +82,14 @@ func (a *API) sessionRoutes(v *view) []*route {
 func (a *API) attendanceRoutes(v *view) []*route {
 	both := []string{viewSessions, viewAttendance}
 	return []*route{
+		{path: "/v1/participants", id: "listPeople", summary: "The people who were in any session, each once",
+			params: listWith(param{name: "q", kind: paramSearch, doc: "Text in one of the person's names or in the id, whatever the letter case, accents and form of Unicode."}),
+			item:   personItem, fields: peopleFields(), list: true, views: []string{viewAttendance}, answer: a.listPeople},
 		{path: "/v1/sessions/{sessionId}/participants", id: "listParticipants", summary: "A session's participants",
-			params: listWith(pathParam("sessionId"), asOfParam()), item: v.item, fields: v.fields, list: true, views: both, answer: a.listParticipants},
+			params: listWith(append(v.params(), pathParam("sessionId"), asOfParam())...), item: v.item, fields: v.fields, list: true, views: both, answer: a.listParticipants},
 		{path: "/v1/participants/{participantId}/sessions", id: "listParticipantSessions", summary: "The sessions that a person was in",
-			params: listWith(pathParam("participantId"), param{name: "from", kind: paramTime, doc: "Started at or after this time."},
-				param{name: "to", kind: paramTime, doc: "Started before this time."}),
+			params: listWith(append(v.params(), pathParam("participantId"), param{name: "from", kind: paramTime, doc: "Started at or after this time."},
+				param{name: "to", kind: paramTime, doc: "Started before this time."})...),
 			item: "ParticipantSession", fields: a.personFields(), list: true, views: both, answer: a.personSessions},
 	}
 }

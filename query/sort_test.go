@@ -61,7 +61,7 @@ func TestSortingByEveryColumn(t *testing.T) {
 	for view, docs := range views {
 		w.last = s.commit(view, docs)
 	}
-	for _, path := range []string{"/v1/sessions", "/v1/sessions/0/participants", "/v1/participants/7/sessions", "/v1/recordings", "/v1/livestreams"} {
+	for _, path := range []string{"/v1/sessions", "/v1/sessions/0/participants", "/v1/participants/7/sessions", "/v1/participants", "/v1/recordings", "/v1/livestreams"} {
 		_, names, _ := strings.Cut(string(w.get(path+"?sort=nope").body), "want one of ")
 		names, _, _ = strings.Cut(names, `"`)
 		all := strings.Split(names, ", ")

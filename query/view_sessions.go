@@ -66,16 +66,18 @@ func whereStale(s *replica.Snapshot, c *call) (string, []any) {
 	return condition, nil
 }
 
-// whereSearch limits a list to sessions whose title or ids contain q; see
+func whereSearch(_ *replica.Snapshot, c *call) (string, []any) { return searchFor(c.text["q"]) }
+
+// searchFor limits a list to rows whose members of view.search contain q; see
 // searchText. It goes through an index that holds these texts in the list's
 // order. FTS5 with trigrams was tried: it made the first load much slower and
 // helped for rare texts only; see docs/perf/query.txt.
-func whereSearch(_ *replica.Snapshot, c *call) (string, []any) {
+func searchFor(q string) (string, []any) {
 	var conditions []string
 	var args []any
 	// The texts stand on lines of their own, and q may not reach over two.
-	for part := range strings.SplitSeq(searchText(c.text["q"]), "\n") {
-		conditions = append(conditions, `s.search LIKE ? ESCAPE '\'`)
+	for part := range strings.SplitSeq(searchText(q), "\n") {
+		conditions = append(conditions, `search LIKE ? ESCAPE '\'`)
 		args = append(args, "%"+likeLiteral(part)+"%")
 	}
 	return strings.Join(conditions, " AND "), args

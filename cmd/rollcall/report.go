@@ -20,6 +20,7 @@ import (
 // reportCmd is `rollcall report`.
 type reportCmd struct {
 	Attendance reportAttendanceCmd `cmd:"" help:"Who was there, and for how long."`
+	Person     reportPersonCmd     `cmd:"" help:"One person's sessions, found by name or id."`
 	Recordings reportRecordingsCmd `cmd:"" help:"Recordings, their states and links."`
 	Usage      reportUsageCmd      `cmd:"" help:"Sessions and seconds by day and organizer."`
 	Live       reportLiveCmd       `cmd:"" help:"Sessions that run now."`
@@ -199,61 +200,6 @@ func set(q url.Values, name, value string) {
 	if value != "" {
 		q.Set(name, value)
 	}
-}
-
-type reportAttendanceCmd struct {
-	apiFlags
-	span
-	Session string `help:"Only this session." placeholder:"ID"`
-	Meeting string `help:"Only sessions of this meeting." placeholder:"ID"`
-}
-
-// Help is the command's example.
-func (reportAttendanceCmd) Help() string {
-	return "Prints a row for each person and session: connected seconds are what providers bill, attended seconds count two devices once.\n\n" +
-		"Example:\n  rollcall report attendance --from 2026-03-01T00:00:00Z --to 2026-04-01T00:00:00Z --output csv"
-}
-
-// Run reports.
-func (c *reportAttendanceCmd) Run(a *app) error {
-	sessions := []string{c.Session}
-	if c.Session == "" {
-		q := c.values()
-		set(q, "meetingId", c.Meeting)
-		items, err := c.items(a.Ctx, "/v1/sessions", q)
-		if err != nil {
-			return err
-		}
-		sessions = sessions[:0]
-		for _, it := range items {
-			sessions = append(sessions, console.JSONText(it["sessionId"]))
-		}
-	}
-	if c.Output == outputCSV {
-		return c.attendanceCSV(a, sessions)
-	}
-	var rows []item
-	for _, id := range sessions {
-		people, err := c.items(a.Ctx, "/v1/sessions/"+segment(id)+"/participants", url.Values{})
-		if err != nil {
-			return err
-		}
-		rows = append(rows, people...)
-	}
-	return c.show(a.Stdout, rows, query.Columns("Participant")...)
-}
-
-// attendanceCSV writes the sessions' participants under one header.
-func (c *reportAttendanceCmd) attendanceCSV(a *app, sessions []string) error {
-	if len(sessions) == 0 {
-		return c.show(a.Stdout, nil, query.Columns("Participant")...)
-	}
-	for i, id := range sessions {
-		if err := c.csv(a.Ctx, a.Stdout, "/v1/sessions/"+segment(id)+"/participants", nil, i == 0); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 type reportRecordingsCmd struct {

@@ -1,0 +1,165 @@
+package query_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// attend posts two sessions: in s1, of 600 s, ann is there for all of it but two
+// gaps, bob for a tenth, and s2, in which ann is, goes on.
+func (w *world) attend() {
+	w.post(started("s1", "m1", "Lecture", 0))
+	for i, in := range [][2]int{{0, 100}, {130, 400}, {400, 500}, {510, 700}} {
+		peer := fmt.Sprint("a", i)
+		w.post(joined("s1", "m1", peer, "ann", in[0]))
+		w.post(left("s1", "m1", peer, "ann", in[0], in[1]))
+	}
+	w.post(joined("s1", "m1", "b0", "bob", 540))
+	w.post(ended("s1", "m1", 0, 600))
+	w.post(started("s2", "m1", "Lecture", 1000))
+	w.post(joined("s2", "m1", "a9", "ann", 1000))
+}
+
+// TestGaps: a participant's gaps are there wherever a participant is.
+func TestGaps(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.attend()
+	const ann = "[map[from:2026-03-02T09:01:40Z seconds:30 to:2026-03-02T09:02:10Z] map[from:2026-03-02T09:08:20Z seconds:10 to:2026-03-02T09:08:30Z]]"
+	for path, want := range map[string]string{
+		"/v1/sessions/s1/participants":                              ann + ",[]",
+		fmt.Sprintf("/v1/sessions/s1/participants?asOf=%d", w.last): ann + ",[]",
+		"/v1/participants/ann/sessions":                             "[]," + ann,
+	} {
+		if got := w.items(path).column("gaps"); got != want {
+			t.Errorf("gaps of GET %s = %s; want %s", path, got, want)
+		}
+	}
+	for path, want := range map[string]string{
+		"/v1/sessions/s1/participants":  "longestGapSeconds,attendanceRatio,gaps\r\n",
+		"/v1/participants/ann/sessions": "attendanceRatio,meetingId,title,status,startedAt,endedAt,durationSeconds,gaps\r\n",
+	} {
+		if got := string(w.get(path, "Accept", "text/csv").body); !strings.Contains(got, want) || !strings.Contains(got, ",2\r\n") {
+			t.Errorf("GET %s as CSV = %q; want a header that ends in %q, and 2 gaps", path, got, want)
+		}
+	}
+}
+
+// TestAttendedAtLeast: who was there for a share of the session, now and as of then.
+func TestAttendedAtLeast(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.attend()
+	asOf := fmt.Sprintf("asOf=%d&", w.last)
+	for path, want := range map[string]string{
+		"/v1/sessions/s1/participants?attendedAtLeast=0.1": "ann,bob", "/v1/sessions/s1/participants?attendedAtLeast=0.85": "ann",
+		"/v1/sessions/s1/participants?" + asOf + "attendedAtLeast=0.1": "ann,bob", "/v1/sessions/s1/participants?" + asOf + "attendedAtLeast=0.85": "ann",
+		"/v1/sessions/s1/participants?attendedAtLeast=1": "", "/v1/sessions/s1/participants?" + asOf + "attendedAtLeast=1": "",
+		"/v1/sessions/s2/participants?attendedAtLeast=0": "", "/v1/sessions/s2/participants?" + asOf + "attendedAtLeast=0": "",
+		"/v1/sessions/s2/participants": "ann", "/v1/participants/ann/sessions": "ann,ann", "/v1/participants/ann/sessions?attendedAtLeast=0": "ann",
+	} {
+		if got := w.items(path).column("participantId"); got != want {
+			t.Errorf("GET %s = %s; want %s", path, got, want)
+		}
+	}
+	for _, share := range []string{"", "-0.1", "1.01", "85", "NaN", "0x1p-1", "Inf", "85%25", ".5.", "1e0"} {
+		for _, path := range []string{"/v1/sessions/s1/participants", "/v1/participants/ann/sessions"} {
+			if a := w.do(path + "?attendedAtLeast=" + share); a.status != http.StatusBadRequest || !strings.Contains(string(a.body), "a number from 0 to 1, like 0.85") {
+				t.Errorf("GET %s?attendedAtLeast=%s = %d %s; want 400 that says what is wanted", path, share, a.status, a.body)
+			}
+		}
+	}
+}
+
+// personDoc is a person's document in a session.
+func personDoc(session, who, name string, joined ...int) []byte {
+	connections := []any{}
+	for i, at := range joined {
+		connections = append(connections, map[string]any{"peerId": fmt.Sprint(session, who, i), "joinedAt": stamp(at), "leftAt": stamp(at + 1), "closedBy": "LEFT", "seconds": 1})
+	}
+	doc := map[string]any{"sessionId": session, "participantId": who, "displayName": nil, "connections": connections, "firstJoinedAt": stamp(joined[0]),
+		"lastLeftAt": stamp(joined[len(joined)-1] + 1), "present": false, "connectedSeconds": 1, "attendedSeconds": 1, "longestGapSeconds": 0}
+	if name != "" {
+		doc["displayName"] = name
+	}
+	return mustJSON(doc)
+}
+
+// TestPeople: people are found by name and id, each once, with what all sessions say.
+func TestPeople(t *testing.T) {
+	t.Parallel()
+	s := newScript()
+	w := scripted(t, s)
+	docs := map[string][]byte{}
+	for i, doc := range [][]byte{
+		personDoc("s1", "p-1", "Zoë Müller", 10, 500), // the last connection counts, not the first
+		personDoc("s2", "p-1", "Zoe Muller", 300), personDoc("s3", "p-1", "", 600),
+		personDoc("s2", "p-2", "zoë müller", 301), personDoc("s1", "zoe", "", 20), personDoc("s3", "ΟΔ", "Ὀδυσσεύς", 5),
+	} {
+		docs[fmt.Sprint("k.", i)] = doc
+	}
+	w.last = s.commit("attendance", docs)
+	for path, want := range map[string]string{
+		"/v1/participants": "p-1,p-2,zoe,ΟΔ", "/v1/participants?q=": "p-1,p-2,zoe,ΟΔ", "/v1/participants?q=ZOE": "p-1,p-2,zoe", "/v1/participants?q=mu%CC%88LLER": "p-1,p-2",
+		"/v1/participants?q=zoe&sort=-participantId": "zoe,p-2,p-1", "/v1/participants?q=p-&sort=displayName": "p-1,p-2", "/v1/participants?sort=-sessions": "p-1,p-2,zoe,ΟΔ",
+		"/v1/participants?q=ΣΕΎΣ": "ΟΔ", "/v1/participants?q=οδ": "ΟΔ", "/v1/participants?q=%25": "", "/v1/participants?q=ller%0Ap-1": "p-1", "/v1/participants?q=none": "", "/v1/participants?q=s2": "",
+	} {
+		if got := w.items(path).column("participantId"); got != want {
+			t.Errorf("GET %s = %s; want %s", path, got, want)
+		}
+	}
+	if got, want := string(w.get("/v1/participants?q=p-1").body),
+		`{"items":[{"participantId":"p-1","displayName":"Zoë Müller","names":["Zoe Muller","Zoë Müller"],"sessions":3,"lastJoinedAt":"2026-03-02T09:10:00Z"}],"nextCursor":null,"asOf":{"sequence":1}}`; got != want {
+		t.Errorf("GET /v1/participants?q=p-1 = %s; want %s", got, want)
+	}
+	if got, want := string(w.get("/v1/participants?q=p-1&format=csv").body),
+		"participantId,displayName,names,sessions,lastJoinedAt\r\np-1,Zoë Müller,Zoe Muller; Zoë Müller,3,2026-03-02T09:10:00Z\r\n"; got != want {
+		t.Errorf("GET /v1/participants?q=p-1 as CSV = %q; want %q", got, want)
+	}
+	if got := w.items("/v1/participants?q=zoe").column("displayName"); got != "Zoë Müller,zoë müller,<nil>" {
+		t.Errorf("displayName = %s; want the latest that there is", got)
+	}
+	docs = map[string][]byte{"k.6": personDoc("s4", "p-2", "Ann", 900)}
+	w.last = s.commit("attendance", docs) // another name, and the old one finds still
+	if got := w.items("/v1/participants?q=zoë").column("displayName"); got != "Ann,Zoë Müller,<nil>" {
+		t.Errorf("displayName of those whom zoë finds = %s; want Ann first", got)
+	}
+}
+
+// TestPeoplePages: pages follow each other in every order, none twice.
+func TestPeoplePages(t *testing.T) {
+	t.Parallel()
+	s := newScript()
+	w := scripted(t, s)
+	docs := map[string][]byte{}
+	for i := range 200 { // 40 people; an id that many share has many names
+		docs[fmt.Sprint("k.", i)] = personDoc(fmt.Sprint("s", i), fmt.Sprint("p", i%40), fmt.Sprint("N", i%7), i%11)
+		docs[fmt.Sprint("g.", i)] = personDoc(fmt.Sprint("s", i), "guest", fmt.Sprintf("G%03d", i), i)
+	}
+	w.last = s.commit("attendance", docs)
+	for _, sort := range []string{"participantId", "-displayName", "sessions", "lastJoinedAt", "-lastJoinedAt"} {
+		seen := map[any]bool{}
+		for cursor := ""; ; {
+			l := w.items("/v1/participants?limit=7&sort=" + sort + cursor)
+			for _, it := range l.Items {
+				if seen[it["participantId"]] {
+					t.Errorf("sorted by %q, %v comes twice", sort, it["participantId"])
+				}
+				seen[it["participantId"]] = true
+			}
+			if l.NextCursor == nil {
+				break
+			}
+			cursor = "&cursor=" + *l.NextCursor
+		}
+		if len(seen) != 41 {
+			t.Errorf("sorted by %q, the pages have %d people; want 41", sort, len(seen))
+		}
+	}
+	names, ok := w.items("/v1/participants?q=guest").Items[0]["names"].([]any)
+	if !ok || len(names) != 100 || names[0] != "G100" || names[99] != "G199" {
+		t.Errorf("names of an id with 200 = %v; want the last 100", names)
+	}
+}
