@@ -21,7 +21,7 @@ import (
 )
 
 // most is the greatest exposure that `systemd-analyze security` may find: 0 is
-// none, 10 everything. The units have 1.0.
+// none, 10 everything. The units have 1.1.
 const most = 2.0
 
 var units = []string{"rollcall.service", "rollcall@.service", "rollcall.target"}
@@ -157,7 +157,7 @@ func TestConfigs(t *testing.T) {
 
 // TestStartedBySystemd runs a systemd of its own in namespaces, with /etc, /usr
 // and /var of its own above this machine's, and in it each command of the newcomer's
-// protocol in deploy/README.md as it stands there.
+// protocol in deploy/README.md as it stands there. Then it has the program hang.
 func TestStartedBySystemd(t *testing.T) {
 	switch {
 	case os.Getuid() != 0:
@@ -170,14 +170,18 @@ func TestStartedBySystemd(t *testing.T) {
 	built.Tool(t, "unshare")
 	dir := t.TempDir()
 	built.Run(t, "cp", built.Binary(t), filepath.Join(dir, "rollcall"))
-	if err := os.WriteFile(filepath.Join(dir, "protocol.sh"), []byte(protocol(t)), 0o600); err != nil {
+	watchdog, err := os.ReadFile("testdata/watchdog.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "protocol.sh"), append([]byte(protocol(t)), watchdog...), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	root, err := filepath.Abs(built.Root)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "unshare", "--mount", "--pid", "--fork", "--kill-child", "--uts", "--ipc", "--net", "--cgroup", "--mount-proc",
 		"bash", "testdata/machine.sh", dir, root)
@@ -185,13 +189,13 @@ func TestStartedBySystemd(t *testing.T) {
 	t.Cleanup(func() { removeGroups("system.slice"); removeGroups("init.scope") })
 	log, readErr := os.ReadFile(filepath.Join(dir, "out", "protocol.log"))
 	result, _ := os.ReadFile(filepath.Join(dir, "out", "result"))
-	if strings.TrimSpace(string(result)) == "" {
-		t.Skipf("no systemd could be started in namespaces here: %v\n%s%s", err, out, log)
+	if readErr != nil {
+		t.Skipf("no systemd could be started in namespaces here: %v\n%s", err, out)
 	}
-	if readErr != nil || strings.TrimSpace(string(result)) != "0" {
-		t.Fatalf("the protocol ended with %s, %v:\n%s", result, readErr, log)
+	if strings.TrimSpace(string(result)) != "0" {
+		t.Fatalf("the protocol ended with %q, %v:\n%s", result, err, log)
 	}
-	for _, want := range []string{"active (running)", `rollcall_ready 1`, "process_resident_memory_bytes", `"status":"ENDED"`, "ExecMainStatus=2", "Result=success"} {
+	for _, want := range []string{"active (running)", `rollcall_ready 1`, "process_resident_memory_bytes", `"status":"ENDED"`, "ExecMainStatus=2", "Result=success", "started again by the watchdog"} {
 		if !strings.Contains(string(log), want) {
 			t.Errorf("the protocol's output lacks %q:\n%s", want, log)
 		}
