@@ -2,6 +2,7 @@ package query_test
 
 import (
 	"database/sql"
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"net/http"
@@ -33,8 +34,9 @@ func (w *world) until(path, column, want string) {
 	for deadline := time.Now().Add(time.Minute); ; {
 		a := w.get(path)
 		if a.status == http.StatusOK {
-			if got := w.items(path).column(column); got != want {
-				w.t.Fatalf("GET %s = %s; want %s", path, got, want)
+			var l list
+			if err := json.Unmarshal(a.body, &l); err != nil || l.column(column) != want {
+				w.t.Fatalf("GET %s = %s, %v; want %s", path, a.body, err, want)
 			}
 			return
 		}

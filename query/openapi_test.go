@@ -328,7 +328,7 @@ func fuzzValue(r *rand.Rand, name string) string {
 		"to": {"2026-03-05", "2026-03-02T09:05:00+05:30", "0001-01-03", "9999-12-31"}, "limit": {"1", "2", "1000"}, "sort": {"startedAt", "-title", "-stale", "attendanceRatio", "day", "sequence", "supersededBy"},
 		"asOf": {"3", "7", "2026-03-02T09:05:00Z", "9223372036854775807"}, "stale": {"true", "false"}, "q": {"s1", "lin", "a", "%", "\"", "x\x00y", "日本語"}, "format": {"csv", "json"},
 		"minSequence": {"0", "5", "12", "9223372036854775807"}, "wait": {"1ms"}, "groupBy": {"day", "organizer", "day,organizer", "organizer,day"},
-		"timezone": {"UTC", "Asia/Kolkata", "America/New_York"}, "stuckFor": {"10m", "2562047h"}, "expiresWithin": {"24h", "2562047h"}, "attendedAtLeast": {"0", "0.5", "1"}, "after": {"0", "5", "9223372036854775807"},
+		"timezone": {"UTC", "Asia/Kolkata", "America/New_York"}, "stuckFor": {"10m", "2562047h"}, "expiresWithin": {"24h", "2562047h"}, "attendedAtLeast": {"0", "0.5", "1"}, "type": {"meeting.participantJoined", "meeting.ended", "none"}, "after": {"0", "5", "9223372036854775807"},
 	}
 	hostile := []string{"", " ", "-", "'", "\"", ";", "%", "\x00", "../..", "..", ".", "0", "-1", "1e9", "9223372036854775808", "NaN", "null", "{}", "[]",
 		"' OR 1=1 --", "\xff\xfe", "🙂", "a,b", strings.Repeat("x", 3000), "2026-02-30", "2026-13-01T00:00:00Z", "Local", "../../etc/passwd", "\r\nX: y", "-startedAt; DROP TABLE views"}

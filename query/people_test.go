@@ -163,3 +163,49 @@ func TestPeoplePages(t *testing.T) {
 		t.Errorf("names of an id with 200 = %v; want the last 100", names)
 	}
 }
+
+// TestSessionEventsAboutWho: a session's records say whose they are, as the view
+// has it, and are found by person and type.
+func TestSessionEventsAboutWho(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.post(started("s1", "m1", "Lecture", 0))
+	w.post(`{"event":"meeting.participantJoined","meeting":{"id":"m1","sessionId":"s1"},"participant":{"peerId":"p1","joinedAt":"` + stamp(1) + `"}}`)
+	w.post(joined("s1", "m1", "p2", "bob", 2))
+	w.post(left("s1", "m1", "p1", "ann", 1, 50)) // says who p1 was, after its join
+	w.post(`{"event":"meeting.participantLeft","meeting":{"id":"m1","sessionId":"s1"},"participant":{"customParticipantId":"ann"}}`)
+	w.post(recording("r1", "s1", "RECORDING"))
+	w.post(ended("s1", "m1", 0, 600))
+	const path = "/v1/sessions/s1/events"
+	for column, want := range map[string]string{
+		"peerId": "<nil>,p1,p2,p1,<nil>,<nil>,<nil>", "participantId": "<nil>,ann,bob,ann,<nil>,<nil>,<nil>", "displayName": "<nil>,Name ann,Name bob,Name ann,<nil>,<nil>,<nil>",
+	} {
+		if got := w.items(path).column(column); got != want {
+			t.Errorf("%s of GET %s = %s; want %s", column, path, got, want)
+		}
+	}
+	for query, want := range map[string]string{
+		"?participantId=ann": "2,4", "?participantId=ann&sort=-sequence": "4,2", "?participantId=p1": "", "?type=meeting.participantLeft": "4,5", "?type=meeting.participantLeft&participantId=ann": "4",
+		"?type=none": "", "?type=recording.statusUpdate": "6", "?sort=-displayName": "3,2,4,1,5,6,7", "?sort=participantId": "1,5,6,7,2,4,3", "?sort=peerId&limit=1000": "1,5,6,7,2,4,3",
+	} {
+		if got := w.items(path + query).column("sequence"); got != want {
+			t.Errorf("GET %s%s = %s; want %s", path, query, got, want)
+		}
+	}
+	first := w.items(path + "?participantId=ann&limit=1")
+	if first.NextCursor == nil || w.items(path+"?participantId=ann&limit=1&cursor="+*first.NextCursor).column("sequence") != "4" {
+		t.Errorf("the pages of GET %s of ann do not follow each other", path)
+	}
+	if got := string(w.get(path + "?type=meeting.participantJoined&participantId=bob&format=csv").body); !strings.HasPrefix(got, "sequence,eventId,source,type,receivedAt,body,peerId,participantId,displayName\r\n") ||
+		!strings.HasSuffix(got, ",p2,bob,Name bob\r\n") {
+		t.Errorf("GET %s of bob as CSV = %q; want a line that ends with who it is", path, got)
+	}
+	for _, query := range []string{"?type=", "?participantId=", "?type=a&type=b"} {
+		if a := w.do(path + query); a.status != http.StatusBadRequest {
+			t.Errorf("GET %s%s = %d; want 400", path, query, a.status)
+		}
+	}
+	if got := string(w.get("/v1/events?limit=1").body); strings.Contains(got, "peerId") {
+		t.Errorf("GET /v1/events = %s; want records as they are", got)
+	}
+}

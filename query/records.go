@@ -27,17 +27,6 @@ func (a *API) listEvents(ctx context.Context, c *call) (*answer, error) {
 	return a.recordPage(ctx, c, head, nil, nil)
 }
 
-// sessionEvents lists the records of a session: those that name it, and those
-// of its recordings.
-func (a *API) sessionEvents(ctx context.Context, c *call) (*answer, error) {
-	head, slices, err := a.waitPart(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	id := c.text["sessionId"]
-	return a.recordPage(ctx, c, head, slices, func(r *eventlog.Record) bool { return history.InSession(r, id) })
-}
-
 // waitPart is waitHead, with the slices of the log that hold the session's records.
 func (a *API) waitPart(ctx context.Context, c *call) (head eventlog.Head, slices []int, err error) {
 	if head, err = a.waitHead(ctx, c); err == nil {
@@ -66,9 +55,9 @@ func (a *API) waitHead(ctx context.Context, c *call) (eventlog.Head, error) {
 }
 
 // recordPage answers one page of the records that are wanted.
-func (a *API) recordPage(ctx context.Context, c *call, head eventlog.Head, slices []int, want func(*eventlog.Record) bool) (*answer, error) {
+func (a *API) recordPage(ctx context.Context, c *call, head eventlog.Head, slices []int, want func(*eventlog.Record) (*history.Subject, bool)) (*answer, error) {
 	by, descending := sorting(c.text["sort"], history.BySequence)
-	if _, err := sortField(eventFields(), by); err != nil {
+	if _, err := sortField(c.route.fields, by); err != nil {
 		return nil, err
 	}
 	selection := history.Selection{After: eventlog.Seq(c.numbers["after"]), UpTo: head.Last, Slices: slices, Want: want,

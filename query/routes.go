@@ -74,8 +74,9 @@ func (a *API) sessionRoutes(v *view) []*route {
 			item: v.item, fields: v.fields, views: sessionViews(), answer: a.session},
 		{path: "/v1/meetings/live", id: "listLiveMeetings", summary: "The sessions that go on now, stale ones left out",
 			params: listWith(live...), item: v.item, fields: v.fields, list: true, views: sessionViews(), answer: a.liveSessions},
-		{path: "/v1/sessions/{sessionId}/events", id: "listSessionEvents", summary: "The records of a session", params: eventParams(pathParam("sessionId")),
-			item: "Event", fields: eventFields(), list: true, views: []string{viewSessions}, answer: a.sessionEvents},
+		{path: "/v1/sessions/{sessionId}/events", id: "listSessionEvents", summary: "The records of a session", params: eventParams(pathParam("sessionId"),
+			textParam("participantId", "Records of this person's connections."), textParam("type", "Records of this type, like meeting.participantLeft.")),
+			item: "SessionEvent", fields: sessionEventFields(), list: true, views: []string{viewSessions, viewAttendance}, answer: a.sessionEvents},
 	}
 }
 

@@ -26,3 +26,21 @@ func AppendJSON(b []byte, r *eventlog.Record) []byte {
 	}
 	return append(b, '}')
 }
+
+// entryJSON is a record as a list shows it.
+func entryJSON(r *eventlog.Record, about *Subject) []byte {
+	b := AppendJSON(nil, r)
+	if about == nil {
+		return b
+	}
+	b = b[:len(b)-1]
+	for _, m := range [...]struct{ name, text string }{{"peerId", about.PeerID}, {"participantId", about.ParticipantID}, {"displayName", about.DisplayName}} {
+		b = append(append(append(b, `,"`...), m.name...), `":`...)
+		if m.text == "" {
+			b = append(b, "null"...)
+		} else {
+			b = eventlog.AppendText(b, m.text)
+		}
+	}
+	return append(b, '}')
+}

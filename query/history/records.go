@@ -15,8 +15,9 @@ type Selection struct {
 	// After and UpTo bound the sequences; Slices names the log's slices, nil: all.
 	After, UpTo eventlog.Seq
 	Slices      []int
-	// Want chooses records; nil: all.
-	Want func(*eventlog.Record) bool
+	// Want chooses records, and says who one is about; nil about: it is not said.
+	// Without Want it is all records.
+	Want func(*eventlog.Record) (about *Subject, ok bool)
 	// By is the member of a record to sort by, ties by sequence, ascending.
 	// BySequence is cheap; any other reads the whole part for each page.
 	By         string
@@ -30,7 +31,11 @@ type Selection struct {
 // BySequence sorts by the place in the log.
 const BySequence = "sequence"
 
-// Entry is one record of a page: its place, and its JSON as AppendJSON writes it.
+// Subject is who a record is about: the zero Subject is nobody.
+type Subject struct{ PeerID, ParticipantID, DisplayName string }
+
+// Entry is one record of a page: its place, and its JSON as AppendJSON writes it,
+// with the Subject.
 type Entry struct {
 	cursor.Place
 	JSON []byte
@@ -103,7 +108,7 @@ func (p *pager) inOrder(ctx context.Context) ([]Entry, error) {
 }
 
 // each visits the wanted records after a sequence, until visit returns false.
-func (p *pager) each(ctx context.Context, after eventlog.Seq, visit func(*eventlog.Record) bool) error {
+func (p *pager) each(ctx context.Context, after eventlog.Seq, visit func(*eventlog.Record, *Subject) bool) error {
 	if after >= p.UpTo {
 		return nil
 	}
@@ -112,7 +117,11 @@ func (p *pager) each(ctx context.Context, after eventlog.Seq, visit func(*eventl
 		upTo = min(upTo, after+eventlog.Seq(p.Limit)+1) // the log has no holes
 	}
 	err := p.reader.Scan(ctx, eventlog.ReadOptions{After: after, UpTo: upTo, Slices: p.Slices}, func(r *eventlog.Record) bool {
-		return p.Want != nil && !p.Want(r) || visit(r)
+		if p.Want == nil {
+			return visit(r, nil)
+		}
+		about, ok := p.Want(r)
+		return !ok || visit(r, about)
 	})
 	if errors.Is(err, eventlog.ErrTrimmed) {
 		return &TrimmedError{after}
@@ -126,8 +135,8 @@ func (p *pager) each(ctx context.Context, after eventlog.Seq, visit func(*eventl
 // scan reads the first records after a sequence, or the last ones.
 func (p *pager) scan(ctx context.Context, after eventlog.Seq, last bool) ([]Entry, error) {
 	entries := []Entry{}
-	err := p.each(ctx, after, func(r *eventlog.Record) bool {
-		entries = append(entries, Entry{cursor.Place{Number: int64(r.Seq)}, AppendJSON(nil, r)})
+	err := p.each(ctx, after, func(r *eventlog.Record, about *Subject) bool {
+		entries = append(entries, Entry{cursor.Place{Number: int64(r.Seq)}, entryJSON(r, about)})
 		if last && len(entries) > 2*p.Limit+1 {
 			entries = append(entries[:0], entries[len(entries)-p.Limit-1:]...)
 		}
@@ -150,8 +159,8 @@ func (p *pager) sorted(ctx context.Context) ([]Entry, error) {
 			entries = entries[:p.Limit+1]
 		}
 	}
-	err := p.each(ctx, p.After, func(r *eventlog.Record) bool {
-		at := placeOf(r, p.By)
+	err := p.each(ctx, p.After, func(r *eventlog.Record, about *Subject) bool {
+		at := placeOf(r, about, p.By)
 		// Most records are passed by, without an id of their own: one comes after all
 		// that were seen before with its value.
 		at.ID = afterAll
@@ -162,7 +171,7 @@ func (p *pager) sorted(ctx context.Context) ([]Entry, error) {
 		if at.ID = fmt.Sprintf("%020d", r.Seq); p.From != nil && at.Compare(*p.From, p.Descending) <= 0 {
 			return true
 		}
-		if entries = append(entries, Entry{at, AppendJSON(nil, r)}); len(entries) > 2*p.Limit+1 {
+		if entries = append(entries, Entry{at, entryJSON(r, about)}); len(entries) > 2*p.Limit+1 {
 			cut()
 		}
 		return true
@@ -178,8 +187,17 @@ func (p *pager) sorted(ctx context.Context) ([]Entry, error) {
 const afterAll = "~"
 
 // placeOf is a record's place in the order of a member, without its id.
-func placeOf(r *eventlog.Record, by string) (at cursor.Place) {
+func placeOf(r *eventlog.Record, about *Subject, by string) (at cursor.Place) {
+	if about == nil {
+		about = &Subject{}
+	}
 	switch by {
+	case "peerId":
+		at.Text = about.PeerID
+	case "participantId":
+		at.Text = about.ParticipantID
+	case "displayName":
+		at.Text = about.DisplayName
 	case "eventId":
 		at.Text = r.EventID
 	case "source":

@@ -17,7 +17,7 @@ func (l *Reader) Gives(ctx context.Context, part eventlog.ReadOptions, sessions 
 	}
 	states := states{}
 	err := l.Scan(ctx, part, func(r *eventlog.Record) bool {
-		if ev, ok := inSession(r, id); ok {
+		if ev, ok := InSession(r, id); ok {
 			states.apply(sessions, ev)
 		}
 		return true
@@ -36,14 +36,8 @@ func (l *Reader) Gives(ctx context.Context, part eventlog.ReadOptions, sessions 
 	return false, nil
 }
 
-// InSession reports whether a record belongs to a session.
-func InSession(r *eventlog.Record, id string) bool {
-	_, ok := inSession(r, id)
-	return ok
-}
-
-// inSession decodes a record of a session; ok is false for one of another.
-func inSession(r *eventlog.Record, id string) (ev *eventlog.Event, ok bool) {
+// InSession decodes a record of a session; ok is false for one of another.
+func InSession(r *eventlog.Record, id string) (ev *eventlog.Event, ok bool) {
 	if !mentions(r.Content(), id) {
 		return nil, false
 	}
