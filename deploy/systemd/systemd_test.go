@@ -167,7 +167,9 @@ func TestStartedBySystemd(t *testing.T) {
 	case !exists("/lib/systemd/systemd"):
 		t.Skip("no systemd here (Debian: apt-get install systemd)")
 	}
-	built.Tool(t, "unshare")
+	for _, name := range []string{"unshare", "ip", "curl", "promtool", "prometheus"} {
+		built.Tool(t, name)
+	}
 	dir := t.TempDir()
 	built.Run(t, "cp", built.Binary(t), filepath.Join(dir, "rollcall"))
 	watchdog, err := os.ReadFile("testdata/watchdog.sh")

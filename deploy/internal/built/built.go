@@ -50,7 +50,8 @@ func Tool(t *testing.T, name string) string {
 	return path
 }
 
-var packages = map[string]string{"promtool": "prometheus", "prometheus": "prometheus", "systemd-analyze": "systemd", "buildah": "buildah", "podman": "podman runc", "git": "git"}
+var packages = map[string]string{"promtool": "prometheus", "prometheus": "prometheus", "systemd-analyze": "systemd", "buildah": "buildah", "podman": "podman runc",
+	"git": "git", "curl": "curl", "ip": "iproute2", "unshare": "util-linux"}
 
 // Run runs a command to its end and returns what it printed to stdout.
 func Run(t *testing.T, name string, args ...string) string {
