@@ -31,7 +31,7 @@ func (a *API) sessionAsOf(ctx context.Context, c *call) (*answer, error) {
 		return nil, err
 	}
 	defer p.Leave()
-	doc, session, err := pastSession(p, c)
+	doc, session, err := p.Session()
 	if err != nil {
 		return nil, err
 	}
@@ -48,15 +48,6 @@ func (a *API) sessionAsOf(ctx context.Context, c *call) (*answer, error) {
 	return &answer{doc: doc, sequence: p.Sequence}, nil
 }
 
-// pastSession is the session asked for; a 404 where there was none.
-func pastSession(p *history.Past, c *call) (doc []byte, s projections.Session, err error) {
-	doc, s, err = p.Session()
-	if err == nil && doc == nil {
-		err = notFound("no session %q as of then", c.text["sessionId"])
-	}
-	return doc, s, err
-}
-
 // participantsAsOf answers a session's participants as they were.
 func (a *API) participantsAsOf(ctx context.Context, c *call) (*answer, error) {
 	p, err := a.past(ctx, c, viewSessions, viewAttendance)
@@ -64,7 +55,7 @@ func (a *API) participantsAsOf(ctx context.Context, c *call) (*answer, error) {
 		return nil, err
 	}
 	defer p.Leave()
-	_, session, err := pastSession(p, c)
+	_, session, err := p.Session()
 	if err != nil {
 		return nil, err
 	}

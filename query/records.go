@@ -126,11 +126,14 @@ func (a *API) slicesOf(ctx context.Context, c *call, head eventlog.Head) (list [
 func historyProblem(err error) *problem {
 	var trimmed *history.TrimmedError
 	var later *history.StartedLaterError
+	var notYet *history.NotYetError
 	switch {
 	case errors.As(err, &trimmed):
 		return newProblem(http.StatusGone, "%v", trimmed)
 	case errors.As(err, &later):
 		return newProblem(http.StatusGone, "%v", later)
+	case errors.As(err, &notYet):
+		return notFound("%v", notYet)
 	case errors.Is(err, history.ErrBusy):
 		return retryLater("%v", history.ErrBusy)
 	}

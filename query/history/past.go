@@ -56,7 +56,8 @@ func (e *StartedLaterError) Error() string {
 	return fmt.Sprintf("the log no longer holds the records before %d, so the past can't be computed", e.First)
 }
 
-// Past answers a question; a *StartedLaterError where retention removed records.
+// Past answers a question; a *StartedLaterError where retention removed records, and
+// a *NotYetError where there was no such session.
 func (l *Reader) Past(ctx context.Context, head eventlog.Head, q Question) (*Past, error) {
 	if head.First > 1 {
 		return nil, &StartedLaterError{head.First}
@@ -82,7 +83,10 @@ func (l *Reader) Past(ctx context.Context, head eventlog.Head, q Question) (*Pas
 	if p.Leave, err = q.Enter(ctx); err != nil {
 		return nil, err
 	}
-	p.documents = states.documents()
+	if p.documents = states.documents(); p.document() == nil {
+		p.Leave()
+		return nil, l.notYet(ctx, head, q)
+	}
 	return p, nil
 }
 
@@ -136,20 +140,22 @@ func (w capture) Put(key string, document []byte) { w[key] = slices.Clone(docume
 func (w capture) Delete(key string)               { delete(w, key) }
 func (w capture) PutPart(string, []byte)          {}
 
-// Session returns the session asked for, as document and parsed. document is nil
-// where there was no such session.
+// Session returns the session asked for, as document and parsed.
 func (p *Past) Session() (document []byte, s projections.Session, err error) {
-	key := eventlog.EscapeID(p.session)
-	if document = p.documents[viewSessions]["live."+key]; document == nil {
-		document = p.documents[viewSessions]["ended."+key]
-	}
-	if document == nil {
-		return nil, s, nil
-	}
+	document = p.document()
 	if s, err = projections.Parse[projections.Session](document); err != nil {
 		return nil, s, fmt.Errorf("read session: %w", err)
 	}
 	return document, s, nil
+}
+
+// document is the session's; nil where there was no such session.
+func (p *Past) document() []byte {
+	key := eventlog.EscapeID(p.session)
+	if live := p.documents[viewSessions]["live."+key]; live != nil {
+		return live
+	}
+	return p.documents[viewSessions]["ended."+key]
 }
 
 // SupersededBy is the session of the same meeting that supersedes s; "": none does.
