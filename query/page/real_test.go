@@ -165,7 +165,7 @@ func TestWebhookAppears(t *testing.T) {
 	p.text("c-p-3")
 	ended := fmt.Sprintf(`{"event":"meeting.ended",%s,"reason":"HOST_ENDED_MEETING"}`, meeting[:len(meeting)-1]+fmt.Sprintf(`,"endedAt":%q}`, stamp(start.Add(50*time.Second))))
 	appears(ended, `document.querySelector("tbody").innerText.includes("meeting end")`)
-	for _, v := range []struct{ route, shown string }{{"#/person/c-p-2", "Thesis defence"}, {"#/recordings", "rec-77"}, {"#/usage", "City College"}, {"#/pipeline", "all up to date"}, {"#/livestreams", "No livestream was seen yet."}, {"#/attendance", "Thesis defence"}} {
+	for _, v := range []struct{ route, shown string }{{"#/person/c-p-2", "Thesis defence"}, {"#/recordings", "rec-77"}, {"#/usage", "City College"}, {"#/pipeline", "all up to date"}, {"#/livestreams", "No livestream was seen yet."}, {"#/attendance", "Thesis defence"}, {"#/list/recordings", "rec-77"}, {"#/list/sessions", "Thesis defence"}} {
 		p.route(v.route)
 		p.text(v.shown)
 		// What a link to CSV promises is what the API answers.
@@ -175,6 +175,11 @@ func TestWebhookAppears(t *testing.T) {
 			t.Errorf("CSV of %s = %q; want 200 text/csv", v.route, files)
 		}
 	}
+	// Every view is listed, or says that it has no list; Pipeline leads there.
+	p.route("#/pipeline")
+	p.wait(`document.querySelector('a[href="#/list/artifacts"]')`)
+	p.eval(`document.querySelector('a[href="#/list/artifacts"]').click()`, nil)
+	p.text("has no list of its own")
 	p.route("#/live")
 	p.text("No meeting is live.")
 }

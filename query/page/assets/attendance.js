@@ -3,7 +3,7 @@
 import { all, get, id } from "./api.js";
 import { h, memo } from "./dom.js";
 import { clock, count, duration, flatText, millis, percent } from "./format.js";
-import { refresher } from "./refresh.js";
+import { loader } from "./refresh.js";
 import { roster } from "./roster.js";
 import { badge, csv, field, figure, figures, flags, ident, next, select, sessionBadge, sorted, state, table, text, to, when } from "./ui.js";
 
@@ -15,24 +15,15 @@ const CAP = 1000;
 function choose({ params, draw, set, signal }) {
   let items = [];
   let more = false;
-  let loaded = false;
-  let error = null;
   let limit = 100;
   let person = "";
   const filter = { q: params.get("q") ?? "", status: params.get("status") ?? "", from: params.get("from") ?? "" };
 
-  const load = refresher(async () => {
-    try {
-      const from = filter.from ? new Date(`${filter.from}T00:00:00`).toISOString() : null;
-      ({ items, more } = await all("/v1/sessions", { q: filter.q.trim(), status: filter.status, from, limit: 200 }, { signal, cap: CAP }));
-      loaded = true;
-      error = null;
-    } catch (err) {
-      if (signal.aborted) return;
-      error = err;
-    }
-    draw();
-  }, { rest: 400 });
+  const reading = loader(async () => {
+    const from = filter.from ? new Date(`${filter.from}T00:00:00`).toISOString() : null;
+    ({ items, more } = await all("/v1/sessions", { q: filter.q.trim(), status: filter.status, from, limit: 200 }, { signal, cap: CAP }));
+  }, { draw, signal, rest: 400 });
+  const load = reading.load;
 
   const change = (values) => {
     Object.assign(filter, values);
@@ -63,7 +54,7 @@ function choose({ params, draw, set, signal }) {
       e.preventDefault();
       if (person.trim()) location.hash = to("person", person.trim());
     } }, field("A person's history", h("input", { type: "text", placeholder: "participant id", oninput: (e) => (person = e.currentTarget.value) })), h("button", { type: "submit" }, "Show")),
-    state({ loading: !loaded, error, retry: load, empty: loaded && !items.length ? "No session fits." : null }),
+    state({ loading: !reading.loaded, error: reading.error, retry: load, empty: reading.loaded && !items.length ? "No session fits." : null }),
     items.length ? table({ caption: "Sessions", columns, rows: items, key: (s) => s.sessionId, limit, onMore: (n) => {
       limit = n;
       draw();
@@ -104,24 +95,17 @@ function sheet({ args: [sessionId], params, draw, set, signal }) {
   const rows = memo();
   const people = roster(sessionId, signal);
   let session = null;
-  let error = null;
   let at = 0;
   let limit = 200;
   let q = params.get("q") ?? "";
   let sort = { by: params.get("sort")?.replace("-", "") ?? "firstJoinedAt", down: params.get("sort")?.startsWith("-") ?? false };
 
-  const load = refresher(async () => {
+  const reading = loader(async () => {
     const p = { minSequence: at || null, wait: at ? "5s" : null };
-    try {
-      const [s] = await Promise.all([get(path, p, { signal }), people.load(p)]);
-      session = s.body;
-      error = null;
-    } catch (err) {
-      if (signal.aborted) return;
-      error = err;
-    }
-    draw();
-  }, { rest: 40 });
+    const [s] = await Promise.all([get(path, p, { signal }), people.load(p)]);
+    session = s.body;
+  }, { draw, signal, rest: 40 });
+  const load = reading.load;
 
   function changed(changes) {
     for (const c of changes) {
@@ -140,7 +124,7 @@ function sheet({ args: [sessionId], params, draw, set, signal }) {
   ];
 
   function render() {
-    if (!session) return [h("h1", { key: "h" }, "Attendance"), error?.status === 404 ? state({ empty: "No such session." }) : state({ loading: !error, error, retry: load })];
+    if (!session) return [h("h1", { key: "h" }, "Attendance"), reading.error?.status === 404 ? state({ empty: "No such session." }) : state({ loading: !reading.error, error: reading.error, retry: load })];
     const needle = q.trim().toLowerCase();
     const everybody = people.list();
     const found = everybody.filter((p) => !needle || p.displayName?.toLowerCase().includes(needle) || p.participantId.toLowerCase().includes(needle));
@@ -156,7 +140,7 @@ function sheet({ args: [sessionId], params, draw, set, signal }) {
         } })),
         csv(`${path}/participants`, {}, "attendance.csv"), h("button", { type: "button", onclick: () => print() }, "Print")),
       h("p", { class: "printed", key: "printed" }, `Session ${flatText(sessionId)}, printed ${new Date().toLocaleString()} (local times). Sorted by ${columns.find((c) => c.id === sort.by)?.label ?? "first join"}; as of ${clock(Date.now())}.`),
-      state({ error, retry: load, empty: list.length ? null : everybody.length ? "Nobody fits the search." : "Nobody was in this session." }),
+      state({ error: reading.error, retry: load, empty: list.length ? null : everybody.length ? "Nobody fits the search." : "Nobody was in this session." }),
       list.length ? table({ caption: "Attendance sheet", columns, rows: list, key: (p) => p.participantId, sort, limit, memo: rows, onSort: (by) => {
         sort = next(sort, by);
         set({ sort: `${sort.down ? "-" : ""}${by}` });

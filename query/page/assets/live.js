@@ -3,7 +3,7 @@
 import { all, get, id } from "./api.js";
 import { h, memo } from "./dom.js";
 import { count, millis } from "./format.js";
-import { refresher, unescaped } from "./refresh.js";
+import { loader, unescaped } from "./refresh.js";
 import { badge, csv, elapsed, field, flags, ident, next, recordingBadge, sessionBadge, sorted, state, table, text, to, when } from "./ui.js";
 
 const SINGLES = 24;     // more changed sessions than this are fetched as one list
@@ -15,8 +15,6 @@ export function live({ params, draw, set, signal }) {
   const streams = new Map();      // meeting id → livestream that is LIVE
   const dirty = new Set();
   const rows = memo();
-  let loaded = false;
-  let error = null;
   let more = false;               // there are others than those listed
   let whole = true;               // the next load is of the list
   let at = 0;                     // sequence that the next answer must hold
@@ -29,24 +27,19 @@ export function live({ params, draw, set, signal }) {
   };
   let sort = { by: params.get("sort")?.replace("-", "") ?? "startedAt", down: !params.has("sort") || params.get("sort").startsWith("-") };
 
-  const load = refresher(async () => {
+  const reading = loader(async () => {
     const ids = [...dirty];
     const asList = whole || ids.length > SINGLES;
     const wanted = at;
     dirty.clear();
     whole = false;
-    try {
-      if (asList) await loadList(wanted);
-      else await Promise.all(ids.map((s) => loadOne(s, wanted)));
-      loaded = true;
-      error = null;
-    } catch (err) {
-      if (signal.aborted) return;
-      error = err;
-      whole = true;
-    }
-    draw();
-  }, { rest: 40 });
+    if (asList) await loadList(wanted);
+    else await Promise.all(ids.map((s) => loadOne(s, wanted)));
+  }, { draw, signal, rest: 40, failed: (err) => {
+    whole = true;
+    return err;
+  } });
+  const load = reading.load;
 
   async function loadList(sequence) {
     const read = (path, p) => all(path, p, { signal });
@@ -149,14 +142,14 @@ export function live({ params, draw, set, signal }) {
     const stale = sessions.size - running.length;
     const people = running.reduce((n, s) => n + s.liveParticipants, 0);
     return [
-      h("div", { class: "title", key: "title" }, h("h1", {}, "Live"), h("p", { class: "summary" }, loaded ? [h("strong", { id: "live-count" }, count(running.length)), running.length === 1 ? " meeting, " : " meetings, ", h("strong", {}, count(people)), " in now", stale ? `, ${count(stale)} stale` : ""] : "")),
+      h("div", { class: "title", key: "title" }, h("h1", {}, "Live"), h("p", { class: "summary" }, reading.loaded ? [h("strong", { id: "live-count" }, count(running.length)), running.length === 1 ? " meeting, " : " meetings, ", h("strong", {}, count(people)), " in now", stale ? `, ${count(stale)} stale` : ""] : "")),
       h("form", { class: "filters", key: "filters", role: "search", onsubmit: (e) => e.preventDefault() },
         field("Search", h("input", { type: "search", value: filter.q, placeholder: "title, id, organizer", oninput: (e) => change({ q: e.currentTarget.value }, { q: e.currentTarget.value }) })),
         field("At least in now", h("input", { type: "number", min: "0", value: filter.min || "", oninput: (e) => change({ min: Number(e.currentTarget.value) }, { min: e.currentTarget.value }) })),
         h("label", { class: "check", key: "recording" }, h("input", { type: "checkbox", checked: filter.recording, onchange: (e) => change({ recording: e.currentTarget.checked }, { recording: e.currentTarget.checked ? "true" : null }) }), "recording on"),
         h("label", { class: "check", key: "stale" }, h("input", { type: "checkbox", checked: filter.stale, onchange: (e) => change({ stale: e.currentTarget.checked }, { stale: e.currentTarget.checked ? "true" : null }) }), "stale too"),
         csv("/v1/meetings/live", { stale: filter.stale ? "true" : null }, "live.csv")),
-      state({ loading: !loaded, error, retry: again, empty: loaded && !list.length ? emptyText(found) : null }),
+      state({ loading: !reading.loaded, error: reading.error, retry: again, empty: reading.loaded && !list.length ? emptyText(found) : null }),
       list.length ? table({
         caption: "Live meetings", columns, rows: list, key: (s) => s.sessionId, sort, limit, memo: rows, inputs: (s) => [streams.has(s.meetingId)],
         onSort: (by) => {

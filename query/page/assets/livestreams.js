@@ -3,7 +3,7 @@
 import { all } from "./api.js";
 import { h } from "./dom.js";
 import { count, duration, millis } from "./format.js";
-import { refresher } from "./refresh.js";
+import { loader } from "./refresh.js";
 import { badge, csv, elapsed, ident, next, sorted, state, table, text, when } from "./ui.js";
 
 const KINDS = { LIVE: "good", ERRORED: "bad", OFFLINE: "idle" };
@@ -13,23 +13,14 @@ const LATEST = 12;
 export function livestreams({ draw, signal }) {
   let items = [];
   let more = false;
-  let loaded = false;
-  let error = null;
   let at = 0;
   let limit = 100;
   let sort = { by: "last", down: true };
 
-  const load = refresher(async () => {
-    try {
-      ({ items, more } = await all("/v1/livestreams", { minSequence: at || null, wait: at ? "5s" : null }, { signal, cap: CAP }));
-      loaded = true;
-      error = null;
-    } catch (err) {
-      if (signal.aborted) return;
-      error = err;
-    }
-    draw();
-  }, { rest: 80 });
+  const reading = loader(async () => {
+    ({ items, more } = await all("/v1/livestreams", { minSequence: at || null, wait: at ? "5s" : null }, { signal, cap: CAP }));
+  }, { draw, signal, rest: 80 });
+  const load = reading.load;
 
   const last = (l) => l.transitions.at(-1)?.at;
   const columns = [
@@ -43,9 +34,9 @@ export function livestreams({ draw, signal }) {
   ];
 
   const render = () => [
-    h("div", { class: "title", key: "title" }, h("h1", {}, "Livestreams"), h("p", { class: "summary" }, loaded ? [h("strong", {}, count(items.filter((l) => l.status === "LIVE").length)), " on air, ", count(items.length), " known"] : "")),
+    h("div", { class: "title", key: "title" }, h("h1", {}, "Livestreams"), h("p", { class: "summary" }, reading.loaded ? [h("strong", {}, count(items.filter((l) => l.status === "LIVE").length)), " on air, ", count(items.length), " known"] : "")),
     h("div", { class: "filters", key: "filters" }, csv("/v1/livestreams", {}, "livestreams.csv")),
-    state({ loading: !loaded, error, retry: load, empty: loaded && !items.length ? "No livestream was seen yet." : null }),
+    state({ loading: !reading.loaded, error: reading.error, retry: load, empty: reading.loaded && !items.length ? "No livestream was seen yet." : null }),
     items.length ? table({ caption: "Livestreams", columns, rows: sorted(items, columns, sort, (l) => l.streamId), key: (l) => l.streamId, sort, limit, onSort: (by) => {
       sort = next(sort, by);
       draw();

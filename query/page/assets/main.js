@@ -7,6 +7,7 @@ import { startClock } from "./clock.js";
 import { eachFrame, h, patch } from "./dom.js";
 import { feed } from "./feed.js";
 import { clock } from "./format.js";
+import { list } from "./list.js";
 import { live } from "./live.js";
 import { livestreams } from "./livestreams.js";
 import { person } from "./person.js";
@@ -16,9 +17,9 @@ import { session } from "./session.js";
 import { usage } from "./usage.js";
 import { state } from "./ui.js";
 
-const VIEWS = { live, session, attendance, person, recordings, livestreams, usage, pipeline };
+const VIEWS = { live, session, attendance, person, recordings, livestreams, usage, pipeline, list };
 const NAV = [["live", "Live"], ["attendance", "Attendance"], ["recordings", "Recordings"], ["livestreams", "Livestreams"], ["usage", "Usage"], ["pipeline", "Pipeline"]];
-const HOME = { session: "live", person: "attendance" };
+const HOME = { session: "live", person: "attendance", list: "pipeline" };
 const MINUTE = 60000;
 
 const main = document.getElementById("main");

@@ -4,7 +4,7 @@ import { all, id } from "./api.js";
 import { sheetColumns } from "./attendance.js";
 import { h } from "./dom.js";
 import { count, duration, flatText, millis } from "./format.js";
-import { refresher } from "./refresh.js";
+import { loader } from "./refresh.js";
 import { csv, figure, figures, ident, next, sorted, state, table, text, to } from "./ui.js";
 
 const CAP = 1000;
@@ -13,23 +13,17 @@ export function person({ args: [participantId], draw, signal }) {
   const path = `/v1/participants/${id(participantId ?? "")}/sessions`;
   let items = [];
   let more = false;
-  let loaded = false;
-  let error = null;
   let limit = 100;
   let sort = { by: "firstJoinedAt", down: true };
 
-  const load = refresher(async () => {
-    try {
-      ({ items, more } = await all(path, {}, { signal, cap: CAP }));
-      loaded = true;
-      error = null;
-    } catch (err) {
-      if (signal.aborted) return;
-      loaded ||= err.status === 404;
-      error = err.status === 404 ? null : err;
-    }
-    draw();
-  }, { rest: 400 });
+  const reading = loader(async () => {
+    ({ items, more } = await all(path, {}, { signal, cap: CAP }));
+  }, { draw, signal, rest: 400, failed: (err) => {
+    if (err.status !== 404) return err;
+    reading.loaded = true;
+    return null;
+  } });
+  const load = reading.load;
 
   const columns = [
     { id: "session", label: "Session", cell: (p) => [h("a", { class: "main", href: to("attendance", p.sessionId) }, text(p.title ?? p.session?.title ?? p.sessionId, "–", 60)), h("span", { class: "sub" }, ident(p.sessionId))] },
@@ -44,7 +38,7 @@ export function person({ args: [participantId], draw, signal }) {
       h("div", { class: "title", key: "title" }, h("h1", {}, text(name ?? participantId, "–", 120)), h("p", { class: "summary" }, "participant ", ident(participantId))),
       items.length ? figures(figure("Sessions", count(items.length)), figure("Present now", count(items.filter((p) => p.present).length)), figure("Attended", duration(items.reduce((n, p) => n + p.attendedSeconds, 0))), figure("Connected", duration(items.reduce((n, p) => n + p.connectedSeconds, 0))), figure("First seen", times.length ? new Date(Math.min(...times)).toLocaleDateString() : "–")) : null,
       h("div", { class: "filters", key: "filters" }, csv(path, {}, "person.csv"), h("button", { type: "button", onclick: () => print() }, "Print")),
-      state({ loading: !loaded && !error, error, retry: load, empty: loaded && !items.length ? "Nobody of this id was in a session." : null }),
+      state({ loading: !reading.loaded && !reading.error, error: reading.error, retry: load, empty: reading.loaded && !items.length ? "Nobody of this id was in a session." : null }),
       items.length ? table({ caption: "Sessions of this person", columns, rows: sorted(items, columns, sort, (p) => p.sessionId), key: (p) => p.sessionId, sort, limit, onSort: (by) => {
         sort = next(sort, by);
         draw();

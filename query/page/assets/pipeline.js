@@ -7,7 +7,8 @@ import { all, get } from "./api.js";
 import { sparkline } from "./chart.js";
 import { h } from "./dom.js";
 import { count, duration, millis, percent } from "./format.js";
-import { badge, csv, elapsed, figures, ident, state, table, text, when } from "./ui.js";
+import { loader } from "./refresh.js";
+import { badge, csv, elapsed, figures, ident, state, table, text, to, when } from "./ui.js";
 
 const EVERY = 2000;
 const KEEP = 90;       // points: three minutes
@@ -19,37 +20,23 @@ const RUNS = { live: "good", standby: "idle", failed: "bad", stopped: "bad", rea
 
 export function pipeline({ draw, signal }) {
   let items = [];
-  let told = null;               // what the processes tell; null: the server has no such answer
-  let loaded = false;
-  let error = null;
-  let waiting = false;
+  let reported = null;           // what the processes report; null: the server has no such answer
   const lags = new Map();        // name → the latest lags
 
-  async function load() {
-    if (waiting) return;
-    waiting = true;
-    try {
-      const [list, now] = await Promise.all([all("/v1/projections", {}, { signal, cap: 1000 }), get("/v1/pipeline", null, { signal }).catch(() => null)]);
-      items = list.items;
-      told = now?.body ?? null;
-      for (const p of items) {
-        const line = lags.get(p.name) ?? [];
-        line.push(p.lag ?? 0);
-        if (line.length > KEEP) line.shift();
-        lags.set(p.name, line);
-      }
-      loaded = true;
-      error = null;
-    } catch (err) {
-      if (signal.aborted) return;
-      error = err;
-    } finally {
-      waiting = false;
+  const reading = loader(async () => {
+    const [list, now] = await Promise.all([all("/v1/projections", {}, { signal, cap: 1000 }), get("/v1/pipeline", null, { signal }).catch(() => null)]);
+    items = list.items;
+    reported = now?.body ?? null;
+    for (const p of items) {
+      const line = lags.get(p.name) ?? [];
+      line.push(p.lag ?? 0);
+      if (line.length > KEEP) line.shift();
+      lags.set(p.name, line);
     }
-    draw();
-  }
+  }, { draw, signal });
+  const load = reading.load;
 
-  const audit = (p) => told?.audits.find((a) => a.view === p.name);
+  const audit = (p) => reported?.audits.find((a) => a.view === p.name);
 
   // bad says that a row needs a look: parked records are missing in views, and a
   // difference is one, even when all else is well.
@@ -66,7 +53,7 @@ export function pipeline({ draw, signal }) {
   }
 
   const columns = [
-    { id: "name", label: "Projection", cell: (p) => h("strong", {}, text(p.name)) },
+    { id: "name", label: "Projection", cell: (p) => h("a", { class: "main", href: to("list", p.name) }, text(p.name)) },
     { id: "state", label: "State", cell: (p) => [badge(KINDS[p.state] ?? "warn", text(p.state, "unknown", 30)), filled(p)] },
     { id: "sequence", label: "Sequence", num: true, cell: (p) => count(p.sequence) },
     { id: "headSequence", label: "Log head", num: true, cell: (p) => count(p.headSequence) },
@@ -88,7 +75,7 @@ export function pipeline({ draw, signal }) {
   }
 
   function ingestPart() {
-    const { ingest, history } = told;
+    const { ingest, history } = reported;
     return h("section", { key: "ingest", "aria-labelledby": "ingest-h" }, h("h2", { id: "ingest-h" }, "What comes in, a second"),
       ingest.processes ? figures(tile("Records", history.map((r) => r.recordsPerSecond)), tile("Duplicates", history.map((r) => r.duplicatesPerSecond)), tile("Refused", history.map((r) => r.refusalsPerSecond)))
         : h("p", { class: "note warn" }, "▲ No process that takes webhooks is heard of."),
@@ -110,7 +97,7 @@ export function pipeline({ draw, signal }) {
   // notes are what processes say is wrong, or unwise, in their own words. A lost
   // process says nothing any more.
   function notes(kind, title, name) {
-    const said = told.processes.filter((p) => !p.lost).flatMap((p) => (p[name] ?? []).map((line) => [p, line]));
+    const said = reported.processes.filter((p) => !p.lost).flatMap((p) => (p[name] ?? []).map((line) => [p, line]));
     if (!said.length) return null;
     return h("div", { class: `note ${kind}`, key: name, id: name, role: kind === "bad" ? "alert" : null }, h("p", {}, h("strong", {}, title)),
       h("ul", {}, said.map(([p, line]) => h("li", { key: `${p.process} ${line}` }, text(p.host, "unknown", 60), `, ${p.roles.join(", ")}: `, text(line, "", 200)))));
@@ -127,17 +114,17 @@ export function pipeline({ draw, signal }) {
   function render() {
     const wrong = items.filter(bad).length;
     const behind = items.filter((p) => p.state !== "live").length;
-    const stuck = told?.processes.some((p) => !p.lost && p.problems?.length);
+    const stuck = reported?.processes.some((p) => !p.lost && p.problems?.length);
     return [
-      h("div", { class: "title", key: "title" }, h("h1", {}, "Pipeline"), h("p", { class: "summary" }, !loaded ? "" : wrong ? badge("bad", `${wrong} of ${items.length} need a look`) : stuck ? badge("bad", "a process needs a look") : behind ? badge("warn", `${behind} of ${items.length} behind`) : badge("good", "all up to date"),
-        loaded ? [" log at ", h("strong", { id: "head" }, count(Math.max(0, ...items.map((p) => p.headSequence ?? 0))))] : null)),
-      state({ loading: !loaded, error, retry: load, empty: loaded && !items.length ? "No projection is known. Is a project target running?" : null }),
-      told ? notes("bad", "✖ Not working", "problems") : null,
-      told ? notes("warn", "▲ Set up unsafely", "warnings") : null,
-      told ? ingestPart() : null,
-      told?.rebuilds.length ? h("section", { key: "rebuilds", "aria-labelledby": "rebuild-h" }, h("h2", { id: "rebuild-h" }, "Rebuilds under way"), table({ caption: "Rebuilds", columns: rebuildColumns, rows: told.rebuilds, key: (r) => r.view })) : null,
+      h("div", { class: "title", key: "title" }, h("h1", {}, "Pipeline"), h("p", { class: "summary" }, !reading.loaded ? "" : wrong ? badge("bad", `${wrong} of ${items.length} need a look`) : stuck ? badge("bad", "a process needs a look") : behind ? badge("warn", `${behind} of ${items.length} behind`) : badge("good", "all up to date"),
+        reading.loaded ? [" log at ", h("strong", { id: "head" }, count(Math.max(0, ...items.map((p) => p.headSequence ?? 0))))] : null)),
+      state({ loading: !reading.loaded, error: reading.error, retry: load, empty: reading.loaded && !items.length ? "No projection is known. Is a project target running?" : null }),
+      reported ? notes("bad", "✖ Not working", "problems") : null,
+      reported ? notes("warn", "▲ Set up unsafely", "warnings") : null,
+      reported ? ingestPart() : null,
+      reported?.rebuilds.length ? h("section", { key: "rebuilds", "aria-labelledby": "rebuild-h" }, h("h2", { id: "rebuild-h" }, "Rebuilds under way"), table({ caption: "Rebuilds", columns: rebuildColumns, rows: reported.rebuilds, key: (r) => r.view })) : null,
       items.length ? h("section", { key: "projections", "aria-labelledby": "proj-h" }, h("div", { class: "title" }, h("h2", { id: "proj-h" }, "Projections"), csv("/v1/projections", {}, "projections.csv")), table({ caption: "Projections", columns, rows: items, key: (p) => p.name })) : null,
-      told?.processes.length ? h("section", { key: "processes", "aria-labelledby": "process-h" }, h("h2", { id: "process-h" }, "Processes"), table({ caption: "Processes", columns: processColumns, rows: told.processes, key: (p) => p.process })) : null,
+      reported?.processes.length ? h("section", { key: "processes", "aria-labelledby": "process-h" }, h("h2", { id: "process-h" }, "Processes"), table({ caption: "Processes", columns: processColumns, rows: reported.processes, key: (p) => p.process })) : null,
     ];
   }
 

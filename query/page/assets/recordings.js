@@ -3,7 +3,7 @@
 import { all, get, id } from "./api.js";
 import { h, memo } from "./dom.js";
 import { bytes, count, duration, millis } from "./format.js";
-import { refresher, unescaped } from "./refresh.js";
+import { loader, unescaped } from "./refresh.js";
 import { badge, csv, elapsed, field, files, ident, next, recordingBadge, select, short, sorted, state, table, text, to, until, when } from "./ui.js";
 
 const CAP = 5000;
@@ -18,8 +18,6 @@ export function recordings({ params, draw, set, signal }) {
   const rows = memo();
   let items = [];
   let more = false;
-  let loaded = false;
-  let error = null;
   let at = 0;
   let whole = true;
   const dirty = new Set();
@@ -29,26 +27,21 @@ export function recordings({ params, draw, set, signal }) {
   let within = Number(params.get("within") ?? 86400);
   let sort = { by: "lastEventAt", down: true };
 
-  const load = refresher(async () => {
+  const reading = loader(async () => {
     const changed = [...dirty];
     const few = !whole && changed.length <= SINGLES;
     const p = { minSequence: at || null, wait: at ? "5s" : null };
     dirty.clear();
     whole = false;
-    try {
-      const list = few ? await some(changed, p) : await all("/v1/recordings", p, { signal, cap: CAP });
-      const known = new Map(items.map((r) => [r.recordingId, r]));
-      items = list.items.map((r) => (known.has(r.recordingId) && JSON.stringify(known.get(r.recordingId)) === JSON.stringify(r) ? known.get(r.recordingId) : r));
-      more = list.more;
-      loaded = true;
-      error = null;
-    } catch (err) {
-      if (signal.aborted) return;
-      whole = true;
-      error = err;
-    }
-    draw();
-  }, { rest: 80 });
+    const list = few ? await some(changed, p) : await all("/v1/recordings", p, { signal, cap: CAP });
+    const known = new Map(items.map((r) => [r.recordingId, r]));
+    items = list.items.map((r) => (known.has(r.recordingId) && JSON.stringify(known.get(r.recordingId)) === JSON.stringify(r) ? known.get(r.recordingId) : r));
+    more = list.more;
+  }, { draw, signal, rest: 80, failed: (err) => {
+    whole = true;
+    return err;
+  } });
+  const load = reading.load;
 
   // some is the list with only what changed fetched anew.
   async function some(changed, p) {
@@ -109,7 +102,7 @@ export function recordings({ params, draw, set, signal }) {
       set({ tab });
     };
     return [
-      h("div", { class: "title", key: "title" }, h("h1", {}, "Recordings"), h("p", { class: "summary" }, loaded ? `${count(items.length)} known` : "")),
+      h("div", { class: "title", key: "title" }, h("h1", {}, "Recordings"), h("p", { class: "summary" }, reading.loaded ? `${count(items.length)} known` : "")),
       items.length ? funnel() : null,
       h("div", { class: "filters", key: "tabs" },
         h("div", { class: "tabs", role: "group", "aria-label": "Which recordings" }, TABS.map(([name, label]) => h("button", { key: name, type: "button", "aria-pressed": String(tab === name), onclick: () => pick(name) }, label, " ", h("span", { class: "n" }, count(items.filter((r) => chosen[name](r, now)).length))))),
@@ -122,7 +115,7 @@ export function recordings({ params, draw, set, signal }) {
           set({ within: v });
         })) : null,
         csv("/v1/recordings", tab === "stuck" ? { stuckFor: `${stuckFor}s` } : tab === "expiring" ? { expiresWithin: `${within}s` } : tab === "errors" ? { status: "ERRORED" } : {}, "recordings.csv")),
-      state({ loading: !loaded, error, retry: load, empty: loaded && !list.length ? (items.length ? "None of the recordings is like that." : "No recording was seen yet.") : null }),
+      state({ loading: !reading.loaded, error: reading.error, retry: load, empty: reading.loaded && !list.length ? (items.length ? "None of the recordings is like that." : "No recording was seen yet.") : null }),
       list.length ? table({ caption: "Recordings", columns, rows: list, key: (r) => r.recordingId, sort, limit, memo: rows, onSort: (by) => {
         sort = next(sort, by);
         draw();

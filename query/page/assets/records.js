@@ -3,7 +3,7 @@
 import { all } from "./api.js";
 import { h } from "./dom.js";
 import { count, millis } from "./format.js";
-import { refresher } from "./refresh.js";
+import { loader } from "./refresh.js";
 import { field, ident, select, state, table, text, when } from "./ui.js";
 
 const CAP = 5000;
@@ -31,26 +31,17 @@ const seconds = (d) => (d === null ? h("span", { class: "none" }, "–") : h("sp
 export function rawRecords({ path, draw, signal }) {
   let items = [];
   let more = false;
-  let error = null;
   let open = false;
-  let loaded = false;
   let type = "";
   let limit = 50;
   let at = 0;
 
-  const load = refresher(async () => {
-    try {
-      const { items: list, more: rest } = await all(`${path}/events`, { minSequence: at || null }, { signal, cap: CAP });
-      items = list;
-      more = rest;
-      loaded = true;
-      error = null;
-    } catch (err) {
-      if (signal.aborted) return;
-      error = err;
-    }
-    draw();
-  }, { rest: 500 });
+  const reading = loader(async () => {
+    const { items: list, more: rest } = await all(`${path}/events`, { minSequence: at || null }, { signal, cap: CAP });
+    items = list;
+    more = rest;
+  }, { draw, signal, rest: 500 });
+  const load = reading.load;
 
   const columns = [
     { id: "sequence", label: "Sequence", num: true, cell: (r) => count(r.sequence) },
@@ -72,7 +63,7 @@ export function rawRecords({ path, draw, signal }) {
             type = v;
             draw();
           }))),
-          state({ loading: !loaded, error, retry: load, empty: loaded && !rows.length ? "No record." : null }),
+          state({ loading: !reading.loaded, error: reading.error, retry: load, empty: reading.loaded && !rows.length ? "No record." : null }),
           rows.length ? table({ caption: "Raw records", columns, rows, key: (r) => r.eventId, limit, onMore: (n) => {
             limit = n;
             draw();
@@ -91,7 +82,7 @@ export function rawRecords({ path, draw, signal }) {
   // before and after step from record to record by received time; asked for
   // before the list is there, they load it.
   function step(ms, found) {
-    if (!loaded) load();
+    if (!reading.loaded) load();
     return found(items.map((r) => Math.ceil(millis(r.receivedAt))).sort((a, b) => a - b), ms);
   }
 

@@ -4,7 +4,7 @@
 // refresher returns a function that runs load(soonest) now if nothing runs, else
 // once more afterwards. After a load that took t, the next waits t, at least rest
 // and at most 2 s, so that a flood of changes costs half of the time, not all.
-export function refresher(load, { rest = 0 } = {}) {
+function refresher(load, { rest = 0 } = {}) {
   let running = false;
   let again = false;
   let earliest = 0;
@@ -28,6 +28,25 @@ export function refresher(load, { rest = 0 } = {}) {
     if (running) again = true;
     else run();
   };
+}
+
+// loader reads for a view, and keeps how that went: loaded once a read succeeded,
+// error while the last one failed. failed may look at an error, and returns what is
+// shown of it; null: nothing. A view that is closed draws no more.
+export function loader(read, { draw, signal, rest = 0, failed = (err) => err }) {
+  const self = { loaded: false, error: null };
+  self.load = refresher(async () => {
+    try {
+      await read();
+      self.loaded = true;
+      self.error = null;
+    } catch (err) {
+      if (signal.aborted) return;
+      self.error = failed(err);
+    }
+    draw();
+  }, { rest });
+  return self;
 }
 
 // unescaped returns the id that a key's part stands for, or null where it is a

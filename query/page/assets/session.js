@@ -5,7 +5,7 @@ import { axis, bars, concurrency, scale, steps } from "./chart.js";
 import { h, memo } from "./dom.js";
 import { bytes, clock, count, duration, flatText, millis } from "./format.js";
 import { rawRecords } from "./records.js";
-import { refresher } from "./refresh.js";
+import { loader } from "./refresh.js";
 import { roster } from "./roster.js";
 import { badge, elapsed, figure, figures, files, flags, ident, outside, recordingBadge, sessionBadge, state, text, to, until, when } from "./ui.js";
 
@@ -19,36 +19,29 @@ export function session({ args: [sessionId], params, draw, set, signal }) {
   let shown = null;               // the session as of the chosen moment
   const people = roster(sessionId ?? "", signal);
   let recordings = [];
-  let error = null;
   let gone = false;               // nothing at the chosen moment
   let asOf = Number(params.get("asOf")) || null;      // ms
   let at = 0;
   let limit = ROWS;
 
-  const load = refresher(async () => {
+  const reading = loader(async () => {
     const p = { minSequence: at || null, wait: at ? "5s" : null };
     const moment = asOf ? { asOf: new Date(asOf).toISOString() } : {};
     const asked = asOf;
-    try {
-      const [current, then, recs] = await Promise.all([
-        get(path, p, { signal }),
-        asOf ? get(path, moment, { signal }).catch(absent) : null,
-        all("/v1/recordings", { sessionId }, { signal, cap: 1000 }),
-        people.load(p, moment).catch((err) => people.clear(absent(err))),
-      ]);
-      now = current.body;
-      recordings = recs.items;
-      if (asked === asOf) {
-        gone = asOf !== null && !then;
-        shown = asOf ? (then?.body ?? null) : now;
-      }
-      error = null;
-    } catch (err) {
-      if (signal.aborted) return;
-      error = err;
+    const [current, then, recs] = await Promise.all([
+      get(path, p, { signal }),
+      asOf ? get(path, moment, { signal }).catch(absent) : null,
+      all("/v1/recordings", { sessionId }, { signal, cap: 1000 }),
+      people.load(p, moment).catch((err) => people.clear(absent(err))),
+    ]);
+    now = current.body;
+    recordings = recs.items;
+    if (asked === asOf) {
+      gone = asOf !== null && !then;
+      shown = asOf ? (then?.body ?? null) : now;
     }
-    draw();
-  }, { rest: 40 });
+  }, { draw, signal, rest: 40 });
+  const load = reading.load;
 
   // Before its first record a session isn't known.
   const absent = (err) => {
@@ -160,8 +153,8 @@ export function session({ args: [sessionId], params, draw, set, signal }) {
 
   function render() {
     if (!now) {
-      if (error?.status === 404) return [h("h1", { key: "h" }, "Session"), state({ empty: "No such session. It may not have been seen yet; this page shows it as soon as it is." })];
-      return [h("h1", { key: "h" }, "Session"), state({ loading: !error, error, retry: load })];
+      if (reading.error?.status === 404) return [h("h1", { key: "h" }, "Session"), state({ empty: "No such session. It may not have been seen yet; this page shows it as soon as it is." })];
+      return [h("h1", { key: "h" }, "Session"), state({ loading: !reading.error, error: reading.error, retry: load })];
     }
     const s = shown;
     return [
@@ -169,7 +162,7 @@ export function session({ args: [sessionId], params, draw, set, signal }) {
       h("p", { class: "ids", key: "ids" }, "session ", ident(now.sessionId), " meeting ", ident(now.meetingId), " organizer ", text(now.organizer?.name ?? now.organizer?.id), " flags ", flags(s ?? now)),
       now.supersededBy ? h("p", { class: "note warn", key: "next" }, "▲ The meeting runs on in a later session: ", h("a", { href: to("session", now.supersededBy) }, flatText(now.supersededBy))) : null,
       now.degradedSince ? h("p", { class: "note bad", key: "degraded" }, "✖ A record was set aside and is missing here, since ", when(now.degradedSince)) : null,
-      state({ error, retry: load }),
+      state({ error: reading.error, retry: load }),
       moment(),
       gone ? h("p", { class: "note", key: "gone" }, "At that moment nothing was known of this session.") : null,
       s ? h("section", { key: "totals", "aria-label": "Totals" }, totals(s)) : null,

@@ -3,7 +3,7 @@
 import { all } from "./api.js";
 import { h } from "./dom.js";
 import { count, flatText } from "./format.js";
-import { refresher } from "./refresh.js";
+import { loader } from "./refresh.js";
 import { csv, field, figure, figures, next, select, sorted, state, table, text } from "./ui.js";
 
 const UPLOT_JS = "/assets/uplot.min.js";
@@ -46,25 +46,16 @@ export function usage({ params, draw, set, signal }) {
   };
   let organizer = params.get("organizer") ?? "";
   let items = [];
-  let loaded = false;
-  let error = null;
   let more = false;
   let chart = null;
   let drawn = null;
   let limit = 100;
   let sort = { by: "participantSeconds", down: true };
 
-  const load = refresher(async () => {
-    try {
-      ({ items, more } = await all("/v1/usage", { ...query, groupBy: "day,organizer" }, { signal, cap: 50000 }));
-      loaded = true;
-      error = null;
-    } catch (err) {
-      if (signal.aborted) return;
-      error = err;
-    }
-    draw();
-  }, { rest: 2000 });
+  const reading = loader(async () => {
+    ({ items, more } = await all("/v1/usage", { ...query, groupBy: "day,organizer" }, { signal, cap: 50000 }));
+  }, { draw, signal, rest: 2000 });
+  const load = reading.load;
 
   const change = (values) => {
     Object.assign(query, values);
@@ -102,7 +93,7 @@ export function usage({ params, draw, set, signal }) {
     try {
       Plot = await loadPlotter();
     } catch (err) {
-      error = err;
+      reading.error = err;
       return draw();
     }
     if (signal.aborted) return;
@@ -161,7 +152,7 @@ export function usage({ params, draw, set, signal }) {
           set({ organizer: v });
         })),
         csv("/v1/usage", { ...query, groupBy: "day,organizer" }, "usage.csv")),
-      state({ loading: !loaded, error, retry: load, empty: loaded && !rows.length ? "Nothing was used in these days." : null }),
+      state({ loading: !reading.loaded, error: reading.error, retry: load, empty: reading.loaded && !rows.length ? "Nothing was used in these days." : null }),
       total ? h("section", { key: "totals", "aria-label": "Totals" }, figures(figure("Sessions", count(total.sessions)), figure("Participant minutes", count(Math.round(total.participantSeconds / 60))), figure("Attended minutes", count(Math.round(total.attendedSeconds / 60))), figure("Recording minutes", count(Math.round(total.recordingSeconds / 60))), figure("Peak", count(total.peakParticipants)))) : null,
       h("section", { key: "chart", "aria-labelledby": "chart-h", class: total ? null : "hidden" }, h("h2", { id: "chart-h" }, "Minutes a day"),
         h("p", { class: "legend", "aria-hidden": "true" }, h("span", {}, h("span", { class: "key bars-key" }), " participant minutes (bars)"), h("span", {}, h("span", { class: "key line-key" }), " recording minutes (dashed line)")),
