@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -39,51 +40,90 @@ func (all suites) of(t *testing.T, room, pkg string) *suite {
 	t.Helper()
 	key := [2]string{room, pkg}
 	if all[key] == nil {
-		all[key] = measure(t, room, pkg)
+		all.measure(t, pkg)
 	}
 	return all[key]
 }
 
-// measure runs each test alone, on the code as it stands. With -cache, a test
-// that was measured earlier on the same code of the room is not run again.
-func measure(t *testing.T, room, pkg string) *suite {
+// measure runs each test of a package alone, on the code as it stands, and sees
+// what it runs of each room of this run that the package holds. With -cache, a test
+// that was measured earlier on the same code of these rooms is not run again.
+func (all suites) measure(t *testing.T, pkg string) {
 	t.Helper()
-	s := &suite{Pkg: pkg}
-	cache := filepath.Join(*mutantCache, fmt.Sprintf("%s-%s-%.12x.json", flat(room), flat(pkg), fingerprint(t, room)))
-	known := map[string]coveringTest{}
-	if text, err := os.ReadFile(cache); *mutantCache != "" && err == nil {
-		if err := json.Unmarshal(text, s); err != nil {
-			t.Fatal(err)
-		}
-		for _, c := range s.Tests {
-			known[c.Name] = c
+	known, cover := map[string]suite{}, []string{}
+	for _, h := range heldBy {
+		if h.chosen() && slices.Contains(h.tests, pkg) {
+			known[h.pkg] = cached(t, h.pkg, pkg)
+			cover = append(cover, module+"/"+h.pkg)
+			all[[2]string{h.pkg, pkg}] = &suite{Pkg: pkg}
 		}
 	}
 	bin := filepath.Join(t.TempDir(), "tests")
-	if o := goTool(t, buildLimit, "test", "-c", "-vet=off", "-cover", "-coverpkg=rollcall/"+room, "-o", bin, "./"+pkg); o.failed {
+	if o := goTool(t, buildLimit, "test", "-c", "-vet=off", "-cover", "-coverpkg="+strings.Join(cover, ","), "-o", bin, "./"+pkg); o.failed {
 		t.Fatalf("the tests of %s do not build: %s", pkg, o.text)
 	}
-	s.Tests = nil
 	for _, name := range testNames(t, bin, pkg) {
-		c, ok := known[name]
-		if !ok {
-			c, ok = cover(t, bin, pkg, name)
-		}
-		if ok {
-			s.Tests = append(s.Tests, c)
+		var run *covered
+		for room, before := range known {
+			c, ok := before.test(name)
+			if !ok && run == nil {
+				run = runCovered(t, bin, pkg, name)
+			}
+			if !ok {
+				c, ok = run.of(room)
+			}
+			if s := all[[2]string{room, pkg}]; ok {
+				s.Tests = append(s.Tests, c)
+			}
 		}
 	}
-	slices.SortFunc(s.Tests, func(a, b coveringTest) int { return cmp.Compare(a.Took, b.Took) })
-	if *mutantCache != "" {
-		text, err := json.Marshal(s)
-		if err == nil {
-			err = os.WriteFile(cache, text, 0o600)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+	for room := range known {
+		s := all[[2]string{room, pkg}]
+		slices.SortFunc(s.Tests, func(a, b coveringTest) int { return cmp.Compare(a.Took, b.Took) })
+		s.keep(t, room)
+	}
+}
+
+func cacheFile(t *testing.T, room, pkg string) string {
+	t.Helper()
+	return filepath.Join(*mutantCache, fmt.Sprintf("%s-%s-%.12x.json", flat(room), flat(pkg), fingerprint(t, room)))
+}
+
+// cached reads what was measured earlier.
+func cached(t *testing.T, room, pkg string) (s suite) {
+	t.Helper()
+	text, err := os.ReadFile(cacheFile(t, room, pkg))
+	if *mutantCache == "" || err != nil {
+		return s
+	}
+	if err := json.Unmarshal(text, &s); err != nil {
+		t.Fatal(err)
 	}
 	return s
+}
+
+// keep stores a suite for the next run.
+func (s *suite) keep(t *testing.T, room string) {
+	t.Helper()
+	if *mutantCache == "" {
+		return
+	}
+	text, err := json.Marshal(s)
+	if err == nil {
+		err = os.WriteFile(cacheFile(t, room, s.Pkg), text, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s *suite) test(name string) (coveringTest, bool) {
+	for _, c := range s.Tests {
+		if c.Name == name {
+			return c, true
+		}
+	}
+	return coveringTest{}, false
 }
 
 func flat(pkg string) string { return strings.ReplaceAll(pkg, "/", "-") }
@@ -158,10 +198,23 @@ func testNames(t *testing.T, bin, pkg string) (names []string) {
 	return names
 }
 
-// cover runs one test. What processes run that it starts counts too, but for
-// those that it kills. A test that is red twice without a mutant can judge none:
-// ok is false.
-func cover(t *testing.T, bin, pkg, name string) (c coveringTest, ok bool) {
+// covered is one run of a test.
+type covered struct {
+	name  string
+	took  time.Duration
+	red   bool
+	lines map[string]map[string][][2]int // by package, then as in a coveringTest
+}
+
+// of is what the run saw of a room. A test that is red without a mutant can judge
+// none: ok is false.
+func (c *covered) of(room string) (_ coveringTest, ok bool) {
+	return coveringTest{Name: c.name, Took: c.took, Lines: c.lines[room]}, !c.red
+}
+
+// runCovered runs one test, twice if it is red. What processes run that it starts
+// counts too, but for those that it kills.
+func runCovered(t *testing.T, bin, pkg, name string) *covered {
 	t.Helper()
 	dir := t.TempDir()
 	profile, children := filepath.Join(dir, "profile"), filepath.Join(dir, "children")
@@ -176,11 +229,11 @@ func cover(t *testing.T, bin, pkg, name string) (c coveringTest, ok bool) {
 			break
 		}
 	}
+	c := &covered{name: name, took: o.took, red: o.failed, lines: map[string]map[string][][2]int{}}
 	if o.failed {
 		t.Errorf("%s of %s is red without a mutant: %s", name, pkg, firstFailure(o.text))
-		return coveringTest{}, false
+		return c
 	}
-	c = coveringTest{Name: name, Took: o.took, Lines: map[string][][2]int{}}
 	c.read(t, profile)
 	if files, err := os.ReadDir(children); err == nil && len(files) > 0 {
 		text := filepath.Join(dir, "text")
@@ -189,11 +242,11 @@ func cover(t *testing.T, bin, pkg, name string) (c coveringTest, ok bool) {
 		}
 		c.read(t, text)
 	}
-	return c, true
+	return c
 }
 
 // read adds the lines that a profile counts.
-func (c *coveringTest) read(t *testing.T, profile string) {
+func (c *covered) read(t *testing.T, profile string) {
 	t.Helper()
 	f, err := os.Open(profile)
 	if err != nil {
@@ -203,16 +256,20 @@ func (c *coveringTest) read(t *testing.T, profile string) {
 	lines := bufio.NewScanner(f)
 	for lines.Scan() {
 		var from, to, n, statements, count int
-		path, rest, ok := strings.Cut(lines.Text(), ":")
-		if !ok || path == "mode" {
+		file, rest, ok := strings.Cut(lines.Text(), ":")
+		if !ok || file == "mode" {
 			continue
 		}
 		if _, err := fmt.Sscanf(rest, "%d.%d,%d.%d %d %d", &from, &n, &to, &n, &statements, &count); err != nil {
 			t.Fatalf("read %s: %q: %v", profile, lines.Text(), err)
 		}
-		span := [2]int{from, to}
-		if name := filepath.Base(path); count > 0 && !slices.Contains(c.Lines[name], span) {
-			c.Lines[name] = append(c.Lines[name], span)
+		dir, name := path.Split(strings.TrimPrefix(file, module+"/"))
+		if dir = path.Clean(dir); c.lines[dir] == nil {
+			c.lines[dir] = map[string][][2]int{}
+		}
+		of := c.lines[dir]
+		if span := [2]int{from, to}; count > 0 && !slices.Contains(of[name], span) {
+			of[name] = append(of[name], span)
 		}
 	}
 	if err := lines.Err(); err != nil {
@@ -226,6 +283,7 @@ func (s *suite) covering(m mutation) (fast, slow []coveringTest) {
 	for _, c := range s.Tests {
 		runs := slices.ContainsFunc(c.Lines[m.file], func(l [2]int) bool { return l[0] <= m.probe && m.probe <= l[1] })
 		switch {
+		case *mutantLimit > 0 && c.Took > *mutantLimit:
 		case runs && c.Took < time.Second:
 			fast = append(fast, c)
 		case runs:

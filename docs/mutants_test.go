@@ -23,31 +23,9 @@ var (
 	mutantRooms  = flag.String("rooms", "", "packages to break, with commas; empty: all")
 	mutantReport = flag.String("report", "", "a file that gets each mutant and the table")
 	mutantFilter = flag.String("match", "", "break only where the mutant's name contains this")
+	mutantLimit  = flag.Duration("longest", 0, "leave out tests that take longer: a quick look, after which a survivor is tried again without; 0: none is")
 	mutantCache  = flag.String("cache", "", "a folder that keeps for the next run what each test covers, and what was killed on the same code")
 )
-
-// heldBy lists the packages that TestMutantsSample breaks, and whose tests hold
-// each: its own first, then those of its users to whom it promises something.
-var heldBy = []struct {
-	pkg   string
-	tests []string
-}{
-	{"eventlog", []string{"eventlog", "projections"}},
-	{"projections", []string{"projections"}},
-	{"eventlog/wire", []string{"eventlog/wire", "eventlog/natslog", "projector/viewstore"}},
-	{"eventlog/natslog", []string{"eventlog/natslog", "ingest"}},
-	{"projector", []string{"projector", "projector/viewstore"}},
-	{"projector/viewstore", []string{"projector/viewstore", "query"}},
-	{"ingest", []string{"ingest", "cmd/rollcall"}},
-	{"ingest/web", []string{"ingest/web", "ingest", "query"}},
-	{"query", []string{"query", "query/page"}},
-	{"query/replica", []string{"query/replica", "query"}},
-	{"query/feed", []string{"query/feed", "query"}},
-	{"query/cursor", []string{"query/cursor", "query"}},
-	{"query/history", []string{"query/history", "query"}},
-	{"query/pipeline", []string{"query/pipeline", "query"}},
-	{"cmd/rollcall", []string{"cmd/rollcall"}},
-}
 
 // What can become of a mutant.
 const (
@@ -66,7 +44,7 @@ func TestMutantsSample(t *testing.T) {
 	tests := suites{}
 	table := []string{fmt.Sprintf("%-22s %4s %8s %8s %8s %11s %6s", "package", "seed", "mutants", "tried", "killed", "equivalent", "left")}
 	for _, h := range heldBy {
-		if *mutantRooms != "" && !slices.Contains(strings.Split(*mutantRooms, ","), h.pkg) {
+		if !h.chosen() {
 			continue
 		}
 		all := mutations(t, h.pkg)
@@ -107,6 +85,11 @@ func TestMutantsSample(t *testing.T) {
 		}
 	}
 	out("\n%s", strings.Join(table, "\n"))
+}
+
+// chosen reports whether -rooms names a package.
+func (h held) chosen() bool {
+	return *mutantRooms == "" || slices.Contains(strings.Split(*mutantRooms, ","), h.pkg)
 }
 
 // report returns a function that writes a line to the log and to -report.
