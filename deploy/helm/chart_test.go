@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"reflect"
 	"regexp"
@@ -354,15 +353,6 @@ func TestWrongValues(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), name) {
 				t.Errorf("values %s: %v; want a refusal that names %s", values, err, name)
 			}
-		}
-	}
-}
-
-// TestCopies: a chart can't read what lies beside it, so it has copies.
-func TestCopies(t *testing.T) {
-	for name, source := range map[string]string{"rules.yaml": "../monitoring/rules.yaml", "board.json": "../monitoring/board.json", "nats-server.conf": "../../docs/examples/nats-server.conf"} {
-		if out, err := exec.Command("cmp", filepath.Join(path, "files", name), source).CombinedOutput(); err != nil {
-			t.Errorf("%s; run make deploy-copies", out)
 		}
 	}
 }
