@@ -170,6 +170,8 @@ func (d *decoder) fill(r *eventlog.Record, name, value []byte) {
 		own(&r.Signature)
 	case HeaderKey:
 		common(&r.KeyFingerprint)
+	case HeaderEncoding:
+		common(&r.Encoding)
 	}
 }
 

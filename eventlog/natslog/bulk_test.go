@@ -31,6 +31,9 @@ func fillLog(t testing.TB, js jetstream.JetStream, n int) (*Log, string) {
 			Source: "prod", DeliveryID: fmt.Sprintf("delivery %d", i), Signature: "c2ln", Type: "meeting.started",
 			Body: fmt.Appendf(nil, `{"event":"meeting.started","meeting":{"id":"m%d","title":"%0*d"}}`, i, i%700, i),
 		}
+		if i%3 == 0 { // the headers that not every delivery has
+			r.WebhookID, r.KeyFingerprint, r.Encoding = "w 1", "sha256:ab", "gzip"
+		}
 		f, err := js.PublishMsgAsync(message(&r, ""))
 		if err != nil {
 			t.Fatal(err)
