@@ -137,6 +137,9 @@ var rooms = map[string]room{
 	"cmd/rollcall/internal/attach": {
 		imports: []string{"eventlog", "eventlog/natslog", "projections", "projector/viewstore", "cmd/rollcall/internal/console", "cmd/rollcall/internal/natsd"},
 	},
+	"cmd/rollcall/internal/backup": {
+		imports: []string{"eventlog", "eventlog/natslog", "projector", "projector/viewstore", "cmd/rollcall/internal/console", "cmd/rollcall/internal/natsd"},
+	},
 	"cmd/rollcall/internal/node": {
 		imports: []string{"cmd/rollcall/internal/attach", "cmd/rollcall/internal/console", "cmd/rollcall/internal/natsd", "eventlog", "eventlog/natslog", "eventlog/wire", "ingest", "ingest/web", "projections", "projector", "projector/viewstore", "query", "query/pipeline", "query/replica"},
 	},

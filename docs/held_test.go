@@ -35,6 +35,7 @@ var heldBy = []held{
 	{"query/pipeline", []string{"query/pipeline", "query"}},
 	{"query/page", []string{"query/page", "query"}},
 	{"query/chart", []string{"query/chart", "query/page", command}},
+	{command + "/internal/backup", []string{command + "/internal/backup", command}},
 	{command + "/internal/natsd", []string{command + "/internal/natsd", command}},
 	{command + "/internal/node", []string{command + "/internal/node", command}},
 	{command + "/internal/attach", []string{command + "/internal/attach", command}},

@@ -30,6 +30,7 @@ type cli struct {
 	Rollback rollbackCmd `cmd:"" help:"Go back to the previous generation." group:"Repair"`
 	Drop     dropCmd     `cmd:"" help:"Remove generations that were active before." group:"Repair"`
 	Abort    abortCmd    `cmd:"" help:"Cancel a rebuild." group:"Repair"`
+	Restore  restoreCmd  `cmd:"" help:"Fill an empty log from exports, and make its views." group:"Repair"`
 
 	Bench benchCmd `cmd:"" help:"Measure throughput and latency here." group:"Look at it"`
 

@@ -7,10 +7,12 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
 	"rollcall/cmd/rollcall/internal/attach"
+	"rollcall/cmd/rollcall/internal/backup"
 	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/eventlog"
 	"rollcall/ingest"
@@ -20,7 +22,8 @@ import (
 type eventsVerifyCmd struct {
 	attach.WhichLog
 	console.OutputFlag
-	Key    []string `help:"Key to check against: a file (PEM, the provider's key document, or Standard Webhooks secrets) or an https URL; repeatable." required:"" placeholder:"FILE_OR_URL"`
+	File   []string `arg:"" optional:"" help:"Exports to check instead of a log: whether each is whole, and continues the one before."`
+	Key    []string `help:"Key to check against: a file (PEM, the provider's key document, or Standard Webhooks secrets) or an https URL; repeatable." placeholder:"FILE_OR_URL"`
 	After  uint64   `help:"Only records after this sequence." placeholder:"N"`
 	To     uint64   `help:"Only records up to this sequence; 0 is the last." placeholder:"N"`
 	Source string   `help:"Only records of this source." placeholder:"NAME"`
@@ -30,9 +33,11 @@ type eventsVerifyCmd struct {
 func (eventsVerifyCmd) Help() string {
 	return `Checks the signature of every record against its body once more. Exit code 5 where one does not fit, or was verified
 with a key that was not given. Records of a source without signatures are counted as unsigned.
+With files, checks exports against their seals instead: exit code 5 where one is cut, changed or does not come next.
 
-Example:
-  rollcall events verify --key public.pem --after 1000`
+Examples:
+  rollcall events verify --key public.pem --after 1000
+  rollcall events verify monday.ndjson.zst tuesday.ndjson.zst`
 }
 
 // audit is the result, as JSON has it.
@@ -50,6 +55,12 @@ const maxListed = 1000
 
 // Run checks the range.
 func (c *eventsVerifyCmd) Run(a *app) (err error) {
+	if len(c.File) > 0 {
+		return c.files(a)
+	}
+	if len(c.Key) == 0 {
+		return console.Usagef("want --key, to check the log's signatures, or the exports to check")
+	}
 	var documents [][]byte
 	for _, key := range c.Key {
 		d, err := keyDocument(a.Ctx, key)
@@ -77,6 +88,25 @@ func (c *eventsVerifyCmd) Run(a *app) (err error) {
 		}
 	}
 	return c.show(a, found)
+}
+
+// files checks exports.
+func (c *eventsVerifyCmd) files(a *app) error {
+	if len(c.Key) > 0 || c.DataDir != "" || c.NATSURL != "" && a.given("nats-url") {
+		return console.Usagef("exports are checked against their seals alone; leave out --key, --data-dir and --nats-url")
+	}
+	all, err := backup.Check(a.Ctx, c.File...)
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	g := &console.Grid{Columns: []string{"file", "sealed", "records", "after", "last", "sha256"}}
+	for _, f := range all {
+		g.Add(f.File, f.Sealed, f.Records, f.After, f.Last, f.SHA256)
+	}
+	if err != nil {
+		return errors.Join(c.Print(a.Stdout, g), console.Differencef("%w", err))
+	}
+	return c.Print(a.Stdout, g)
 }
 
 func (f *audit) add(seq eventlog.Seq, err error) {

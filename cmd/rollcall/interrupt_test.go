@@ -281,8 +281,8 @@ func TestKilledExport(t *testing.T) {
 	if err != nil || bytes.Count(b, []byte("\n")) != 300 {
 		t.Errorf("the export after a killed one has %d records, %v; want 300", bytes.Count(b, []byte("\n")), err)
 	}
-	if left, _ := filepath.Glob(dir + "/*"); len(left) != 1 {
-		t.Errorf("the exports leave %v; want b.ndjson alone", left)
+	if left, _ := filepath.Glob(dir + "/*"); len(left) != 2 {
+		t.Errorf("the exports leave %v; want b.ndjson and its seal alone", left)
 	}
 }
 

@@ -131,6 +131,7 @@ func AppendNDJSON(b []byte, r *eventlog.Record) ([]byte, error) {
 }
 
 // ReadNDJSON reads an export. It ends with the first line that it can't read.
+// Sequences are those of the log that was exported.
 func ReadNDJSON(src io.Reader) iter.Seq2[eventlog.Record, error] {
 	return func(yield func(eventlog.Record, error) bool) {
 		dec := jsontext.NewDecoder(src)
@@ -157,7 +158,7 @@ func (l *line) record(err error) (eventlog.Record, error) {
 		return eventlog.Record{}, err
 	}
 	r := eventlog.Record{
-		EventID: l.EventID, ReceivedAt: l.ReceivedAt, Source: l.Source,
+		Seq: l.Sequence, EventID: l.EventID, ReceivedAt: l.ReceivedAt, Source: l.Source,
 		DeliveryID: l.DeliveryID, WebhookID: l.WebhookID, Signature: l.Signature,
 		KeyFingerprint: l.KeyFingerprint, Type: l.Type, Encoding: l.Encoding,
 	}
