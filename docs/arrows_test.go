@@ -86,11 +86,15 @@ var rooms = map[string]room{
 		never:   []string{natsClient, natsServer},
 	},
 	"query": {
-		imports: []string{"eventlog", "ingest/web", "projections", "query/cursor", "query/feed", "query/history", "query/page", "query/pipeline", "query/replica"},
+		imports: []string{"eventlog", "ingest/web", "projections", "query/closing", "query/cursor", "query/feed", "query/history", "query/page", "query/pipeline", "query/replica"},
 		never:   []string{natsServer},
 	},
 	"query/replica": {
 		imports: []string{"eventlog", "projector/viewstore", "query/cursor", "query/pace"},
+		never:   []string{natsServer},
+	},
+	"query/closing": {
+		imports: []string{"eventlog", "eventlog/wire", "projections"},
 		never:   []string{natsServer},
 	},
 	"query/feed": {
@@ -141,7 +145,7 @@ var rooms = map[string]room{
 		imports: []string{"eventlog", "eventlog/natslog", "projector", "projector/viewstore", "cmd/rollcall/internal/console", "cmd/rollcall/internal/natsd"},
 	},
 	"cmd/rollcall/internal/node": {
-		imports: []string{"cmd/rollcall/internal/attach", "cmd/rollcall/internal/console", "cmd/rollcall/internal/natsd", "eventlog", "eventlog/natslog", "eventlog/wire", "ingest", "ingest/web", "projections", "projector", "projector/viewstore", "query", "query/pipeline", "query/replica"},
+		imports: []string{"cmd/rollcall/internal/attach", "cmd/rollcall/internal/console", "cmd/rollcall/internal/natsd", "eventlog", "eventlog/natslog", "eventlog/wire", "ingest", "ingest/web", "projections", "projector", "projector/viewstore", "query", "query/closing", "query/pipeline", "query/replica"},
 	},
 	"cmd/rollcall/internal/natsd": {
 		imports: []string{"eventlog", "eventlog/blocks", "eventlog/natslog", "projections", "projector/viewstore", "cmd/rollcall/internal/console"},

@@ -30,6 +30,7 @@ var heldBy = []held{
 	{"query/replica", []string{"query/replica", "query"}},
 	{"query/feed", []string{"query/feed", "query"}},
 	{"query/cursor", []string{"query/cursor", "query"}},
+	{"query/closing", []string{"query/closing", "query"}},
 	{"query/history", []string{"query/history", "query"}},
 	{"query/pace", []string{"query/pace", "query"}},
 	{"query/pipeline", []string{"query/pipeline", "query"}},

@@ -269,3 +269,13 @@ func (t *usageTable) list() []UsageRow {
 	})
 	return list
 }
+
+// Add adds another row's numbers to u's.
+func (u *UsageRow) Add(v *UsageRow) {
+	u.Sessions += v.Sessions
+	u.ParticipantSeconds += v.ParticipantSeconds
+	u.AttendedSeconds += v.AttendedSeconds
+	u.RecordingSeconds += v.RecordingSeconds
+	u.PeakParticipants = max(u.PeakParticipants, v.PeakParticipants)
+	latest(&u.RevisedAt, v.RevisedAt)
+}

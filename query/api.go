@@ -40,6 +40,8 @@ type Config struct {
 	// Folds compute documents as of a moment; those of sessions, attendance,
 	// recordings and artifacts are used. Without them asOf is refused.
 	Folds []eventlog.Fold
+	// Closings is where closed months are kept; nil: there are none.
+	Closings Closings
 	// Pipeline gathers what the processes report; nil: no process is known.
 	Pipeline *pipeline.Monitor
 	// StaleAfter is how long without an event makes a LIVE session stale: 24 h.
@@ -77,17 +79,18 @@ func (c Config) validate() error {
 // API answers questions about the views, over HTTP and over NATS alike. Its
 // methods may be used from several goroutines.
 type API struct {
-	config  Config
-	replica *replica.Replica
-	log     *history.Reader
-	folds   map[string]eventlog.Fold
-	views   []*view
-	routes  []*route
-	byPath  map[string]*route
-	openAPI []byte
-	metrics *metrics
-	feeds   *feed.Feeds
-	now     func() time.Time
+	config   Config
+	replica  *replica.Replica
+	log      *history.Reader
+	closings Closings
+	folds    map[string]eventlog.Fold
+	views    []*view
+	routes   []*route
+	byPath   map[string]*route
+	openAPI  []byte
+	metrics  *metrics
+	feeds    *feed.Feeds
+	now      func() time.Time
 	// wholeLog: up to so many records a session's are looked for in all slices.
 	wholeLog eventlog.Seq
 }
@@ -108,6 +111,9 @@ func New(c Config) (*API, error) {
 	}
 	a := &API{config: c, replica: c.Replica, log: history.NewReader(c.Log, maxWait+answerTimeout), now: c.Now, folds: map[string]eventlog.Fold{},
 		byPath: map[string]*route{}, wholeLog: wholeLog, feeds: feed.New(c.Replica, c.Logger)}
+	if a.closings = c.Closings; a.closings == nil {
+		a.closings = noClosings{}
+	}
 	for _, f := range c.Folds {
 		a.folds[f.Name()] = f
 	}

@@ -26,6 +26,7 @@ import (
 	"rollcall/projector"
 	"rollcall/projector/viewstore"
 	"rollcall/query"
+	"rollcall/query/closing"
 	"rollcall/query/replica"
 )
 
@@ -86,7 +87,7 @@ func newWorld(t testing.TB, change ...func(*query.Config)) *world {
 		background(t, "projector "+fold.Name(), p.Run)
 	}
 	w.replica = openReplica(t, t.TempDir(), viewstore.NewReader(w.js))
-	config := query.Config{Replica: w.replica, Log: w.log, Folds: projections.All(), Now: w.clock.Now, Logger: zerolog.New(zerolog.NewTestWriter(t))}
+	config := query.Config{Replica: w.replica, Log: w.log, Folds: projections.All(), Closings: closing.NewStore(w.js), Now: w.clock.Now, Logger: zerolog.New(zerolog.NewTestWriter(t))}
 	for _, f := range change {
 		f(&config)
 	}

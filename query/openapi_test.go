@@ -159,8 +159,10 @@ func TestOpenAPI(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.story()
+	w.close("2026-03")
+	w.post(left("s1", "m1", "p9", "late", 0, 900)) // so that a closing has a change to show
 	s := w.spec()
-	ids := map[string]string{"sessionId": "s1", "recordingId": "r1", "streamId": "l1", "participantId": "ann"}
+	ids := map[string]string{"closingId": "2026-03.UTC", "sessionId": "s1", "recordingId": "r1", "streamId": "l1", "participantId": "ann"}
 	for path, p := range s.Paths {
 		if path == "/v1/changes" {
 			continue

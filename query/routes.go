@@ -38,7 +38,7 @@ func asOfParam() param {
 
 // table is the whole API.
 func (a *API) table() []*route {
-	routes := a.moreRoutes()
+	routes := append(a.moreRoutes(), a.closingRoutes()...)
 	for _, v := range a.views {
 		switch {
 		case v.name == viewSessions:

@@ -23,6 +23,8 @@ type cli struct {
 	Top    topCmd    `cmd:"" help:"Watch what comes in and how far the views are." group:"Look at it"`
 	Report reportCmd `cmd:"" help:"Attendance, recordings, usage, live sessions." group:"Look at it"`
 
+	Close closeCmd `cmd:"" help:"Keep a month's usage as it is now." group:"Look at it"`
+
 	Verify   verifyCmd   `cmd:"" help:"Compare views with what the log says." group:"Repair"`
 	Parked   parkedCmd   `cmd:"" help:"Records that a view leaves out because their fold fails." group:"Repair"`
 	Rebuild  rebuildCmd  `cmd:"" help:"Replay the log into a new generation of a view." group:"Repair"`

@@ -18,6 +18,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"rollcall/cmd/rollcall/internal/attach"
@@ -25,6 +26,7 @@ import (
 	"rollcall/cmd/rollcall/internal/node"
 	"rollcall/eventlog/wire"
 	"rollcall/query"
+	"rollcall/query/closing"
 )
 
 // raceExit has a child under the race detector end when it has ended: the
@@ -42,6 +44,7 @@ func TestMain(m *testing.M) {
 		"rollcall":          main,
 		"nats-server":       natsServer,
 		"tamper":            tamper,
+		"falsify":           falsify,
 		"sign-body":         signBody,
 		"curl-stand-in":     curlStandIn,
 		"failing-ingester":  failingIngester,
@@ -86,6 +89,34 @@ func tamperWith(ctx context.Context, address, bucket string) error {
 		return err
 	}
 	_, err = kv.Put(ctx, slices.Min(keys), changed)
+	return err
+}
+
+// falsify adds a second to the first participantSeconds of a closing's part, with an
+// operator's rights: falsify NATS KEY.
+func falsify() {
+	ctx := context.Background()
+	nc, js, err := attach.OperatorFlags{ClientFlags: attach.ClientFlags{NATSURL: os.Args[1]}}.ConnectOperator(ctx)
+	if err == nil {
+		defer nc.Close()
+		err = falsifyIn(ctx, js, os.Args[2])
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func falsifyIn(ctx context.Context, js jetstream.JetStream, key string) error {
+	kv, err := js.KeyValue(ctx, closing.Bucket)
+	if err != nil {
+		return err
+	}
+	entry, err := kv.Get(ctx, key)
+	if err != nil {
+		return err
+	}
+	_, err = kv.Put(ctx, key, []byte(strings.Replace(string(entry.Value()), `"participantSeconds":1800`, `"participantSeconds":1801`, 1)))
 	return err
 }
 

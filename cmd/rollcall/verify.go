@@ -23,6 +23,7 @@ type verifyCmd struct {
 	attach.OperatorFlags
 	console.OutputFlag
 	View     []string `arg:"" optional:"" help:"Views to verify; all by default."`
+	Closing  []string `help:"Verify closings instead of views: replay the log up to where each was made." placeholder:"ID"`
 	Sample   float64  `help:"Share of the entities to look at, above 0 and up to 1." default:"1" placeholder:"SHARE"`
 	Seed     uint64   `help:"Seed that chooses the sample." default:"1" placeholder:"N"`
 	Repair   bool     `help:"Rebuild what differs, and store it."`
@@ -37,7 +38,8 @@ the first record after which log and view part, and the fields. Exit code 5 wher
 Examples:
   rollcall verify sessions
   rollcall verify --sample 0.1 --output json
-  rollcall verify attendance --repair`
+  rollcall verify attendance --repair
+  rollcall verify --closing 2026-10.UTC`
 }
 
 // Run verifies view by view.
@@ -60,6 +62,9 @@ func (c *verifyCmd) Run(a *app) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
+	if len(c.Closing) > 0 {
+		return c.closings(a, l, maxBytes)
+	}
 	if len(views) == 0 {
 		if views, err = attach.ExistingViews(a.Ctx, viewstore.NewReader(l.JetStream)); err != nil {
 			return err

@@ -1,0 +1,308 @@
+package query
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"rollcall/eventlog"
+	"rollcall/projections"
+	"rollcall/query/closing"
+	"rollcall/query/replica"
+)
+
+// Closings is where closings are kept; a closing.Store is one.
+type Closings interface {
+	// List returns all, in the order in which they were made.
+	List(ctx context.Context) ([]closing.Head, error)
+	// Load returns one, or closing.ErrNotFound.
+	Load(ctx context.Context, id string) (*closing.Closing, error)
+}
+
+// noClosings is for an API that is not given any.
+type noClosings struct{}
+
+func (noClosings) List(context.Context) ([]closing.Head, error) { return nil, nil }
+func (noClosings) Load(_ context.Context, id string) (*closing.Closing, error) {
+	return nil, fmt.Errorf("%w: %q", closing.ErrNotFound, id)
+}
+
+// closingDoc is an item of the list of closings.
+type closingDoc struct {
+	ID                 string           `json:"id"`
+	Month              string           `json:"month"`
+	Timezone           string           `json:"timezone"`
+	Sequence           eventlog.Seq     `json:"sequence"`
+	ClosedAt           eventlog.Time    `json:"closedAt"`
+	Sessions           int              `json:"sessions"`
+	ParticipantSeconds eventlog.Seconds `json:"participantSeconds"`
+	AttendedSeconds    eventlog.Seconds `json:"attendedSeconds"`
+	RecordingSeconds   eventlog.Seconds `json:"recordingSeconds"`
+	Changed            *int             `json:"changed"`
+}
+
+// closingWhole is a closing with its rows and what has changed.
+type closingWhole struct {
+	closingDoc
+	Rows    []projections.UsageRow `json:"rows"`
+	Changes []closingChange        `json:"changes"`
+	Dropped int                    `json:"dropped"`
+}
+
+// closingChange is a session whose usage is another now.
+type closingChange struct {
+	SessionID   *string              `json:"sessionId"`
+	Title       *string              `json:"title"`
+	RevisedAt   eventlog.Time        `json:"revisedAt"`
+	Record      *closingRecord       `json:"record"`
+	Differences []closing.Difference `json:"differences"`
+}
+
+// closingRecord is the record that a change rests on.
+type closingRecord struct {
+	Sequence   eventlog.Seq  `json:"sequence"`
+	EventID    string        `json:"eventId"`
+	Type       string        `json:"type"`
+	ReceivedAt eventlog.Time `json:"receivedAt"`
+}
+
+func closingDocOf(h *closing.Head) closingDoc {
+	return closingDoc{ID: h.ID, Month: h.Month, Timezone: h.Timezone, Sequence: h.Sequence, ClosedAt: h.ClosedAt, Sessions: h.Sessions,
+		ParticipantSeconds: h.ParticipantSeconds, AttendedSeconds: h.AttendedSeconds, RecordingSeconds: h.RecordingSeconds}
+}
+
+// closingViews are the views that an answer about closings is from.
+func closingViews() []string { return []string{viewUsage, viewRecordings, viewSessions} }
+
+func closingFields() []field {
+	return []field{
+		known("id", projections.KindText, "The closing: month and time zone, and its number where the month was closed again."),
+		known("month", projections.KindText, "The month, like 2026-10."),
+		known("timezone", projections.KindText, "The IANA time zone that the month is one of."),
+		known("sequence", projections.KindInteger, "The record up to which the closing holds the log."),
+		known("closedAt", projections.KindTime, "When the month was closed."),
+		known("sessions", projections.KindInteger, "Sessions that started in the month, as closed."),
+		known("participantSeconds", projections.KindSeconds, "The sum over the rows, as closed."),
+		known("attendedSeconds", projections.KindSeconds, "The sum over the rows, as closed."),
+		known("recordingSeconds", projections.KindSeconds, "The sum over the rows, as closed."),
+		known("changed", projections.KindInteger, "Sessions whose usage is another now; null while the views hold less than the closing.").orNull(),
+	}
+}
+
+// closingWholeFields are those of one closing.
+func closingWholeFields() []field {
+	described := func(name string, kind projections.Kind, doc string) projections.Field {
+		return projections.Field{Name: name, Kind: kind, Doc: doc}
+	}
+	null := func(f projections.Field) projections.Field {
+		f.Nullable = true
+		return f
+	}
+	record := null(described("record", projections.KindObject, "The record that the change rests on; null where it was not found in time."))
+	record.Members = []projections.Field{
+		described("sequence", projections.KindInteger, "Its place in the log."),
+		described("eventId", projections.KindText, "The id that it got when it was received."),
+		described("type", projections.KindText, "The provider's name of the event."),
+		described("receivedAt", projections.KindTime, "When it was received."),
+	}
+	differences := described("differences", projections.KindList, "Each number that differs.")
+	differences.Members = []projections.Field{
+		described("day", projections.KindText, "The day, in the closing's time zone."),
+		described("organizerId", projections.KindText, "The organizer's id; empty where it has none."),
+		described("meetingId", projections.KindText, "The meeting; empty where it has no id."),
+		described("member", projections.KindText, "The member of a usage row."),
+		described("before", projections.KindSeconds, "As closed: a count, or seconds where the member says so."),
+		described("after", projections.KindSeconds, "As it is now."),
+	}
+	rows := described("rows", projections.KindList, "The month's usage by day and organizer, as closed.")
+	rows.Members = projections.UsageRowFields()
+	changes := described("changes", projections.KindList, "What has changed since, by session.")
+	changes.Members = []projections.Field{
+		null(described("sessionId", projections.KindText, "The session; null for recordings without one.")),
+		null(described("title", projections.KindText, "The session's title.")),
+		null(described("revisedAt", projections.KindTime, "The latest received time among the records that its usage rests on now.")),
+		record, differences,
+	}
+	return append(closingFields(), fieldsOf([]projections.Field{rows, changes,
+		described("dropped", projections.KindInteger, "Sessions that can't be compared, as the views have dropped them because of their age.")})...)
+}
+
+func (a *API) closingRoutes() []*route {
+	return []*route{
+		{path: "/v1/closings", id: "listClosings", summary: "Months whose usage was kept as it was", params: listWith(),
+			item: "Closing", fields: closingFields(), list: true, views: closingViews(), answer: a.listClosings},
+		{path: "/v1/closings/{closingId}", id: "getClosing", summary: "A closed month, and what has changed since", params: with(pathParam("closingId")),
+			item: "ClosingWithRows", fields: closingWholeFields(), views: closingViews(), answer: a.closing},
+	}
+}
+
+func (a *API) listClosings(ctx context.Context, c *call) (ans *answer, err error) {
+	heads, err := a.closings.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]*closing.Closing, len(heads))
+	for i := range heads {
+		if all[i], err = a.closings.Load(ctx, heads[i].ID); err != nil {
+			return nil, err
+		}
+	}
+	err = a.read(ctx, c, c.route.views, func(ctx context.Context, s *replica.Snapshot) error {
+		items := make([]replica.Item, len(all))
+		for i, kept := range all {
+			doc := closingDocOf(&kept.Head)
+			if s.Sequence(c.route.views) >= kept.Sequence {
+				changes, _, err := changesSince(ctx, s, kept)
+				if err != nil {
+					return err
+				}
+				n := len(changes)
+				doc.Changed = &n
+			}
+			b, err := json.Marshal(doc)
+			if err != nil {
+				return fmt.Errorf("encode closing: %w", err)
+			}
+			items[i] = computed(doc.ID, b)
+		}
+		p, err := pageOf(items, c.route.fields, "-closedAt", c.values, c.key)
+		ans = &answer{page: p, sequence: s.Sequence(c.route.views)}
+		return err
+	})
+	return ans, err
+}
+
+func (a *API) closing(ctx context.Context, c *call) (*answer, error) {
+	kept, err := a.closings.Load(ctx, c.text["closingId"])
+	if errors.Is(err, closing.ErrNotFound) {
+		return nil, notFound("no closing %q", c.text["closingId"])
+	}
+	if err != nil {
+		return nil, err
+	}
+	doc := closingWhole{closingDoc: closingDocOf(&kept.Head), Rows: kept.ByOrganizer()}
+	var seq eventlog.Seq
+	err = a.read(ctx, c, c.route.views, func(ctx context.Context, s *replica.Snapshot) error {
+		if seq = s.Sequence(c.route.views); seq < kept.Sequence {
+			return fmt.Errorf("%w: the views hold record %d, the closing %d", replica.ErrBehind, seq, kept.Sequence)
+		}
+		changes, dropped, err := changesSince(ctx, s, kept)
+		if err != nil {
+			return err
+		}
+		n := len(changes)
+		doc.Changed, doc.Dropped = &n, dropped
+		for _, ch := range changes {
+			shown, err := changeOf(ctx, s, ch)
+			if err != nil {
+				return err
+			}
+			doc.Changes = append(doc.Changes, shown)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.findRecords(ctx, kept.Sequence, doc.Changes)
+	b, err := json.Marshal(&doc)
+	if err != nil {
+		return nil, fmt.Errorf("encode closing: %w", err)
+	}
+	return &answer{doc: b, sequence: seq}, nil
+}
+
+// changesSince compares a closing with the views. A session that the views have no
+// longer is dropped, and not changed: no record takes one away.
+func changesSince(ctx context.Context, s *replica.Snapshot, kept *closing.Closing) (changes []closing.Change, dropped int, err error) {
+	zone, err := ParseZone(kept.Timezone)
+	if err != nil {
+		return nil, 0, err
+	}
+	q, err := kept.Query(zone)
+	if err != nil {
+		return nil, 0, err
+	}
+	now, err := usageRows(ctx, s, q)
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, c := range closing.Compare(kept.Rows, now) {
+		if c.SessionID == "" {
+			changes = append(changes, c)
+			continue
+		}
+		u, found, err := usageOf(ctx, s, c.SessionID)
+		switch {
+		case err != nil:
+			return nil, 0, err
+		case found:
+			c.RevisedAt = max(c.RevisedAt, u.RevisedAt)
+			changes = append(changes, c)
+		case c.RevisedAt.IsZero():
+			dropped++
+		default: // recordings of a session that never opened
+			changes = append(changes, c)
+		}
+	}
+	return changes, dropped, nil
+}
+
+// usageOf is a session's document of view usage.
+func usageOf(ctx context.Context, s *replica.Snapshot, id string) (u projections.UsageSession, found bool, err error) {
+	for d := range documents[projections.UsageSession](ctx, s, &err, viewUsage, "WHERE sessionId = ?1", id) {
+		u, found = d, true
+	}
+	return u, found, err
+}
+
+func changeOf(ctx context.Context, s *replica.Snapshot, c closing.Change) (closingChange, error) {
+	shown := closingChange{RevisedAt: c.RevisedAt, Differences: c.Differences}
+	if c.SessionID == "" {
+		return shown, nil
+	}
+	shown.SessionID = &c.SessionID
+	var err error
+	for d := range documents[projections.Session](ctx, s, &err, viewSessions, "WHERE sessionId = ?1", c.SessionID) {
+		if d.Title != "" {
+			shown.Title = &d.Title
+		}
+	}
+	return shown, err
+}
+
+// findTimeout bounds the search for the records of changes.
+const findTimeout = 5 * time.Second
+
+// findRecords looks for the records that changes rest on, in the log after a
+// closing: those of the session that were received when its usage was revised. Who
+// does not find them in time goes without.
+func (a *API) findRecords(ctx context.Context, after eventlog.Seq, changes []closingChange) {
+	at := map[eventlog.Time][]*closingChange{}
+	for i := range changes {
+		if c := &changes[i]; c.SessionID != nil && !c.RevisedAt.IsZero() {
+			at[c.RevisedAt] = append(at[c.RevisedAt], c)
+		}
+	}
+	head, err := a.log.Head(ctx)
+	if len(at) == 0 || err != nil || after >= head.Last {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, findTimeout)
+	defer cancel()
+	err = a.log.Scan(ctx, eventlog.ReadOptions{After: max(after, head.First-1), UpTo: head.Last}, func(r *eventlog.Record) bool {
+		for _, c := range at[r.ReceivedAt] {
+			ev := eventlog.Decode(r)
+			if id, _ := ev.Session(); id == *c.SessionID {
+				c.Record = &closingRecord{r.Seq, r.EventID, ev.Type.String(), r.ReceivedAt}
+			}
+		}
+		return true
+	})
+	if err != nil {
+		a.config.Logger.Warn().Err(err).Msg("the records of what changed since a closing were not found in time")
+	}
+}
