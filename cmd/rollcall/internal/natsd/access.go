@@ -29,7 +29,10 @@ const (
 	accountQuery   = "QUERY"
 )
 
-const apiConsumer = "$JS.API.CONSUMER."
+const (
+	apiConsumer = "$JS.API.CONSUMER."
+	apiNext     = apiConsumer + "MSG.NEXT."
+)
 
 // guardSubject is where consumer requests of an account come to the guard.
 func guardSubject(account string) string { return "rollcall.guard." + account + "." }
@@ -49,7 +52,7 @@ var readerRequests = []string{
 	"$JS.API.INFO",
 	"$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.MSG.GET.*",
 	apiDirectRequest, "$JS.API.DIRECT.GET.*.>",
-	"$JS.API.CONSUMER.MSG.NEXT.*.*",
+	apiNext + "*.*",
 	"$JS.ACK.>", "$JS.FC.>",
 }
 
@@ -171,6 +174,7 @@ func accountsConfig(internal string, users []User, readers int, open bool) strin
 	b.WriteString("    ]\n    imports: [\n")
 	writeImports(&b, accountQuery)
 	fmt.Fprintf(&b, "    ]\n  }\n  %s {\n    users: [\n", accountReaders)
+	fmt.Fprintf(&b, "      {user: %q, password: %q}\n", guardUser, internal)
 	if open {
 		fmt.Fprintf(&b, "      {user: %q, password: %q, permissions: %s}\n", anonymousUser, internal+"-unused", permissions("reader"))
 	}
@@ -196,6 +200,9 @@ func accountsConfig(internal string, users []User, readers int, open bool) strin
 // writeImports writes what an account that reads has of the data account.
 func writeImports(b *strings.Builder, account string) {
 	for _, s := range readerRequests {
+		if account == accountReaders && strings.HasPrefix(s, apiNext) {
+			continue // the guard is in that account for pulls
+		}
 		from := s
 		if account == accountReaders && passed(s) {
 			from = readersAsk(s)
@@ -214,6 +221,7 @@ func writeImports(b *strings.Builder, account string) {
 // Users of the embedded server that no file names.
 const (
 	internalUser  = "rollcall"
+	guardUser     = "rollcall-guard" // in the readers' account
 	anonymousUser = "anonymous"
 )
 

@@ -29,7 +29,7 @@ func testServer(t *testing.T, users ...User) (string, *nats.Conn) {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	g, err := StartGuard(nc, zerolog.Nop())
+	g, err := StartGuard(e, nc, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package natsd
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -25,15 +26,23 @@ import (
 // with. What readers hold is bounded (guardrules.go): a stream takes a number of
 // consumers, and the rest is for Rollcall's own.
 type Guard struct {
-	nc   *nats.Conn
-	log  zerolog.Logger
-	subs []*nats.Subscription
+	nc *nats.Conn
+	// inside is a connection in the readers' account, where pulls come.
+	inside *nats.Conn
+	log    zerolog.Logger
+	subs   []*nats.Subscription
 	// making is held while consumers are counted and one is made for a reader.
 	making sync.Mutex
 	pace   *rate.Limiter
-	warned time.Time // guarded by making
+	warned time.Time // guarded by warning
+	// warning is held while it is decided whether to log.
+	warning sync.Mutex
 	// tokens is what readers may ask for a second (guardapi.go).
 	tokens *rate.Limiter
+	// windows are what readers' pulls have under way (guardpull.go).
+	windows *windows
+	ctx     context.Context // ends with Stop
+	stop    func()
 }
 
 const (
@@ -46,14 +55,20 @@ const (
 	guardRequests = 1024
 )
 
-// StartGuard answers consumer requests of the accounts that read over nc until
-// it is stopped.
-func StartGuard(nc *nats.Conn, log zerolog.Logger) (*Guard, error) {
-	g := &Guard{nc: nc, log: log, pace: rate.NewLimiter(readerRate, readerRate), tokens: rate.NewLimiter(readerTokens, readerTokens)}
+// StartGuard answers requests of the accounts that read over nc, a connection to e,
+// and keeps readers within their bounds, until it is stopped.
+func StartGuard(e *Server, nc *nats.Conn, log zerolog.Logger) (*Guard, error) {
+	g := &Guard{nc: nc, log: log, pace: rate.NewLimiter(readerRate, readerRate), tokens: rate.NewLimiter(readerTokens, readerTokens), windows: newWindows()}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	g.ctx, g.stop = ctx, func() { cancel(); running.Wait() }
 	for _, account := range []string{accountReaders, accountQuery} {
 		slots := make(chan struct{}, guardRequests)
 		sub, err := nc.Subscribe(guardSubject(account)+">", func(m *nats.Msg) {
 			v := visitor{g, account}
+			if strings.HasPrefix(m.Subject, guardSubject(accountReaders)+verbAck+".") {
+				return
+			}
 			select {
 			case slots <- struct{}{}:
 				go func() {
@@ -61,7 +76,7 @@ func StartGuard(nc *nats.Conn, log zerolog.Logger) (*Guard, error) {
 					g.answer(v, m)
 				}()
 			default:
-				g.busy()
+				g.warn("NATS clients without credentials ask for more than they are given: some requests get no answer")
 			}
 		})
 		if err != nil {
@@ -69,14 +84,25 @@ func StartGuard(nc *nats.Conn, log zerolog.Logger) (*Guard, error) {
 		}
 		g.subs = append(g.subs, sub)
 	}
-	return g, nc.Flush()
+	sub, err := nc.Subscribe(guardSubject(accountReaders)+verbAck+".>", g.acknowledge) // one after the other
+	if err != nil {
+		return nil, fmt.Errorf("subscribe consumer guard: %w", err)
+	}
+	g.subs = append(g.subs, sub)
+	if err := g.takePulls(e); err != nil {
+		return nil, err
+	}
+	running.Go(g.refill)
+	return g, errors.Join(nc.Flush(), g.inside.Flush())
 }
 
 // Stop ends the subscriptions.
 func (g *Guard) Stop() {
+	g.stop()
 	for _, sub := range g.subs {
 		_ = sub.Unsubscribe()
 	}
+	g.inside.Close()
 }
 
 // visitor is the guard as it faces one account.
@@ -148,21 +174,27 @@ func (g visitor) create(rest string, request []byte) ([]byte, error) {
 	config["metadata"] = marshal(metadata)
 	limit(config)
 	stream, _, _ := strings.Cut(rest, ".")
+	var w window
 	if g.account == accountReaders {
 		g.making.Lock()
 		defer g.making.Unlock()
-		consumers, err := g.room(stream)
+		state, err := g.room(stream)
 		if err != nil {
 			return nil, err
 		}
-		limitPush(config, consumers)
+		limitPush(config, state.Consumers)
+		w = limitPull(config, state)
 	}
 	body["config"] = marshal(config)
 	answer, err := g.nc.Request(apiConsumer+"CREATE."+rest, marshal(body), 5*time.Second)
 	if err != nil {
 		return nil, fmt.Errorf("ask JetStream: %w", err)
 	}
-	return restoreDeliver(g.account, answer.Data), nil
+	var made consumerInfo
+	if json.Unmarshal(answer.Data, &made) == nil && made.Name != "" && g.account == accountReaders {
+		g.windows.add(stream, made.Name, w)
+	}
+	return restoreConfig(g.account, answer.Data), nil
 }
 
 // mayReplace refuses a request that would change a consumer of somebody else: to
@@ -186,18 +218,23 @@ func (g visitor) mayReplace(rest, name string) error {
 	return nil
 }
 
-// restoreDeliver writes the reader's own deliver subject into what the server
-// says of a consumer.
-func restoreDeliver(account string, consumer []byte) jsontext.Value {
+// restoreConfig writes what the reader asked for into what the server says of a
+// consumer, where the guard asked for another thing: its deliver subject, and no
+// acknowledgements.
+func restoreConfig(account string, consumer []byte) jsontext.Value {
 	var body, config map[string]jsontext.Value
 	if json.Unmarshal(consumer, &body) != nil || json.Unmarshal(body["config"], &config) != nil {
 		return consumer // an error answer has no config
 	}
-	tail, ok := strings.CutPrefix(console.JSONText(config["deliver_subject"]), deliverSubject(account))
-	if !ok {
-		return consumer
+	if tail, ok := strings.CutPrefix(console.JSONText(config["deliver_subject"]), deliverSubject(account)); ok {
+		config["deliver_subject"] = quote(inbox + tail)
 	}
-	config["deliver_subject"] = quote(inbox + tail)
+	if guardAcknowledges(config) {
+		config["ack_policy"] = quote("none")
+		for _, name := range []string{"max_ack_pending", "ack_wait"} {
+			delete(config, name)
+		}
+	}
 	body["config"] = marshal(config)
 	return marshal(body)
 }
@@ -228,7 +265,7 @@ func (g visitor) info(rest string) ([]byte, error) {
 	if g.others(answer.Data) {
 		return nil, errors.New("a reader sees the consumers of readers only")
 	}
-	return restoreDeliver(g.account, answer.Data), nil
+	return restoreConfig(g.account, answer.Data), nil
 }
 
 // remove deletes a consumer that the guard made.
@@ -244,6 +281,7 @@ func (g visitor) remove(rest string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ask JetStream: %w", err)
 	}
+	g.windows.forget(rest)
 	return answer.Data, nil
 }
 
@@ -267,37 +305,47 @@ func (g visitor) list(verb, stream, kind string, request []byte) ([]byte, error)
 	}
 	_ = json.Unmarshal(request, &asked) // no request is the first page
 	out := consumerPage{Type: kind, Offset: max(0, asked.Offset), Limit: consumerPageSize, Consumers: []jsontext.Value{}}
-	for offset := 0; ; {
-		answer, err := g.nc.Request(apiConsumer+"LIST."+stream, marshal(map[string]int{"offset": offset}), 5*time.Second)
+	all, refusal, err := g.consumers(stream)
+	if err != nil || refusal != nil {
+		return refusal, err
+	}
+	for _, c := range all {
+		if g.others(c) {
+			continue
+		}
+		if out.Total++; out.Total <= out.Offset || len(out.Consumers) == out.Limit {
+			continue
+		}
+		if verb == "LIST" {
+			out.Consumers = append(out.Consumers, restoreConfig(g.account, c))
+			continue
+		}
+		var named consumerInfo
+		if err := json.Unmarshal(c, &named); err != nil {
+			return nil, fmt.Errorf("read JetStream's answer: %w", err)
+		}
+		out.Consumers = append(out.Consumers, quote(named.Name))
+	}
+	return json.Marshal(out)
+}
+
+// consumers are all that a stream has, as the server describes them, or its refusal.
+func (g *Guard) consumers(stream string) (all []jsontext.Value, refusal []byte, err error) {
+	for {
+		answer, err := g.nc.Request(apiConsumer+"LIST."+stream, marshal(map[string]int{"offset": len(all)}), 5*time.Second)
 		if err != nil {
-			return nil, fmt.Errorf("ask JetStream: %w", err)
+			return nil, nil, fmt.Errorf("ask JetStream: %w", err)
 		}
 		var page consumerPage
 		if err := json.Unmarshal(answer.Data, &page); err != nil {
-			return nil, fmt.Errorf("read JetStream's answer: %w", err)
+			return nil, nil, fmt.Errorf("read JetStream's answer: %w", err)
 		}
 		if page.Error != nil {
-			return answer.Data, nil
+			return nil, answer.Data, nil
 		}
-		for _, c := range page.Consumers {
-			if g.others(c) {
-				continue
-			}
-			if out.Total++; out.Total <= out.Offset || len(out.Consumers) == out.Limit {
-				continue
-			}
-			if verb == "LIST" {
-				out.Consumers = append(out.Consumers, restoreDeliver(g.account, c))
-				continue
-			}
-			var named consumerInfo
-			if err := json.Unmarshal(c, &named); err != nil {
-				return nil, fmt.Errorf("read JetStream's answer: %w", err)
-			}
-			out.Consumers = append(out.Consumers, quote(named.Name))
-		}
-		if offset += len(page.Consumers); len(page.Consumers) == 0 || offset >= page.Total {
-			return json.Marshal(out)
+		all = append(all, page.Consumers...)
+		if len(page.Consumers) == 0 || len(all) >= page.Total {
+			return all, nil, nil
 		}
 	}
 }

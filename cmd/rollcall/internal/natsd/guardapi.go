@@ -19,9 +19,9 @@ import (
 // answers goes through one queue a stream, and so does the word that a record is
 // stored; and while a request for many messages is answered, nothing is stored:
 // eight readers that asked for the whole log kept every webhook waiting until it
-// was refused. So these requests come here. Pulls can't: the server gives no client
-// the reply subjects of another account to pass on, and only it can send a message
-// under the subject that it was stored by.
+// was refused. So these requests come here. Pulls can't (guardpull.go): the server
+// gives no client the reply subjects of another account to pass on, and only it can
+// send a message under the subject that it was stored by.
 const (
 	// readerTokens is how many tokens a second readers together have for requests.
 	// One for a single message costs requestCost, others stateCost.
@@ -43,9 +43,9 @@ func readersAsk(subject string) string {
 }
 
 // passed reports whether a request of readerRequests has one answer, and so goes
-// through the guard.
+// through the guard. So do acknowledgements (guardpull.go).
 func passed(subject string) bool {
-	return subject == apiDirectRequest || strings.HasPrefix(subject, "$JS.API.INFO") || strings.HasPrefix(subject, "$JS.API.STREAM.")
+	return !strings.HasPrefix(subject, apiConsumer) && !strings.HasPrefix(subject, "$JS.FC.")
 }
 
 // ask passes a request on, and its answer back. Headers are left out, since the
@@ -120,15 +120,5 @@ func limitPush(config map[string]jsontext.Value, consumers int) {
 	most := int64(max(leastPushBits, readerPushBits/(consumers+1)))
 	if json.Unmarshal(config["rate_limit_bps"], &given) != nil || given <= 0 || given > most {
 		config["rate_limit_bps"] = marshal(most)
-	}
-}
-
-// busy is logged once a minute where readers ask for more than is answered.
-func (g *Guard) busy() {
-	g.making.Lock()
-	defer g.making.Unlock()
-	if time.Since(g.warned) > time.Minute {
-		g.warned = time.Now()
-		g.log.Warn().Msg("NATS clients without credentials ask for more than they are given: some requests get no answer")
 	}
 }

@@ -123,46 +123,58 @@ func limit(config map[string]jsontext.Value) {
 	}
 }
 
+// streamState is what the guard looks at in the state of a stream.
+type streamState struct {
+	Messages  uint64 `json:"messages"`
+	Bytes     uint64 `json:"bytes"`
+	Consumers int    `json:"consumer_count"`
+}
+
 // room refuses a reader another consumer where the rest is for others, and says
-// how many the stream has. The server counts, so that nothing has to be remembered
+// what the stream has. The server counts, so that nothing has to be remembered
 // across a restart. The caller holds g.making.
-func (g *Guard) room(stream string) (consumers int, err error) {
+func (g *Guard) room(stream string) (state streamState, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), readerWait)
 	defer cancel()
 	if err := g.pace.Wait(ctx); err != nil {
-		return 0, g.full(fmt.Sprintf("readers make at most %d consumers a second; try again later", readerRate))
+		return state, g.full(fmt.Sprintf("readers make at most %d consumers a second; try again later", readerRate))
 	}
 	var info struct {
-		State struct {
-			Consumers int `json:"consumer_count"`
-		} `json:"state"`
-		Consumers int `json:"consumers"`
+		State     streamState `json:"state"`
+		Consumers int         `json:"consumers"`
 	}
 	for _, subject := range []string{"$JS.API.STREAM.INFO." + stream, "$JS.API.INFO"} {
 		answer, err := g.nc.Request(subject, nil, readerWait)
 		if err != nil {
-			return 0, fmt.Errorf("ask JetStream: %w", err)
+			return state, fmt.Errorf("ask JetStream: %w", err)
 		}
 		if err := json.Unmarshal(answer.Data, &info); err != nil {
-			return 0, fmt.Errorf("read JetStream's answer: %w", err)
+			return state, fmt.Errorf("read JetStream's answer: %w", err)
 		}
 	}
 	switch {
 	case info.State.Consumers >= readerConsumers:
-		return 0, g.full(fmt.Sprintf("stream %s has %d consumers, and the rest is kept for Rollcall; remove some, or wait until idle ones go (%v)", stream, info.State.Consumers, readerIdle))
+		return state, g.full(fmt.Sprintf("stream %s has %d consumers, and the rest is kept for Rollcall; remove some, or wait until idle ones go (%v)", stream, info.State.Consumers, readerIdle))
 	case info.Consumers >= serverConsumers:
-		return 0, g.full(fmt.Sprintf("the server has %d consumers, and more are kept for Rollcall; remove some, or wait until idle ones go (%v)", info.Consumers, readerIdle))
+		return state, g.full(fmt.Sprintf("the server has %d consumers, and more are kept for Rollcall; remove some, or wait until idle ones go (%v)", info.Consumers, readerIdle))
 	}
-	return info.State.Consumers, nil
+	return info.State, nil
 }
 
 // full is JetStream's own refusal, with a reason. It is logged once a minute.
 func (g *Guard) full(why string) error {
+	g.warn("a NATS client without credentials was refused a consumer: " + why)
+	return &readerError{apiError{429, 10026, "maximum consumers limit reached: " + why}}
+}
+
+// warn logs what the guard did, once a minute.
+func (g *Guard) warn(text string) {
+	g.warning.Lock()
+	defer g.warning.Unlock()
 	if time.Since(g.warned) > time.Minute {
 		g.warned = time.Now()
-		g.log.Warn().Msg("a NATS client without credentials was refused a consumer: " + why)
+		g.log.Warn().Msg(text)
 	}
-	return &readerError{apiError{429, 10026, "maximum consumers limit reached: " + why}}
 }
 
 // foreign finds a member that JetStream would read under another name: its

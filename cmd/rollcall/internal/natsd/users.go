@@ -77,7 +77,7 @@ func userOf(item any) (u User, problem string) {
 		return u, "has both an nkey and a name or password; want one of them"
 	case u.NKey != "" && !nkeys.IsValidPublicUserKey(u.NKey):
 		return u, "nkey is no public user key (U…)"
-	case slices.Contains([]string{internalUser, anonymousUser, localUser}, u.Name):
+	case slices.Contains([]string{internalUser, guardUser, anonymousUser, localUser}, u.Name):
 		return u, "name " + u.Name + " is taken by the program"
 	}
 	return u, ""

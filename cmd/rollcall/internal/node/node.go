@@ -229,7 +229,7 @@ func (n *Node) openNATS(ctx context.Context) error {
 		return err
 	}
 	n.ping = nc.FlushWithContext
-	n.guard, err = natsd.StartGuard(nc, n.Logger.With().Str(console.KeyPart, "guard").Logger())
+	n.guard, err = natsd.StartGuard(e, nc, n.Logger.With().Str(console.KeyPart, "guard").Logger())
 	return err
 }
 
