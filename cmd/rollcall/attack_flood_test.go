@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -98,17 +97,7 @@ func TestAttackReadersOfTheWholeLog(t *testing.T) {
 					}
 				})
 			}
-			refused := map[int]int{}
-			for i := range 60 {
-				res, err := http.Post("http://"+n.Addresses().Ingest+"/webhooks/test", "application/json", strings.NewReader(fmt.Sprintf(`{"event":"none","i":%d}`, i)))
-				if err != nil {
-					t.Fatal(err)
-				}
-				res.Body.Close()
-				if res.StatusCode != http.StatusOK {
-					refused[res.StatusCode]++
-				}
-			}
+			_, _, refused := postBeside(t, n, 60)
 			close(done)
 			readers.Wait()
 			if len(refused) > 0 {

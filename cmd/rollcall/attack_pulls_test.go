@@ -11,6 +11,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/nats-io/nats.go"
+
+	"rollcall/cmd/rollcall/internal/node"
 )
 
 // memoryBound is what the process may hold, with the eight clients of the test in
@@ -58,7 +60,7 @@ func TestAttackPulls(t *testing.T) {
 			done := make(chan struct{})
 			var readers sync.WaitGroup
 			for i := range 8 {
-				nc, _ := dial(t, n.addresses().NATS, nats.MaxReconnects(-1), nats.ReconnectWait(time.Millisecond), nats.ReconnectJitter(0, 0))
+				nc, _ := dial(t, n.Addresses().NATS, nats.MaxReconnects(-1), nats.ReconnectWait(time.Millisecond), nats.ReconnectJitter(0, 0))
 				policy := []string{"none", "all", "explicit"}[i%3]
 				readers.Go(func() { pullUntil(nc, done, policy, attack) })
 			}
@@ -113,12 +115,12 @@ func pullUntil(nc *nats.Conn, done <-chan struct{}, policy string, attack func(n
 
 // postBeside sends webhooks, one after the other, and returns how long the slowest
 // took, the most memory that was in use, and those refused by their status.
-func postBeside(t *testing.T, n *node, count int) (slowest time.Duration, held uint64, refused map[int]int) {
+func postBeside(t *testing.T, n *node.Node, count int) (slowest time.Duration, held uint64, refused map[int]int) {
 	t.Helper()
 	refused = map[int]int{}
 	for i := range count {
 		began := time.Now()
-		res, err := http.Post("http://"+n.addresses().Ingest+"/webhooks/test", "application/json", strings.NewReader(fmt.Sprintf(`{"event":"none","i":%d}`, i)))
+		res, err := http.Post("http://"+n.Addresses().Ingest+"/webhooks/test", "application/json", strings.NewReader(fmt.Sprintf(`{"event":"none","i":%d}`, i)))
 		if err != nil {
 			t.Fatal(err)
 		}
