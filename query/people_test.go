@@ -1,8 +1,12 @@
 package query_test
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -125,6 +129,68 @@ func TestPeople(t *testing.T) {
 	w.last = s.commit("attendance", docs) // another name, and the old one finds still
 	if got := w.items("/v1/participants?q=zoë").column("displayName"); got != "Ann,Zoë Müller,<nil>" {
 		t.Errorf("displayName of those whom zoë finds = %s; want Ann first", got)
+	}
+}
+
+// visit is what a document says of a person in a session.
+type visit struct {
+	session, who, name string
+	last               int
+}
+
+// gathered is what visits say of the people whom q finds, by id.
+func gathered(visits []visit, q string) map[string]string {
+	slices.SortFunc(visits, func(a, b visit) int { return cmp.Or(cmp.Compare(a.last, b.last), cmp.Compare(a.session, b.session)) })
+	people, names, sessions := map[string]string{}, map[string][]string{}, map[string]int{}
+	called := map[string]string{}
+	for _, v := range visits {
+		if sessions[v.who]++; v.name != "" {
+			called[v.who] = v.name
+			names[v.who] = append(names[v.who], v.name)
+		}
+		slices.Sort(names[v.who])
+		names[v.who] = slices.Compact(names[v.who])
+		people[v.who] = fmt.Sprint(called[v.who], names[v.who], sessions[v.who], stamp(v.last))
+	}
+	for who := range people {
+		if !strings.Contains(strings.ToLower(who+"\n"+strings.Join(names[who], "\n")), strings.ToLower(q)) {
+			delete(people, who)
+		}
+	}
+	return people
+}
+
+// TestPeopleAgree compares people with what is gathered from all documents by hand,
+// while documents come, change and go.
+func TestPeopleAgree(t *testing.T) {
+	t.Parallel()
+	s := newScript()
+	w := scripted(t, s)
+	r := rand.New(rand.NewPCG(3, 0))
+	visits := map[string]visit{}
+	for range 30 {
+		changes := map[string][]byte{}
+		for range 8 {
+			v := visit{fmt.Sprint("s", r.IntN(9)), fmt.Sprint("p", r.IntN(7)), []string{"", "Ann", "ann", "Bob", "Zoë"}[r.IntN(5)], r.IntN(20)}
+			key := v.session + "." + v.who
+			if r.IntN(4) == 0 {
+				changes[key] = nil // deleted
+				delete(visits, key)
+				continue
+			}
+			changes[key], visits[key] = personDoc(v.session, v.who, v.name, 0, v.last), v
+		}
+		w.last = s.commit("attendance", changes)
+		for _, q := range []string{"", "ANN", "p3", "o"} {
+			got := map[string]string{}
+			for _, it := range w.items("/v1/participants?limit=1000&q=" + q).Items {
+				name, _ := it["displayName"].(string)
+				got[fmt.Sprint(it["participantId"])] = fmt.Sprint(name, it["names"], it["sessions"], it["lastJoinedAt"])
+			}
+			if want := gathered(slices.Collect(maps.Values(visits)), q); !maps.Equal(got, want) {
+				t.Fatalf("people whom %q finds = %v; want %v", q, got, want)
+			}
+		}
 	}
 }
 

@@ -21,7 +21,7 @@ func attendanceView() *view {
 		derived: []column{{name: "lastJoinedAt", kind: projections.KindTime, from: lastJoinedAt}},
 		indexes: []string{
 			"sessionId, participantId",
-			// The rest are for finding people; see peopleView. The first has all of a person
+			// The rest are for finding people; see API.people. The first has all of a person
 			// but the documents, the last what a search goes through.
 			"participantId, lastJoinedAt, sessionId, displayName", "lastJoinedAt, participantId, sessionId", "search, participantId",
 		},

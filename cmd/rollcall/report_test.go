@@ -85,6 +85,13 @@ func TestReportOfHostileIDs(t *testing.T) {
 			t.Errorf("report attendance --session %q = %q; want what the API answers, %q, a header and a row", id, got, want)
 		}
 	}
+	for _, id := range hostile {
+		want := get("/v1/participants/"+segment(id)+"/sessions", url.Values{})
+		code, got, stderr := inProcess(t, nil, "report", "person", "--api-url", api, "--output", "csv", "--", id)
+		if code != 0 || got != want || strings.Count(got, "\r\n") != 2 {
+			t.Errorf("report person %q = %d %s%q; want what the API answers, %q, a header and a row", id, code, stderr, got, want)
+		}
+	}
 	all := report("attendance")
 	if got := strings.Count(all, "\r\n"); got != 1+len(hostile) {
 		t.Errorf("report attendance = %d lines; want a header and %d", got, len(hostile))
