@@ -14,7 +14,6 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"rollcall/cmd/rollcall/internal/console"
-	"rollcall/query"
 )
 
 // reportCmd is `rollcall report`.
@@ -22,7 +21,7 @@ type reportCmd struct {
 	Attendance reportAttendanceCmd `cmd:"" help:"Who was there, and for how long."`
 	Person     reportPersonCmd     `cmd:"" help:"One person's sessions, found by name or id."`
 	Recordings reportRecordingsCmd `cmd:"" help:"Recordings, their states and links."`
-	Usage      reportUsageCmd      `cmd:"" help:"Sessions and seconds by day and organizer."`
+	Usage      reportUsageCmd      `cmd:"" help:"Sessions and minutes by day, week or month, organizer and meeting."`
 	Live       reportLiveCmd       `cmd:"" help:"Sessions that run now."`
 	Session    reportSessionCmd    `cmd:"" help:"One session's connections, also drawn as an SVG timeline."`
 }
@@ -237,36 +236,6 @@ func (c *reportRecordingsCmd) Run(a *app) error {
 // recordingColumns are those that a table has room for.
 var recordingColumns = []string{"recordingId", "status", "sessionId", "meetingId", "startedAt", "durationSeconds", "fileSizeBytes",
 	"downloadUrlExpiresAt", "error", "lastEventAt"}
-
-type reportUsageCmd struct {
-	drawFlags
-	span
-	GroupBy  string `help:"day, organizer, or both: day,organizer." default:"day,organizer" placeholder:"LIST"`
-	Timezone string `help:"Time zone that days are counted in." default:"UTC" placeholder:"NAME"`
-}
-
-// Help is the command's example.
-func (reportUsageCmd) Help() string {
-	return "Days are those of the time zone, the end of the range is not in it.\n\nExample:\n  rollcall report usage --from 2026-03-01 --to 2026-04-01 --timezone Asia/Kolkata --output svg"
-}
-
-// Run reports.
-func (c *reportUsageCmd) Run(a *app) error {
-	q := c.values()
-	set(q, "groupBy", c.GroupBy)
-	set(q, "timezone", c.Timezone)
-	if c.Output == outputCSV {
-		return c.csv(a.Ctx, a.Stdout, "/v1/usage", q, true)
-	}
-	items, err := c.items(a.Ctx, "/v1/usage", q)
-	if err != nil {
-		return err
-	}
-	if c.Output == outputSVG {
-		return drawUsage(a.Stdout, items, c.Timezone)
-	}
-	return c.show(a.Stdout, items, query.Columns("UsageRow")...)
-}
 
 type reportLiveCmd struct {
 	apiFlags

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"rollcall/cmd/rollcall/internal/console"
+	"rollcall/projections"
+	"rollcall/query"
+)
+
+type reportUsageCmd struct {
+	drawFlags
+	span
+	ThisMonth bool   `help:"The month that it is in the time zone."`
+	LastMonth bool   `help:"The month before."`
+	GroupBy   string `help:"What a row is for: one of day, week and month, and organizer, meeting." default:"day,organizer" placeholder:"LIST"`
+	Organizer string `help:"Only this organizer." placeholder:"ID"`
+	Meeting   string `help:"Only this meeting." placeholder:"ID"`
+	Timezone  string `help:"Time zone that days are counted in." default:"UTC" placeholder:"NAME"`
+}
+
+// Help is the command's example.
+func (reportUsageCmd) Help() string {
+	return `Days are those of the time zone, the end of the range is not in it. Below the table stands what counts in part only.
+
+Examples:
+  rollcall report usage --last-month --group-by month,organizer --timezone Europe/Berlin
+  rollcall report usage --from 2026-03-01 --to 2026-04-01 --timezone Asia/Kolkata --output svg`
+}
+
+// Run reports.
+func (c *reportUsageCmd) Run(a *app) error {
+	zone, err := query.ParseZone(c.Timezone)
+	if err != nil {
+		return console.Usagef("--timezone: %w", err)
+	}
+	if err := c.preset(time.Now().In(zone)); err != nil {
+		return err
+	}
+	q := c.values()
+	set(q, "groupBy", c.GroupBy)
+	set(q, "timezone", c.Timezone)
+	set(q, "organizerId", c.Organizer)
+	set(q, "meetingId", c.Meeting)
+	if c.Output == outputCSV {
+		return c.csv(a.Ctx, a.Stdout, "/v1/usage", q, true)
+	}
+	items, err := c.items(a.Ctx, "/v1/usage", q)
+	if err != nil {
+		return err
+	}
+	switch c.Output {
+	case outputSVG:
+		return drawUsage(a.Stdout, items, c.Timezone)
+	case "table":
+		if err := c.table(a.Stdout, items); err != nil {
+			return err
+		}
+		return c.inPart(a.Ctx, a.Stdout, zone)
+	}
+	return c.show(a.Stdout, items)
+}
+
+// preset sets the days of a month that was asked for by its name.
+func (c *reportUsageCmd) preset(now time.Time) error {
+	if !c.ThisMonth && !c.LastMonth {
+		return nil
+	}
+	if c.ThisMonth && c.LastMonth || c.From != "" || c.To != "" {
+		return console.Usagef("--this-month, --last-month and --from with --to can't be used together")
+	}
+	back := 0
+	if c.LastMonth {
+		back = -1
+	}
+	first := time.Date(now.Year(), now.Month()+time.Month(back), 1, 0, 0, 0, 0, time.UTC)
+	c.From, c.To = first.Format(time.DateOnly), first.AddDate(0, 1, 0).Format(time.DateOnly)
+	return nil
+}
+
+// table prints the groups that were asked for, and minutes beside seconds.
+func (c *reportUsageCmd) table(w io.Writer, items []item) error {
+	g := &console.Grid{}
+	for _, by := range []struct {
+		group   string
+		columns []string
+	}{{"day", []string{"day"}}, {"week", []string{"week"}}, {"month", []string{"month"}}, {"organizer", []string{"organizerId", "organizerName"}}, {"meeting", []string{"meetingId"}}} {
+		if slices.Contains(strings.Split(c.GroupBy, ","), by.group) {
+			g.Columns = append(g.Columns, by.columns...)
+		}
+	}
+	g.Columns = append(g.Columns, "sessions")
+	measures := []string{"participant", "attended", "recording"}
+	for _, m := range measures {
+		g.Columns = append(g.Columns, m+"Seconds", m+"Minutes")
+	}
+	g.Columns = append(g.Columns, "peakParticipants", "revisedAt")
+	for _, it := range items {
+		row := make([]any, len(g.Columns))
+		for i, name := range g.Columns {
+			if measure, ok := strings.CutSuffix(name, "Minutes"); ok {
+				var seconds float64
+				if err := json.Unmarshal(it[measure+"Seconds"], &seconds); err != nil {
+					return fmt.Errorf("read usage: %w", err)
+				}
+				row[i] = seconds / 60
+				continue
+			}
+			row[i] = console.Cell(it[name])
+		}
+		g.Add(row...)
+	}
+	return console.OutputFlag{Output: c.Output}.Print(w, g)
+}
+
+// inPart says what of the sessions that started in these days counts in part only, or
+// under nobody.
+func (c *reportUsageCmd) inPart(ctx context.Context, w io.Writer, zone *time.Location) error {
+	q := url.Values{}
+	for name, day := range map[string]string{"from": c.From, "to": c.To} {
+		if at, err := time.ParseInLocation(time.DateOnly, day, zone); err == nil {
+			q.Set(name, at.UTC().Format(time.RFC3339))
+		}
+	}
+	set(q, "organizerId", c.Organizer)
+	set(q, "meetingId", c.Meeting)
+	items, err := c.items(ctx, "/v1/sessions", q)
+	if err != nil {
+		return err
+	}
+	var live, stale, open, late, nobody int
+	for _, it := range items {
+		s, err := countedOf(it)
+		if err != nil {
+			return err
+		}
+		if s.Status == projections.Live {
+			live++
+			open += s.LiveParticipants
+		}
+		if s.Stale {
+			stale++
+		}
+		if slices.Contains(s.Anomalies, projections.LeftAfterEnd) {
+			late++
+		}
+		if s.Organizer == nil {
+			nobody++
+		}
+	}
+	_, err = fmt.Fprintf(w, "Of %d sessions %d are LIVE (%d of them stale), with %d open connections, which count once they end; %d have a leave after their end, cut there; %d have no organizer.\n",
+		len(items), live, stale, open, late, nobody)
+	return err
+}
+
+// counted is what decides how far a session counts.
+type counted struct {
+	Status           string    `json:"status"`
+	LiveParticipants int       `json:"liveParticipants"`
+	Anomalies        []string  `json:"anomalies"`
+	Organizer        *struct{} `json:"organizer"`
+	Stale            bool      `json:"stale"`
+}
+
+func countedOf(it item) (c counted, err error) {
+	b, err := json.Marshal(it)
+	if err == nil {
+		err = json.Unmarshal(b, &c)
+	}
+	if err != nil {
+		return c, fmt.Errorf("read sessions: %w", err)
+	}
+	return c, nil
+}
