@@ -2,6 +2,9 @@ package ingest_test
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net/http"
@@ -176,6 +179,34 @@ func TestSameBodyIsLimited(t *testing.T) {
 		expectStored(t, deliver(started))
 		expectProblem(t, deliver(started), 503, "same-body")
 	})
+}
+
+// TestRefusedBodyIsRemembered: a body that comes too often is not forgotten for
+// the many others that come between.
+func TestRefusedBodyIsRemembered(t *testing.T) {
+	secret, now := []byte("a secret of 24 bytes and"), time.Unix(1614265330, 0)
+	keys := keyFile(t, []byte("whsec_"+base64.StdEncoding.EncodeToString(secret)+"\n"))
+	h := newHandler(t, ingest.Config{
+		Log: nowhere{}, Now: func() time.Time { return now }, SameBody: 1,
+		Sources: []ingest.Source{{Name: "std", Scheme: "standard", Key: keys}},
+	})
+	n := 0
+	deliver := func(body string) *httptest.ResponseRecorder {
+		n++
+		id, at := fmt.Sprint("msg_", n), fmt.Sprint(now.Unix())
+		mac := hmac.New(sha256.New, secret)
+		fmt.Fprintf(mac, "%s.%s.%s", id, at, body)
+		return post(h, "/webhooks/std", body, "webhook-id", id, "webhook-timestamp", at, "webhook-signature", "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil)))
+	}
+	expectStored(t, deliver("often"))
+	for range 4 {
+		for range 20 << 10 { // more than half of what is remembered at least
+			if w := deliver(fmt.Sprint("other ", n)); w.Code != 200 {
+				t.Fatalf("delivery %d = %d; want 200", n, w.Code)
+			}
+		}
+		expectProblem(t, deliver("often"), 503, "same-body")
+	}
 }
 
 // nowhere is a log that keeps nothing.
