@@ -1,6 +1,7 @@
 package viewstore_test
 
 import (
+	"errors"
 	"maps"
 	"strings"
 	"sync/atomic"
@@ -124,5 +125,15 @@ func TestCarryOverWhatCanNotBeRead(t *testing.T) {
 	}
 	if want := map[string]string{"ended.s": "2"}; !maps.Equal(got, want) {
 		t.Errorf("the carried view = %v; want %v", got, want)
+	}
+}
+
+// TestParkedOfNoView: which view there is none of is said, as by a read of it.
+func TestParkedOfNoView(t *testing.T) {
+	t.Parallel()
+	s := open(t, eventlogtest.Connect(t), viewstore.Config{})
+	_, want := s.Alias(testContext(t), "nobodys")
+	if _, err := s.Parked(testContext(t), "nobodys"); !errors.Is(err, viewstore.ErrNoView) || err.Error() != want.Error() {
+		t.Errorf("Parked(nobodys) = %v; want %v", err, want)
 	}
 }

@@ -29,6 +29,7 @@ func TestMasked(t *testing.T) {
 		{"{\"streamKey\":\"s3cret\ns3cret\",\"a\":", `{"streamKey":***,"a":`, false},
 		{`{"streamKey":"a\"s3cret\\","a":`, `{"streamKey":***,"a":`, false},
 		{`{"streamKey":"s3cret`, `{"streamKey":***`, false},
+		{`{"streamKey":"","a":"b`, `{"streamKey":***,"a":"b`, false},
 		{`{"streamKey":["s3cret","s3cret"`, `{"streamKey":***`, false},
 		{`{"\u0073tream\u004Bey" : "s3cret","a":`, `{"\u0073tream\u004Bey" : ***,"a":`, false},
 		{`{"streamkey":"s3cret","STREAMKEY":"s3cret",`, `{"streamkey":***,"STREAMKEY":***,`, false},

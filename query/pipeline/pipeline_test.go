@@ -3,6 +3,7 @@ package pipeline
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -95,6 +96,43 @@ func TestPipelineAudits(t *testing.T) {
 	}
 }
 
+// TestOverviewIsOrdered: whichever process is heard first, a list reads the same.
+func TestOverviewIsOrdered(t *testing.T) {
+	t.Parallel()
+	p := New(nil)
+	for i, process := range []string{processB, processA} {
+		s := counted(process, 1, 1, 0, 0)
+		s.Ingest.Refusals = map[string]uint64{"rare": 1, "often": 9, "b": 4, "a": 4}
+		for _, view := range []string{"u", "s", "r", "l", "a", "b", "c"} {
+			view = fmt.Sprint(view, i)
+			s.Rebuilds, s.Audits = append(s.Rebuilds, Rebuild{View: view}), append(s.Audits, Audit{View: view})
+		}
+		p.take(s)
+	}
+	s := p.Overview()
+	var processes, rebuilds, audits, reasons []string
+	for _, x := range s.Processes {
+		processes = append(processes, x.Process)
+	}
+	for _, x := range s.Rebuilds {
+		rebuilds = append(rebuilds, x.View)
+	}
+	for _, x := range s.Audits {
+		audits = append(audits, x.View)
+	}
+	for _, x := range s.Ingest.Reasons {
+		reasons = append(reasons, x.Reason)
+	}
+	for what, list := range map[string][]string{"processes": processes, "rebuilds": rebuilds, "audits": audits} {
+		if !slices.IsSorted(list) || len(list) < 2 {
+			t.Errorf("%s = %v; want them sorted", what, list)
+		}
+	}
+	if want := []string{"often", "a", "b", "rare"}; !slices.Equal(reasons, want) {
+		t.Errorf("reasons = %v; want %v, the most frequent first", reasons, want)
+	}
+}
+
 // TestReadStatus: what a process publishes is read as it was; what a server or
 // somebody else can put on the subject is not.
 func TestReadStatus(t *testing.T) {
@@ -105,6 +143,9 @@ func TestReadStatus(t *testing.T) {
 	good, err := said.Message()
 	if err != nil {
 		t.Fatal(err)
+	}
+	if m, err := (Status{Process: processA, Host: "\xff"}).Message(); err == nil {
+		t.Errorf("Message() of a host that is no text = %s; want an error", m.Data)
 	}
 	read, err := readStatus(good)
 	if err != nil || read.Ingest.Refusals["signature"] != 3 || *read.Rebuilds[0].ETASeconds != eta {
