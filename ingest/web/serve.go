@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	stdlog "log"
@@ -15,9 +16,13 @@ import (
 
 // Serve serves s on l until ctx ends, then takes no new request, lets those under
 // way end for at most drain, and returns nil; later ones are cut, which is an
-// error. It closes l, and sets the server's ErrorLog.
+// error. It closes l, and sets the server's ErrorLog, and its ConnState where it has
+// none: a connection of l with a method Idle hears when its request was answered.
 func Serve(ctx context.Context, l net.Listener, s *http.Server, drain time.Duration, log zerolog.Logger) error {
 	s.ErrorLog = ErrorLog(log)
+	if s.ConnState == nil {
+		s.ConnState = reportIdle
+	}
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
 	select {
@@ -35,6 +40,17 @@ func Serve(ctx context.Context, l net.Listener, s *http.Server, drain time.Durat
 		err = errors.Join(err, fmt.Errorf("serve on %s: %w", l.Addr(), ended))
 	}
 	return err
+}
+
+// reportIdle says Idle to a connection that wants to know when its request was
+// answered.
+func reportIdle(conn net.Conn, state http.ConnState) {
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secure.NetConn()
+	}
+	if c, ok := conn.(interface{ Idle() }); ok && state == http.StateIdle {
+		c.Idle()
+	}
 }
 
 // ErrorLog is the standard logger that takes what net/http complains of: broken

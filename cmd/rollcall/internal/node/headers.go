@@ -67,10 +67,10 @@ func (c *boundedConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write sends a part of an answer.
-func (c *boundedConn) Write(p []byte) (int, error) {
+// Idle is called when a request was answered (web.Serve). That the server wrote says
+// nothing: over TLS a client can make it write in the middle of a request.
+func (c *boundedConn) Idle() {
 	c.headers.mu.Lock()
+	defer c.headers.mu.Unlock()
 	c.headers.answered = true
-	c.headers.mu.Unlock()
-	return c.Conn.Write(p)
 }
