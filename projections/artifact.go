@@ -24,7 +24,7 @@ var artifactsMembers = document(
 )
 
 var linkMembers = document(
-	textField("url", "Where it can be had.", func(l *Link) string { return l.URL }).orNull(),
+	textField("url", "Where it can be had.", func(l *Link) string { return l.URL }).orNull().asLink(),
 	timeField("expiresAt", "When the link ends.", func(l *Link) eventlog.Time { return l.ExpiresAt }),
 )
 

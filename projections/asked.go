@@ -21,6 +21,9 @@ var recordingRefMembers = document(
 	textField("status", "Its status.", func(r *RecordingRef) string { return r.Status }).orNull(),
 )
 
+// ArtifactsFields are the members of a session's artifacts in JSON.
+func ArtifactsFields() []Field { return artifactsMembers.fields() }
+
 // RecordingRefFields are the members of a reference in JSON.
 func RecordingRefFields() []Field { return recordingRefMembers.fields() }
 

@@ -37,6 +37,8 @@ type Field struct {
 	Nullable bool
 	// Optional: the member is absent where it would say nothing.
 	Optional bool
+	// Link: whoever has the text gets a file by it.
+	Link bool
 	// Enum lists all values of a KindText that has few.
 	Enum []string
 	// Members are those of a KindObject, and of each object in a KindList.
@@ -112,6 +114,12 @@ func (l *layout[D]) fields() []Field {
 
 func (m member[D]) orNull() member[D] {
 	m.Nullable = true
+	return m
+}
+
+// asLink marks a text by which a file can be had.
+func (m member[D]) asLink() member[D] {
+	m.Link = true
 	return m
 }
 

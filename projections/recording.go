@@ -54,8 +54,8 @@ var recordingMembers = document(
 	textField("outputFileName", "The file's name at the provider.", func(r *Recording) string { return r.OutputFileName }).orNull(),
 	textField("error", "Why the recording failed, as the provider says.", func(r *Recording) string { return r.Error }).orNull(),
 	stopReasonField,
-	textField("downloadUrl", "Where the video can be had, until downloadUrlExpiresAt.", func(r *Recording) string { return r.DownloadURL }).orNull(),
-	textField("audioDownloadUrl", "Where the sound alone can be had.", func(r *Recording) string { return r.AudioDownloadURL }).orNull(),
+	textField("downloadUrl", "Where the video can be had, until downloadUrlExpiresAt.", func(r *Recording) string { return r.DownloadURL }).orNull().asLink(),
+	textField("audioDownloadUrl", "Where the sound alone can be had.", func(r *Recording) string { return r.AudioDownloadURL }).orNull().asLink(),
 	timeField("downloadUrlExpiresAt", "When the links end.", func(r *Recording) eventlog.Time { return r.DownloadURLExpiresAt }),
 	filesField,
 	timeField("lastEventAt", "When the latest event was received.", func(r *Recording) eventlog.Time { return r.LastEventAt }),
@@ -89,8 +89,8 @@ var filesField = member[Recording]{
 
 var fileMembers = document(
 	textField("participantId", "Whose file it is; null where its name does not say.", func(f *File) string { return f.ParticipantID }).orNull(),
-	textField("url", "Where it can be had.", func(f *File) string { return f.URL }).orNull(),
-	textField("audioUrl", "Where its sound alone can be had.", func(f *File) string { return f.AudioURL }).orNull(),
+	textField("url", "Where it can be had.", func(f *File) string { return f.URL }).orNull().asLink(),
+	textField("audioUrl", "Where its sound alone can be had.", func(f *File) string { return f.AudioURL }).orNull().asLink(),
 )
 
 // AppendJSON appends the stored form of the document.

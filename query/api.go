@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -49,8 +50,11 @@ type Config struct {
 	// IdleTimeout is how long a connection stays open between two requests; 0 is
 	// 75 s, above the 60 s of common load balancers.
 	IdleTimeout time.Duration
-	// Tokens are the bearer tokens that are let in; none: everybody is.
-	Tokens []string
+	// Tokens are who is let in; none: everybody is. SetTokens replaces them.
+	Tokens []Token
+	// AccessLog writes a line for each request: who asked for what kind of thing, and
+	// what came of it. It has no ids, queries or tokens.
+	AccessLog bool
 	// Hosts are names that the API may be addressed by, besides localhost and
 	// addresses. It keeps pages of other sites from reaching a loopback address
 	// through a name that they make point to it. With Tokens it is not needed.
@@ -90,6 +94,7 @@ type API struct {
 	openAPI  []byte
 	metrics  *metrics
 	feeds    *feed.Feeds
+	doors    atomic.Pointer[doors]
 	now      func() time.Time
 	// wholeLog: up to so many records a session's are looked for in all slices.
 	wholeLog eventlog.Seq
@@ -111,6 +116,7 @@ func New(c Config) (*API, error) {
 	}
 	a := &API{config: c, replica: c.Replica, log: history.NewReader(c.Log, maxWait+answerTimeout), now: c.Now, folds: map[string]eventlog.Fold{},
 		byPath: map[string]*route{}, wholeLog: wholeLog, feeds: feed.New(c.Replica, c.Logger)}
+	a.SetTokens(c.Tokens)
 	if a.closings = c.Closings; a.closings == nil {
 		a.closings = noClosings{}
 	}
@@ -144,6 +150,7 @@ type route struct {
 	fields []field
 	list   bool
 	views  []string
+	raw    bool // it shows records
 	// answer gives a document or a page.
 	answer answerer
 	// stream, instead of answer, is for the change feed.
@@ -161,6 +168,7 @@ type call struct {
 	// staleAfter is how long without an event makes a LIVE session stale.
 	staleAfter time.Duration
 	csv        bool
+	viewer     bool            // see forViewer
 	closing    <-chan struct{} // ends change feeds
 	// key is what the cursors of this list are good for.
 	key string
@@ -187,10 +195,16 @@ type reply struct {
 }
 
 // begin parses a request for a route.
-func (a *API) begin(r *route, path map[string]string, query url.Values, csv bool) (*call, error) {
+func (a *API) begin(ctx context.Context, r *route, path map[string]string, query url.Values, csv bool) (*call, error) {
 	v, err := parse(r.params, path, query)
 	if err != nil {
 		return nil, err
+	}
+	looks := viewer(ctx)
+	if looks {
+		if err := r.forViewer(v.text["sort"]); err != nil {
+			return nil, err
+		}
 	}
 	switch v.text["format"] {
 	case "csv":
@@ -201,7 +215,7 @@ func (a *API) begin(r *route, path map[string]string, query url.Values, csv bool
 	if v.asOf != nil && len(a.folds) == 0 {
 		return nil, badRequest("asOf is not available here: this process was started without folds")
 	}
-	c := &call{values: v, route: r, now: a.now(), staleAfter: a.config.StaleAfter, csv: csv && r.list}
+	c := &call{values: v, route: r, now: a.now(), staleAfter: a.config.StaleAfter, csv: csv && r.list, viewer: looks}
 	_, limited := v.numbers["limit"]
 	v.all = c.csv && !limited
 	c.key = r.path
@@ -219,13 +233,13 @@ func (a *API) begin(r *route, path map[string]string, query url.Values, csv bool
 
 // do answers a request.
 func (a *API) do(ctx context.Context, r *route, path map[string]string, query url.Values, csv bool) *reply {
-	c, err := a.begin(r, path, query, csv)
+	c, err := a.begin(ctx, r, path, query, csv)
 	if err != nil {
 		return a.refuse(r, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.wait()+answerTimeout)
 	defer cancel()
-	ans, err := r.answer(ctx, c)
+	ans, err := a.ask(ctx, c)
 	if err != nil {
 		return a.refuse(r, err)
 	}
@@ -259,7 +273,7 @@ func (a *API) rest(ctx context.Context, rep *reply) iter.Seq2[[]byte, error] {
 		for c, next := rep.rest, rep.next; c != nil && next != ""; {
 			c.text["cursor"] = next
 			page, cancel := context.WithTimeout(ctx, answerTimeout)
-			ans, err := c.route.answer(page, c)
+			ans, err := a.ask(page, c)
 			cancel()
 			var b []byte
 			if err == nil {

@@ -1,6 +1,9 @@
 package query
 
-import "net/http"
+import (
+	"context"
+	"net/http"
+)
 
 // changes streams what changes in the views.
 func (a *API) changes(w http.ResponseWriter, req *http.Request, c *call) error {
@@ -11,5 +14,9 @@ func (a *API) changes(w http.ResponseWriter, req *http.Request, c *call) error {
 	if err := a.replica.Wait(req.Context(), c.need(views)); err != nil {
 		return err
 	}
-	return a.feeds.Serve(w, req, views, c.closing)
+	// Whose token is taken away hears nothing more.
+	ctx, cancel := context.WithCancel(req.Context())
+	defer cancel()
+	defer context.AfterFunc(a.doors.Load().replaced, cancel)()
+	return a.feeds.Serve(w, req.WithContext(ctx), views, c.closing)
 }

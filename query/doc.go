@@ -22,6 +22,8 @@
 //
 // # Trust
 //
-// Everybody who may read may read everything; see docs/GUARANTEES.md. Stream keys
-// are masked in every answer.
+// A token has a role: a viewer gets no records, and null for download links;
+// everybody else who may read may read everything, and so does who asks over NATS;
+// see docs/GUARANTEES.md. A link is a field that says so (projections.Field.Link).
+// Stream keys are masked in every answer.
 package query

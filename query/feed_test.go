@@ -7,9 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -230,7 +227,7 @@ func TestService(t *testing.T) {
 func TestGuard(t *testing.T) {
 	t.Parallel()
 	const token = "0123456789abcdef"
-	w := newWorld(t, func(c *query.Config) { c.Tokens = []string{"another-token-here", token} })
+	w := newWorld(t, func(c *query.Config) { c.Tokens = []query.Token{{Secret: "another-token-here"}, {Secret: token}} })
 	for _, c := range []struct {
 		path, auth string
 		want       int
@@ -248,17 +245,6 @@ func TestGuard(t *testing.T) {
 		if a.header.Get("X-Content-Type-Options") != "nosniff" || a.header.Get("Content-Security-Policy") == "" {
 			t.Errorf("GET %s: security headers are missing: %v", c.path, a.header)
 		}
-	}
-	for _, file := range []string{"", "# none\n\n", "short\n", "fifteen-letters\n", token + "\nshort"} {
-		if _, err := query.ReadTokens(writeFile(t, file)); err == nil {
-			t.Errorf("ReadTokens(%q) = nil; want an error", file)
-		}
-	}
-	if got, err := query.ReadTokens(writeFile(t, "# old and new\n"+token+"\n\n\t sixteen-letters! \n")); err != nil || !slices.Equal(got, []string{token, "sixteen-letters!"}) {
-		t.Errorf("ReadTokens = %q, %v; want two tokens", got, err)
-	}
-	if _, err := query.ReadTokens(filepath.Join(t.TempDir(), "none")); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("ReadTokens of no file = %v; want %v", err, os.ErrNotExist)
 	}
 }
 
@@ -291,13 +277,13 @@ func TestCheckAddr(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		addr     string
-		tokens   []string
+		tokens   []query.Token
 		insecure bool
 		ok       bool
 	}{
 		{"127.0.0.1:8081", nil, false, true}, {"[::1]:0", nil, false, true}, {"localhost:1", nil, false, true},
 		{"0.0.0.0:8081", nil, false, false}, {":8081", nil, false, false}, {"10.0.0.1:1", nil, false, false}, {"rollcall.example:1", nil, false, false},
-		{"0.0.0.0:8081", []string{"t"}, false, true}, {":8081", nil, true, true}, {"nonsense", nil, false, false},
+		{"0.0.0.0:8081", []query.Token{{Secret: "t"}}, false, true}, {":8081", nil, true, true}, {"nonsense", nil, false, false},
 	} {
 		if err := query.CheckAddr(c.addr, c.tokens, c.insecure); (err == nil) != c.ok {
 			t.Errorf("CheckAddr(%q, %v, %v) = %v; want ok %v", c.addr, c.tokens, c.insecure, err, c.ok)

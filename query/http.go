@@ -3,14 +3,10 @@ package query
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -33,42 +29,6 @@ const (
 	// shutdownTimeout bounds the wait for requests under way.
 	shutdownTimeout = 5 * time.Second
 )
-
-// CheckAddr refuses an address that others can reach while everybody is let in:
-// it must be loopback, or there are tokens, or insecure is set on purpose.
-func CheckAddr(addr string, tokens []string, insecure bool) error {
-	if insecure || len(tokens) > 0 || web.Loopback(addr) {
-		return nil
-	}
-	if _, _, err := net.SplitHostPort(addr); err != nil {
-		return fmt.Errorf("api address %q: %w: give host:port", addr, err)
-	}
-	return fmt.Errorf("api address %s is not loopback and nobody has to show a token: give --api-token-file, or --insecure", addr)
-}
-
-// ReadTokens reads bearer tokens from a file, one a line; empty lines and those
-// that begin with # are left out. Two tokens let one be replaced by the other.
-func ReadTokens(file string) ([]string, error) {
-	b, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("read token file: %w", err)
-	}
-	var tokens []string
-	for line := range strings.Lines(string(b)) {
-		line = strings.TrimSpace(line)
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		if len(line) < 16 {
-			return nil, fmt.Errorf("token file %s: a token is shorter than 16 characters: make one with `openssl rand -hex 32`", file)
-		}
-		tokens = append(tokens, line)
-	}
-	if len(tokens) == 0 {
-		return nil, fmt.Errorf("token file %s holds no token: put one on a line", file)
-	}
-	return tokens, nil
-}
 
 // Serve answers on l until ctx ends, then finishes what is under way. Change
 // feeds are cut, and resume elsewhere.
@@ -101,7 +61,11 @@ func (a *API) handler(closing <-chan struct{}) http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, req *http.Request) {
 		write(w, req, a.refuse(&route{path: "/"}, notFound("no such path; see /openapi.json")))
 	})
-	return a.guard(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { mux.ServeHTTP(w, literalDots(req)) }))
+	return a.guard(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		req = literalDots(req)
+		defer func() { setPattern(w, req.Pattern) }() // also of an answer that is cut
+		mux.ServeHTTP(w, req)
+	}))
 }
 
 // literalDots has "." and ".." below /v1/ mean the ids that they are: no path of
@@ -154,7 +118,7 @@ func (a *API) serve(w http.ResponseWriter, req *http.Request, r *route, closing 
 		return
 	}
 	if r.stream != nil {
-		c, err := a.begin(r, path, query, false)
+		c, err := a.begin(req.Context(), r, path, query, false)
 		if err == nil {
 			c.closing = closing
 			err = r.stream(w, req, c)
@@ -267,10 +231,6 @@ func wantsCSV(accept []string) bool {
 
 // guard lets in who may come in, and sets the headers that every answer has.
 func (a *API) guard(next http.Handler) http.Handler {
-	sums := make([][sha256.Size]byte, len(a.config.Tokens))
-	for i, t := range a.config.Tokens {
-		sums[i] = sha256.Sum256([]byte(t))
-	}
 	at := &route{path: "*"}
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		rc := http.NewResponseController(w)
@@ -286,11 +246,19 @@ func (a *API) guard(next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("X-Frame-Options", "DENY")
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		doors := a.doors.Load()
+		who, known := doors.caller(req)
+		req = req.WithContext(context.WithValue(req.Context(), callerKey{}, who))
+		if a.config.AccessLog {
+			var done func()
+			w, done = a.logAccess(w, req, who)
+			defer done()
+		}
 		switch {
-		case len(sums) == 0 && !web.KnownHost(req.Host, a.config.Hosts):
+		case len(doors.tokens) == 0 && !web.KnownHost(req.Host, a.config.Hosts):
 			write(w, req, a.refuse(at, newProblem(http.StatusMisdirectedRequest,
 				"host %q is not known here: address the API by localhost or its IP, or add the name with --api-host", req.Host)))
-		case len(sums) > 0 && !open(req) && !allowed(req, sums):
+		case len(doors.tokens) > 0 && !open(req) && !known:
 			h.Set("WWW-Authenticate", `Bearer realm="rollcall"`)
 			write(w, req, a.refuse(at, newProblem(http.StatusUnauthorized, "a bearer token is needed: Authorization: Bearer <token>")))
 		default:
@@ -306,18 +274,4 @@ const assetsPath = "/assets/"
 // data and asks for the token.
 func open(req *http.Request) bool {
 	return req.URL.Path == "/" || strings.HasPrefix(req.URL.Path, assetsPath)
-}
-
-// allowed compares the token with every known one, in constant time.
-func allowed(req *http.Request, sums [][sha256.Size]byte) bool {
-	scheme, token, ok := strings.Cut(req.Header.Get("Authorization"), " ")
-	if !ok || !strings.EqualFold(scheme, "Bearer") {
-		return false
-	}
-	sum := sha256.Sum256([]byte(strings.TrimSpace(token)))
-	match := 0
-	for i := range sums {
-		match |= subtle.ConstantTimeCompare(sum[:], sums[i][:])
-	}
-	return match == 1
 }

@@ -89,7 +89,7 @@ func (r *route) operation() map[string]any {
 
 func (r *route) problems() map[string]string {
 	p := map[string]string{
-		"400": "A parameter is unknown or can't be read", "401": "A bearer token is needed",
+		"400": "A parameter is unknown or can't be read", "401": "A bearer token is needed", "403": "The token's role does not read this",
 		"503": "A view is not loaded yet, or the log can't be read", "504": "minSequence was not reached in time",
 	}
 	if strings.Contains(r.path, "{") {

@@ -76,7 +76,7 @@ func (a *API) sessionRoutes(v *view) []*route {
 			params: listWith(live...), item: v.item, fields: v.fields, list: true, views: sessionViews(), answer: a.liveSessions},
 		{path: "/v1/sessions/{sessionId}/events", id: "listSessionEvents", summary: "The records of a session", params: eventParams(pathParam("sessionId"),
 			textParam("participantId", "Records of this person's connections."), textParam("type", "Records of this type, like meeting.participantLeft.")),
-			item: "SessionEvent", fields: sessionEventFields(), list: true, views: []string{viewSessions, viewAttendance}, answer: a.sessionEvents},
+			item: "SessionEvent", fields: sessionEventFields(), list: true, raw: true, views: []string{viewSessions, viewAttendance}, answer: a.sessionEvents},
 	}
 }
 
@@ -112,7 +112,7 @@ func (a *API) moreRoutes() []*route {
 		{path: "/v1/pipeline", id: "getPipeline", summary: "What comes in, rebuilds and audits under way, and the processes at work", params: with(),
 			item: "Pipeline", fields: pipelineFields(), answer: a.pipeline},
 		{path: "/v1/events", id: "listEvents", summary: "The log's records", params: eventParams(),
-			item: "Event", fields: eventFields(), list: true, answer: a.listEvents},
+			item: "Event", fields: eventFields(), list: true, raw: true, answer: a.listEvents},
 		{path: "/v1/changes", id: "streamChanges", summary: "What changes in the views, as server-sent events", stream: a.changes,
 			params: with(param{name: "views", kind: paramList, enum: a.viewNames(), doc: "The views to watch (default all)."})},
 		{path: "/openapi.json", id: "getOpenAPI", summary: "This description", params: shared(), answer: a.openapi},

@@ -38,7 +38,7 @@ func sessionsView() *view {
 		asked: []field{
 			{Field: projections.Field{Name: "recordings", Kind: projections.KindList, Members: projections.RecordingRefFields(), Doc: "The session's recordings."},
 				csv: &csvField{names: []string{"recordings"}, cells: joinRecordings}},
-			{Field: projections.Field{Name: "artifacts", Kind: projections.KindObject, Nullable: true, Doc: "The session's chat, transcript and summary; null where none was announced."},
+			{Field: projections.Field{Name: "artifacts", Kind: projections.KindObject, Nullable: true, Members: projections.ArtifactsFields(), Doc: "The session's chat, transcript and summary; null where none was announced."},
 				schema: ref("Artifacts"), csv: &csvField{names: []string{"chatUrl", "transcriptUrl", "summaryUrl"}, cells: artifactCells}},
 			{Field: projections.Field{Name: "supersededBy", Kind: projections.KindText, Nullable: true, Doc: "The meeting's next session, where this one is LIVE."}},
 			{Field: projections.Field{Name: "stale", Kind: projections.KindBool, Doc: "LIVE, and superseded or long without an event."}},

@@ -41,7 +41,8 @@ type serveCmd struct {
 	APIKey             string        `name:"api-tls-key" help:"Private key (PEM) of --api-tls-cert." type:"path" placeholder:"FILE"`
 	AdminCert          string        `name:"admin-tls-cert" help:"Certificate (PEM) of --admin-addr; without it, plain HTTP." type:"path" placeholder:"FILE"`
 	AdminKey           string        `name:"admin-tls-key" help:"Private key (PEM) of --admin-tls-cert." type:"path" placeholder:"FILE"`
-	APITokenFile       string        `name:"api-token-file" help:"File with the bearer tokens of the read API, one a line; needed where --api-addr is not loopback." type:"path" placeholder:"FILE"`
+	APITokenFile       string        `name:"api-token-file" help:"File with the bearer tokens of the read API, a line NAME ROLE TOKEN each; roles are viewer, reader and operator. Needed where --api-addr is not loopback." type:"path" placeholder:"FILE"`
+	AccessLog          bool          `help:"Log each request to the read API: name of the token, method, route, status, duration, bytes."`
 	APIHost            []string      `name:"api-host" help:"Name that the read API may be addressed by, beside localhost and addresses; repeatable. Only needed without --api-token-file." placeholder:"NAME"`
 	ReplicaDir         string        `help:"Directory of the query target's SQLite cache; by default within --data-dir, or a temporary one with --nats-url. It can be deleted at any time." type:"path" placeholder:"DIR"`
 	APIMaxConnections  int           `name:"api-max-connections" help:"Connections of the read API; one more is closed. 0 is what the limit of open files (ulimit -n) allows, at most 4,096." default:"0" placeholder:"N"`

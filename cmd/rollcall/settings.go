@@ -287,6 +287,7 @@ func (noLog) Append(context.Context, *eventlog.Record) (eventlog.Appended, error
 // setAPI reads the tokens that the read API asks for. An address that others
 // reach needs some.
 func (c *settings) setAPI() (err error) {
+	c.node.AccessLog = c.AccessLog
 	if c.APITokenFile != "" {
 		if c.node.APITokens, err = query.ReadTokens(c.APITokenFile); err != nil {
 			return console.Usagef("--api-token-file: %w", err)

@@ -70,7 +70,11 @@ func newProduct(t *testing.T, tokens ...string) *product {
 		}
 	})
 	background(t, replica.Run)
-	api, err := query.New(query.Config{Replica: replica, Log: log, Folds: projections.All(), Tokens: tokens, Logger: zerolog.Nop()})
+	var named []query.Token
+	for _, secret := range tokens {
+		named = append(named, query.Token{Name: "reader", Role: query.RoleReader, Secret: secret})
+	}
+	api, err := query.New(query.Config{Replica: replica, Log: log, Folds: projections.All(), Tokens: named, Logger: zerolog.Nop()})
 	if err != nil {
 		t.Fatal(err)
 	}

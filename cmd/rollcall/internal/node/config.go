@@ -11,6 +11,7 @@ import (
 	"rollcall/eventlog"
 	"rollcall/eventlog/natslog"
 	"rollcall/ingest"
+	"rollcall/query"
 )
 
 // Config is what a process does and with what: checked, parsed and read. Nothing of
@@ -41,7 +42,8 @@ type Config struct {
 	AuditSample   float64
 
 	StaleAfter, APIIdleTimeout time.Duration
-	APITokens                  []string // none: everybody is let in
+	APITokens                  []query.Token // none: everybody is let in
+	AccessLog                  bool          // of the read API
 	APIHosts                   []string
 
 	StopTimeout time.Duration
