@@ -20,11 +20,15 @@ type Build struct {
 
 // ReadBuild is the build of the program that runs.
 func ReadBuild() Build {
-	v := Build{Version: "devel", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, NATS: natsd.Version}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return v
+		info = &debug.BuildInfo{}
 	}
+	return buildOf(info)
+}
+
+func buildOf(info *debug.BuildInfo) Build {
+	v := Build{Version: "devel", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, NATS: natsd.Version}
 	if m := info.Main.Version; m != "" && m != "(devel)" {
 		v.Version = m
 	}
