@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"fmt"
 	"net/url"
 	"strings"
 
@@ -17,7 +18,7 @@ type reportAttendanceCmd struct {
 	span
 	attendedFlag
 	ID      string `arg:"" optional:"" name:"session" help:"Only this session."`
-	Session string `help:"The same." placeholder:"ID"`
+	Session string `help:"The same as the argument." placeholder:"ID"`
 	Meeting string `help:"Only sessions of this meeting." placeholder:"ID"`
 }
 
@@ -114,6 +115,7 @@ func (c *reportPersonCmd) Run(a *app) error {
 			for _, p := range people {
 				p.join("names")
 			}
+			fmt.Fprintf(a.Stderr, "%d people have %q in an id or a name: name one by id\n", len(people), c.Person)
 		}
 		return c.show(a.Stdout, people, query.Columns("Person")...)
 	}
