@@ -88,7 +88,7 @@ func TestAttackQueryInbox(t *testing.T) {
 	runNode(t, all)
 	postStarted(t, all, "a")
 	attacker, js := dial(t, all.Addresses().NATS)
-	heard, err := attacker.SubscribeSync("_INBOX.>")
+	deliveries, err := attacker.SubscribeSync("_INBOX.>")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,14 +106,14 @@ func TestAttackQueryInbox(t *testing.T) {
 		if err := attacker.Flush(); err != nil {
 			t.Fatal(err)
 		}
-		m, err := heard.NextMsg(100 * time.Millisecond)
+		m, err := deliveries.NextMsg(100 * time.Millisecond)
 		if err != nil {
 			break
 		}
 		inboxes[m.Subject] = true
 	}
 	if len(inboxes) > 0 {
-		t.Errorf("a client without credentials heard %d messages to inboxes of the query process; want none", len(inboxes))
+		t.Errorf("a client without credentials received %d messages to inboxes of the query process; want none", len(inboxes))
 	}
 	for _, name := range []string{"MEETINGS", "KV_sessions_g1", "KV_rollcall"} {
 		stream, err := js.Stream(t.Context(), name)

@@ -32,7 +32,7 @@ func refused(t *testing.T, args ...string) (int, string) {
 		}
 	}
 	if len(own) != 1 {
-		t.Errorf("rollcall %s tells %d errors; want one line:\n%s", strings.Join(args, " "), len(own), &errs)
+		t.Errorf("rollcall %s prints %d errors; want one line:\n%s", strings.Join(args, " "), len(own), &errs)
 		return exit.ExitCode(), errs.String()
 	}
 	return exit.ExitCode(), own[0]

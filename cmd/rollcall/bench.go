@@ -25,7 +25,7 @@ func (benchCmd) Help() string {
 type benchIngestCmd struct {
 	Duration    time.Duration `help:"Measuring time of each part, over all rounds." default:"10s" placeholder:"DURATION"`
 	Connections int           `help:"Connections of the throughput measurement." default:"256" placeholder:"N"`
-	Rate        int           `help:"Requests a second of the latency measurement." default:"1000" placeholder:"N"`
+	Rate        int           `help:"Requests per second of the latency measurement." default:"1000" placeholder:"N"`
 	Dir         string        `help:"Directory for the logs, on the disk that is to be measured." default:"." type:"path" placeholder:"DIR"`
 	console.OutputFlag
 }
@@ -49,8 +49,8 @@ func (c *benchIngestCmd) Run(a *app) error {
 
 // benchLatencyCmd is `rollcall bench latency`.
 type benchLatencyCmd struct {
-	Rate   int    `help:"Webhooks a second." default:"200" placeholder:"N"`
-	Events int    `help:"Webhooks until their view is seen." default:"4000" placeholder:"N"`
+	Rate   int    `help:"Webhooks per second." default:"200" placeholder:"N"`
+	Events int    `help:"Webhooks measured until their view changes." default:"4000" placeholder:"N"`
 	Reads  int    `help:"Webhooks whose effect is read with minSequence." default:"1000" placeholder:"N"`
 	Dir    string `help:"Directory for the data, on the disk to measure; temporary by default." type:"path" placeholder:"DIR"`
 	console.OutputFlag
@@ -75,7 +75,7 @@ func (c *benchLatencyCmd) Run(a *app) error {
 
 // benchReadersCmd is `rollcall bench readers`.
 type benchReadersCmd struct {
-	Rate     int           `help:"Webhooks a second." default:"200" placeholder:"N"`
+	Rate     int           `help:"Webhooks per second." default:"200" placeholder:"N"`
 	Duration time.Duration `help:"How long each row is measured." default:"10s" placeholder:"DURATION"`
 	Records  int           `help:"Records in the log before it begins; a fifth of them are of one session." default:"100000" placeholder:"N"`
 	Feeds    int           `help:"Clients of the change feed." default:"1000" placeholder:"N"`

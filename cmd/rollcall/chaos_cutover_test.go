@@ -75,22 +75,22 @@ func (p *poll) run(ctx context.Context) {
 	}
 }
 
-// told is what a subscriber of the plain subjects heard last of each key.
-type told struct {
+// published is the last message of each key that a subscriber of the plain subjects received.
+type published struct {
 	mu   sync.Mutex
 	last map[string]string
 	n    int
-	back int // messages about a key that hold less of the log than one before: they do not count
+	back int // messages about a key that hold less of the log than one before: not counted
 	seq  map[string]uint64
 }
 
-func (s *told) hear(m *nats.Msg) {
+func (s *published) receive(m *nats.Msg) {
 	key := strings.TrimPrefix(m.Subject, "rollcall.views.sessions.")
 	seq, _ := strconv.ParseUint(m.Header.Get("Rollcall-Sequence"), 10, 64)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.n++
-	if seq < s.seq[key] { // told late by the command that moved the alias
+	if seq < s.seq[key] { // published late by the command that moved the alias
 		s.back++
 		return
 	}
@@ -118,7 +118,7 @@ func apiPoll(address, session string) func(ctx context.Context) (eventlog.Seq, i
 	}
 }
 
-// natsPoll reads the checkpoint and a document of the generation in force, as
+// natsPoll reads the checkpoint and a document of the active generation, as
 // another service would.
 func natsPoll(r *viewstore.Reader, key string) func(ctx context.Context) (eventlog.Seq, int, error) {
 	return func(ctx context.Context) (eventlog.Seq, int, error) {
@@ -156,13 +156,13 @@ func TestChaosCutOver(t *testing.T) {
 	reader := viewstore.NewReader(js)
 
 	session := endedSession(t, reader)
-	heard := &told{last: map[string]string{}, seq: map[string]uint64{}}
+	received := &published{last: map[string]string{}, seq: map[string]uint64{}}
 	nc, err := nats.Connect(b.url)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	sub, err := nc.Subscribe("rollcall.views.sessions.>", heard.hear)
+	sub, err := nc.Subscribe("rollcall.views.sessions.>", received.receive)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +190,7 @@ func TestChaosCutOver(t *testing.T) {
 		rollbacks = append(rollbacks, time.Now())
 		back := moveOf(t, cliCommand(t, "rollback", "sessions", "-o", "json", "--nats-url", b.url))
 		worst = max(worst, over.PauseMs, back.PauseMs)
-		t.Logf("generation %d in force in %.1f ms after %d records, back to %d in %.1f ms", over.Generation, over.PauseMs, over.Records, back.Generation, back.PauseMs)
+		t.Logf("generation %d active in %.1f ms after %d records, back to %d in %.1f ms", over.Generation, over.PauseMs, over.Records, back.Generation, back.PauseMs)
 		sometime(t, 2*time.Second)
 		cliCommand(t, "drop", "sessions", "--nats-url", b.url)
 	}
@@ -220,13 +220,13 @@ func TestChaosCutOver(t *testing.T) {
 			t.Errorf("%s: %d errors %.300q, %d steps back; want none", p.name, len(p.failures), p.failures, forward)
 		}
 	}
-	gaps := heard.compare(t, nc, reader)
-	row := fmt.Sprintf("  subscriber %6d changes heard of %d keys (%d overtaken), %d keys in the end other than told; alias moved within %.1f ms at worst",
-		heard.n, len(heard.last), heard.back, gaps, worst)
+	gaps := received.compare(t, nc, reader)
+	row := fmt.Sprintf("  subscriber %6d changes of %d keys received (%d overtaken), %d keys differ in the end; alias moved within %.1f ms at worst",
+		received.n, len(received.last), received.back, gaps, worst)
 	t.Log(row)
 	writeRow(t, row)
 	if gaps > 0 {
-		t.Errorf("%d keys are other in the view than the subscriber was told last; want none", gaps)
+		t.Errorf("%d keys of the view differ from what the subscriber received last; want none", gaps)
 	}
 }
 
@@ -251,8 +251,8 @@ func endedSession(t *testing.T, r *viewstore.Reader) string {
 	}
 }
 
-// compare counts the keys whose document is not what was told last.
-func (s *told) compare(t *testing.T, nc *nats.Conn, r *viewstore.Reader) (gaps int) {
+// compare counts the keys whose document is not what was published last.
+func (s *published) compare(t *testing.T, nc *nats.Conn, r *viewstore.Reader) (gaps int) {
 	t.Helper()
 	if err := nc.Flush(); err != nil {
 		t.Fatal(err)
@@ -269,7 +269,7 @@ func (s *told) compare(t *testing.T, nc *nats.Conn, r *viewstore.Reader) (gaps i
 	for key, last := range s.last {
 		if documents[key] != last {
 			if gaps++; gaps <= 3 {
-				t.Logf("key %s\n view %s\n told %s", key, documents[key], last)
+				t.Logf("key %s\n view %s\n published %s", key, documents[key], last)
 			}
 		}
 	}

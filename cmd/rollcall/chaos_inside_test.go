@@ -97,7 +97,7 @@ func (e *keyEndpoint) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // TestChaosKeys has the provider change its key again and again, half of the
-// times while the endpoint does not tell. No honest delivery hears a 401.
+// times while the endpoint still serves the old one. No honest delivery gets a 401.
 func TestChaosKeys(t *testing.T) {
 	s, _ := newSenders(t)
 	public, err := s.signer.Load().Public()

@@ -332,7 +332,7 @@ func TestChaosServerKilledInEveryState(t *testing.T) {
 			_, b.server = plainNATS(t, b.dir, b.port)
 			kills++
 			t.Logf("%s, hit: %s", command[0], bytes.TrimSpace(out))
-			if command[0] == "promote" { // whatever the hit did, it is in force from here on
+			if command[0] == "promote" { // whatever the hit did, it is active from here on
 				each("no generation of sessions is ready", "promote", "sessions")
 				b.killServer(t)
 				kills++

@@ -24,7 +24,7 @@ type proxy struct {
 // link is one connection through the proxy.
 type link struct {
 	client, server net.Conn
-	dead           chan struct{} // closed: what comes is swallowed, and nobody is told
+	dead           chan struct{} // closed: what arrives is dropped silently
 	ended          chan struct{}
 	once           sync.Once
 }
@@ -92,7 +92,7 @@ func (p *proxy) pump(k *link, from io.Reader, to io.Writer) {
 		select {
 		case <-k.dead:
 			if err != nil {
-				<-k.ended // the other side hears nothing of it
+				<-k.ended // the other side sees nothing of it
 				return
 			}
 			continue

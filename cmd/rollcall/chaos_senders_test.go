@@ -31,7 +31,7 @@ var chaosTable = flag.String("table", "", "file that each chaos test appends its
 // senders posts signed and forged deliveries as a provider does: one that is
 // not answered 200 is sent again, a few times, unless the answer is a 4xx.
 type senders struct {
-	signer  atomic.Pointer[provider.Key] // the key in force
+	signer  atomic.Pointer[provider.Key] // the current key
 	forger  provider.Key
 	targets atomic.Pointer[[]string] // addresses that get each delivery, all at once
 	n       atomic.Int64
@@ -109,7 +109,7 @@ func (s *senders) run(ctx context.Context) {
 			uuid = "forged-" + uuid
 		}
 		s.deliver(ctx, client, uuid, body, signature)
-		if n%7 == 0 { // as a provider does that did not hear the answer
+		if n%7 == 0 { // as a provider does that did not get the answer
 			s.deliver(ctx, client, uuid, body, signature)
 		}
 	}
@@ -246,6 +246,6 @@ func report(t *testing.T, fault string, runs, answers, again, lost, twice, forge
 }
 
 // chaosHead is what stands above the rows. Lost: a 200 whose record is not in
-// the log, or not where the answer said. Refused: an honest delivery that heard
-// a 4xx, after which no provider comes again.
+// the log, or not where the answer said. Refused: an honest delivery that got
+// a 4xx, after which no provider retries.
 const chaosHead = "fault                                                       runs    200s  repeats   lost  twice forged  refused"

@@ -179,11 +179,11 @@ var moments = []string{"stopped", "killed", "running"}
 
 // lab is a data directory under test.
 type lab struct {
-	heard string // what the program said of views that failed
-	t     *testing.T
-	dir   string
-	p     *process
-	n     int // deliveries posted
+	said string // what the program said of views that failed
+	t    *testing.T
+	dir  string
+	p    *process
+	n    int // deliveries posted
 }
 
 func (l *lab) start() {
@@ -384,8 +384,8 @@ func damage(t *testing.T, from *base, h harm, moment string, seed uint64) {
 	}
 	// A last block that is gone as a whole leaves no trace in the files. Its views
 	// know that they have read more.
-	if missing > 0 && missing > marks && !strings.Contains(note+l.heard, "lost") {
-		t.Errorf("%d records of the log are gone, %d are marked, and readyz says %q; heard:\n%s", missing, marks, note, l.heard)
+	if missing > 0 && missing > marks && !strings.Contains(note+l.said, "lost") {
+		t.Errorf("%d records of the log are gone, %d are marked, and readyz says %q; reported:\n%s", missing, marks, note, l.said)
 	}
 	t.Logf("seed %d: %s, %s: %s; lost %d, marked %d; said: %s; advice followed: %s", seed, h.name, moment, what, missing, marks, note, advice)
 }
@@ -457,7 +457,7 @@ func (l *lab) failed() map[string]string {
 // follow runs the command that the program named.
 func (l *lab) follow(view, said string) string {
 	l.t.Helper()
-	l.heard += said + "\n"
+	l.said += said + "\n"
 	var command []string
 	switch {
 	case strings.Contains(said, "events scan"):

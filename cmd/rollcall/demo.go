@@ -103,7 +103,7 @@ func (c *demoCmd) Run(a *app) (err error) {
 	return err
 }
 
-// quiet keeps what is only information out of the picture; --log-level debug
+// quiet hides informational log lines; --log-level debug
 // shows everything.
 func (c *demoCmd) quiet(a *app) zerolog.Logger {
 	if a.Logger.GetLevel() == zerolog.InfoLevel {
@@ -191,7 +191,7 @@ func staged(at node.Addresses, scenes []traffic.Scene) string {
 	var b strings.Builder
 	b.WriteString("Staged, each within half a minute:\n\n")
 	for _, s := range []struct{ what, where, see string }{
-		{"ghost", page + "live?stale=true&q=ghost", ghost.Title + ": nobody leaves and nothing ends it; stale once its room meets again"},
+		{"ghost", page + "live?stale=true&q=ghost", ghost.Title + ": nobody leaves and nothing ends it; stale once a new session starts in its room"},
 		{"stuck", page + "recordings?tab=stuck&stuckFor=10", "recording " + stuck.RecordingID + " is UPLOADING for ever"},
 		{"late leave", page + "session/" + late.SessionID, late.Title + ": flag left-after-end"},
 		{"trust", page + "pipeline", "what comes in and is refused, lag, audits; start `" + self() + " rebuild sessions` beside it"},

@@ -1,5 +1,5 @@
-// Command rollcall keeps what a provider of video meetings tells by webhook in
-// a durable log, and folds it into views. Everything is wired here: flags and
+// Command rollcall keeps the webhooks of a video-meeting provider in a
+// durable log and folds them into views.  Everything is wired here: flags and
 // config, the embedded NATS server, which part of the program a process runs.
 //
 //	main ──▶ run(ctx, args, env, stdin, stdout, stderr) ──▶ one file a command

@@ -44,7 +44,7 @@ type recordFlags struct {
 
 type eventsListCmd struct {
 	recordFlags
-	Follow bool `short:"f" help:"Go on with records as they come."`
+	Follow bool `short:"f" help:"Follow new records as they come."`
 }
 
 // Run lists.
@@ -113,7 +113,7 @@ func (c *recordFlags) list(a *app, follow bool) (err error) {
 	n, at := 0, eventlog.Seq(c.After)
 	for r, err := range l.Log.Read(a.Ctx, eventlog.ReadOptions{After: at, Follow: follow}) {
 		if err != nil {
-			return a.Left(errors.Join(err, out.Flush()), "the records up to %d were printed; --after %[1]d goes on behind them", at)
+			return a.Left(errors.Join(err, out.Flush()), "the records up to %d were printed; --after %[1]d continues after them", at)
 		}
 		at = r.Seq
 		ev := eventlog.Decode(&r)

@@ -31,7 +31,7 @@ type eventsVerifyCmd struct {
 
 // Help is the command's example.
 func (eventsVerifyCmd) Help() string {
-	return `Checks the signature of every record against its body once more. Exit code 5 where one does not fit, or was verified
+	return `Checks the signature of every record against its body again. Exit code 5 where one does not match, or was verified
 with a key that was not given. Records of a source without signatures are counted as unsigned.
 With files, checks exports against their seals instead: exit code 5 where one is cut, changed or does not come next.
 

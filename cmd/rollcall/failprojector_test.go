@@ -53,7 +53,7 @@ func projectSteps() []projectStep {
 		{task: "project", name: "commit half published", prefix: state, moment: half, first: 7, spread: 80},
 		{task: "project", name: "commit published", prefix: state, suffix: ".checkpoint", moment: sent, first: 7, spread: 12},
 		{task: "project", name: "commit acknowledged", prefix: state, suffix: ".checkpoint", moment: answered, first: 7, spread: 12},
-		{task: "project", name: "plain subjects half told", prefix: plain, moment: half, first: 2, spread: 40},
+		{task: "project", name: "plain subjects half published", prefix: plain, moment: half, first: 2, spread: 40},
 		{task: "rebuild", name: "bucket made", prefix: "$JS.API.STREAM.CREATE.KV_%s_g", moment: answered, first: 1},
 		{task: "rebuild", name: "registry says staging", prefix: registry, moment: answered, first: 1},
 		{task: "rebuild", name: "registry says catching-up", prefix: registry, moment: answered, first: 2},

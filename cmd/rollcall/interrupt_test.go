@@ -148,7 +148,7 @@ func TestInterruptedCommands(t *testing.T) {
 	}{
 		{[]string{"events", "export", dir + "/cut.ndjson", "--nats-url", "nats://" + held.address}, nil, wait(held.held), "no " + dir + "/cut.ndjson was written"},
 		{[]string{"events", "import", "-", "--data-dir", dir + "/half"}, stdin, func(t *testing.T, _ *process) { waitFile(t, natsd.ImportMark(dir+"/half")) }, "nothing was kept in " + dir + "/half"},
-		{[]string{"events", "follow", "--nats-url", url}, nil, says("meeting.started"), "goes on behind them"},
+		{[]string{"events", "follow", "--nats-url", url}, nil, says("meeting.started"), "continues after them"},
 		{[]string{"views", "watch", "sessions", "--nats-url", url}, nil, says("ended."), "were printed"},
 		{[]string{"verify", "--nats-url", "nats://" + heldToo.address}, nil, wait(heldToo.held), "nothing was changed"},
 		{[]string{"rebuild", "sessions", "--hold", "--nats-url", url, "-o", "json"}, nil, says(`"state":"ready"`), "`rollcall rebuild sessions` goes on"},

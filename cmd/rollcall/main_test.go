@@ -193,11 +193,11 @@ func cmdCode(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("%v ends with %d; want %d\nstderr: %s", args[1:], got, want, ts.ReadFile("stderr"))
 	}
 	if text := ts.ReadFile("stderr"); got > 1 && strings.Count(text, "rollcall: ") == 1 && strings.Count(strings.TrimSpace(lastError(text)), "\n") > 0 {
-		ts.Fatalf("%v tells its error on several lines:\n%s", args[1:], text)
+		ts.Fatalf("%v prints its error on several lines:\n%s", args[1:], text)
 	}
 }
 
-// lastError is what stands behind the last "rollcall: ".
+// lastError is what follows the last "rollcall: ".
 func lastError(text string) string {
 	return text[strings.LastIndex(text, "rollcall: "):]
 }
@@ -273,7 +273,7 @@ func TestSettingsComeFromFlagThenEnvironmentThenFile(t *testing.T) {
 			t.Errorf("%s: max-bytes = %q; want %q", c.what, got, c.want)
 		}
 	}
-	// A flag wins over both: the log of a failing command is JSON only where the flag is not obeyed.
+	// A flag wins over both: the log of a failing command is JSON only where the flag is ignored.
 	code, _, stderr := inProcess(t, map[string]string{"ROLLCALL_LOG_LEVEL": "nonsense"}, "version", "--log-level", "warn")
 	if code != console.ExitDone {
 		t.Errorf("version --log-level warn with a bad environment = %d, %s; want the flag to win", code, stderr)

@@ -122,7 +122,7 @@ func goStrings(path string, do func(where, text string)) error {
 	return nil
 }
 
-// wrongCommand says what is wrong with the words behind rollcall, or "".
+// wrongCommand says what is wrong with the words after rollcall, or "".
 func wrongCommand(n *kong.Node, words []string) string {
 	flags := slices.Clone(n.Flags)
 	for len(words) > 0 && len(n.Children) > 0 && word.MatchString(words[0]) {

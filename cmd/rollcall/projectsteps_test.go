@@ -165,7 +165,7 @@ func (b *stepBed) hit(t *testing.T, s projectStep, view string) (wrong int, epoc
 	return b.settled(t)
 }
 
-// prepare makes what the task works on and returns the generation in force.
+// prepare makes what the task works on and returns the active generation.
 func (b *stepBed) prepare(t *testing.T, s projectStep, view string) int {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -202,7 +202,7 @@ func (b *stepBed) prepare(t *testing.T, s projectStep, view string) int {
 	return alias.Generation
 }
 
-// tamper spoils a document of the view in force.
+// tamper spoils a document of the active view.
 func (b *stepBed) tamper(ctx context.Context, view string) error {
 	alias, err := b.store.Alias(ctx, view)
 	if err != nil {
@@ -220,7 +220,7 @@ func (b *stepBed) tamper(ctx context.Context, view string) error {
 	return err
 }
 
-// resume is the operator who meets what the kill left: the same command again
+// resume is the operator who finds what the kill left: the same command again
 // works, or says that nothing is left to do where that is so.
 func (b *stepBed) resume(t *testing.T, s projectStep, view string, before int) {
 	t.Helper()
@@ -231,7 +231,7 @@ func (b *stepBed) resume(t *testing.T, s projectStep, view string, before int) {
 	switch s.task {
 	case "promote", "rollback": // the kill came when the alias was written
 		if alias.Generation == before {
-			t.Errorf("%s: generation %d is in force; want the other one", s, before)
+			t.Errorf("%s: generation %d is active; want the other one", s, before)
 		}
 	default:
 		if err := operate(t.Context(), s.task, view, b.log, b.store); err != nil {

@@ -13,7 +13,7 @@ import (
 	"rollcall/cmd/rollcall/internal/node"
 )
 
-// sessionsOf counts the sessions that the read API shows; -1: it can't tell now.
+// sessionsOf counts the sessions that the read API shows; -1: it does not answer.
 func sessionsOf(n *node.Node) int {
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	res, err := client.Get("http://" + n.Addresses().API + "/v1/sessions?limit=1000")

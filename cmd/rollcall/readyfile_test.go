@@ -15,14 +15,14 @@ import (
 )
 
 // TestReadyFileOfAKilledProcess proves that whoever waits for the file of a new
-// process does not read that of one before, and that a stop does not mind a file
-// that somebody removed.
+// process does not read that of one before, and that a stop works without the file
+// where somebody removed it.
 func TestReadyFileOfAKilledProcess(t *testing.T) {
 	file := writeFile(t, "ready.json", []byte(`{"ingest":"127.0.0.1:1"}`))
 	n := testNode(t, t.TempDir(), "--ready-file", file)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := n.Run(ctx); err != nil { // told to stop before it is ready
+	if err := n.Run(ctx); err != nil { // asked to stop before it is ready
 		t.Logf("run() = %v", err)
 	}
 	if b, err := os.ReadFile(file); err == nil {

@@ -15,7 +15,7 @@ import (
 
 	"rollcall/cmd/rollcall/internal/attach"
 	"rollcall/cmd/rollcall/internal/console"
-	"rollcall/cmd/rollcall/internal/node"
+	"rollcall/cmd/rollcall/internal/heartbeat"
 	"rollcall/eventlog"
 	"rollcall/projector"
 	"rollcall/projector/viewstore"
@@ -39,18 +39,18 @@ const rebuildCache = 768 << 20
 type rebuildCmd struct {
 	attach.OperatorFlags
 	View         []string `arg:"" help:"Views to rebuild."`
-	Hold         bool     `help:"Do not put the new generation in force: follow the log until rollcall promote, called elsewhere, does."`
+	Hold         bool     `help:"Do not activate the new generation: follow the log until rollcall promote, called elsewhere, does."`
 	Carry        bool     `help:"Where the log no longer begins at its first record: copy what the view holds of earlier ones."`
-	WithDropped  bool     `help:"Also bring back what the view in force has dropped because of its age; a projector with --view-max-age drops it again."`
-	MaxPerSecond int      `help:"Records read in a second at most, so that live traffic keeps its pace; 0 is no cap." default:"0" placeholder:"N"`
+	WithDropped  bool     `help:"Also bring back what the active view has dropped because of its age; a projector with --view-max-age drops it again."`
+	MaxPerSecond int      `help:"Maximum records read per second, so that live traffic keeps its pace; 0 is no limit." default:"0" placeholder:"N"`
 	CacheBytes   string   `help:"Memory for the entities held, by all views together." default:"768MiB" placeholder:"SIZE"`
-	Output       string   `short:"o" help:"Form of the progress: table, json (one object a line), csv (the result alone), or auto: a bar on a terminal, else json." default:"auto" enum:"auto,table,json,csv" placeholder:"FORM"`
+	Output       string   `short:"o" help:"Progress format: table, json (one object per line), csv (the result alone), or auto: a bar on a terminal, else json." default:"auto" enum:"auto,table,json,csv" placeholder:"FORM"`
 }
 
 // Help is the command's example.
 func (rebuildCmd) Help() string {
-	return `Replays the log into a new generation of a view, beside the one in force, which goes on serving and following. When
-nothing is missing the new one is put in force. A rebuild that was stopped goes on where it was when it is called again.
+	return `Replays the log into a new generation of a view, while the active one goes on serving and following. When
+nothing is missing the new one is activated. A rebuild that was stopped continues where it was when it is called again.
 
 Examples:
   rollcall rebuild sessions
@@ -84,12 +84,12 @@ func (c *rebuildCmd) Run(a *app) error {
 				return err
 			}
 		}
-		var told node.Rebuilds
-		tell, err := node.NewHeartbeat(js.Conn(), []string{"rebuild"}, a.Logger, func(s *pipeline.Status) { s.Rebuilds = told.List() })
+		var rebuilds heartbeat.Rebuilds
+		status, err := heartbeat.New(js.Conn(), []string{"rebuild"}, a.Logger, func(s *pipeline.Status) { s.Rebuilds = rebuilds.List() })
 		if err != nil {
 			return err
 		}
-		defer tell.Background(a.Ctx)()
+		defer status.Background(a.Ctx)()
 		source := projector.Share(log)
 		group, ctx := errgroup.WithContext(a.Ctx)
 		for i, fold := range folds {
@@ -98,7 +98,7 @@ func (c *rebuildCmd) Run(a *app) error {
 					Projection: fold, Source: source, Registry: store, Logger: a.Logger, CacheBytes: cache / int64(len(folds)),
 					MaxPerSecond: c.MaxPerSecond, Hold: c.Hold, Carry: c.Carry, WithDropped: c.WithDropped,
 					Progress: func(p projector.Progress) {
-						told.Set(node.RebuildOf(fold.Name(), p))
+						rebuilds.Set(heartbeat.RebuildOf(fold.Name(), p))
 						show.progress(i, fold.Name(), p)
 					},
 				})
@@ -108,7 +108,7 @@ func (c *rebuildCmd) Run(a *app) error {
 				return show.done(i, fold.Name(), done)
 			})
 		}
-		return a.Left(group.Wait(), "%s", leftRebuilds(c.View, told.List()))
+		return a.Left(group.Wait(), "%s", leftRebuilds(c.View, rebuilds.List()))
 	})
 }
 
@@ -116,7 +116,7 @@ func (c *rebuildCmd) Run(a *app) error {
 func leftRebuilds(views []string, under []pipeline.Rebuild) string {
 	all := strings.Join(views, " ")
 	if len(under) == 0 {
-		return "nothing was begun; `rollcall rebuild " + all + "` begins"
+		return "nothing was started; `rollcall rebuild " + all + "` starts"
 	}
 	var buckets []string
 	for _, r := range under {
@@ -191,7 +191,7 @@ type rebuildLine struct {
 	Head       eventlog.Seq              `json:"headSequence"`
 	Share      float64                   `json:"share"`
 	PerSecond  float64                   `json:"perSecond"`
-	// ETASeconds is null where it can't be told.
+	// ETASeconds is null while it is unknown.
 	ETASeconds     *float64 `json:"etaSeconds"`
 	ElapsedSeconds float64  `json:"elapsedSeconds"`
 }
@@ -234,7 +234,7 @@ func (r *reporter) stop() {
 	}
 }
 
-// moved is what a change of the generation in force was.
+// moved describes a change of the active generation.
 type moved struct {
 	View       string                    `json:"view"`
 	Generation int                       `json:"generation"`
@@ -253,7 +253,7 @@ var movedColumns = []string{"view", "generation", "bucket", "state", "before", "
 
 func movedLine(a *app, form, view string, b projector.Rebuilt) error {
 	if b.AnnounceErr != nil {
-		a.Logger.Warn().Err(b.AnnounceErr).Str(console.KeyView, view).Msg("in force; plain subjects were not told of all changes")
+		a.Logger.Warn().Err(b.AnnounceErr).Str(console.KeyView, view).Msg("active; not all changes were published on plain subjects")
 	}
 	m := moved{view, b.After.Number, b.After.Bucket, projector.GenerationLive, b.Before.Number, console.Round(float64(b.Pause) / float64(time.Millisecond)),
 		b.Records, b.Changed, b.Carried, console.Round(b.Elapsed.Seconds())}
@@ -265,7 +265,7 @@ func movedLine(a *app, form, view string, b projector.Rebuilt) error {
 		g.Add(m.View, m.Generation, m.Bucket, string(m.State), m.Before, m.PauseMs, m.Records, m.Changed, m.Carried, m.Elapsed)
 		return g.CSVRows(a.Stdout)
 	}
-	_, err := fmt.Fprintf(a.Stdout, "%s: generation %d is in force, after %d; cut over in %.1f ms, %d records folded, %d keys changed; `rollcall rollback %s` returns\n",
+	_, err := fmt.Fprintf(a.Stdout, "%s: generation %d is active, after %d; cut over in %.1f ms, %d records folded, %d keys changed; `rollcall rollback %s` returns\n",
 		view, m.Generation, m.Before, m.PauseMs, m.Records, m.Changed, view)
 	return err
 }
@@ -322,12 +322,12 @@ type promoteCmd struct {
 
 // forceFlag lets readers step back.
 type forceFlag struct {
-	Force bool `help:"Also where that generation is behind the one in force: readers step back until a projector of its version has caught up."`
+	Force bool `help:"Also where that generation is behind the active one: readers step back until a projector of its version has caught up."`
 }
 
 // Help is the command's example.
 func (promoteCmd) Help() string {
-	return "Puts the generation that a rebuild with --hold has made ready in force.\n\nExample:\n  rollcall promote sessions"
+	return "Activates the generation that a rebuild with --hold has made ready.\n\nExample:\n  rollcall promote sessions"
 }
 
 // Run promotes.
@@ -345,7 +345,7 @@ type rollbackCmd struct {
 
 // Help is the command's example.
 func (rollbackCmd) Help() string {
-	return "Puts the generation in force again that was in force before. It has followed the log all the time.\n\nExample:\n  rollcall rollback sessions"
+	return "Activates the previous generation again. It has followed the log all the time.\n\nExample:\n  rollcall rollback sessions"
 }
 
 // Run rolls back.
@@ -360,7 +360,7 @@ type dropCmd struct{ viewAction }
 
 // Help is the command's example.
 func (dropCmd) Help() string {
-	return "Removes the generations of a view that were in force before, or have failed. There is no way back to them.\n\nExample:\n  rollcall drop sessions"
+	return "Removes generations of a view that were active before, or have failed. There is no way back to them.\n\nExample:\n  rollcall drop sessions"
 }
 
 // Run drops.

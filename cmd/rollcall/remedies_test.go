@@ -236,7 +236,7 @@ func (w *world) background(args ...string) *process {
 // remedy is a row of OPERATIONS' table: the error is produced for real, and what
 // the row advises is done.
 type remedy struct {
-	// embedded and external: with which servers the error can be met.
+	// embedded and external: with which servers the error can occur.
 	embedded, external bool
 	try                func(w *world)
 }

@@ -53,7 +53,7 @@ func remedies() map[string]remedy {
 		"alias was moved by somebody else":                                                 everywhere(aliasMoved),
 		"log … begins at record N, so a new generation would lack what came before":        everywhere(beginsLater),
 		"move alias of VIEW: …; look at rollcall status":                                   everywhere(moveUnanswered),
-		"in force; plain subjects were not told of all changes":                            everywhere(untold),
+		"active; not all changes were published on plain subjects":                         everywhere(unpublished),
 		"the alias of VIEW was deleted; a projector makes it again":                        everywhere(aliasDeleted),
 		"this needs the rights of an operator":                                             embeddedOnly(noRights),
 		"host … is not known here":                                                         everywhere(unknownHost),
@@ -400,7 +400,7 @@ func moveUnanswered(w *world) {
 	w.mended("sessions")
 }
 
-func untold(w *world) {
+func unpublished(w *world) {
 	w.filled("a")
 	w.works(w.at("rebuild", "sessions")...)
 	var moved, deaf atomic.Bool
@@ -419,7 +419,7 @@ func untold(w *world) {
 		return b
 	})
 	code, _, errs := w.command(w.through(proxy, "rollback", "sessions")...)
-	if code != console.ExitDone || !strings.Contains(errs, "plain subjects were not told of all changes") {
+	if code != console.ExitDone || !strings.Contains(errs, "not all changes were published on plain subjects") {
 		w.t.Errorf("rollback whose announcements fail = %d, %s; want it done, with a warning", code, errs)
 	}
 	w.mended("sessions")

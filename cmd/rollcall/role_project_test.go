@@ -155,11 +155,11 @@ func TestAutoRebuild(t *testing.T) {
 		t.Fatalf("run() = %v; want no error", err)
 	}
 
-	telling := testNode(t, dir, "--auto-rebuild")
-	stop = runNode(t, telling)
+	rebuilding := testNode(t, dir, "--auto-rebuild")
+	stop = runNode(t, rebuilding)
 	for _, key := range []string{"live.a", "live.b"} {
-		e := document(t, telling, key)
-		for ctx := t.Context(); e.Generation != 2; e = document(t, telling, key) { // generation 1 serves until then
+		e := document(t, rebuilding, key)
+		for ctx := t.Context(); e.Generation != 2; e = document(t, rebuilding, key) { // generation 1 serves until then
 			if err := wire.Pause(ctx, 10*time.Millisecond); err != nil {
 				t.Fatal(err)
 			}

@@ -83,7 +83,7 @@ func (a *app) given(flag string) bool {
 func newParser(grammar *cli, a *app) (*kong.Kong, error) {
 	return kong.New(grammar,
 		kong.Name("rollcall"),
-		kong.Description("Rollcall keeps what a provider of video meetings tells by webhook in a durable log, and folds it into views: "+
+		kong.Description("Rollcall keeps the webhooks of a video-meeting provider in a durable log and folds them into views:  "+
 			"live and ended sessions, attendance, recordings, usage.\n\nExample:\n  rollcall demo"),
 		kong.Writers(a.Stdout, a.Stderr),
 		kong.Exit(func(code int) { panic(stopParsing(code)) }),

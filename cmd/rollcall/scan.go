@@ -27,8 +27,8 @@ func (eventsScanCmd) Help() string {
 	return `Reads every record and names those that can't be read. With --data-dir it reads the files, also below a server that
 runs, and names the blocks; without, it asks the server. Exit code 5 where records are damaged and were not mended.
 
-A damaged record stops projections, exports and rebuilds, and a server that was killed cuts off what stands behind it. To
-mend the log, stop rollcall and run it with --repair: nothing is lost but what can't be read.
+A damaged record stops projections, exports and rebuilds, and a server that was killed cuts off what comes after it. To
+repair the log, stop rollcall and run it with --repair: nothing is lost but what can't be read.
 
 Examples:
   rollcall events scan
@@ -104,7 +104,7 @@ func (c *eventsScanCmd) files(a *app) error {
 	if err != nil || len(again.Damage) > 0 {
 		return errors.Join(err, console.Differencef("%s, more than can be marked; restore a backup (docs/OPERATIONS.md)", lostWords(again.Lost())))
 	}
-	fmt.Fprintf(a.Stderr, "mended: %s, marked in the log; a copy of the damaged files is in %s; views may hold more than the log now: start rollcall and run `rollcall verify --repair`\n",
+	fmt.Fprintf(a.Stderr, "repaired: %s, marked in the log; a copy of the damaged files is in %s; views may hold more than the log now: start rollcall and run `rollcall verify --repair`\n",
 		lostWords(report.Lost()), kept)
 	return nil
 }
@@ -112,7 +112,7 @@ func (c *eventsScanCmd) files(a *app) error {
 func lostWords(n uint64) string {
 	switch n {
 	case 0:
-		return "an end was not written whole, no known record is lost"
+		return "the end was not written completely; no known record is lost"
 	case 1:
 		return "1 record can't be read"
 	}

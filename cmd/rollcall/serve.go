@@ -32,9 +32,9 @@ type serveCmd struct {
 	MaxBytes           string        `help:"Remove the oldest records above this size, like 100GiB; 0 keeps what is set, -1 removes the limit." default:"0" placeholder:"SIZE"`
 	DuplicateWindow    time.Duration `help:"How long a repeat of a delivery is recognised at ingest; 0 keeps what is set, 10m for a new log. It costs 170 bytes of server memory a delivery." default:"0" placeholder:"DURATION"`
 	CacheBytes         string        `help:"Memory for the entities that each projector holds." default:"64MiB" placeholder:"SIZE"`
-	ViewMaxAge         time.Duration `help:"Drop sessions from the views folded here this long after they ended, and recordings after they were done; 0 keeps them for ever. The log keeps what it has." default:"0" placeholder:"DURATION"`
+	ViewMaxAge         time.Duration `help:"Drop sessions from the views folded here this long after they ended, and recordings after they were done; 0 keeps them. The log keeps what it has." default:"0" placeholder:"DURATION"`
 	AutoRebuild        bool          `help:"Rebuild a view that another version of its fold made, or that can't go on, as after the log was restored from a backup. Without it such a view says what to run, and stays as it is."`
-	AuditInterval      time.Duration `help:"How often the views folded here are verified in the background; 0 is never. Each audit reads the whole log, at 20,000 records a second at most." default:"0" placeholder:"DURATION"`
+	AuditInterval      time.Duration `help:"How often the views folded here are verified in the background; 0 is never. Each audit reads the whole log, at at most 20,000 records per second." default:"0" placeholder:"DURATION"`
 	AuditSample        float64       `help:"Share of the entities that an audit looks at, above 0 and up to 1; each time others." default:"0.1" placeholder:"SHARE"`
 	StaleAfter         time.Duration `help:"How long without an event makes a LIVE session stale." default:"24h" placeholder:"DURATION"`
 	APICert            string        `name:"api-tls-cert" help:"Certificate (PEM) of the read API; without it, plain HTTP." type:"path" placeholder:"FILE"`
@@ -64,7 +64,7 @@ Examples:
   rollcall serve --target=project --views recordings --nats-url nats://nats:4222`
 }
 
-// Run serves until the process is told to stop.
+// Run serves until the process is asked to stop.
 func (c *serveCmd) Run(a *app) error {
 	cfg, err := c.config(a)
 	if err != nil {
@@ -86,10 +86,10 @@ type ingestFlags struct {
 	IngestTimeout    time.Duration `help:"Longest that a delivery waits for its answer; providers give up after 3s." default:"2500ms" placeholder:"DURATION"`
 	MaxInFlight      int           `help:"Deliveries between body and answer; above it the answer is 503." default:"4096" placeholder:"N"`
 	MaxVerifications int           `help:"Signatures checked at a time; 0 is two a CPU." default:"0" placeholder:"N"`
-	RefusalDelay     time.Duration `help:"How long answers to bad signatures are held back once more than 100 a second come; negative: never." default:"500ms" placeholder:"DURATION"`
-	SourceRate       float64       `help:"Verified deliveries a second of each source that the config file gives no rate; above it the answer is 503. Repeats are not counted. 0 is no limit." default:"5000" placeholder:"N"`
+	RefusalDelay     time.Duration `help:"How long answers to bad signatures are held back once more than 100 per second arrive; negative: never." default:"500ms" placeholder:"DURATION"`
+	SourceRate       float64       `help:"Verified deliveries per second of a source without a rate in the config file; above it the answer is 503. Repeats are not counted. 0 is no limit." default:"5000" placeholder:"N"`
 	SameBody         int           `help:"How often one signed body is taken under different delivery ids, at once; after that once in ten seconds, and else the answer is 503. 0 is no limit." default:"1000" placeholder:"N"`
-	MaxConnections   int           `help:"Connections of the webhook listener; one more is told 503. 0 is what the limit of open files (ulimit -n) allows, at most 20,000." default:"0" placeholder:"N"`
+	MaxConnections   int           `help:"Connections of the webhook listener; one more gets 503. 0 is what the limit of open files (ulimit -n) allows, at most 20,000." default:"0" placeholder:"N"`
 	HeaderTimeout    time.Duration `help:"Longest that a connection of the webhook listener takes to send a request's headers, after which it is closed." default:"2s" placeholder:"DURATION"`
 	IdleTimeout      time.Duration `help:"How long a connection of the webhook listener stays open between two requests; keep it above that of a load balancer in front, mostly 60s." default:"75s" placeholder:"DURATION"`
 	TLSCert          string        `name:"tls-cert" help:"Certificate (PEM) of the webhook listener; without it, plain HTTP." type:"path" placeholder:"FILE"`

@@ -230,12 +230,12 @@ func startBetween(t *testing.T, upstream string, up, down func([]byte) []byte) s
 	return "nats://" + l.Addr().String()
 }
 
-// TestTopHearsTheProcesses: one picture has what the processes say every second.
-func TestTopHearsTheProcesses(t *testing.T) {
+// TestTopShowsTheProcesses: one refresh has the statuses that processes publish every second.
+func TestTopShowsTheProcesses(t *testing.T) {
 	n := testNode(t, t.TempDir(), "--nats-listen", "127.0.0.1:0")
 	runNode(t, n)
 	code, stdout, stderr := inProcess(t, nil, "top", "--count", "1", "--nats-url", n.Addresses().NATS)
-	if code != console.ExitDone || strings.Contains(stdout, "no ingester is heard of") || !strings.Contains(stdout, "a second 0.0 stored") {
+	if code != console.ExitDone || strings.Contains(stdout, "no ingester has reported") || !strings.Contains(stdout, "per second 0.0 stored") {
 		t.Errorf("top --count 1 beside an ingester = %d, %s %s; want its rates", code, stdout, stderr)
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"rollcall/cmd/rollcall/internal/console"
 )
 
-// TestSourcesOfTheFile: what a source may say in the config file is heard, and
+// TestSourcesOfTheFile: what a source may say in the config file is applied, and
 // what it may not say stops the program: a filter that is misspelt would be off.
 func TestSourcesOfTheFile(t *testing.T) {
 	const secret = "hunter22hunter22"

@@ -35,8 +35,8 @@ type status struct {
 	Server      string       `json:"server"`
 	Log         logStatus    `json:"log"`
 	Projections []viewStatus `json:"projections"`
-	// Processes are those that say how they are; none where the user may not
-	// listen to that.
+	// Processes are those that report their status; none where the user may not
+	// subscribe to it.
 	Processes []processStatus `json:"processes"`
 }
 
@@ -79,7 +79,7 @@ type generationStatus struct {
 	ChangedAt  *time.Time   `json:"changedAt"`
 }
 
-// processStatus is a process that was heard of.
+// processStatus is a process that has reported its status.
 type processStatus struct {
 	Process  string   `json:"process"`
 	Host     string   `json:"host"`
@@ -168,7 +168,7 @@ func (c *statusCmd) show(a *app, s status) error {
 	return s.details(a.Stdout)
 }
 
-// details are what is not the rule: other generations, and what is wrong.
+// details prints what is unusual: other generations, and problems.
 func (s status) details(w io.Writer) error {
 	g := &console.Grid{Columns: []string{"view", "generation", "state", "sequence", "version", "bucket", "changedAt"}}
 	var wrong []string

@@ -44,9 +44,9 @@ func managerSocket(t *testing.T) (path string, next func(wait time.Duration) str
 	}
 }
 
-// TestSupervisorHearsALife follows a node from ready to its stop: signs of life
+// TestSupervisorGetsSignsOfLife follows a node from ready to its stop: signs of life
 // come while its checks end, none while one hangs.
-func TestSupervisorHearsALife(t *testing.T) {
+func TestSupervisorGetsSignsOfLife(t *testing.T) {
 	socket, next := managerSocket(t)
 	n := testNode(t, t.TempDir())
 	n.Supervisor = node.Supervisor{Socket: socket, Watchdog: 100 * time.Millisecond}

@@ -13,29 +13,30 @@ import (
 
 	"rollcall/cmd/rollcall/internal/attach"
 	"rollcall/cmd/rollcall/internal/console"
+	"rollcall/cmd/rollcall/internal/heartbeat"
 	"rollcall/cmd/rollcall/internal/node"
 	"rollcall/eventlog"
 	"rollcall/eventlog/wire"
 	"rollcall/query/pipeline"
 )
 
-// topMeetings is how many meetings a picture has room for.
+// topMeetings is how many meetings fit on the screen.
 const topMeetings = 10
 
 // topCmd is `rollcall top`.
 type topCmd struct {
 	attach.ClientFlags
 	console.OutputFlag
-	Interval time.Duration `help:"Time between two pictures." default:"1s" placeholder:"DURATION"`
-	Count    int           `help:"Stop after this many pictures; 0 goes on until Ctrl-C." default:"0" placeholder:"N"`
+	Interval time.Duration `help:"Time between two refreshes." default:"1s" placeholder:"DURATION"`
+	Count    int           `help:"Stop after this many refreshes; 0 goes on until Ctrl-C." default:"0" placeholder:"N"`
 }
 
 // Help is the command's example.
 func (topCmd) Help() string {
-	return "Shows again and again what comes in, how far each view is behind, rebuilds under way, and the fullest meetings.\n\nExample:\n  rollcall top --interval 2s"
+	return "Shows, refreshed every second, what comes in, how far each view is behind, rebuilds under way, and the fullest meetings.\n\nExample:\n  rollcall top --interval 2s"
 }
 
-// Run draws until it is told to stop.
+// Run draws until it is stopped.
 func (c *topCmd) Run(a *app) (err error) {
 	if c.Interval < 50*time.Millisecond {
 		return console.Usagef("--interval %s: want at least 50ms", c.Interval)
@@ -45,7 +46,7 @@ func (c *topCmd) Run(a *app) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
-	// What the processes tell is heard beside: who may not listen sees the rest.
+	// A user who may not subscribe to process statuses sees the rest.
 	monitor, stop := listen(a.Ctx, l.Conn)
 	defer stop()
 	ask := &statusCmd{}
@@ -73,29 +74,29 @@ func (c *topCmd) Run(a *app) (err error) {
 	}
 }
 
-// hear waits for what the processes say every second, once: without a word by
-// then there is none, or it may not be heard.
+// hear waits once for the statuses that processes publish every second. Without
+// one by then there is no process, or the user may not subscribe.
 func hear(ctx context.Context, p *pipeline.Monitor) {
-	for began := time.Now(); !everyRole(p.Overview().Processes) && time.Since(began) < node.HeartbeatInterval*5/4; {
+	for began := time.Now(); !everyRole(p.Overview().Processes) && time.Since(began) < heartbeat.Interval*5/4; {
 		if wire.Pause(ctx, 20*time.Millisecond) != nil {
 			return
 		}
 	}
 }
 
-// everyRole reports whether there can't be much more to hear of.
+// everyRole reports whether an ingester and a projector have reported.
 func everyRole(all []pipeline.ProcessSummary) bool {
-	heard := map[string]bool{}
+	seen := map[string]bool{}
 	for _, p := range all {
 		for _, r := range p.Roles {
-			heard[r] = true
+			seen[r] = true
 		}
 	}
-	return heard[node.TargetIngest] && heard[node.TargetProject]
+	return seen[node.TargetIngest] && seen[node.TargetProject]
 }
 
-// draw prints one picture: JSON as a line of what status prints, with what the
-// processes tell and the fullest meetings; CSV as rows of the projections.
+// draw prints one refresh: JSON as a line of what status prints, with the
+// processes' statuses and the fullest meetings; CSV as rows of the projections.
 func (c *topCmd) draw(w io.Writer, now, before top, first bool) error {
 	switch c.Output {
 	case "json":
@@ -188,7 +189,7 @@ func (t top) picture(before top) string {
 	return b.String()
 }
 
-// incoming is what the ingesters tell, in words.
+// incoming is what the ingesters report, in words.
 func (t top) incoming() string {
 	in := t.pipeline.Ingest
 	if in.Processes == 0 {
@@ -198,7 +199,7 @@ func (t top) incoming() string {
 	if n := len(t.pipeline.History); n > 0 {
 		now = t.pipeline.History[n-1]
 	}
-	say := fmt.Sprintf("a second %.1f stored, %.1f duplicates, %.1f refused; since the start %d, %d, %d",
+	say := fmt.Sprintf("per second %.1f stored, %.1f duplicates, %.1f refused; since the start %d, %d, %d",
 		now.Records, now.Duplicates, now.Refusals, in.Records, in.Duplicates, in.Refusals)
 	if in.Processes > 1 {
 		say += fmt.Sprintf(", at %d ingesters", in.Processes)

@@ -33,7 +33,7 @@ const (
 	transcriptsEnd    = "<!-- end of what TestTranscripts made -->\n"
 )
 
-// transcript is one answer of the ingester: what to say of it, and the command.
+// transcript is one answer of the ingester: its title, and the command.
 type transcript struct{ title, command string }
 
 // signed is a curl command that signs a file as the provider does.

@@ -11,7 +11,7 @@ import (
 
 	"rollcall/cmd/rollcall/internal/attach"
 	"rollcall/cmd/rollcall/internal/console"
-	"rollcall/cmd/rollcall/internal/node"
+	"rollcall/cmd/rollcall/internal/heartbeat"
 	"rollcall/eventlog"
 	"rollcall/eventlog/natslog"
 	"rollcall/projector"
@@ -33,7 +33,7 @@ type verifyCmd struct {
 // Help is the command's example.
 func (verifyCmd) Help() string {
 	return `Replays the log into a shadow of a view and compares every document with the stored one. Prints each key that differs,
-the first record after which log and view part, and the fields. Exit code 5 where something differs and was not repaired.
+the first record after which log and view differ, and the fields. Exit code 5 where something differs and was not repaired.
 
 Examples:
   rollcall verify sessions
@@ -71,8 +71,8 @@ func (c *verifyCmd) Run(a *app) (err error) {
 		}
 	}
 	results := []projector.Verified{}
-	var found node.Audits
-	defer node.PublishAudits(l.Conn, &found, a.Logger)
+	var found heartbeat.Audits
+	defer heartbeat.PublishAudits(l.Conn, &found, a.Logger)
 	left := 0
 	for i, view := range views {
 		fold, err := foldOf(view)
@@ -92,14 +92,14 @@ func (c *verifyCmd) Run(a *app) (err error) {
 			}
 		}
 		left += len(v.Differences)
-		found.Set(node.AuditOf(v, time.Now()))
+		found.Set(heartbeat.AuditOf(v, time.Now()))
 		results = append(results, v)
 	}
 	if err := c.show(a.Stdout, results); err != nil {
 		return err
 	}
 	if left > 0 {
-		return console.Differencef("%d keys differ from what the log says; --repair folds them anew", left)
+		return console.Differencef("%d keys differ from what the log says; --repair rebuilds them", left)
 	}
 	return nil
 }
@@ -116,7 +116,7 @@ func (c *verifyCmd) left(done []string) string {
 	return said + ", and nothing was changed; call it again"
 }
 
-// repair mends what differs and verifies once more.
+// repair rebuilds what differs and verifies again.
 func (c *verifyCmd) repair(a *app, js jetstream.JetStream, log *natslog.Log, config projector.VerifyConfig, v projector.Verified) (projector.Verified, error) {
 	store, err := viewstore.Open(a.Ctx, js, viewstore.Config{Logger: a.Logger})
 	if err != nil {
@@ -126,7 +126,7 @@ func (c *verifyCmd) repair(a *app, js jetstream.JetStream, log *natslog.Log, con
 	if err != nil {
 		return v, err
 	}
-	fmt.Fprintf(a.Stderr, "%s: %d keys differed, %d entities folded anew\n", v.View, len(v.Differences), n)
+	fmt.Fprintf(a.Stderr, "%s: %d keys differed, %d entities rebuilt\n", v.View, len(v.Differences), n)
 	return projector.Verify(a.Ctx, config)
 }
 
@@ -277,8 +277,8 @@ func (c *parkedAction) run(a *app, fn func(projector.MaintenanceConfig) error) e
 	})
 }
 
-// tell prints how many records something was done with.
-func (c *parkedAction) tell(w io.Writer, what string, n int, words string) error {
+// summarize prints how many records were changed.
+func (c *parkedAction) summarize(w io.Writer, what string, n int, words string) error {
 	if c.Output == "table" {
 		_, err := fmt.Fprintln(w, words)
 		return err
@@ -306,7 +306,7 @@ func (c *parkedRetryCmd) Run(a *app) error {
 		if err != nil {
 			return err
 		}
-		if err := c.tell(a.Stdout, "folded", n, fmt.Sprintf("%d of %d records are in the view now", n, before)); err != nil {
+		if err := c.summarize(a.Stdout, "folded", n, fmt.Sprintf("%d of %d records are in the view now", n, before)); err != nil {
 			return err
 		}
 		if n < before {
@@ -347,6 +347,6 @@ func (c *parkedDropCmd) Run(a *app) error {
 		if err != nil {
 			return err
 		}
-		return c.tell(a.Stdout, "dropped", n, fmt.Sprintf("%d records dropped from %s", n, c.View))
+		return c.summarize(a.Stdout, "dropped", n, fmt.Sprintf("%d records dropped from %s", n, c.View))
 	})
 }

@@ -68,7 +68,7 @@ func (l viewLook) at(ctx context.Context, fold eventlog.Fold) (v viewStatus, err
 // behindSeconds is how old the oldest record may be that a live view lacks.
 const behindSeconds = 5
 
-// judge says what state a view is in, by what a projector would say of it.
+// judge returns a view's state as a projector would report it.
 func (l viewLook) judge(fold eventlog.Fold, cp projector.Checkpoint, alias viewstore.Alias, lagSeconds float64) (state, problem string) {
 	var err error
 	next := fmt.Sprintf("run `rollcall rebuild %s`", fold.Name())
@@ -122,8 +122,8 @@ func (l viewLook) generations(ctx context.Context, view string) (list []generati
 	return list, nil
 }
 
-// listen hears what the processes say of themselves until stop is called. Who may
-// not listen hears nothing.
+// listen collects the statuses that processes publish until stop is called. It stays
+// empty for a user who may not subscribe.
 func listen(ctx context.Context, nc *nats.Conn) (p *pipeline.Monitor, stop func()) {
 	nc.SetErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})
 	p = pipeline.New(nil)
@@ -142,11 +142,11 @@ func processesOf(s pipeline.Overview) []processStatus {
 		x := processStatus{p.Process, p.Host, p.Roles, append([]string{}, p.Problems...)}
 		for _, v := range p.Projections {
 			if v.State == string(projector.RunFailed) {
-				x.Problems = append(x.Problems, "it can't fold "+v.Name+" on; its log and its /readyz?verbose say why")
+				x.Problems = append(x.Problems, "it can't go on folding "+v.Name+"; its log and its /readyz?verbose say why")
 			}
 		}
 		if p.Lost {
-			x.Problems = append(x.Problems, "nothing was heard of it lately")
+			x.Problems = append(x.Problems, "it has not reported lately")
 		}
 		list = append(list, x)
 	}

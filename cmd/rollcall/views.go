@@ -56,7 +56,7 @@ type viewsLsCmd struct {
 	attach.ClientFlags
 	console.OutputFlag
 	View   string `arg:"" optional:"" help:"View whose keys to list."`
-	Prefix string `help:"Only keys that begin so." placeholder:"TEXT"`
+	Prefix string `help:"Only keys with this prefix." placeholder:"TEXT"`
 }
 
 // Help is the command's example.
@@ -100,7 +100,7 @@ func (c *viewsLsCmd) keys(a *app, r *viewstore.Reader) error {
 	}
 	slices.Sort(keys)
 	g := &console.Grid{Columns: []string{"key"}}
-	for _, key := range slices.Compact(keys) { // one that was written meanwhile comes twice
+	for _, key := range slices.Compact(keys) { // a key written during the listing comes twice
 		g.Add(key)
 	}
 	return c.Print(a.Stdout, g)
@@ -160,7 +160,7 @@ func (c *viewsGetCmd) document(w io.Writer, key string, doc []byte) error {
 }
 
 func (c *viewsGetCmd) all(a *app, r *viewstore.Reader) error {
-	entries := map[string][]byte{} // one that was written meanwhile comes twice
+	entries := map[string][]byte{} // a key written during the listing comes twice
 	for e, err := range r.All(a.Ctx, c.View, "") {
 		if err != nil {
 			return viewError(err, c.View)
@@ -215,7 +215,7 @@ type viewsWatchCmd struct {
 	attach.ClientFlags
 	console.OutputFlag
 	View   string `arg:"" help:"View to follow."`
-	Prefix string `help:"Only keys that begin so." placeholder:"TEXT"`
+	Prefix string `help:"Only keys with this prefix." placeholder:"TEXT"`
 	New    bool   `help:"Leave out what the view holds already."`
 }
 
@@ -237,7 +237,7 @@ type watched struct {
 	Document jsontext.Value `json:"document"`
 }
 
-// Run follows until it is told to stop. Changes are printed at the end of their
+// Run follows until it is stopped. Changes are printed at the end of their
 // commit, when the log sequence that they belong to is known.
 func (c *viewsWatchCmd) Run(a *app) error {
 	if !slices.Contains(viewNames(), c.View) {

@@ -20,7 +20,7 @@ import (
 	"rollcall/projector/viewstore"
 )
 
-// Auth is who we are to a NATS server that is not ours. Secrets come from
+// Auth holds the credentials for an external NATS server. Secrets come from
 // files, never from the command line, where every process can read them.
 type Auth struct {
 	NATSCreds string `name:"nats-creds" help:"Credentials file of NATS." type:"path" placeholder:"FILE"`
@@ -31,7 +31,7 @@ type Auth struct {
 	NATSKey   string `name:"nats-tls-key" help:"Private key (PEM) of --nats-tls-cert." type:"path" placeholder:"FILE"`
 }
 
-// Options are the connection options that a says.
+// Options are the connection options for a.
 func (a Auth) Options() (opts []nats.Option, err error) {
 	for _, f := range []struct{ flag, path string }{
 		{"nats-creds", a.NATSCreds}, {"nats-nkey", a.NATSNKey}, {"nats-login-file", a.NATSLogin},
@@ -92,7 +92,7 @@ func (f ClientFlags) Connect(ctx context.Context) (nc *nats.Conn, js jetstream.J
 		return nil, nil, err
 	}
 	return Dial(ctx, f.NATSURL, append(opts, nats.Name("rollcall-cli"), nats.MaxReconnects(-1),
-		// What goes wrong is told by the request that meets it, in one line.
+		// The request that fails reports what went wrong, in one line.
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))...)
 }
 
@@ -100,10 +100,10 @@ func (f ClientFlags) Connect(ctx context.Context) (nc *nats.Conn, js jetstream.J
 type OperatorFlags struct{ ClientFlags }
 
 // ConnectOperator connects with the rights to write views: those of the flags,
-// else the login that a server of this user on this machine has left.
+// else the login that a server of the same user left on this machine.
 func (f OperatorFlags) ConnectOperator(ctx context.Context) (*nats.Conn, jetstream.JetStream, error) {
 	named := f.Auth
-	named.NATSCA = "" // says who the server is, not who we are
+	named.NATSCA = "" // identifies the server, not the client
 	if named != (Auth{}) {
 		return f.Connect(ctx)
 	}
@@ -157,7 +157,7 @@ func OpenLog(ctx context.Context, js jetstream.JetStream) (*natslog.Log, error) 
 	return log, err
 }
 
-// Close gives back what was opened.
+// Close closes what was opened.
 func (l *Attached) Close() error {
 	l.Log.Close()
 	return l.end()
@@ -203,15 +203,15 @@ func natsError(address string, err error) error {
 	where := console.RedactURL(address)
 	switch {
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired):
-		return console.Unreachablef("NATS at %s refused us: %w; name a user with --nats-creds, --nats-nkey or --nats-login-file", where, err)
+		return console.Unreachablef("NATS at %s refused the connection: %w; name a user with --nats-creds, --nats-nkey or --nats-login-file", where, err)
 	case errors.Is(err, nats.ErrNoServers), errors.Is(err, syscall.ECONNREFUSED):
 		return console.Unreachablef("no NATS server at %s; start `rollcall serve`, or name another with --nats-url", where)
 	}
 	return console.Unreachablef("connect to NATS at %s: %w; check --nats-url and the TLS flags", where, err)
 }
 
-// ExistingViews are the views that a projector has made. Without one there is
-// nothing to say of any.
+// ExistingViews are the views that a projector has made; it is an error if there
+// are none.
 func ExistingViews(ctx context.Context, r *viewstore.Reader) (views []string, err error) {
 	for _, fold := range projections.All() {
 		view := fold.Name()

@@ -1,5 +1,5 @@
-// Package attach is how commands reach a log and its views: connect as who the flags
-// name, open what is there, close it.
+// Package attach is how commands reach a log and its views: connect with the
+// credentials of the flags, open what exists, close it.
 //
 //	ClientFlags    a running server, read          ─▶ Attach ─▶ Attached{Conn, JetStream, Log}
 //	OperatorFlags  the same, with rights to write  ─▶ Attach, WithStore

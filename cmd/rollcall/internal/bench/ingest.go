@@ -46,7 +46,7 @@ const (
 type Ingest struct {
 	Duration    time.Duration // measuring time of each part, over all rounds
 	Connections int           // connections of the throughput measurement
-	Rate        int           // requests a second of the latency measurement
+	Rate        int           // requests per second of the latency measurement
 	Dir         string        // directory for the logs, on the disk that is to be measured
 	console.OutputFlag
 }
@@ -195,7 +195,7 @@ func (b *ingestBench) start() error {
 }
 
 // log opens the log of a part: none, Rollcall's, or a stream that is published
-// to without ado.
+// to directly.
 func (b *ingestBench) log(name string) (ingest.Appender, error) {
 	if name == "handler" {
 		return new(discard), nil

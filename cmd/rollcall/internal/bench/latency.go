@@ -28,7 +28,7 @@ import (
 
 // Latency measures how long it takes from a webhook to its effect in the views.
 type Latency struct {
-	Rate   int    // webhooks a second
+	Rate   int    // webhooks per second
 	Events int    // webhooks until their view is seen
 	Reads  int    // webhooks whose effect is read with minSequence
 	Dir    string // directory for the data, on the disk to measure; temporary by default
@@ -320,7 +320,7 @@ func (b *latencyBench) readOwnWrites(ctx context.Context, reads int) (webhook, r
 		now := time.Now()
 		var doc struct{ Connections int }
 		if err := json.Unmarshal(body, &doc); err != nil || doc.Connections != i/latencySessions+1 {
-			return nil, nil, nil, fmt.Errorf("session %s behind sequence %s: connections = %d, %w; want %d", session, sequence, doc.Connections, err, i/latencySessions+1)
+			return nil, nil, nil, fmt.Errorf("session %s after sequence %s: connections = %d, %w; want %d", session, sequence, doc.Connections, err, i/latencySessions+1)
 		}
 		_ = webhook.RecordValue(posted.Sub(began).Microseconds())
 		_ = read.RecordValue(now.Sub(posted).Microseconds())

@@ -174,7 +174,7 @@ func (b *readersBench) slowBody(ctx context.Context, _ int) (bool, error) {
 	return len(answer) > 0, err
 }
 
-// forge posts a delivery whose signature is of nobody's.
+// forge posts a delivery whose signature matches no key.
 func (b *readersBench) forge(ctx context.Context, i int) (bool, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+b.at.Ingest+"/webhooks/bench",
 		strings.NewReader(fmt.Sprintf(`{"event":"meeting.started","meeting":{"id":"forged","sessionId":"forged%d"}}`, i)))

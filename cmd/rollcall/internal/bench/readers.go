@@ -27,7 +27,7 @@ import (
 
 // Readers measures how long webhooks wait while others read, flood, rebuild and verify.
 type Readers struct {
-	Rate     int           // webhooks a second
+	Rate     int           // webhooks per second
 	Duration time.Duration // how long each row is measured
 	Records  int           // records in the log before it begins; a fifth of them are of one session
 	Feeds    int           // clients of the change feed

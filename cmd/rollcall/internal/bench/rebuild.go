@@ -36,7 +36,7 @@ type Rebuild struct {
 	console.OutputFlag
 }
 
-// rebuildResult is what the benchmark says of a way.
+// rebuildResult is one measured way of reading or rebuilding.
 type rebuildResult struct {
 	Name      string  `json:"name"`
 	PerSecond float64 `json:"perSecond"`
@@ -153,7 +153,7 @@ func held() uint64 {
 }
 
 // time measures how fast fn gets through n records, and the most memory that
-// the process held meanwhile. It tells the server's memory beside it.
+// the process held meanwhile. It also prints the server's memory.
 func (b *rebuildBench) time(name string, n int, fn func() error) error {
 	debug.FreeOSMemory() // what the part before needed
 	var peak, server uint64

@@ -93,7 +93,7 @@ func startServer(ctx context.Context, dir string) (nc *nats.Conn, pid int, stop 
 }
 
 // residentBytes is the memory of a process that is in use, as Linux counts it;
-// 0 where that can't be told.
+// 0 where that is unknown.
 func residentBytes(pid int) uint64 {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
 	if err != nil {

@@ -1,6 +1,6 @@
 // Package console is what the commands share in speaking to people and scripts: tables,
 // JSON and CSV on stdout, the log on stderr, errors that fit a line and know their
-// exit code, and how a command ends that is interrupted or waits in vain.
+// exit code, and how a command ends when it is interrupted or waits too long.
 //
 //	IO ── Patiently(run) ─▶ run ── error ─▶ Interrupted? 130, 143 ─▶ ExitCode 0 to 5
 //	          └ says what it waits for, gives up in the end

@@ -63,7 +63,7 @@ func ExitCode(err error) int {
 	}
 	for _, unsuitable := range []error{natslog.ErrServer, natslog.ErrSettings} {
 		if errors.Is(err, unsuitable) {
-			return ExitFailed // it was reached, and will not do
+			return ExitFailed // it was reached, but is unsuitable
 		}
 	}
 	for _, missing := range []error{eventlog.ErrNotFound, eventlog.ErrNoLog, projector.ErrNoGeneration, viewstore.ErrGone} {

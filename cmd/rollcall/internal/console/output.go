@@ -66,7 +66,7 @@ type DocumentFlag struct {
 	Output string `short:"o" help:"Output format: json (as it is stored), table or csv; these have lists as their length." default:"json" enum:"json,table,csv" placeholder:"FORM"`
 }
 
-// AddDocument adds a document as a row, behind cells that stand before it. The
+// AddDocument adds a document as a row, after the given cells. The
 // first one's members are the columns.
 func (g *Grid) AddDocument(doc []byte, before ...any) error {
 	var members map[string]jsontext.Value
@@ -213,7 +213,7 @@ func cellText(cell any) string {
 	return fmt.Sprint(cell)
 }
 
-// Human is a cell for people: control characters shown, not obeyed.
+// Human is a cell for people: control characters are shown, not acted on.
 func Human(cell any) string {
 	switch v := cell.(type) {
 	case nil:

@@ -12,12 +12,12 @@ import (
 )
 
 const (
-	// SayAfter is after how long a command says what it waits for.
+	// SayAfter is the wait after which a command says what it waits for.
 	SayAfter = 2 * time.Second
 	// giveUpAfter is how long a command waits for a consumer that the server
-	// refuses it. A server that is away is waited for without an end, as before.
+	// refuses. For a server that is away it waits without limit.
 	giveUpAfter = time.Minute
-	// LookEvery is how often it is looked whether reads go on.
+	// LookEvery is how often reads are checked for progress.
 	LookEvery = 500 * time.Millisecond
 	// CodeConsumers is JetStream's error for a stream with all the consumers that
 	// it may have.

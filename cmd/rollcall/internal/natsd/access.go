@@ -45,9 +45,9 @@ func deliverSubject(account string) string { return "rollcall.deliver." + accoun
 const apiDirectRequest = "$JS.API.DIRECT.GET.*"
 
 // readerRequests is what a reader may ask for: nothing that changes or removes
-// anything. What names consumers goes through the guard, so that a reader meets
-// those of readers alone: who knows another one's name could pull records away
-// from it. Names are random, and nothing else here tells them.
+// anything. What names consumers goes through the guard, so that a reader sees
+// those of readers alone: with another one's name it could pull records away from
+// it. Names are random, and nothing else here reveals them.
 var readerRequests = []string{
 	"$JS.API.INFO",
 	"$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.MSG.GET.*",
@@ -59,7 +59,7 @@ var readerRequests = []string{
 // questions are answered by this program and by processes with --target=query.
 var questions = []string{"$SRV.>", "rollcall.query.>"}
 
-// requestSubjects is where requests go: not for readers to listen to.
+// requestSubjects is where requests go: readers may not subscribe to them.
 var requestSubjects = []string{"$JS.>", "$SRV.>", "rollcall.query.>", "rollcall.guard.>"}
 
 // readerGuarded are the consumer requests that go through the guard.
@@ -77,8 +77,8 @@ type role struct {
 	account string
 	publish []string
 	deny    []string
-	// subscribe and deaf are what a user may, and may not, listen to; an empty
-	// subscribe is anything. Nobody plays a service but who is one.
+	// subscribe and deaf are what a user may, and may not, subscribe to; an empty
+	// subscribe is anything. Only a service may answer for a service.
 	subscribe, deaf []string
 	answers         bool
 }

@@ -1,5 +1,5 @@
 // Package natsd runs nats-server inside the process: JetStream on the files of a data
-// directory, with who may do what on its port.
+// directory, with access rules for its port.
 //
 //	Start: lock the directory ─▶ check and mend the files ─▶ server ─▶ clients
 //	            (LockDir)            (Salvage)                 │

@@ -37,7 +37,7 @@ type Guard struct {
 	warned time.Time // guarded by warning
 	// warning is held while it is decided whether to log.
 	warning sync.Mutex
-	// tokens is what readers may ask for a second (guardapi.go).
+	// tokens limits what readers may request per second (guardapi.go).
 	tokens *rate.Limiter
 	// windows are what readers' pulls have under way (guardpull.go).
 	windows *windows
@@ -245,7 +245,7 @@ type consumerInfo struct {
 	Config struct {
 		Metadata map[string]string `json:"metadata"`
 	} `json:"config"`
-	// Error is the server's to tell: there is no such consumer.
+	// Error is the server's answer that there is no such consumer.
 	Error *apiError `json:"error"`
 }
 

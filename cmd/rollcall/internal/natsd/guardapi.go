@@ -16,19 +16,19 @@ import (
 
 // What clients without credentials ask JetStream for, beside consumers. nats-server
 // bounds neither how much one request gets nor how fast requests come. What it
-// answers goes through one queue a stream, and so does the word that a record is
+// answers goes through one queue a stream, and so does the report that a record is
 // stored; and while a request for many messages is answered, nothing is stored:
 // eight readers that asked for the whole log kept every webhook waiting until it
 // was refused. So these requests come here. Pulls can't (guardpull.go): the server
 // gives no client the reply subjects of another account to pass on, and only it can
 // send a message under the subject that it was stored by.
 const (
-	// readerTokens is how many tokens a second readers together have for requests.
+	// readerTokens is how many tokens per second all readers together have for requests.
 	// One for a single message costs requestCost, others stateCost.
 	readerTokens = 20_000
 	requestCost  = 10
 	stateCost    = 50
-	// readerPushBits is what push consumers of a stream are delivered a second. Each
+	// readerPushBits is how many bits per second push consumers of a stream receive. Each
 	// is given its part when it is made, and leastPushBits at least.
 	readerPushBits = 128 << 20
 	leastPushBits  = 1 << 20
@@ -49,7 +49,7 @@ func passed(subject string) bool {
 }
 
 // ask passes a request on, and its answer back. Headers are left out, since the
-// server obeys some.
+// server acts on some.
 func (g visitor) ask(rest string, m *nats.Msg) {
 	cost, err := boundRequest(rest, m.Data)
 	if err == nil {
@@ -62,10 +62,10 @@ func (g visitor) ask(rest string, m *nats.Msg) {
 	if err != nil {
 		answer = refusalMessage(rest, err)
 	}
-	_ = m.RespondMsg(&nats.Msg{Header: answer.Header, Data: answer.Data}) // who went away needs no answer
+	_ = m.RespondMsg(&nats.Msg{Header: answer.Header, Data: answer.Data}) // a client that has gone needs no answer
 }
 
-// pay waits until readers may ask for so much more.
+// pay waits until readers may spend that many tokens.
 func (g visitor) pay(cost int) error {
 	if g.account != accountReaders {
 		return nil

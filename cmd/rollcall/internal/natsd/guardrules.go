@@ -35,7 +35,7 @@ const (
 	// filter with each message.
 	readerFilters = 128
 	readerRequest = 32 << 10
-	// readerRate is how many consumers a second readers make, and readerWait how
+	// readerRate is how many consumers readers may make per second, and readerWait how
 	// long one more waits for its turn.
 	readerRate = 200
 	readerWait = 4 * time.Second

@@ -4,5 +4,5 @@ package natsd
 
 import "os"
 
-// ours can't be told here: temporary directories belong to a user anyway.
+// ours is true: the owner is unknown here, and temporary directories belong to a user anyway.
 func ours(os.FileInfo) bool { return true }

@@ -115,7 +115,7 @@ func isView(stream string) bool {
 	return false
 }
 
-// mendLog has nothing lost of the log but what can't be read.
+// mendLog repairs the log so that only unreadable records are lost.
 func (s *salvage) mendLog(ctx context.Context, stream blocks.Stream) error {
 	if !stream.SettingsFit() {
 		if err := s.dropSettings(stream); err != nil {

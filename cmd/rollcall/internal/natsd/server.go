@@ -250,8 +250,8 @@ func ListenError(flag, address string, err error) error {
 type natsLog struct {
 	log   zerolog.Logger
 	fatal chan<- error
-	// stuck is set when a stream could not be written. Its publishers hear
-	// nothing of that: the log line is all that the server says.
+	// stuck is set when a stream could not be written. Its publishers get
+	// no error: a log line is all that the server reports.
 	stuck *atomic.Bool
 }
 
@@ -259,8 +259,8 @@ func (l *natsLog) Noticef(format string, v ...any) { l.log.Debug().Msgf(format, 
 func (l *natsLog) Debugf(format string, v ...any)  { l.log.Debug().Msgf(format, v...) }
 func (l *natsLog) Tracef(format string, v ...any)  { l.log.Trace().Msgf(format, v...) }
 
-// Errorf passes errors on. What a client was refused is a warning: anybody can
-// make the server say it.
+// Errorf passes errors on. A client's refusal is a warning: anybody can
+// cause it.
 func (l *natsLog) Errorf(format string, v ...any) {
 	if strings.Contains(format, "ritical write error") {
 		l.stuck.Store(true)

@@ -38,7 +38,7 @@ func ReadUsers(path string) ([]User, error) {
 			return nil, console.Usagef("read --nats-users %s: user %d: %s", path, i+1, problem)
 		}
 		if slices.ContainsFunc(users, func(other User) bool { return other.Name == u.Name && other.NKey == u.NKey }) {
-			return nil, console.Usagef("read --nats-users %s: user %d stands twice", path, i+1)
+			return nil, console.Usagef("read --nats-users %s: user %d is listed twice", path, i+1)
 		}
 		users = append(users, u)
 	}

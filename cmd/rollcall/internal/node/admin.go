@@ -17,7 +17,7 @@ import (
 	"rollcall/ingest/web"
 )
 
-// Check is one thing that readiness depends on. A note is told with ?verbose
+// Check is one thing that readiness depends on. A note is shown with ?verbose
 // and decides nothing.
 type Check struct {
 	Name string

@@ -24,7 +24,7 @@ func (c Connections) MarshalZerologObject(e *zerolog.Event) {
 	}
 }
 
-// bounded is a listener with at most so many connections open. One more is
+// bounded is a listener with a maximum of open connections. One more is
 // closed at once: to let it wait would hold a descriptor all the same.
 type bounded struct {
 	net.Listener

@@ -43,7 +43,7 @@ type Node struct {
 
 	Embedded  *natsd.Server
 	guard     *natsd.Guard
-	ping      func(context.Context) error // asks the embedded server for an answer; nil without one
+	ping      func(context.Context) error // pings the embedded server; nil without one
 	Reads     wire.Watch                  // which reads can't go on
 	Conns     []*nats.Conn
 	Log       *natslog.Log
@@ -98,13 +98,13 @@ func (n *Node) Run(ctx context.Context) error {
 		}
 	}
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		err = nil // told to stop while it started
+		err = nil // stopped while it started
 	}
 	return errors.Join(err, n.stop())
 }
 
-// refusedRights explains what a user that lacks a right sees of a refusal: no
-// answer.
+// refusedRights explains a timeout that comes from a missing right: the server
+// does not answer what it refuses.
 func (n *Node) refusedRights(err error) error {
 	if err == nil {
 		return nil
@@ -132,8 +132,8 @@ func (n *Node) serve(which int, fn func(ctx context.Context) error) {
 }
 
 func (n *Node) start(ctx context.Context) error {
-	// A process that was killed leaves its file; whoever waits for ours must not
-	// read that.
+	// A killed process leaves its file behind; whoever waits for the new one must not
+	// read it.
 	if err := n.removeReadyFile(); err != nil {
 		return err
 	}
@@ -198,7 +198,7 @@ func listenTLS(flag, address string, most int, secure *tls.Config) (net.Listener
 	return l, nil
 }
 
-// openNATS starts the embedded server, or finds out that the other one is there.
+// openNATS starts the embedded server, or checks that the external one answers.
 func (n *Node) openNATS(ctx context.Context) error {
 	if n.NATS.URL != "" {
 		_, _, err := n.connect(ctx, "probe")
@@ -221,7 +221,7 @@ func (n *Node) openNATS(ctx context.Context) error {
 		if remove, err := e.LeaveLogin(); err == nil {
 			n.closers = append(n.closers, remove)
 		} else {
-			n.Logger.Warn().Err(err).Msg("commands that change views need --nats-users here: the login for this user's own could not be left")
+			n.Logger.Warn().Err(err).Msg("commands that change views need --nats-users here: the login file for this user's own commands could not be written")
 		}
 	}
 	nc, _, err := n.connect(ctx, "guard")
@@ -233,12 +233,12 @@ func (n *Node) openNATS(ctx context.Context) error {
 	return err
 }
 
-// connect returns a connection for one part. It goes over every interruption.
+// connect returns a connection for one part. It reconnects after every interruption.
 func (n *Node) connect(ctx context.Context, part string) (*nats.Conn, jetstream.JetStream, error) {
 	log := n.Logger.With().Str(console.KeyPart, part).Logger()
 	opts := []nats.Option{
 		nats.Name("rollcall-" + part), nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond),
-		// A peer that vanished without a word is found out within 15 s, not four minutes.
+		// A peer that vanished without closing is detected within 15 s, not four minutes.
 		nats.PingInterval(natsPing), nats.MaxPingsOutstanding(natsPingsOut),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
@@ -332,8 +332,8 @@ const loadPatience = 2 * time.Second
 // announce waits until the process is ready and says so.
 func (n *Node) announce(ctx context.Context) error {
 	for began := time.Now(); ; {
-		// Readers are a moment behind: where they are soon served, "ready" says that
-		// they are.
+		// Readers lag for a moment: where their views load soon, "ready" waits for
+		// that.
 		if _, ready := n.Health.Report(ctx); ready && (n.loaded == nil || n.loaded(ctx) || time.Since(began) > loadPatience) {
 			break
 		}
@@ -343,7 +343,7 @@ func (n *Node) announce(ctx context.Context) error {
 		default:
 		}
 		if err := wire.Pause(ctx, 20*time.Millisecond); err != nil {
-			return nil // told to stop before it was ready
+			return nil // stopped before it was ready
 		}
 	}
 	at := n.Addresses()

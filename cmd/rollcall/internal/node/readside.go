@@ -66,8 +66,8 @@ func (s *readSide) note(part, text string) {
 	s.failed[part] = text
 }
 
-// notes says what the parts that failed last failed of, and what the copy of the
-// views waits for.
+// notes reports the last error of each failed part, and what the replica waits
+// for.
 func (s *readSide) notes(all ...string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

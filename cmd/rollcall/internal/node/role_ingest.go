@@ -16,7 +16,7 @@ import (
 const recordHeaders = 16 << 10
 
 // FitsPayload refuses bodies that are taken and do not fit into the log: the
-// provider would try for ever.
+// provider would retry until it gave up.
 func FitsPayload(maxBody, payload int64) error {
 	if most := payload - recordHeaders; maxBody > most {
 		return console.Usagef("--max-body %d: the NATS server takes records of at most %d bytes (max_payload, less %d for headers); want less", maxBody, most, recordHeaders)
@@ -86,8 +86,8 @@ func anyTenant(s ingest.Source) bool {
 	return s.Scheme == ingest.SchemeRSA && len(s.OrganizationIDs) == 0 && s.PathToken == "" && s.PathTokenFile == ""
 }
 
-// warnings are what the page says of how this process is set up. Readers without
-// credentials hear them too, so they name no source.
+// warnings are what the page says about this process's configuration. Readers without
+// credentials see them too, so they name no source.
 func (n *Node) warnings() (all []string) {
 	if n.Roles.Ingest && slices.ContainsFunc(n.Handler.Sources, anyTenant) {
 		all = append(all, "a source takes events of any organization: give it organizationIds (the log names it)")

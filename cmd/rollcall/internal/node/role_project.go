@@ -45,7 +45,7 @@ func (n *Node) startProject(ctx context.Context) error {
 		if !n.Roles.Ingest {
 			return err
 		}
-		n.Logger.Error().Err(err).Msg("views can't be opened; the log goes on, and it is tried again")
+		n.Logger.Error().Err(err).Msg("views can't be opened; the log goes on, and opening is retried")
 		n.serve(stageProject, func(ctx context.Context) error { n.openViewsLater(ctx, js, err); return nil })
 	}
 	for _, w := range n.views {
@@ -157,13 +157,13 @@ func (w *viewRole) begun(ctx context.Context) error {
 	}
 }
 
-// run projects one view until ctx ends. What the projector can't go on with is
-// said, rebuilt with --auto-rebuild where that mends it, and tried again.
+// run projects one view until ctx ends. A failure is logged, repaired by a rebuild
+// with --auto-rebuild where that helps, and retried.
 func (w *viewRole) run(ctx context.Context, p *projector.Projector, store *viewstore.Store) {
 	log := w.node.Logger.With().Str(console.KeyPart, "project").Str(console.KeyView, w.fold.Name()).Logger()
 	said := ""
 	for {
-		alias, _ := w.reader.Alias(ctx, w.fold.Name()) // none is as good to compare with
+		alias, _ := w.reader.Alias(ctx, w.fold.Name()) // no alias compares just as well
 		w.set(p, nil)
 		err := p.Run(ctx)
 		if err == nil || ctx.Err() != nil {
@@ -180,7 +180,7 @@ func (w *viewRole) run(ctx context.Context, p *projector.Projector, store *views
 		if w.node.AutoRebuild && rebuildMends(err) {
 			if err := w.rebuild(ctx, store, errors.Is(err, eventlog.ErrTrimmed)); err != nil {
 				w.set(p, err)
-				log.Error().Err(err).Msg("view could not be rebuilt; it is tried again")
+				log.Error().Err(err).Msg("view could not be rebuilt; the rebuild is retried")
 			}
 		}
 		if w.await(ctx, alias) != nil {
@@ -189,7 +189,7 @@ func (w *viewRole) run(ctx context.Context, p *projector.Projector, store *views
 	}
 }
 
-// rebuildMends reports whether a new generation is the cure.
+// rebuildMends reports whether a new generation is the remedy.
 func rebuildMends(err error) bool {
 	for _, e := range []error{
 		projector.ErrVersion, projector.ErrState, projector.ErrSettings,
@@ -215,7 +215,7 @@ func (w *viewRole) rebuild(ctx context.Context, store *viewstore.Store, carry bo
 	})
 	switch {
 	case err == nil:
-		log.Info().Str("bucket", done.After.Bucket).Int64(console.KeyElapsed, done.Elapsed.Milliseconds()).AnErr("untold", done.AnnounceErr).Msg("rebuilt, and current")
+		log.Info().Str("bucket", done.After.Bucket).Int64(console.KeyElapsed, done.Elapsed.Milliseconds()).AnErr("unpublished", done.AnnounceErr).Msg("rebuilt, and current")
 	case errors.Is(err, projector.ErrBusy), errors.Is(err, projector.ErrMoved), errors.Is(err, projector.ErrAborted):
 		log.Info().Err(err).Msg("somebody else rebuilds or removes the generation; looking again")
 	default:
@@ -224,7 +224,7 @@ func (w *viewRole) rebuild(ctx context.Context, store *viewstore.Store, carry bo
 	return nil
 }
 
-// await waits until the alias is another one, or long enough.
+// await waits until the alias changes, for a limited time.
 func (w *viewRole) await(ctx context.Context, was viewstore.Alias) error {
 	for began := time.Now(); time.Since(began) < viewRetryMost; {
 		if now, err := w.reader.Alias(ctx, w.fold.Name()); err == nil && now != was {

@@ -16,7 +16,7 @@ import (
 )
 
 // startRoles starts what this process does. Ingest comes first: it must not
-// wait for anything behind the log.
+// wait for anything that reads the log.
 func (n *Node) startRoles(ctx context.Context) error {
 	n.Health.Add(Check{"log", n.checkLog}, Check{"reads", n.checkReads})
 	n.serve(stageProject, n.watchReads)
@@ -38,7 +38,7 @@ func (n *Node) startRoles(ctx context.Context) error {
 	return n.startHeartbeat(ctx)
 }
 
-// checkLog tells readiness whether the log takes records, and what a 200 means there.
+// checkLog reports whether the log takes records, and what a 200 means there.
 func (n *Node) checkLog(ctx context.Context) (string, error) {
 	info, err := n.Log.Health(ctx)
 	if err != nil {
@@ -95,7 +95,7 @@ func (n *Node) startQuery(ctx context.Context) error {
 	return nil
 }
 
-// checkReplica tells whether readers get answers: from every view that there is.
+// checkReplica reports whether readers get answers from every view that exists.
 // A projector can be limited to some, and then nobody makes the others.
 func checkReplica(ctx context.Context, replica *replica.Replica, views *viewstore.Reader) (note string, err error) {
 	if replica.Loaded() {

@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	// storeInterval is how often the store is looked at, storePause the least
+	// storeInterval is how often the store is checked, storePause the least
 	// time between two restarts of the server.
 	storeInterval = 500 * time.Millisecond
 	storePause    = 5 * time.Second
@@ -33,7 +33,7 @@ type restarter interface {
 
 // storeWatch starts the embedded server again after it could not write and can
 // again: a file stream's write error is sticky in nats-server, so that a disk
-// that was full for a moment would refuse records for ever.
+// that was full for a moment would refuse records until a restart.
 type storeWatch struct {
 	server restarter
 	dir    string // the data directory

@@ -16,7 +16,7 @@ import (
 // be notified (sd_notify(3), systemd's Type=notify). The zero value is none.
 type Supervisor struct {
 	Socket   string        // a datagram socket; one that begins with @ is abstract
-	Watchdog time.Duration // without a sign of life for so long it ends the process; 0: it does not
+	Watchdog time.Duration // how long without a sign of life before it ends the process; 0: it does not
 }
 
 // SupervisorOf reads what the manager left in the environment.
@@ -96,8 +96,8 @@ func (n *Node) signsOfLife(ctx context.Context) error {
 }
 
 // Alive returns once every check of health has come to an end, whatever it found:
-// a disk that is full or a cluster that is away is not mended by a restart, a
-// lock that nobody gives back is. An embedded server must answer, too.
+// a restart does not cure a full disk or an unreachable cluster, but it does
+// cure a deadlock. An embedded server must answer, too.
 func (n *Node) Alive(ctx context.Context) error {
 	n.Health.Report(ctx)
 	if n.ping == nil {

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"rollcall/cmd/rollcall/internal/console"
+	"rollcall/cmd/rollcall/internal/heartbeat"
 	"rollcall/eventlog"
 	"rollcall/eventlog/wire"
 	"rollcall/projector"
@@ -23,14 +24,14 @@ import (
 
 const (
 	// auditPerSecond caps what an audit reads of the log, so that live traffic
-	// does not feel it: a twentieth of what a core can fold.
+	// is not slowed down: a twentieth of what a core can fold.
 	auditPerSecond = 20000
 	// auditBytes bounds an audit's shadow in memory.
 	auditBytes = 64 << 20
 )
 
-// auditor verifies views in the background, a sample at a time, and tells by
-// metrics and the log what it found.
+// auditor verifies views in the background, a sample at a time, and reports what it
+// found in metrics and the log.
 type auditor struct {
 	interval time.Duration
 	sample   float64
@@ -41,7 +42,7 @@ type auditor struct {
 	finished, differing *prometheus.GaugeVec
 	runs                *prometheus.CounterVec
 
-	last Audits
+	last heartbeat.Audits
 }
 
 func (n *Node) newAuditor(js jetstream.JetStream) (*auditor, error) {
@@ -77,8 +78,8 @@ func (a *auditor) run(ctx context.Context, p *projector.Projector, fold eventlog
 	}
 }
 
-// audit is one audit. Its seed chooses the sample, so that in time every key
-// has its turn.
+// audit is one audit. Its seed chooses the sample, so that every key is
+// checked in time.
 func (a *auditor) audit(ctx context.Context, fold eventlog.Fold, seed uint64) {
 	view := fold.Name()
 	log := a.log.With().Str(console.KeyView, view).Logger()
@@ -94,7 +95,7 @@ func (a *auditor) audit(ctx context.Context, fold eventlog.Fold, seed uint64) {
 		log.Warn().Err(err).Msg("audit failed; the next one follows")
 		return
 	}
-	a.last.Set(AuditOf(v, time.Now()))
+	a.last.Set(heartbeat.AuditOf(v, time.Now()))
 	a.finished.WithLabelValues(view).SetToCurrentTime()
 	a.differing.WithLabelValues(view).Set(float64(len(v.Differences)))
 	if len(v.Differences) == 0 {

@@ -39,10 +39,10 @@ func pipelineState(t *testing.T, n *node.Node, wanted string, ok func(pipeline.O
 	}
 }
 
-// TestStatusIsTold: what an ingester and a projector tell of themselves is at the
-// API of their own process and at that of another, which has a reader's rights; a
-// reader who makes the server say the same on the same subject is not believed.
-func TestStatusIsTold(t *testing.T) {
+// TestStatusIsPublished: the status of an ingester and a projector is at the API of
+// their own process and at that of another, which has a reader's rights; a status
+// that a reader has the server send to the same subject is ignored.
+func TestStatusIsPublished(t *testing.T) {
 	t.Parallel()
 	users := writeFile(t, "users.yaml", []byte("users:\n  - {name: q, password: password-of-q, role: query}\n"))
 	all := testNode(t, t.TempDir(), "--nats-listen", "127.0.0.1:0", "--nats-users", users, "--audit-interval", "10ms", "--audit-sample", "1")
@@ -74,8 +74,8 @@ func TestStatusIsTold(t *testing.T) {
 	}
 	res.Body.Close()
 	reader, js := dial(t, url)
-	heard := make(chan *nats.Msg, 64)
-	if _, err := reader.ChanSubscribe(forged.Subject, heard); err != nil {
+	received := make(chan *nats.Msg, 64)
+	if _, err := reader.ChanSubscribe(forged.Subject, received); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := js.Stream(t.Context(), "MEETINGS"); err != nil { // the subscription is there
@@ -88,9 +88,9 @@ func TestStatusIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	reader.PublishRequest("$JS.API.CONSUMER.MSG.NEXT.MEETINGS.c", forged.Subject, []byte(`{"batch":2,"no_wait":true}`))
-	for range 2 { // the answers arrive, so a believer would have met them
+	for range 2 { // the answers arrive, so whoever trusted them would have counted them
 		select {
-		case <-heard:
+		case <-received:
 		case <-time.After(10 * time.Second):
 			t.Fatal("the server sent nothing to the subject; want answers that nobody believes")
 		}
@@ -109,9 +109,9 @@ func TestStatusIsTold(t *testing.T) {
 	}
 }
 
-// TestRebuildIsTold: a rebuild that a command of its own does is at the API of the
+// TestRebuildIsPublished: a rebuild that a command of its own does is at the API of the
 // server while it runs, and no longer when it has ended.
-func TestRebuildIsTold(t *testing.T) {
+func TestRebuildIsPublished(t *testing.T) {
 	t.Parallel()
 	n := testNode(t, t.TempDir(), "--nats-listen", "127.0.0.1:0")
 	runNode(t, n)

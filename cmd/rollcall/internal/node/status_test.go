@@ -7,9 +7,9 @@ import (
 	"rollcall/ingest"
 )
 
-// TestWarningsAreTold: a source that takes any organization's events is a warning,
+// TestWarningsAreReported: a source that takes any organization's events is a warning,
 // which names no source and fits a status.
-func TestWarningsAreTold(t *testing.T) {
+func TestWarningsAreReported(t *testing.T) {
 	rsa := ingest.Source{Name: "prod", Scheme: ingest.SchemeRSA}
 	bound, secret := rsa, rsa
 	bound.OrganizationIDs, secret.PathToken = []string{"o"}, "a-token-of-the-path"
