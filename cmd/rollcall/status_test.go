@@ -100,7 +100,7 @@ func TestStatusOfAViewThatFails(t *testing.T) {
 		if v.State != "failed" || !strings.Contains(v.Problem, "rollcall rebuild sessions") {
 			t.Fatalf("status of a view of another log = %+v; want it failed, and what to run", v)
 		}
-		if len(s.Processes) == 1 && strings.Contains(strings.Join(s.Processes[0].Problems, ";"), "it can't fold sessions on") {
+		if len(s.Processes) == 1 && strings.Contains(strings.Join(s.Processes[0].Problems, ";"), "it can't go on folding sessions") {
 			return
 		}
 		if time.Since(began) > 10*time.Second {
