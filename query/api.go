@@ -87,6 +87,7 @@ type API struct {
 	replica  *replica.Replica
 	log      *history.Reader
 	closings Closings
+	changed  counts
 	folds    map[string]eventlog.Fold
 	views    []*view
 	routes   []*route
@@ -117,6 +118,7 @@ func New(c Config) (*API, error) {
 	a := &API{config: c, replica: c.Replica, log: history.NewReader(c.Log, maxWait+answerTimeout), now: c.Now, folds: map[string]eventlog.Fold{},
 		byPath: map[string]*route{}, wholeLog: wholeLog, feeds: feed.New(c.Replica, c.Logger)}
 	a.SetTokens(c.Tokens)
+	a.changed.byID = map[string]stamped{}
 	if a.closings = c.Closings; a.closings == nil {
 		a.closings = noClosings{}
 	}

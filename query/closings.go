@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -144,22 +145,15 @@ func (a *API) listClosings(ctx context.Context, c *call) (ans *answer, err error
 	if err != nil {
 		return nil, err
 	}
-	all := make([]*closing.Closing, len(heads))
-	for i := range heads {
-		if all[i], err = a.closings.Load(ctx, heads[i].ID); err != nil {
-			return nil, err
-		}
-	}
 	err = a.read(ctx, c, c.route.views, func(ctx context.Context, s *replica.Snapshot) error {
-		items := make([]replica.Item, len(all))
-		for i, kept := range all {
-			doc := closingDocOf(&kept.Head)
-			if s.Sequence(c.route.views) >= kept.Sequence {
-				changes, _, err := changesSince(ctx, s, kept)
+		items := make([]replica.Item, len(heads))
+		for i := range heads {
+			doc := closingDocOf(&heads[i])
+			if s.Sequence(c.route.views) >= heads[i].Sequence {
+				n, err := a.changedSince(ctx, s, &heads[i])
 				if err != nil {
 					return err
 				}
-				n := len(changes)
 				doc.Changed = &n
 			}
 			b, err := json.Marshal(doc)
@@ -173,6 +167,56 @@ func (a *API) listClosings(ctx context.Context, c *call) (ans *answer, err error
 		return err
 	})
 	return ans, err
+}
+
+// counts are how many sessions have changed since each closing, by id: counted again
+// once the month's usage is another, which of months long past is seldom.
+type counts struct {
+	mu   sync.Mutex
+	byID map[string]stamped
+}
+
+type stamped struct {
+	stamp   string
+	changed int
+}
+
+// changedSince is how many sessions have changed since a closing.
+func (a *API) changedSince(ctx context.Context, s *replica.Snapshot, h *closing.Head) (int, error) {
+	q, err := queryOf(h)
+	if err != nil {
+		return 0, err
+	}
+	stamp, err := usageStamp(ctx, s, q)
+	if err != nil {
+		return 0, err
+	}
+	a.changed.mu.Lock()
+	known, ok := a.changed.byID[h.ID]
+	a.changed.mu.Unlock()
+	if stamp += h.ClosedAt.String(); ok && known.stamp == stamp {
+		return known.changed, nil
+	}
+	kept, err := a.closings.Load(ctx, h.ID)
+	if err != nil {
+		return 0, err
+	}
+	changes, _, err := changesSince(ctx, s, kept)
+	if err == nil {
+		a.changed.mu.Lock()
+		a.changed.byID[h.ID] = stamped{stamp, len(changes)}
+		a.changed.mu.Unlock()
+	}
+	return len(changes), err
+}
+
+// queryOf asks for the finest rows of a closing's month.
+func queryOf(h *closing.Head) (projections.UsageQuery, error) {
+	zone, err := ParseZone(h.Timezone)
+	if err != nil {
+		return projections.UsageQuery{}, err
+	}
+	return h.Query(zone)
 }
 
 func (a *API) closing(ctx context.Context, c *call) (*answer, error) {
@@ -218,11 +262,7 @@ func (a *API) closing(ctx context.Context, c *call) (*answer, error) {
 // changesSince compares a closing with the views. A session that the views have no
 // longer is dropped, and not changed: no record takes one away.
 func changesSince(ctx context.Context, s *replica.Snapshot, kept *closing.Closing) (changes []closing.Change, dropped int, err error) {
-	zone, err := ParseZone(kept.Timezone)
-	if err != nil {
-		return nil, 0, err
-	}
-	q, err := kept.Query(zone)
+	q, err := queryOf(&kept.Head)
 	if err != nil {
 		return nil, 0, err
 	}

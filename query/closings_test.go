@@ -119,6 +119,18 @@ func TestClosings(t *testing.T) {
 	if len(l.Items) != 1 || l.Items[0]["changed"] != 1.0 || l.Items[0]["month"] != "2026-03" || l.Items[0]["timezone"] != "UTC" {
 		t.Errorf("closings = %v; want one, changed in one session", l.Items)
 	}
+	// What is counted again is that alone whose month has changed.
+	w.close("2026-03")
+	w.post(left("s1", "m1", "p1", "ann", 0, 700))
+	for range 2 {
+		if got := w.items("/v1/closings?sort=id").column("changed"); got != "2,1" {
+			t.Errorf("changed = %s; want 2 sessions since the first closing, 1 since the second", got)
+		}
+	}
+	w.post(started("s9", "m1", "Later", 60*60*24*60))
+	if got := w.items("/v1/closings?sort=id").column("changed"); got != "2,1" {
+		t.Errorf("changed after a session of another month = %s; want 2,1", got)
+	}
 	if a := w.get("/v1/closings/2026-04.UTC"); a.status != http.StatusNotFound {
 		t.Errorf("GET /v1/closings/2026-04.UTC = %d; want 404", a.status)
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"iter"
 	"strings"
 	"time"
@@ -113,19 +114,50 @@ func dayOf(t eventlog.Time, zone *time.Location) projections.Date {
 	return projections.Date{Year: y, Month: m, Day: d}
 }
 
-// usageRows adds up what overlaps the days, with a margin for any time zone.
-// Sessions of the recordings are read too, for their organizers.
-func usageRows(ctx context.Context, s *replica.Snapshot, q projections.UsageQuery) ([]projections.UsageRow, error) {
+// usageSource is the rows of the replica that usage of some days is made of: what
+// overlaps the days, with a margin for any time zone, and the sessions of such
+// recordings, for their organizers.
+type usageSource struct {
+	args                 []any
+	sessions, recordings string // SQL from WHERE on
+}
+
+func usageSourceOf(s *replica.Snapshot, q projections.UsageQuery) usageSource {
 	const margin = 36 * time.Hour
-	from := int64(eventlog.TimeOf(time.Date(q.From.Year, q.From.Month, q.From.Day, 0, 0, 0, 0, time.UTC).Add(-margin)))
-	to := int64(eventlog.TimeOf(time.Date(q.To.Year, q.To.Month, q.To.Day, 0, 0, 0, 0, time.UTC).Add(margin)))
-	var failed error
+	from := eventlog.TimeOf(time.Date(q.From.Year, q.From.Month, q.From.Day, 0, 0, 0, 0, time.UTC).Add(-margin))
+	to := eventlog.TimeOf(time.Date(q.To.Year, q.To.Month, q.To.Day, 0, 0, 0, 0, time.UTC).Add(margin))
 	recorded := "startedAt > 0 AND stoppedAt > startedAt AND startedAt < ?2 AND stoppedAt > ?1"
-	sessions := documents[projections.UsageSession](ctx, s, &failed, viewUsage,
-		"WHERE (begins < ?2 AND ends >= ?1) OR sessionId IN (SELECT sessionId FROM "+s.Table(viewRecordings)+" WHERE "+recorded+")", from, to)
-	recordings := documents[projections.Recording](ctx, s, &failed, viewRecordings, "WHERE "+recorded, from, to)
+	return usageSource{
+		args:       []any{int64(from), int64(to)},
+		sessions:   "WHERE (begins < ?2 AND ends >= ?1) OR sessionId IN (SELECT sessionId FROM " + s.Table(viewRecordings) + " WHERE " + recorded + ")",
+		recordings: "WHERE " + recorded,
+	}
+}
+
+// usageRows adds usage up.
+func usageRows(ctx context.Context, s *replica.Snapshot, q projections.UsageQuery) ([]projections.UsageRow, error) {
+	var failed error
+	from := usageSourceOf(s, q)
+	sessions := documents[projections.UsageSession](ctx, s, &failed, viewUsage, from.sessions, from.args...)
+	recordings := documents[projections.Recording](ctx, s, &failed, viewRecordings, from.recordings, from.args...)
 	rows := projections.UsageRows(q, sessions, recordings)
 	return rows, cmp.Or(failed, ctx.Err())
+}
+
+// usageStamp is another one once any row that usage is made of has changed, came or
+// went.
+func usageStamp(ctx context.Context, s *replica.Snapshot, q projections.UsageQuery) (stamp string, err error) {
+	from := usageSourceOf(s, q)
+	for _, of := range [...]struct{ view, where string }{{viewUsage, from.sessions}, {viewRecordings, from.recordings}} {
+		p := s.Progress(of.view)
+		err = errors.Join(err, s.Query(ctx, func(rows *sql.Rows) error {
+			var count, last int64
+			err := rows.Scan(&count, &last)
+			stamp += fmt.Sprintln(of.view, p.Bucket, p.Table, p.Takeover, count, last)
+			return err
+		}, "SELECT COUNT(*), COALESCE(MAX(rev), 0) FROM "+s.Table(of.view)+" "+of.where, from.args...))
+	}
+	return stamp, err
 }
 
 // errEnough ends a query whose rest nobody wants.
