@@ -48,7 +48,7 @@ const (
 	idleRound = 200 * time.Millisecond
 	// pullRate is how many pulls a second readers make, all together, and pullsWaiting
 	// how many wait for their turn.
-	pullRate     = 4000
+	pullRate     = 1000
 	pullsWaiting = 8192
 	// cleanRound is how often it looks for consumers that ended.
 	cleanRound = 10 * time.Second
