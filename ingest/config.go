@@ -211,6 +211,20 @@ func (c Config) validate() error {
 	if len(c.Sources) == 0 {
 		return errors.New("no source: give --source NAME=SCHEME[:ARG], like prod=rsa:public.pem")
 	}
+	if err := c.validateSources(); err != nil {
+		return err
+	}
+	if c.MaxBody < 0 || c.MaxBodyMemory < 0 || c.Timeout < 0 || c.MaxInFlight < 0 || c.MaxVerifications < 0 ||
+		c.KeyInterval < 0 || c.KeyThrottle < 0 || c.KeyTimeout < 0 || c.KeyOverlap < 0 {
+		return errors.New("limits must not be negative")
+	}
+	if c.MaxBodyMemory > 0 && c.MaxBodyMemory < max(c.MaxBody, DefaultMaxBody) {
+		return errors.New("the memory for bodies must hold the largest one")
+	}
+	return nil
+}
+
+func (c Config) validateSources() error {
 	if len(c.Sources) > maxSources {
 		return fmt.Errorf("%d sources: at most %d", len(c.Sources), maxSources)
 	}
@@ -223,13 +237,6 @@ func (c Config) validate() error {
 			return fmt.Errorf("source %q: given twice", s.Name)
 		}
 		names[s.Name] = true
-	}
-	if c.MaxBody < 0 || c.MaxBodyMemory < 0 || c.Timeout < 0 || c.MaxInFlight < 0 || c.MaxVerifications < 0 ||
-		c.KeyInterval < 0 || c.KeyThrottle < 0 || c.KeyTimeout < 0 || c.KeyOverlap < 0 {
-		return errors.New("limits must not be negative")
-	}
-	if c.MaxBodyMemory > 0 && c.MaxBodyMemory < max(c.MaxBody, DefaultMaxBody) {
-		return errors.New("the memory for bodies must hold the largest one")
 	}
 	return nil
 }

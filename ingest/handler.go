@@ -3,10 +3,8 @@ package ingest
 import (
 	"context"
 	"fmt"
-	"math"
 	"net/http"
-	"slices"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -42,7 +40,8 @@ const (
 // Handler answers POST /webhooks/{source}. It may serve any number of requests.
 type Handler struct {
 	config   Config
-	sources  map[string]*source
+	active   atomic.Pointer[sources]
+	verify   slots
 	ids      *eventIDs
 	metrics  *metrics
 	nobody   sourceMetrics // of requests to no source
@@ -51,16 +50,6 @@ type Handler struct {
 	limits   *limits
 	refused  zerolog.Logger
 	forged   *rate.Limiter // of prompt answers to bad signatures
-	runs     []func(context.Context)
-}
-
-// source is a configured source with what serves it.
-type source struct {
-	config   Source
-	verifier verifier
-	tokens   *fileKeys[pathToken] // nil: the path has none
-	limiter  *rate.Limiter        // nil: no limit
-	metrics  sourceMetrics
 }
 
 // New makes a Handler. It reads key files, so that a bad one stops the start;
@@ -76,7 +65,7 @@ func New(c Config) (*Handler, error) {
 	}
 	h := &Handler{
 		config:   c,
-		sources:  make(map[string]*source, len(c.Sources)),
+		verify:   make(slots, c.MaxVerifications),
 		ids:      newEventIDs(c.Entropy),
 		metrics:  m,
 		nobody:   m.source(unknownSource),
@@ -86,60 +75,12 @@ func New(c Config) (*Handler, error) {
 		refused:  c.Logger.Sample(&zerolog.BurstSampler{Burst: refusalLogBurst, Period: refusalLogPeriod}),
 	}
 	h.bodies.left.Store(c.MaxBodyMemory)
-	slot := make(slots, c.MaxVerifications)
-	for _, s := range c.Sources {
-		src := &source{config: s, metrics: m.source(s.Name)}
-		onRefresh := func(ok bool) {
-			result := "ok"
-			if !ok {
-				result = "error"
-			}
-			m.refreshes.WithLabelValues(s.Name, result).Inc()
-		}
-		var run func(context.Context)
-		src.verifier, run, err = newVerifier(c, s, slot, onRefresh)
-		if err != nil {
-			return nil, fmt.Errorf("configure ingest: source %q: %w", s.Name, err)
-		}
-		if src.tokens, err = newPathTokens(s, c.Now); err != nil {
-			return nil, fmt.Errorf("configure ingest: source %q: path token: %w", s.Name, err)
-		}
-		if run != nil {
-			h.runs = append(h.runs, run)
-		}
-		if s.Rate > 0 {
-			burst := s.Burst
-			if burst == 0 {
-				burst = int(math.Ceil(s.Rate))
-			}
-			src.limiter = rate.NewLimiter(rate.Limit(s.Rate), burst)
-		}
-		h.sources[s.Name] = src
+	next, err := h.open(c.Sources, nil)
+	if err != nil {
+		return nil, fmt.Errorf("configure ingest: %w", err)
 	}
+	h.active.Store(next)
 	return h, nil
-}
-
-// Run keeps the keys that come from URLs fresh. It blocks until ctx ends, and
-// returns nil then. It is called once.
-func (h *Handler) Run(ctx context.Context) error {
-	var wg sync.WaitGroup
-	for _, run := range h.runs {
-		wg.Go(func() { run(ctx) })
-	}
-	wg.Wait()
-	<-ctx.Done()
-	return nil
-}
-
-// Keys says how each source's keys are, by source name.
-func (h *Handler) Keys() []KeyStatus {
-	var all []KeyStatus
-	for _, s := range h.config.Sources {
-		k := h.sources[s.Name].verifier.status()
-		k.Source, k.Scheme = s.Name, s.Scheme
-		all = append(all, k)
-	}
-	return all
 }
 
 // Ready returns nil if there is a source whose deliveries can be verified, otherwise
@@ -306,14 +247,4 @@ func (h *Handler) store(ctx context.Context, src *source, rec *eventlog.Record) 
 		return eventlog.Appended{}, &refusal{status: http.StatusServiceUnavailable, reason: "log-unavailable", detail: "the log can't take the delivery now", retryAfter: busyRetry}
 	}
 	return a, nil
-}
-
-// Sources returns the names of the configured sources, sorted.
-func (h *Handler) Sources() []string {
-	var names []string
-	for name := range h.sources {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }

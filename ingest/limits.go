@@ -3,6 +3,7 @@ package ingest
 import (
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"rollcall/eventlog"
@@ -47,7 +48,7 @@ func (t *turnover[K, V]) put(k K, v V) {
 // limited number of times. A genuine sender repeats a body when a livestream goes on
 // air again, or when it retries under a new uuid.
 type limits struct {
-	sameBody int // how often at once; 0: no limit
+	sameBody atomic.Int64 // how often at once; 0 and less: no limit
 
 	mu      sync.Mutex
 	repeats turnover[eventlog.RepeatKey, time.Time] // when it was stored
@@ -55,11 +56,12 @@ type limits struct {
 }
 
 func newLimits(sameBody int) *limits {
-	return &limits{
-		sameBody: sameBody,
-		repeats:  turnover[eventlog.RepeatKey, time.Time]{size: remembered},
-		bodies:   turnover[[16]byte, time.Time]{size: remembered},
+	l := &limits{
+		repeats: turnover[eventlog.RepeatKey, time.Time]{size: remembered},
+		bodies:  turnover[[16]byte, time.Time]{size: remembered},
 	}
+	l.sameBody.Store(int64(sameBody))
+	return l
 }
 
 // stored remembers a delivery that is in the log.
@@ -87,7 +89,8 @@ func (l *limits) repeated(r *eventlog.Record, now time.Time) bool {
 
 // body counts a delivery of a body, and refuses one too many.
 func (l *limits) body(r *eventlog.Record, now time.Time) *refusal {
-	if l.sameBody <= 0 {
+	most := l.sameBody.Load()
+	if most <= 0 {
 		return nil
 	}
 	sum := eventlog.RepeatSum(r.Source, "", r.Body)
@@ -98,7 +101,7 @@ func (l *limits) body(r *eventlog.Record, now time.Time) *refusal {
 	if done.Before(now) {
 		done = now
 	}
-	if wait := done.Sub(now) - time.Duration(l.sameBody-1)*bodyInterval; wait > 0 {
+	if wait := done.Sub(now) - time.Duration(most-1)*bodyInterval; wait > 0 {
 		return &refusal{
 			status: http.StatusServiceUnavailable, reason: "same-body",
 			detail: "this body came too often under other delivery ids", retryAfter: wait,

@@ -30,7 +30,7 @@ func route(p string) (name, token string) {
 // exist for a request without it.
 func (h *Handler) source(r *http.Request) (*source, *refusal) {
 	name, token := route(r.URL.Path)
-	src := h.sources[name]
+	src := h.active.Load().byName[name]
 	switch {
 	case src == nil || !src.admits(token):
 		return nil, &refusal{status: http.StatusNotFound, reason: "unknown-source", detail: "there is no such source; deliveries go to /" + pathRoot + "/{source}"}

@@ -26,7 +26,7 @@ const (
 	RoleViewer Role = "viewer"
 	// RoleReader reads everything.
 	RoleReader Role = "reader"
-	// RoleOperator has nothing more yet.
+	// RoleOperator may have profiles of the process too; see Caller.
 	RoleOperator Role = "operator"
 )
 
@@ -138,15 +138,25 @@ func (a *API) SetTokens(tokens []Token) {
 	if before != nil && slices.Equal(before.tokens, tokens) {
 		return
 	}
-	d := &doors{tokens: slices.Clone(tokens), sums: make([][sha256.Size]byte, len(tokens))}
-	for i, t := range tokens {
-		d.sums[i] = sha256.Sum256([]byte(t.Secret))
-	}
+	d := doorsOf(tokens)
 	d.replaced, d.replace = context.WithCancel(context.Background())
 	a.doors.Store(d)
 	if before != nil {
 		before.replace()
 	}
+}
+
+func doorsOf(tokens []Token) *doors {
+	d := &doors{tokens: slices.Clone(tokens), sums: make([][sha256.Size]byte, len(tokens))}
+	for i, t := range tokens {
+		d.sums[i] = sha256.Sum256([]byte(t.Secret))
+	}
+	return d
+}
+
+// Caller is whose token a request shows; known is false where it shows none of these.
+func Caller(tokens []Token, req *http.Request) (who Token, known bool) {
+	return doorsOf(tokens).caller(req)
 }
 
 // caller is whose token a request shows. It compares with every known one, in

@@ -14,7 +14,8 @@ import (
 
 // configCmd is `rollcall config`.
 type configCmd struct {
-	Show configShowCmd `cmd:"" help:"Print the settings of serve and where each comes from."`
+	Show  configShowCmd  `cmd:"" help:"Print the settings of serve and where each comes from."`
+	Check configCheckCmd `cmd:"" help:"Say whether serve would take a config file, and touch nothing."`
 }
 
 // Help is an example of its commands.
@@ -34,15 +35,8 @@ Example:
 
 // Run prints the settings.
 func (c *configShowCmd) Run(a *app) error {
-	var serve *kong.Node
-	for _, n := range a.parsed.Model.Children {
-		if n.Name == "serve" {
-			serve = n
-		}
-	}
 	g := &console.Grid{Columns: []string{"name", "value", "from"}}
-	flags := slices.Concat(a.parsed.Model.Flags, serve.Flags)
-	for _, f := range flags {
+	for _, f := range a.serveFlags() {
 		if f.Name == "help" || f.Name == "config" {
 			continue
 		}
@@ -63,6 +57,45 @@ func (c *configShowCmd) Run(a *app) error {
 		g.Add("sources", sourceText(s), "file")
 	}
 	return c.Print(a.Stdout, g)
+}
+
+// serveFlags are those that serve takes.
+func (a *app) serveFlags() []*kong.Flag {
+	flags := a.parsed.Model.Flags
+	for _, n := range a.parsed.Model.Children {
+		if n.Name == "serve" {
+			flags = slices.Concat(flags, n.Flags)
+		}
+	}
+	return flags
+}
+
+type configCheckCmd struct {
+	File string `arg:"" help:"Config file (YAML)." type:"path"`
+}
+
+// Help is the command's example.
+func (configCheckCmd) Help() string {
+	return `Checks a config file, and the files that it names, as serve does with the environment of here. It makes and opens nothing.
+The exit code is 2 where serve would refuse it.
+
+Example:
+  rollcall config check rollcall.yaml && systemctl reload rollcall`
+}
+
+// Run checks the file.
+func (c *configCheckCmd) Run(a *app) error {
+	serve := &app{IO: a.IO, args: []string{"serve", "--config", c.File}}
+	grammar, err := serve.parse()
+	if err == nil {
+		_, err = grammar.Serve.config(serve)
+	}
+	if err != nil {
+		a.file, a.args = serve.file, serve.args // where a wrong value comes from is looked for there
+		return err
+	}
+	fmt.Fprintf(a.Stdout, "%s: valid\n", console.Printable(c.File))
+	return nil
 }
 
 // sourceText is a source of the file in a line: as the flag has it, and what only

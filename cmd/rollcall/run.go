@@ -19,6 +19,7 @@ type app struct {
 	args   []string
 	parsed *kong.Context
 	file   *fileConfig
+	level  *console.Level // of the log
 }
 
 // stopParsing is how kong's exit hook leaves the parser after --help.
@@ -48,31 +49,40 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 }
 
 func (a *app) run() error {
-	var grammar cli
 	if len(a.args) == 0 {
 		a.args = []string{"--help"}
 	}
-	file, err := loadConfig(configPath(a.args, a.Env))
+	grammar, err := a.parse()
 	if err != nil {
 		return err
 	}
-	a.file = file
-	parser, err := newParser(&grammar, a)
-	if err != nil {
-		return err
-	}
-	if err := file.check(parser.Model); err != nil {
-		return err
-	}
-	a.parsed, err = parser.Parse(a.args)
-	if err != nil {
-		return console.Usagef("%w; `rollcall --help` lists what there is", err)
-	}
-	a.Logger, err = grammar.Log.Logger(a.Stderr)
+	a.Logger, a.level, err = grammar.Log.Logger(a.Stderr)
 	if err != nil {
 		return err
 	}
 	return a.parsed.Run(a)
+}
+
+// parse reads the config file and the arguments.
+func (a *app) parse() (*cli, error) {
+	file, err := loadConfig(configPath(a.args, a.Env))
+	if err != nil {
+		return nil, err
+	}
+	a.file = file
+	grammar := &cli{}
+	parser, err := newParser(grammar, a)
+	if err != nil {
+		return nil, err
+	}
+	if err := file.check(parser.Model); err != nil {
+		return nil, err
+	}
+	a.parsed, err = parser.Parse(a.args)
+	if err != nil {
+		return nil, console.Usagef("%w; `rollcall --help` lists what there is", err)
+	}
+	return grammar, nil
 }
 
 // given reports whether a flag stands on the command line.

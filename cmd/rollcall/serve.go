@@ -1,6 +1,9 @@
 package main
 
 import (
+	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"rollcall/cmd/rollcall/internal/attach"
@@ -43,6 +46,7 @@ type serveCmd struct {
 	AdminKey           string        `name:"admin-tls-key" help:"Private key (PEM) of --admin-tls-cert." type:"path" placeholder:"FILE"`
 	APITokenFile       string        `name:"api-token-file" help:"File with the bearer tokens of the read API, a line NAME ROLE TOKEN each; roles are viewer, reader and operator. Needed where --api-addr is not loopback." type:"path" placeholder:"FILE"`
 	AccessLog          bool          `help:"Log each request to the read API: name of the token, method, route, status, duration, bytes."`
+	Pprof              bool          `help:"Serve profiles (/debug/pprof/) on --admin-addr, which must be loopback, or ask for a token of the role operator."`
 	APIHost            []string      `name:"api-host" help:"Name that the read API may be addressed by, beside localhost and addresses; repeatable. Only needed without --api-token-file." placeholder:"NAME"`
 	ReplicaDir         string        `help:"Directory of the query target's SQLite cache; by default within --data-dir, or a temporary one with --nats-url. It can be deleted at any time." type:"path" placeholder:"DIR"`
 	APIMaxConnections  int           `name:"api-max-connections" help:"Connections of the read API; one more is closed. 0 is what the limit of open files (ulimit -n) allows, at most 4,096." default:"0" placeholder:"N"`
@@ -56,7 +60,8 @@ type serveCmd struct {
 // Help is the command's example.
 func (serveCmd) Help() string {
 	return `Runs Rollcall. Alone it embeds a NATS server with JetStream and does everything; with --nats-url it uses yours,
-and a process can take one part.
+and a process can take one part. At SIGHUP it reads its settings again: sources, --source-rate, --same-body, --api-token-file and
+--log-level change at once, others need a restart.
 
 Examples:
   rollcall serve --source prod=rsa:public.pem
@@ -76,7 +81,12 @@ func (c *serveCmd) Run(a *app) error {
 	if cfg.Supervisor, err = node.SupervisorOf(a.Env); err != nil {
 		return err
 	}
-	return node.New(cfg, a.Logger).Run(a.Ctx)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	n := node.New(cfg, a.Logger)
+	defer c.watchReloads(a, n, signals)()
+	return n.Run(a.Ctx)
 }
 
 // ingestFlags are the limits of the ingester.

@@ -287,11 +287,15 @@ func (noLog) Append(context.Context, *eventlog.Record) (eventlog.Appended, error
 // setAPI reads the tokens that the read API asks for. An address that others
 // reach needs some.
 func (c *settings) setAPI() (err error) {
-	c.node.AccessLog = c.AccessLog
+	c.node.AccessLog, c.node.Pprof = c.AccessLog, c.Pprof
 	if c.APITokenFile != "" {
 		if c.node.APITokens, err = query.ReadTokens(c.APITokenFile); err != nil {
 			return console.Usagef("--api-token-file: %w", err)
 		}
+	}
+	operator := slices.ContainsFunc(c.node.APITokens, func(t query.Token) bool { return t.Role == query.RoleOperator })
+	if c.Pprof && !web.Loopback(c.AdminAddr) && !operator {
+		return console.Usagef("--pprof: profiles hold what is in memory, and --admin-addr %s is not loopback: give it a loopback address, or a token of the role %s in --api-token-file", c.AdminAddr, query.RoleOperator)
 	}
 	if c.node.Roles.Query {
 		if err := query.CheckAddr(c.APIAddr, c.node.APITokens, c.Insecure); err != nil {

@@ -3,6 +3,7 @@ package console
 import (
 	"io"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/mattn/go-isatty"
@@ -24,17 +25,49 @@ type LogFlags struct {
 	LogFormat string `help:"Format of the log on stderr: auto (console on a terminal, else json), json, console." default:"auto" enum:"auto,json,console" placeholder:"FORM"`
 }
 
-// Logger writes to w in the form that the flags choose.
-func (f LogFlags) Logger(w io.Writer) (zerolog.Logger, error) {
-	level, err := zerolog.ParseLevel(f.LogLevel)
-	if err != nil {
-		return zerolog.Logger{}, Usagef("read --log-level: %w", err)
+// Logger writes to w in the form that the flags choose, what the level lets through.
+func (f LogFlags) Logger(w io.Writer) (zerolog.Logger, *Level, error) {
+	level := &Level{}
+	if err := level.Set(f.LogLevel); err != nil {
+		return zerolog.Logger{}, nil, err
 	}
 	out := w
 	if f.LogFormat == "console" || f.LogFormat == "auto" && IsTerminal(w) {
 		out = zerolog.ConsoleWriter{Out: w, TimeFormat: "15:04:05.000", NoColor: noColor(w)}
 	}
-	return zerolog.New(zerolog.SyncWriter(out)).Level(level).Hook(stamp{}), nil
+	level.out = zerolog.SyncWriter(out)
+	return zerolog.New(level).Sample(level).Hook(stamp{}), level, nil
+}
+
+// Level is the least level of the lines of a logger and of all that were made of it.
+// It can be set while they are used.
+type Level struct {
+	least atomic.Int32
+	out   io.Writer
+}
+
+// Set takes a level as --log-level has it.
+func (l *Level) Set(text string) error {
+	level, err := zerolog.ParseLevel(text)
+	if err != nil {
+		return Usagef("read --log-level: %w", err)
+	}
+	l.least.Store(int32(level))
+	return nil
+}
+
+// Sample implements zerolog.Sampler: a line that nobody wants costs nothing.
+func (l *Level) Sample(level zerolog.Level) bool { return int32(level) >= l.least.Load() }
+
+// Write implements io.Writer.
+func (l *Level) Write(b []byte) (int, error) { return l.out.Write(b) }
+
+// WriteLevel implements zerolog.LevelWriter, for loggers with a sampler of their own.
+func (l *Level) WriteLevel(level zerolog.Level, b []byte) (int, error) {
+	if !l.Sample(level) {
+		return len(b), nil
+	}
+	return l.out.Write(b)
 }
 
 // stamp puts the time into each line, in UTC with milliseconds.

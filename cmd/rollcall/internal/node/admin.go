@@ -122,11 +122,16 @@ func (h *health) readyz(w http.ResponseWriter, r *http.Request) {
 // adminServer serves health and metrics. On loopback it knows localhost and
 // addresses as hosts, or a page could read it through a name that it makes point
 // here; elsewhere it is asked by whatever name monitoring has for it.
-func adminServer(h *health, registry *prometheus.Registry, local bool) *http.Server {
+//
+// profiles are served where they are not nil.
+func adminServer(h *health, registry *prometheus.Registry, local bool, profiles http.Handler) *http.Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", h.readyz)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry}))
+	if profiles != nil {
+		mux.Handle("GET "+profilesPath, profiles)
+	}
 	known := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if local && !web.KnownHost(r.Host, nil) {
 			http.Error(w, "this host is not known here: use localhost or the address", http.StatusMisdirectedRequest)

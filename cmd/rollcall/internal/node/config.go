@@ -44,6 +44,7 @@ type Config struct {
 	StaleAfter, APIIdleTimeout time.Duration
 	APITokens                  []query.Token // none: everybody is let in
 	AccessLog                  bool          // of the read API
+	Pprof                      bool          // on AdminAddr: for operators, where that is not AdminLocal
 	APIHosts                   []string
 
 	StopTimeout time.Duration

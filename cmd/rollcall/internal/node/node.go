@@ -51,6 +51,7 @@ type Node struct {
 	audit     *auditor
 	Listeners struct{ ingest, API, admin net.Listener }
 	closers   []func() error
+	active    active
 
 	loaded func(context.Context) bool // whether readers get answers; nil: there are none
 
@@ -80,6 +81,8 @@ type stage struct {
 func New(c Config, logger zerolog.Logger) *Node {
 	n := &Node{Config: c, Logger: logger, registry: newRegistry(c.Version), Health: &health{starting: true}, failed: make(chan error, 16), Ready: make(chan struct{})}
 	n.Health.register(n.registry)
+	n.active.sources.Store(&n.Handler.Sources)
+	n.active.tokens.Store(&n.APITokens)
 	return n
 }
 
@@ -143,7 +146,7 @@ func (n *Node) start(ctx context.Context) error {
 	n.warnOfReadableSecrets()
 	n.Logger.Info().Object("connections", n.Connections).Uint64("open_files", Descriptors()).Msg("limits")
 	n.serve(stageAdmin, func(ctx context.Context) error {
-		return web.Serve(ctx, n.Listeners.admin, adminServer(n.Health, n.registry, n.AdminLocal), time.Second, n.Logger)
+		return web.Serve(ctx, n.Listeners.admin, adminServer(n.Health, n.registry, n.AdminLocal, n.profiles()), time.Second, n.Logger)
 	})
 	if err := n.openNATS(ctx); err != nil {
 		return err

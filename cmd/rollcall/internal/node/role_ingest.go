@@ -27,15 +27,13 @@ func FitsPayload(maxBody, payload int64) error {
 // startIngest starts the webhook listener. Without a source every delivery is a
 // 404: the rest of the program is of use without one.
 func (n *Node) startIngest() error {
-	var handler http.Handler = http.HandlerFunc(noSource)
 	if len(n.Handler.Sources) == 0 {
 		n.Logger.Warn().Msg("no --source: every webhook gets 404")
 	} else {
-		h, err := n.ingestHandler()
-		if err != nil {
+		n.warnOfTenants()
+		if err := n.startWebhook(n.Handler); err != nil {
 			return err
 		}
-		handler = h
 	}
 	if n.Embedded != nil {
 		w := &storeWatch{server: n.Embedded, dir: n.DataDir, log: n.Logger.With().Str(console.KeyPart, "store").Logger()}
@@ -43,7 +41,7 @@ func (n *Node) startIngest() error {
 		n.serve(stageProject, w.run)
 	}
 	n.serve(stageIngest, func(ctx context.Context) error {
-		return ingest.Serve(ctx, n.Listeners.ingest, handler, ingest.ServerConfig{
+		return ingest.Serve(ctx, n.Listeners.ingest, &n.active, ingest.ServerConfig{
 			MaxConnections: n.Connections.Ingest, ReadHeaderTimeout: n.HeaderTimeout, IdleTimeout: n.IdleTimeout,
 			TLS: n.TLS.Ingest, Drain: 10 * time.Second,
 			Logger: n.Logger.With().Str(console.KeyPart, "ingest").Logger(), Metrics: n.registry,
@@ -52,17 +50,17 @@ func (n *Node) startIngest() error {
 	return nil
 }
 
-func (n *Node) ingestHandler() (http.Handler, error) {
-	if err := FitsPayload(n.Handler.MaxBody, n.Conns[0].MaxPayload()); err != nil {
-		return nil, err
+// startWebhook has the sources' deliveries taken from now on.
+func (n *Node) startWebhook(c ingest.Config) error {
+	if err := FitsPayload(c.MaxBody, n.Conns[0].MaxPayload()); err != nil {
+		return err
 	}
-	n.warnOfTenants()
-	c := n.Handler
 	c.Log, c.Logger, c.Metrics = n.Log, n.Logger.With().Str(console.KeyPart, "ingest").Logger(), n.registry
 	h, err := ingest.New(c)
 	if err != nil {
-		return nil, console.Usagef("%w", err)
+		return console.Usagef("%w", err)
 	}
+	n.active.webhook.Store(h)
 	n.Health.Add(Check{"ingest", func(ctx context.Context) (string, error) {
 		note, err := h.Ready()
 		if err == nil {
@@ -77,8 +75,11 @@ func (n *Node) ingestHandler() (http.Handler, error) {
 		}
 		return err
 	})
-	return h, nil
+	return nil
 }
+
+// sources are those that are configured now.
+func (n *Node) sources() []ingest.Source { return *n.active.sources.Load() }
 
 // anyTenant reports whether a source takes any tenant's events: the provider signs
 // for all its customers with one key.
@@ -89,7 +90,7 @@ func anyTenant(s ingest.Source) bool {
 // warnings are what the page says about this process's configuration. Readers without
 // credentials see them too, so they name no source.
 func (n *Node) warnings() (all []string) {
-	if n.Roles.Ingest && slices.ContainsFunc(n.Handler.Sources, anyTenant) {
+	if n.Roles.Ingest && slices.ContainsFunc(n.sources(), anyTenant) {
 		all = append(all, "a source takes events of any organization: give it organizationIds (the log names it)")
 	}
 	return all
@@ -97,7 +98,7 @@ func (n *Node) warnings() (all []string) {
 
 // warnOfTenants names sources that take any tenant's events.
 func (n *Node) warnOfTenants() {
-	for _, s := range n.Handler.Sources {
+	for _, s := range n.sources() {
 		if anyTenant(s) {
 			n.Logger.Warn().Str("source", s.Name).Msg("a signature proves the provider, not the tenant: give the source organizationIds, or a pathToken, or events of the provider's other customers are taken too")
 		}

@@ -75,6 +75,7 @@ func (n *Node) startQuery(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	n.active.api = api
 	side := &readSide{node: n, failed: map[string]string{}}
 	n.Health.Add(Check{"query", func(ctx context.Context) (string, error) {
 		note, err := checkReplica(ctx, replica, views)

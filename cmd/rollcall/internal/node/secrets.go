@@ -19,7 +19,7 @@ func (n *Node) warnOfReadableSecrets() {
 	if files == nil {
 		files = map[string]string{}
 	}
-	for _, s := range n.Handler.Sources {
+	for _, s := range n.sources() {
 		files["pathTokenFile of source "+s.Name] = s.PathTokenFile
 		if s.Scheme == ingest.SchemeStandard {
 			files["key of source "+s.Name] = s.Key

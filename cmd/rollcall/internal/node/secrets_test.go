@@ -73,7 +73,7 @@ func TestAdminKnowsItsHost(t *testing.T) {
 		{true, "localhost:8082", 200}, {true, "127.0.0.1:8082", 200}, {true, "[::1]:8082", 200}, {true, "evil.example", 421}, {true, "evil.example:8082", 421}, {true, "", 421},
 		{false, "rollcall.monitoring.svc:8082", 200},
 	} {
-		s := adminServer(&health{}, newRegistry(Build{}), test.local)
+		s := adminServer(&health{}, newRegistry(Build{}), test.local, nil)
 		for _, path := range []string{"/livez", "/readyz", "/metrics"} {
 			r := httptest.NewRequest(http.MethodGet, path, http.NoBody)
 			r.Host = test.host
