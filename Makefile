@@ -44,7 +44,7 @@ browser: $(AXE) ## the page in headless Chromium (apt-get install chromium), wit
 	$(GO) test -tags browser -count=1 -timeout 5m ./query/page/...
 
 .PHONY: shots
-shots: ## the pictures in docs/img and the figures in docs/perf/page.txt anew
+shots: ## the pictures in docs/img and the figures in docs/perf/page.txt, made again
 	mkdir -p docs/img
 	$(GO) test -tags browser -count=1 -run '^TestShots$$' ./query/page -args -shots ../../docs/img
 	./docs/perf/page.sh

@@ -192,7 +192,7 @@ func graph(t *testing.T, planted map[string]string) map[string]*listed {
 	}
 }
 
-// overlay writes the planted files to a temporary folder, and the file that tells go of them.
+// overlay writes the planted files to a temporary folder, and the file that lists them for go.
 func overlay(t *testing.T, planted map[string]string) string {
 	t.Helper()
 	top, err := filepath.Abs(root)

@@ -55,8 +55,8 @@ func TestClusterExample(t *testing.T) {
 		t.Errorf("Get as projector = %v; want no error", err)
 	}
 
-	// What a process tells of itself is heard by the query target.
-	heard, err := asking.Conn().SubscribeSync("rollcall.status.*")
+	// The query target receives the status of a process.
+	statuses, err := asking.Conn().SubscribeSync("rollcall.status.*")
 	if err != nil || asking.Conn().Flush() != nil {
 		t.Fatalf("subscribe to rollcall.status.* as query = %v; want no error", err)
 	}
@@ -64,7 +64,7 @@ func TestClusterExample(t *testing.T) {
 		if err := js.Conn().Publish("rollcall.status.x", nil); err != nil || js.Conn().Flush() != nil {
 			t.Fatal(err)
 		}
-		if _, err := heard.NextMsg(10 * time.Second); err != nil {
+		if _, err := statuses.NextMsg(10 * time.Second); err != nil {
 			t.Errorf("status of %s as query: %v; want the message", js.Conn().Opts.User, err)
 		}
 	}

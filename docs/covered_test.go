@@ -128,7 +128,7 @@ func (s *suite) test(name string) (coveringTest, bool) {
 
 func flat(pkg string) string { return strings.ReplaceAll(pkg, "/", "-") }
 
-// fingerprint tells apart the states of a room's code.
+// fingerprint identifies a state of a room's code.
 func fingerprint(t *testing.T, room string) []byte {
 	t.Helper()
 	h := sha256.New()

@@ -24,7 +24,7 @@ type mutation struct {
 	function  string
 	kind      string
 	old       string // the source that is replaced, on one line
-	nth       int    // tells mutations apart whose names would be the same; from 1
+	nth       int    // distinguishes mutations of one name; from 1
 	from, to  int
 	new       string
 	line      int

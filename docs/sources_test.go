@@ -34,7 +34,7 @@ func TestFileLength(t *testing.T) {
 	}
 }
 
-// TestFunctionLength leaves tests out: a table, or a story told in steps, is one function.
+// TestFunctionLength leaves tests out: a table, or a scenario in steps, is one function.
 func TestFunctionLength(t *testing.T) {
 	for _, s := range sources(t) {
 		if s.test() {

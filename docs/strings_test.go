@@ -123,7 +123,7 @@ func (g grammar) command(line string) string {
 	return ""
 }
 
-// unknown lists what a text names and there is not: commands in back quotes,
+// unknown lists what a text names that does not exist: commands in back quotes,
 // flags and metrics anywhere.
 func (g grammar) unknown(text string) (all []string) {
 	text = otherTool.ReplaceAllString(text, "")

@@ -153,7 +153,7 @@ type Organizer struct {
 // IsZero reports whether neither id nor name is known.
 func (o Organizer) IsZero() bool { return o == Organizer{} }
 
-// Participant is one connection of a person, as a join or a leave tells it.
+// Participant is one connection of a person, as a join or a leave reports it.
 type Participant struct {
 	PeerID, CustomID, ClientID, Name string
 	JoinedAt, LeftAt                 Time

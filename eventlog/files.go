@@ -169,7 +169,7 @@ func fileMembers(dec *jsontext.Decoder) (members []fileMember, err error) {
 
 // ownerOf is whose file a name is: the name itself, or what the provider's file
 // names say: PREFIX_USER_PEER_STREAM_MEDIA_MILLISECONDS.webm. "" where prefix and
-// user can't be told apart: no id is better than a wrong one.
+// user can't be distinguished: no id is better than a wrong one.
 func ownerOf(name string) string {
 	stem, ext, ok := strings.Cut(name, ".")
 	parts := strings.Split(stem, "_")

@@ -145,7 +145,7 @@ func TestEveryConnectionHears503(t *testing.T) {
 	defer held.Close()
 	for n := range 300 {
 		if got := raw(t, address, ""); !strings.Contains(got, "503") {
-			t.Fatalf("connection %d above the limit heard %q; want 503", n+1, got)
+			t.Fatalf("connection %d above the limit got %q; want 503", n+1, got)
 		}
 	}
 }

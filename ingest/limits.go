@@ -43,7 +43,7 @@ func (t *turnover[K, V]) put(k K, v V) {
 	t.young[k] = v
 }
 
-// limits tells genuine deliveries from replayed ones: a repeat
+// limits distinguishes genuine deliveries from replayed ones: a repeat
 // costs the source no token, and one body under many delivery uuids is accepted a
 // limited number of times. A genuine sender repeats a body when a livestream goes on
 // air again, or when it retries under a new uuid.

@@ -49,7 +49,7 @@ type ServerConfig struct {
 	// TLS, if set, is spoken on the listener.
 	TLS    *tls.Config
 	Logger zerolog.Logger
-	// Metrics takes the connection metrics; nil: none. Label tells servers apart.
+	// Metrics takes the connection metrics; nil: none. Label distinguishes servers.
 	Metrics prometheus.Registerer
 }
 

@@ -160,7 +160,7 @@ func TestAttackGarbledTLS(t *testing.T) {
 	}
 	// The first bytes of a ClientHello, and then nothing: cut without a word of HTTP.
 	if got := raw(t, address, "\x16\x03\x01\x02\x00\x01"); strings.Contains(got, "HTTP") {
-		t.Errorf("half a handshake heard %q; want the connection closed", got)
+		t.Errorf("half a handshake got %q; want the connection closed", got)
 	}
 	for code, want := range map[string]float64{"400": 1, "417": 1, "431": 1, "503": 1} {
 		if got := labelled(t, registry, "rollcall_ingest_requests_garbled_total", code); got != want {
@@ -227,13 +227,13 @@ func TestConnectionLimit(t *testing.T) {
 		got := raw(t, address, request)
 		res, err := http.ReadResponse(bufio.NewReader(strings.NewReader(got)), nil)
 		if err != nil {
-			t.Fatalf("connection above the limit heard %q: %v; want 503", got, err)
+			t.Fatalf("connection above the limit got %q: %v; want 503", got, err)
 		}
 		body, err := io.ReadAll(res.Body)
 		_ = res.Body.Close()
 		if err != nil || res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") != "1" || res.Header.Get("Content-Type") != "application/problem+json" ||
 			!strings.Contains(string(body), `"status":503`) {
-			t.Errorf("connection above the limit heard %q, %v; want 503, Retry-After and a problem document", got, err)
+			t.Errorf("connection above the limit got %q, %v; want 503, Retry-After and a problem document", got, err)
 		}
 	}
 	held[0].Close()

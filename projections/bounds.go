@@ -95,8 +95,8 @@ func (b *bounds) endedAt() eventlog.Time {
 	return b.lastEnd.at
 }
 
-// over is when it was first heard that the session has ended; the zero Time
-// while it was not. Unlike endedAt it can only become earlier.
+// over is the received time of the first record of the session's end; the zero Time
+// while there is none. Unlike endedAt it can only become earlier.
 func (b *bounds) over() eventlog.Time {
 	if !b.ended {
 		return 0

@@ -86,7 +86,7 @@ func (r *reader) version() {
 	}
 }
 
-// done is the reader's verdict once everything was read.
+// done reports an error where not everything was read correctly.
 func (r *reader) done() error {
 	if r.bad || len(r.b) != 0 {
 		return errState

@@ -1,8 +1,8 @@
-// Package projections has the folds: the laws by which records become the views
+// Package projections has the folds, which turn records into the views
 // sessions, attendance, recordings, livestreams, artifacts and usage. They have
 // no I/O, no clock and no goroutine. [Views] returns them, each with the fields
 // of its documents: one list, beside the document's type, writes the JSON and
-// tells readers what there is. The document types and [Parse] are for whoever
+// describes it to readers. The document types and [Parse] are for whoever
 // reads a view.
 //
 //	Event ──Apply──▶ facts (minima, maxima, firsts, sets) ──Flush──▶ documents + parts
@@ -24,8 +24,8 @@
 //
 // # Repeats
 //
-// A repeat counts once, with the earliest received time. For minima that is
-// nothing special; the latest received time (lastEventAt) and the livestreams'
+// A repeat counts once, with the earliest received time. Minima need
+// nothing for that; the latest received time (lastEventAt) and the livestreams'
 // transitions need to know each delivery, so those states keep the set of them.
 //
 // # Cost
@@ -53,7 +53,7 @@
 // Days are a matter of whoever asks, so the usage fold stores, for each session,
 // quarter hours: midnight of every zone in use since 1972 begins one. A slot that
 // a connection covers in part has that part in microseconds; of the slots that it
-// covers as a whole only the first and the one behind the last are noted (+1 and
+// covers as a whole only the first and the one after the last are noted (+1 and
 // −1). The size is bounded by the number of distinct quarter hours in which
 // somebody came or went, and depends neither on how long they stayed nor on how
 // many they were. A slot belongs to the day that it begins in, so that the sum

@@ -9,8 +9,8 @@ import (
 	"rollcall/eventlog"
 )
 
-// The generator draws from few ids, few times and few texts, so that records meet
-// each other, and from every way in which a member can be missing or unreadable.
+// The generator draws from few ids, few times and few texts, so that records
+// collide, and from every way in which a member can be missing or unreadable.
 
 func member(t *rapid.T, name string, choices ...string) string {
 	v := rapid.SampledFrom(choices).Draw(t, name)

@@ -9,8 +9,8 @@ import (
 )
 
 // TestLiveKeyIsDeletedOnce: what comes after the end of a session changes the
-// document of the ended one, and nothing else. A reader is told of each change,
-// and a key that is gone already does not change.
+// document of the ended one, and nothing else. Readers get each change,
+// and a key that is already gone does not change.
 func TestLiveKeyIsDeletedOnce(t *testing.T) {
 	f := projections.All()[0]
 	r := newRunner(f)

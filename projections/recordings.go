@@ -235,7 +235,7 @@ func (s *recordingState) Flush(w eventlog.Writer) {
 	}
 }
 
-// Over is when the recording was first heard to be UPLOADED or ERRORED.
+// Over is the received time of the first UPLOADED or ERRORED.
 func (s *recordingState) Over() eventlog.Time { return s.over }
 
 func (s *recordingState) Erase(w eventlog.Writer) { w.Delete(eventlog.EscapeID(s.id)) }

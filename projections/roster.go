@@ -134,7 +134,7 @@ type roster struct {
 	peers map[string]*peer
 	shelf shelf[*peer]
 	bytes int
-	// watch is told of every change: old is nil for a new peer. It is called for
+	// watch is called for every change: old is nil for a new peer. It is called for
 	// each peer once when the entity was loaded.
 	watch func(p *peer, old, now *link)
 	ready bool
@@ -184,8 +184,8 @@ func newRoster(names bool, watch func(p *peer, old, now *link)) roster {
 	}
 }
 
-// start tells watch of the peers that were loaded; it must be called before
-// anything is read off them.
+// start calls watch for the peers that were loaded; it must be called before
+// anything is read from them.
 func (r *roster) start() {
 	if r.ready {
 		return

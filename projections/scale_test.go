@@ -178,7 +178,7 @@ func TestUsageSlotsGrowWhereTheyAreTooMany(t *testing.T) {
 func TestRecordingKeepsTheEarliestOddStatuses(t *testing.T) {
 	var events []eventlog.Event
 	for i := range 1500 {
-		for repeat := range 2 { // each twice: the later one is of no account
+		for repeat := range 2 { // each twice: the later one does not count
 			events = append(events, eventlog.Event{
 				Type: eventlog.RecordingStatus, Order: eventlog.Order{At: minutes(i + 2000*repeat), ID: fmt.Sprint(i, "-", repeat)},
 				Recording: eventlog.Recording{ID: "r1", Status: fmt.Sprint("ODD", i)},

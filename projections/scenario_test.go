@@ -156,7 +156,7 @@ func ask(t *testing.T, got views, f []string) string {
 	case "stuck": // the read side's question; see TestScenarioQuestions there
 		return f[len(f)-1]
 	}
-	t.Fatalf("nobody can ask %q", f[0])
+	t.Fatalf("unknown question %q", f[0])
 	return ""
 }
 

@@ -22,8 +22,8 @@ func (sessionFold) New(key string) eventlog.State {
 	return s
 }
 
-// SessionState is the state of a session, with what a projector tells it about
-// records that it could not fold in.
+// SessionState is the state of a session, including which records a projector could
+// not fold into it.
 type SessionState interface {
 	eventlog.State
 	// Park notes that a record received at that time is missing in the session.

@@ -8,7 +8,7 @@ import (
 
 const (
 	// baseSlot is a quarter of an hour: midnight of every time zone in use since
-	// 1972 is the start of a slot (Monrovia, 44:30 behind until then, was the last).
+	// 1972 is the start of a slot (Monrovia, 44:30 off until then, was the last).
 	baseSlot = 900 * eventlog.Second
 	// slotsShown bounds a document; see slots.list.
 	slotsShown = 2048
@@ -16,7 +16,7 @@ const (
 
 // slots says, sparsely, how long intervals cover each slot: a slot that an
 // interval covers in part has that part in microseconds; of the slots that it
-// covers as a whole, the first has a change of +1 and the one behind the last a
+// covers as a whole, the first has a change of +1 and the one after the last a
 // change of -1. So an interval touches at most four slots, however long it is,
 // and adding and taking back are exact.
 type slots map[int64]UsageSlot

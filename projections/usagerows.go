@@ -80,7 +80,7 @@ func (u UsageRow) MarshalJSON() ([]byte, error) { return u.AppendJSON(nil), nil 
 // session counts on the day of its startedAt, and so does its peak; connections
 // and recordings count on the days that they cover. A recording belongs to its
 // session's organizer, else to its organizationId, and to its session's meeting,
-// else to the one that it names. An organizer without an id is told by its name;
+// else to the one that it names. An organizer without an id is identified by its name;
 // one with an id shows the name that the session with the latest startedAt has.
 // Rows of nothing are left out.
 //
@@ -107,7 +107,7 @@ func UsageRows(q UsageQuery, sessions iter.Seq[UsageSession], recordings iter.Se
 	return t.list()
 }
 
-// usageKey tells rows apart. period is the index of the first day that is asked
+// usageKey identifies a row. period is the index of the first day that is asked
 // for of a period, -1 where rows are not grouped by one.
 type usageKey struct {
 	period  int
@@ -240,8 +240,8 @@ func (t *usageTable) ownerOf(r *Recording) owner {
 	return of
 }
 
-// revisedAt is since when the recording's length is known, as well as its document
-// tells: the latest of the times at which it reached a status. A status that is
+// revisedAt is since when the recording's length is known, as far as its document
+// says: the latest of the times at which it reached a status. A status that is
 // sent again, or without news, does not count.
 func (r *Recording) revisedAt() (at eventlog.Time) {
 	for _, h := range r.History {

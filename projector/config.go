@@ -34,7 +34,7 @@ type Config struct {
 	// larger is parked: 512 KiB.
 	MaxValueBytes int
 	// MaxAge is for how long an entity stays in the view after it was over, by
-	// Now against received times; 0: for ever. See [Aging].
+	// Now against received times; 0: without limit. See [Aging].
 	MaxAge time.Duration
 	// StopTimeout bounds the last commit after Run's context ended: 5 s.
 	StopTimeout time.Duration

@@ -27,7 +27,7 @@
 // all state, stand by), or older than what this process stored
 // ([ErrLostView]: take over again, and fold from what is left). Without an answer
 // for 30 s the lease is released. An idle view is checked every 5 s.
-// A read that is interrupted is retried for ever, and shows as lag.
+// A read that is interrupted is retried without end, and shows as lag.
 //
 // A record on which a fold panics, or that makes a value too large,
 // is parked: folding restarts at the checkpoint without it, it is stored

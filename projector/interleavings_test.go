@@ -16,7 +16,7 @@ import (
 	"rollcall/projector"
 )
 
-// slowLog is a log whose first reader has the last record in hand when it is told to
+// slowLog is a log whose first reader has the last record in hand when it is asked to
 // end, and yields it a second later, and whose second one is in its midst then.
 type slowLog struct {
 	*memLog

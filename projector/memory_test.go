@@ -184,7 +184,7 @@ func (s *memStore) Acquire(ctx context.Context, c projector.LeaseRequest) (*proj
 		hang(ctx, 30*time.Second)
 		return nil, errPlanted
 	}
-	told := false
+	notified := false
 	for {
 		s.mu.Lock()
 		if c.Version != s.version {
@@ -196,8 +196,8 @@ func (s *memStore) Acquire(ctx context.Context, c projector.LeaseRequest) (*proj
 		}
 		freed := s.freed
 		s.mu.Unlock()
-		if !told && c.OnStandby != nil {
-			told = true
+		if !notified && c.OnStandby != nil {
+			notified = true
 			c.OnStandby("other")
 		}
 		select {

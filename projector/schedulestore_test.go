@@ -246,7 +246,7 @@ type scriptedWriter struct {
 }
 
 func (s scriptedStore) Acquire(ctx context.Context, c projector.LeaseRequest) (*projector.Lease, error) {
-	told := false
+	notified := false
 	for began := time.Now(); ; {
 		if err := s.w.simply(ctx, s.m, "acquire"); err != nil {
 			return nil, err
@@ -255,8 +255,8 @@ func (s scriptedStore) Acquire(ctx context.Context, c projector.LeaseRequest) (*
 		if lease != nil || err != nil {
 			return lease, err
 		}
-		if !told && c.OnStandby != nil {
-			told = true
+		if !notified && c.OnStandby != nil {
+			notified = true
 			c.OnStandby("other")
 		}
 		if c.MaxWait > 0 && time.Since(began) > c.MaxWait {
@@ -305,7 +305,7 @@ func (s scriptedStore) take(c projector.LeaseRequest) (*projector.Lease, error) 
 	}, nil
 }
 
-// hear tells a holder, once its process runs, that its lease is in other hands.
+// hear notifies a holder, once its process runs, that another holds its lease.
 func (t *scriptedWriter) hear() {
 	if t.m.gate(context.Background()) == nil {
 		t.once.Do(func() { close(t.gone) })

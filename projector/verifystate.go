@@ -19,7 +19,7 @@ type StoredState struct {
 	Parts []Part
 	// Sequence is the last record that is in it.
 	Sequence eventlog.Seq
-	// Err says that the parts can't be told apart; nil: they can.
+	// Err says that the parts can't be distinguished; nil: they can.
 	Err error
 }
 

@@ -35,7 +35,7 @@ func TestAppendCSV(t *testing.T) {
 }
 
 // TestNothingIsComputed: whatever a text is, and wherever a spreadsheet splits
-// and whether it heeds quotes there, no cell begins as a formula does.
+// and whether it respects quotes there, no cell begins as a formula does.
 func TestNothingIsComputed(t *testing.T) {
 	t.Parallel()
 	alphabet := []rune{'=', '+', '-', '@', ';', ',', '\t', '\n', '\r', ' ', '"', '\'', 'x', '1', '.', '\v', '\x00', '\u00a0', '\ufeff', '\u200b', '＝', '\u2028'}

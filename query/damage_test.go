@@ -244,7 +244,7 @@ func TestFlippedDigit(t *testing.T) {
 	}
 }
 
-// TestReplicaAudit spoils the copy so that no row's sum tells of it, or nobody
+// TestReplicaAudit spoils the copy so that no row's sum shows it, or nobody
 // asks for the row: the audit finds it, and has the view loaded again.
 func TestReplicaAudit(t *testing.T) {
 	t.Parallel()

@@ -61,7 +61,7 @@ func (l *late) Follow(ctx context.Context, view string, from viewstore.Position)
 }
 
 // TestFeedOfAReplicaBehind: a client that comes from another process, whose
-// replica was a commit further, waits for this one; it is told nothing twice.
+// replica was a commit further, waits for this one; it gets nothing twice.
 func TestFeedOfAReplicaBehind(t *testing.T) {
 	t.Parallel()
 	s := newScript()
@@ -94,7 +94,7 @@ func TestFeedOfAReplicaBehind(t *testing.T) {
 }
 
 // TestFeedOfALostTail: a client at a revision that the view no longer reaches
-// begins anew, after a while.
+// begins again, after a while.
 func TestFeedOfALostTail(t *testing.T) {
 	t.Parallel()
 	s := newScript()

@@ -58,7 +58,7 @@ func pipelineFields() []field {
 			member{"etaSeconds", schema("number", "null")}, member{"elapsedSeconds", number}))),
 		shaped("audits", "What the last comparison of each view with the log found.", list(object(member{"view", text}, at("at"), member{"result", text}, member{"keys", whole},
 			member{"differing", whole}, member{"sequence", whole}))),
-		shaped("processes", "The processes that were heard of lately.", list(object(member{"process", text}, member{"host", text}, member{"roles", list(text)},
+		shaped("processes", "The processes that have reported lately.", list(object(member{"process", text}, member{"host", text}, member{"roles", list(text)},
 			at("startedAt"), at("heardAt"), member{"lost", schema("boolean")},
 			member{"projections", list(object(member{"name", text}, member{"state", text}))}, member{"problems", list(text)}, member{"warnings", list(text)}))),
 	}

@@ -19,8 +19,8 @@ import (
 
 // disk is a disk that is full, now and then.
 type disk struct {
-	ctx context.Context
-	met int // how often it was full
+	ctx  context.Context
+	full int // how often it was full
 	// Of the database itself: the size before the last transaction, and how many
 	// came to nothing since.
 	pages, tries int
@@ -39,7 +39,7 @@ func (d *disk) narrow(conn *sql.Conn, statement string) error {
 		return err
 	}
 	if pages == d.pages {
-		d.tries, d.met = d.tries+1, d.met+1
+		d.tries, d.full = d.tries+1, d.full+1
 	} else {
 		d.pages, d.tries = pages, 0
 	}
@@ -61,7 +61,7 @@ func (d *disk) each(conn *sql.Conn, statement string) error {
 		return nil
 	}
 	d.next++
-	d.met++
+	d.full++
 	return fullError()
 }
 
@@ -104,14 +104,14 @@ func TestFullDisk(t *testing.T) {
 			if got := replica.Waiting(); len(got) > 0 {
 				t.Errorf("Waiting() = %v; want nothing", got)
 			}
-			if stop(); d.met < 100 {
-				t.Errorf("full disks met = %d; want at least 100", d.met)
+			if stop(); d.full < 100 {
+				t.Errorf("full disks = %d; want at least 100", d.full)
 			}
 		})
 	}
 }
 
-// generations changes a view, puts other generations of it in force, and holds
+// generations changes a view, activates other generations of it, and holds
 // what the API has of it against what it should have.
 func (w *world) generations(s *script) {
 	w.t.Helper()

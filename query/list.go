@@ -66,7 +66,7 @@ func sorting(param, fallback string) (name string, descending bool) {
 	return name, descending
 }
 
-// readPage reads one page of a list. key says what the cursor is good for.
+// readPage reads one page of a list. key names the list that the cursor belongs to.
 func readPage(ctx context.Context, l *replica.List, v *values, key string) (*page, error) {
 	name, descending := sorting(v.text["sort"], l.Default)
 	by, ok := l.Orders[name]

@@ -48,7 +48,7 @@ func (a *API) describe() ([]byte, error) {
 	doc := map[string]any{
 		"openapi": "3.1.0",
 		"info": map[string]any{"title": "Rollcall", "version": "1",
-			"description": "Meetings, sessions, participants and recordings, as the providers' webhooks tell them. Times are RFC 3339 in UTC, durations seconds."},
+			"description": "Meetings, sessions, participants and recordings, from the providers' webhooks. Times are RFC 3339 in UTC, durations seconds."},
 		"servers": []any{map[string]any{"url": "/"}},
 		"paths":   paths,
 		"components": map[string]any{"schemas": schemas, "securitySchemes": map[string]any{

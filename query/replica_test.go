@@ -31,7 +31,7 @@ import (
 type script struct {
 	mu      sync.Mutex
 	grown   chan struct{}
-	buckets map[string]*bucket // the one in force, by view
+	buckets map[string]*bucket // the active one, by view
 	seq     eventlog.Seq
 }
 
@@ -68,7 +68,7 @@ func (s *script) commit(view string, docs map[string][]byte) eventlog.Seq {
 	return s.seq
 }
 
-// regenerate puts another generation in force, with these documents.
+// regenerate activates another generation, with these documents.
 func (s *script) regenerate(view string, docs map[string][]byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

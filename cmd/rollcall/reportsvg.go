@@ -42,7 +42,7 @@ type reportSessionCmd struct {
 
 // Help is the command's example.
 func (reportSessionCmd) Help() string {
-	return "Prints a row for each connection; --output svg draws the timeline: a bar for each connection, and how many were in.\n\n" +
+	return "Prints a row for each connection; --output svg draws the timeline: a bar for each connection, and attendance over time.\n\n" +
 		"Example:\n  rollcall report session 5f1e … --output svg --timezone Europe/Berlin > timeline.svg"
 }
 

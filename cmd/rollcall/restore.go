@@ -91,7 +91,7 @@ func (c *restoreCmd) views(a *app, js jetstream.JetStream, offline bool, in *bac
 	}
 	return backup.Build{Log: log, Store: store, Folds: allFolds(), CacheBytes: cache, Logger: a.Logger,
 		Progress: func(view string, p projector.Progress) {
-			say.now(view, "%3.0f %%, %.0f records a second", 100*p.Share, p.PerSecond)
+			say.now(view, "%3.0f %%, %.0f records per second", 100*p.Share, p.PerSecond)
 		}}.Run(a.Ctx, to)
 }
 

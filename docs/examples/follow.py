@@ -69,7 +69,7 @@ class Consumer:
     """An ephemeral push consumer. What it delivers names it, and is numbered."""
 
     def __init__(self, conn, stream, filters, **config):
-        self.conn, self.stream, self.number, self.heard = conn, stream, 0, time.monotonic()
+        self.conn, self.stream, self.number, self.seen = conn, stream, 0, time.monotonic()
         self.name = secrets.token_hex(12)
         self.subscription = conn.subscribe()
         config |= {"name": self.name, "deliver_subject": f"{conn.inbox}.{self.subscription}", "ack_policy": "none", "filter_subjects": filters,
@@ -78,7 +78,7 @@ class Consumer:
 
     def take(self, reply, headers):
         """(sequence, pending) of a message that is the next of this consumer; None of a heartbeat and the like."""
-        self.heard = time.monotonic()
+        self.seen = time.monotonic()
         if re.match(r"NATS/1\.0 \d", headers):  # a heartbeat or flow control, which wants an answer
             stalled = re.search(r"Nats-Consumer-Stalled: (\S+)", headers)
             for to in filter(None, [reply, stalled and stalled[1]]):
@@ -94,7 +94,7 @@ class Consumer:
 
 class Follower:
     """What was read, and the proof that it is what the stream holds: see `Resume` in FORMAT.md."""
-    bucket, position, takeover, proven, heard = None, 0, None, 0, 0.0
+    bucket, position, takeover, proven, seen = None, 0, None, 0, 0.0
 
     def reset(self):
         self.position, self.takeover, self.proven = 0, None, 0
@@ -113,7 +113,7 @@ class Follower:
         self.consumer = Consumer(self.conn, stream, [f"$KV.{self.bucket}.>", f"{state}.checkpoint"],
                                  deliver_policy="by_start_sequence", opt_start_seq=self.position + 1)
         end = self.conn.request(f"STREAM.INFO.{stream}", {})["state"]["last_seq"]
-        away = self.position < end and time.time() - self.heard > AWAY
+        away = self.position < end and time.time() - self.seen > AWAY
         if self.position and (away or self.position > end or not self.continues(self.position)):
             self.reset()
             return self.follow()
@@ -139,7 +139,7 @@ class Follower:
         print(json.dumps(line), flush=True)
 
     def alias(self, body):
-        bucket = json.loads(body)["bucket"] if body else self.bucket  # deleted: what was in force stays
+        bucket = json.loads(body)["bucket"] if body else self.bucket  # deleted: the active one stays
         if moved := bucket != self.bucket:
             self.bucket = bucket
             self.reset()
@@ -157,9 +157,9 @@ class Follower:
                     self.alias(body)
             elif self.consumer and subscription == self.consumer.subscription:  # what a former one still sends is not ours
                 self.change(subject, reply, headers, body)
-                self.heard = time.time()
+                self.seen = time.time()
             for one in filter(None, [alias, self.consumer]):
-                if time.monotonic() - one.heard > SILENCE:
+                if time.monotonic() - one.seen > SILENCE:
                     raise OSError(f"consumer of {one.stream} is silent")
 
 

@@ -25,7 +25,7 @@ const (
 
 	// incarnationKey is the stream metadata that names the incarnation.
 	incarnationKey = "rollcall.incarnation"
-	// syncedKey is the stream metadata that tells other programs that the
+	// syncedKey is the stream metadata that shows other programs that the
 	// appender makes the records durable (Config.StoreDir, Config.SyncAlways).
 	syncedKey = "rollcall.synced"
 	// setupTimeout bounds each request that has no deadline of its own.

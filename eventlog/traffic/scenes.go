@@ -10,7 +10,7 @@ type Scene struct {
 }
 
 // The scenes, by number of their session. sceneNext is the next session in the
-// ghost's room: from then on it can be told that the ghost is one.
+// ghost's room: from then on the ghost is recognizable.
 const (
 	sceneLate = iota
 	sceneGhost

@@ -144,7 +144,7 @@ func TestReaderHooks(t *testing.T) {
 		t.Errorf("Read() = %v with %v; want %v and no message", err, got, final)
 	}
 	if len(failed) != 1 || !errors.Is(failed[0], odd) {
-		t.Errorf("Failed heard %v; want %v", failed, odd)
+		t.Errorf("Failed got %v; want %v", failed, odd)
 	}
 }
 

@@ -86,7 +86,7 @@ func sessionsIn(t *testing.T, s *viewstore.Store, view string) map[string]bool {
 
 // Views of sessions drop what was over for longer than they keep it: documents
 // and state, by any id. Rebuilds leave it out, verify agrees, and a rebuild that
-// is told to brings it back.
+// is asked to brings it back.
 func TestViewMaxAge(t *testing.T) {
 	t.Parallel()
 	for _, fold := range projections.All() {

@@ -68,9 +68,9 @@ func TestBulkIsFenced(t *testing.T) {
 	})
 }
 
-// A commit whose answer is lost with the connection is found again, and told to
+// A commit whose answer is lost with the connection is found again, and published to
 // the plain subjects once, with the revisions that it got.
-func TestAnswerLostIsTold(t *testing.T) {
+func TestAnswerLostIsPublished(t *testing.T) {
 	node := eventlogtest.Server(t)
 	armed := make(chan struct{})
 	wire := &eventlogtest.Wire{Plan: func(subject string) eventlogtest.Moment {
@@ -91,7 +91,7 @@ func TestAnswerLostIsTold(t *testing.T) {
 	s := open(t, js, viewstore.Config{Exclusive: true})
 	o := acquire(t, s, projector.LeaseRequest{})
 	nc := node.Connect(t)
-	told, err := nc.SubscribeSync("rollcall.views.>")
+	published, err := nc.SubscribeSync("rollcall.views.>")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,20 +116,20 @@ func TestAnswerLostIsTold(t *testing.T) {
 		}
 	}
 	for _, key := range []string{"a", "b"} {
-		m, err := told.NextMsg(10 * time.Second)
+		m, err := published.NextMsg(10 * time.Second)
 		if err != nil {
 			t.Fatalf("NextMsg() = %v; want the change of %s", err, key)
 		}
 		e, err := s.Get(testContext(t), "toy", key)
 		if m.Subject != "rollcall.views.toy."+key || err != nil || m.Header.Get("Rollcall-Revision") != strconv.FormatUint(e.Revision, 10) {
-			t.Errorf("told of %s at revision %s; want %s at %d (%v)", m.Subject, m.Header.Get("Rollcall-Revision"), key, e.Revision, err)
+			t.Errorf("published %s at revision %s; want %s at %d (%v)", m.Subject, m.Header.Get("Rollcall-Revision"), key, e.Revision, err)
 		}
 	}
 }
 
 // Plain subjects carry what the live generation holds, and nothing of one
 // that is made beside it.
-func TestOnlyWhatIsInForceIsTold(t *testing.T) {
+func TestOnlyTheActiveIsPublished(t *testing.T) {
 	node := eventlogtest.Server(t)
 	s := open(t, node.JetStream(t), viewstore.Config{Exclusive: true})
 	live := acquire(t, s, projector.LeaseRequest{})
@@ -139,7 +139,7 @@ func TestOnlyWhatIsInForceIsTold(t *testing.T) {
 	}
 	staged := acquire(t, s, projector.LeaseRequest{Generation: g.Number})
 	nc := node.Connect(t)
-	told, err := nc.SubscribeSync("rollcall.views.>")
+	published, err := nc.SubscribeSync("rollcall.views.>")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +148,7 @@ func TestOnlyWhatIsInForceIsTold(t *testing.T) {
 	}
 	commit(t, staged, 1, "staged", "1")
 	commit(t, live, 1, "live", "1")
-	if m, err := told.NextMsg(patience); err != nil || m.Subject != "rollcall.views.toy.live" {
+	if m, err := published.NextMsg(patience); err != nil || m.Subject != "rollcall.views.toy.live" {
 		t.Errorf("the first plain message is %v, %v; want that of the live generation", m, err)
 	}
 }
@@ -264,7 +264,7 @@ func TestFollowMovesWithTheAlias(t *testing.T) {
 }
 
 // A commit of several batches is under way, and has overwritten a document of the
-// one before: a follower that begins now is told of no commit until the view is
+// one before: a follower that begins now gets no commit until the view is
 // whole.
 func TestFollowerMeetsHalfACommit(t *testing.T) {
 	node := eventlogtest.Server(t)

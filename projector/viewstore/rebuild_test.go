@@ -216,12 +216,12 @@ func TestRebuildHoldAndPromote(t *testing.T) {
 	ready := make(chan struct{})
 	done := make(chan error, 1)
 	go func() {
-		told := false
+		published := false
 		_, err := d.rebuild(t, testContext(t), func(c *projector.RebuildConfig) {
 			c.Hold = true
 			c.Progress = func(p projector.Progress) {
-				if p.State == projector.GenerationReady && !told {
-					told = true
+				if p.State == projector.GenerationReady && !published {
+					published = true
 					close(ready)
 				}
 			}
@@ -392,7 +392,7 @@ func TestDropRightAfterARebuild(t *testing.T) {
 }
 
 // TestAnnounceTellsTheLastCommitAgain: the writer of a generation asks after a
-// commit whether it is live; where the alias moved in between it tells
+// commit whether it is live; where the alias moved in between it publishes
 // nobody, so that the one who moved it must, of deleted keys too.
 func TestAnnounceTellsTheLastCommitAgain(t *testing.T) {
 	for _, keys := range []int{0, 1} { // in one pass, and in as many as there are keys
@@ -435,16 +435,16 @@ func announceLastCommit(t *testing.T, keys int) {
 	if n, err := s.Announce(testContext(t), p); err != nil || n != 0 {
 		t.Errorf("Announce() = %d, %v; want 0: no key differs", n, err)
 	}
-	told := map[string]string{}
+	published := map[string]string{}
 	for range 2 {
 		m, err := sub.NextMsgWithContext(testContext(t))
 		if err != nil {
 			t.Fatal(err)
 		}
-		told[m.Subject] = string(m.Data) + m.Header.Get("KV-Operation")
+		published[m.Subject] = string(m.Data) + m.Header.Get("KV-Operation")
 	}
-	if want := map[string]string{"rollcall.views.toy.b": "2", "rollcall.views.toy.c": "DEL"}; !maps.Equal(told, want) {
-		t.Errorf("told = %v; want %v", told, want)
+	if want := map[string]string{"rollcall.views.toy.b": "2", "rollcall.views.toy.c": "DEL"}; !maps.Equal(published, want) {
+		t.Errorf("published = %v; want %v", published, want)
 	}
 }
 

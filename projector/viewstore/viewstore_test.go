@@ -236,17 +236,17 @@ func TestStandby(t *testing.T) {
 	first := open(t, js, viewstore.Config{Holder: "a", LeaseTTL: ttl})
 	second := open(t, js, viewstore.Config{Holder: "b", LeaseTTL: ttl})
 	o := acquire(t, first, projector.LeaseRequest{})
-	told := make(chan string, 2)
+	holders := make(chan string, 2)
 	got := make(chan *projector.Lease, 1)
 	go func() {
-		o, err := second.Acquire(t.Context(), projector.LeaseRequest{View: "toy", Version: "v1", OnStandby: func(h string) { told <- h }})
+		o, err := second.Acquire(t.Context(), projector.LeaseRequest{View: "toy", Version: "v1", OnStandby: func(h string) { holders <- h }})
 		if err != nil {
 			t.Errorf("Acquire() = %v; want no error", err)
 		}
 		got <- o
 	}()
-	if h := <-told; !strings.HasPrefix(h, "a/") {
-		t.Errorf("standby was told of holder %q; want a", h)
+	if h := <-holders; !strings.HasPrefix(h, "a/") {
+		t.Errorf("standby got holder %q; want a", h)
 	}
 	// The holder renews, so it keeps the lease for longer than its TTL.
 	select {
@@ -259,8 +259,8 @@ func TestStandby(t *testing.T) {
 	}
 	select {
 	case o := <-got:
-		if len(told) != 0 {
-			t.Error("standby was told more than once")
+		if len(holders) != 0 {
+			t.Error("standby was notified more than once")
 		}
 		_ = o.Release(testContext(t))
 	case <-time.After(patience):
@@ -324,7 +324,7 @@ func TestExclusive(t *testing.T) {
 	}
 }
 
-func TestLostLeaseIsTold(t *testing.T) {
+func TestLostLeaseIsReported(t *testing.T) {
 	js := eventlogtest.Connect(t)
 	first := open(t, js, viewstore.Config{Holder: "a", LeaseTTL: 200 * time.Millisecond})
 	o := acquire(t, first, projector.LeaseRequest{})

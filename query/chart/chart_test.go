@@ -18,7 +18,7 @@ import (
 	"rollcall/query/chart"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
 var base = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 

@@ -20,7 +20,7 @@ const (
 	stepsTop = 78
 	stepsHi  = 110
 	lane     = 15
-	// maxRows bounds a chart's rows; a note says how many there are besides.
+	// maxRows bounds a chart's rows; a note says how many more there are.
 	maxRows = 500
 )
 
@@ -42,7 +42,7 @@ type span struct {
 	peer     string
 }
 
-// Timeline draws a session: how many were in, and a bar for each connection,
+// Timeline draws a session: how many were present, and a bar for each connection,
 // one row a participant, in the order of their first joins; two connections at
 // once lie below each other. Participants past the first 500 are only counted.
 func Timeline(session projections.Session, participants []projections.Participant, o Options) []byte {
@@ -98,13 +98,13 @@ func (t *timeline) spans(p *projections.Participant) []span {
 	return all
 }
 
-// step is how many were in from a moment on.
+// step is how many were present from a moment on.
 type step struct {
 	at eventlog.Time
 	n  int
 }
 
-// steps counts who was in, at each change.
+// steps counts who was present, at each change.
 func (t *timeline) steps() []step {
 	var all []step
 	for i := range t.people {
@@ -208,7 +208,7 @@ func (t *timeline) bars(b *strings.Builder, rows []projections.Participant, y in
 	return y
 }
 
-// stepLine draws how many were in.
+// stepLine draws how many were present.
 func (t *timeline) stepLine(b *strings.Builder, line []step, most int) {
 	base := stepsTop + stepsHi
 	y := func(n int) float64 { return float64(base) - float64(n)/float64(max(1, most))*(stepsHi-10) }

@@ -37,7 +37,7 @@ func Usage(rows []projections.UsageRow, zone string) []byte {
 	}
 	var b strings.Builder
 	begin(&b, usageTop+usageHigh+74, "Usage", what)
-	fmt.Fprintf(&b, "<text class=\"title\" x=\"%d\" y=\"32\">Minutes a day</text>\n<text class=\"dim\" x=\"%d\" y=\"52\">%s</text>\n", margin, margin, label(what, 200))
+	fmt.Fprintf(&b, "<text class=\"title\" x=\"%d\" y=\"32\">Minutes per day</text>\n<text class=\"dim\" x=\"%d\" y=\"52\">%s</text>\n", margin, margin, label(what, 200))
 	base := usageTop + usageHigh
 	y := func(v float64) float64 { return float64(base) - v/top*usageHigh }
 	for i := range 5 {

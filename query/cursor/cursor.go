@@ -27,7 +27,7 @@ func (p Place) Compare(q Place, descending bool) int {
 	return cmp.Or(c, strings.Compare(p.ID, q.ID))
 }
 
-// Scope is what a cursor is good for: a list, its filters and its order.
+// Scope is what a cursor belongs to: a list, its filters and its order.
 type Scope [8]byte
 
 // ScopeOf is the scope of what the parts name.

@@ -7,7 +7,7 @@ import (
 	"rollcall/query/cursor"
 )
 
-// TestCursor: a cursor is good for its own list alone, and unchanged.
+// TestCursor: a cursor works for its own list alone, and unchanged.
 func TestCursor(t *testing.T) {
 	t.Parallel()
 	scope, other := cursor.ScopeOf("/v1/sessions", "title"), cursor.ScopeOf("/v1/sessionst", "itle")

@@ -20,10 +20,10 @@ func (l *Reader) WaitForScans(n int) {
 // WaitForWaits returns once so many wait for a record.
 func (l *Reader) WaitForWaits(n int) { l.until(func() bool { return l.tail.waiting == n }) }
 
-func (l *Reader) until(met func() bool) {
+func (l *Reader) until(done func() bool) {
 	for {
 		l.mu.Lock()
-		ok := met()
+		ok := done()
 		l.mu.Unlock()
 		if ok {
 			return

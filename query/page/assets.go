@@ -28,7 +28,7 @@ type asset struct {
 	hash      string
 	mediaType string
 	plain     []byte
-	gzipped   func() []byte // made for the first who takes it
+	gzipped   func() []byte // made for the first request that accepts it
 }
 
 // mediaTypes are those of the files below assets. Nothing is guessed from
@@ -86,7 +86,7 @@ func build(files fs.FS, config Config) (*site, error) {
 }
 
 // fillIn puts the version and the list of modules into the index. Modules that
-// are told beforehand load side by side instead of one after the other.
+// are listed there load in parallel.
 func (b *builder) fillIn(index string, config Config) []byte {
 	var modules []string
 	for name := range b.sources {

@@ -206,11 +206,11 @@ func TestKeyboard(t *testing.T) {
 	p.wait(`document.activeElement.className === "skip"`)
 	p.press("Enter", "Enter", 13)
 	p.wait(`document.activeElement.id === "main" && location.hash === "#/live"`)
-	p.eval(`[...document.querySelectorAll("th button")].find((b) => b.innerText.startsWith("In now")).focus()`, nil)
+	p.eval(`[...document.querySelectorAll("th button")].find((b) => b.innerText.startsWith("Present")).focus()`, nil)
 	p.press("Enter", "Enter", 13)
-	p.wait(`document.querySelector('[aria-sort="descending"]').innerText.startsWith("In now")`)
+	p.wait(`document.querySelector('[aria-sort="descending"]').innerText.startsWith("Present")`)
 	p.press("Enter", "Enter", 13)
-	p.wait(`document.querySelector('[aria-sort="ascending"]').innerText.startsWith("In now") && document.activeElement.closest("th")`)
+	p.wait(`document.querySelector('[aria-sort="ascending"]').innerText.startsWith("Present") && document.activeElement.closest("th")`)
 	p.eval(`document.querySelector("tbody a").focus()`, nil)
 	p.press("Enter", "Enter", 13)
 	p.wait(`location.hash.startsWith("#/session/") && document.activeElement.id === "main"`)
@@ -224,7 +224,7 @@ func TestFilter(t *testing.T) {
 	p := open(t, s.URL+"/#/live?q=physics")
 	p.wait(`document.querySelectorAll("tbody tr").length === 2`)
 	p.eval(`(() => { const i = document.querySelector("input[type=search]"); i.value = "ghost"; i.dispatchEvent(new Event("input")); })()`, nil)
-	p.text("None of 12 live meetings fits the filter.")
+	p.text("None of 12 live meetings match the filter.")
 	p.eval(`document.querySelectorAll("input[type=checkbox]")[1].click()`, nil)
 	p.wait(`document.querySelectorAll("tbody tr").length === 1 && location.hash.includes("q=ghost") && location.hash.includes("stale=true")`)
 	p.text("stale")
@@ -274,7 +274,7 @@ func TestRecordingMoves(t *testing.T) {
 
 // TestPipeline: what comes in, with its lines; what is refused, and why; a rebuild
 // that goes on and ends; what audits found; a process that is lost. A server
-// that can't tell any of it shows the projections all the same.
+// that knows none of it still shows the projections.
 func TestPipeline(t *testing.T) {
 	t.Parallel()
 	s := newStandIn(t)
@@ -294,7 +294,7 @@ func TestPipeline(t *testing.T) {
 	p.wait(`document.getElementById("problems").innerText.includes("front-1, ingest: nothing can be stored")`)
 	p.wait(`document.getElementById("warnings").innerText.includes("front-1, ingest: a source takes events of any organization")`)
 	p.wait(`!document.querySelector("main").innerText.includes("said before it was lost")`)
-	p.text("1 of 6 need a look") // recordings: parked records, and a difference
+	p.text("1 of 6 need attention") // recordings: parked records, and a difference
 	done := pipelineDoc()
 	done["rebuilds"] = []doc{}
 	for _, one := range done["processes"].([]doc) {

@@ -148,7 +148,7 @@ func (b *browser) read(from io.ReadCloser) {
 		case m.ID != 0 && ch != nil:
 			ch <- m
 		case to != nil:
-			to.heard(m)
+			to.received(m)
 		}
 	}
 }
@@ -257,8 +257,8 @@ func browserCall(t *testing.T, b *browser, method string, params, result any) {
 	}
 }
 
-// heard keeps what the page reports on its own.
-func (p *tab) heard(m reply) {
+// received keeps what the page reports on its own.
+func (p *tab) received(m reply) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch m.Method {

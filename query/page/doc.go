@@ -1,5 +1,5 @@
-// Package page is the live page: what a person in support, in operations or in a
-// lecture hall opens to see the meetings, the recordings and the pipeline.
+// Package page is the live page: where people in support, in operations or in a
+// lecture hall see the meetings, the recordings and the pipeline.
 //
 //	query's mux ──▶ /            index.html        no-cache, ETag
 //	            └─▶ /assets/…    modules and CSS   content-hashed names, cached for a year
@@ -18,7 +18,7 @@
 // The page holds no state that the API doesn't have. A change event names a view,
 // a key and a sequence; the page asks the API for that document with minSequence,
 // so an answer can't be older than the change. After a cut it resumes with
-// Last-Event-ID and loads the open view anew: between the two no change is lost.
+// Last-Event-ID and reloads the open view, so that no change is lost.
 //
 // # Cost
 //

@@ -29,8 +29,8 @@ func TestLiveRow(t *testing.T) {
 	p := open(t, s.URL+"/#/live")
 	p.text("Weekly planning")
 	p.cells(rowOf("Live meetings", "distributed systems"), [][2]string{
-		{"Meeting", `^Lecture: distributed systems\n*lecture-1$`}, {"Organizer", "Acme GmbH"}, {"Started", `^\d\d:\d\d:\d\d$|, \d`}, {"Elapsed", `^0:\d\d:\d\d$`}, {"In now", "^11$"},
-		{"Peak", "^16$"}, {"Unique", "^14$"}, {"On", `◆\s*RECORDING[^]*◉\s*on air`}, {"Last event", `\d\d:\d\d:\d\d`}, {"Flags", "^–$"},
+		{"Meeting", `^Lecture: distributed systems\n*lecture-1$`}, {"Organizer", "Acme GmbH"}, {"Started", `^\d\d:\d\d:\d\d$|, \d`}, {"Elapsed", `^0:\d\d:\d\d$`}, {"Present", "^11$"},
+		{"Peak", "^16$"}, {"Participants", "^14$"}, {"Recording / streaming", `◆\s*RECORDING[^]*◉\s*on air`}, {"Last event", `\d\d:\d\d:\d\d`}, {"Flags", "^–$"},
 	})
 	p.cells(rowOf("Live meetings", "Odd one"), [][2]string{{"Flags", "join-unseen[^]*implicit[^]*degraded"}})
 	p.wait(rowOf("Live meetings", "distributed systems") + `.querySelector("time").title.endsWith(" UTC")`)
@@ -39,14 +39,14 @@ func TestLiveRow(t *testing.T) {
 }
 
 // TestSession: totals, who was in and how each connection closed, the step line,
-// recordings with their stages, artifacts that run out.
+// recordings with their stages, artifacts that expire.
 func TestSession(t *testing.T) {
 	t.Parallel()
 	s := newStandIn(t)
 	scene(s)
 	p := open(t, s.URL+"/"+lectureRoute)
 	p.text("Ada Lovelace")
-	for label, want := range map[string]string{"In now": "11", "Peak": "16", "Unique": "14", "Connections": "21", "Participant time": "6:05:30"} {
+	for label, want := range map[string]string{"Present": "11", "Peak": "16", "Participants": "14", "Connections": "21", "Participant time": "6:05:30"} {
 		p.wait(fmt.Sprintf(`[...document.querySelectorAll(".figure")].find((f) => f.querySelector("dt").innerText === %q).querySelector("dd").innerText === %q`, label, want))
 	}
 	p.wait(`/0:\d\d:\d\d/.test([...document.querySelectorAll(".figure")].find((f) => f.innerText.startsWith("Elapsed")).innerText)`)
@@ -62,14 +62,14 @@ func TestSession(t *testing.T) {
 		p.wait(`[...document.querySelectorAll(".axis")].every((a) => [...a.children].every((l) => l.getBoundingClientRect().right <= a.getBoundingClientRect().right + 1))`)
 	}
 	p.route("#/session/ghost-1")
-	p.text("The meeting runs on in a later session")
+	p.text("The meeting continues in a later session")
 	p.route("#/session/ended-1")
 	p.text("left-after-end")
 	p.wait(`[...document.querySelectorAll(".gantt tbody tr")].find((r) => r.innerText.includes("Grace")).querySelector(".bar.end").ariaLabel.endsWith("until the meeting ended")`)
 }
 
 // TestAttendance: a session's sheet and a person's history say present, attended,
-// connected, gaps and share; flags stand in the list of sessions.
+// connected, gaps and share; flags are in the list of sessions.
 func TestAttendance(t *testing.T) {
 	t.Parallel()
 	s := newStandIn(t)
@@ -79,7 +79,7 @@ func TestAttendance(t *testing.T) {
 	for _, c := range []struct{ route, table, row string }{{"#/attendance/ended-1", "Attendance sheet", "Ada"}, {"#/person/ada", "Sessions of this person", "ended-1"}} {
 		p.route(c.route)
 		p.wait(rowOf(c.table, c.row))
-		p.cells(rowOf(c.table, c.row), [][2]string{{"Closed by", "left"}, {"Attended", "^0:35:00$"}, {"Connected", "^0:35:00$"}, {"Connections", "^2"}, {"Longest gap", "^0:03:00$"}, {"Share", "92 %"}})
+		p.cells(rowOf(c.table, c.row), [][2]string{{"Closed by", "left"}, {"Attended", "^0:35:00$"}, {"Connected", "^0:35:00$"}, {"Connections", "^2"}, {"Longest gap", "^0:03:00$"}, {"% of session attended", "92 %"}})
 	}
 	p.route("#/attendance/ended-1")
 	p.wait(rowOf("Attendance sheet", "Grace"))
@@ -89,7 +89,7 @@ func TestAttendance(t *testing.T) {
 	p.cells(rowOf("Sessions", "Yesterday"), [][2]string{{"Flags", "left-after-end"}})
 }
 
-// TestRecordingTabs: stuck for longer than what is chosen, links that run out,
+// TestRecordingTabs: stuck for longer than what is chosen, links that expire,
 // errors; each narrows the list, and the CSV with it.
 func TestRecordingTabs(t *testing.T) {
 	t.Parallel()
@@ -109,7 +109,7 @@ func TestRecordingTabs(t *testing.T) {
 	p.wait(rowOf("Recordings", "rec-stuck") + ` && !` + rowOf("Recordings", "rec-new") + ` && document.querySelector("a[download]").href.includes("stuckFor=600s")`)
 	choose("10")
 	p.wait(rowOf("Recordings", "rec-new") + ` && document.querySelector("a[download]").href.includes("stuckFor=10s")`)
-	pick("Link runs out")
+	pick("Link expiring")
 	p.wait(rowOf("Recordings", "rec-done") + ` && document.querySelectorAll('[aria-label="Recordings"] tbody tr').length === 1`)
 	p.cells(rowOf("Recordings", "rec-done"), [][2]string{{"Link", `download[^]*in \d+:\d\d:\d\d`}, {"Size", "46.1 MiB"}, {"Duration", "0:09:00"}})
 	s.put("recordings", "rec-done", aRecording("rec-done", "ended-1", "UPLOADED", doc{"downloadUrl": nil, "files": []doc{

@@ -16,7 +16,7 @@ var files embed.FS
 const policy = "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
 	"object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 
-// Config is what the page is told by the program it is part of.
+// Config is what the program gives the page.
 type Config struct {
 	// Version is shown in the footer; empty: nothing is shown.
 	Version string

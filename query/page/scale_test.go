@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// perf makes docs/perf/page.txt anew: make page-perf.
+// perf rewrites docs/perf/page.txt: make page-perf.
 var perf = flag.String("perf", "", "append what is measured to this file")
 
 const (
@@ -70,7 +70,7 @@ func TestManySessions(t *testing.T) {
 		id := fmt.Sprintf("s-%04d", i*7)
 		s.put("sessions", id, aSession(id, "Meeting "+id, doc{"startedAt": all[id]["startedAt"], "liveParticipants": 1000 + i}))
 	}
-	// Looking costs script time too: one cell is looked at, not all of them.
+	// The check costs script time too: it reads one cell, not all of them.
 	shown := func(i int) string {
 		return fmt.Sprintf(`(window.seen ??= {})[%d] ||= [...document.querySelectorAll("tbody tr")].find((r) => r.cells[0].textContent.includes("s-%04d")), window.seen[%d].cells[4].textContent === "1,0%02d"`, i, i*7, i, i)
 	}

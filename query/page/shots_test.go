@@ -16,7 +16,7 @@ import (
 	"testing"
 )
 
-// shots makes the pictures in docs/img anew: make shots.
+// shots rewrites the pictures in docs/img: make shots.
 var shots = flag.String("shots", "", "write a picture of each view to this folder")
 
 const lectureRoute = "#/session/lecture-1"
@@ -69,7 +69,7 @@ func TestShots(t *testing.T) {
 	}
 }
 
-// small writes a picture anew with its 256 most frequent colours: a page has few.
+// small rewrites a picture with its 256 most frequent colours: a page has few.
 func small(t *testing.T, picture []byte) []byte {
 	t.Helper()
 	from, err := png.Decode(bytes.NewReader(picture))

@@ -58,7 +58,7 @@ func newStandIn(t *testing.T) *standIn {
 	return s
 }
 
-// put stores a document and tells the feeds. It returns the change's sequence.
+// put stores a document and publishes the change. It returns the change's sequence.
 func (s *standIn) put(view, id string, d doc) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

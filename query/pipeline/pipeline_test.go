@@ -25,7 +25,7 @@ func counted(process string, uptime float64, records, duplicates, refused uint64
 }
 
 // TestPipelineRates: rates are over a process's own clock, summed over those
-// that are heard of; one that is silent counts for nothing, and is forgotten.
+// that report; one that is silent counts for nothing, and is forgotten.
 func TestPipelineRates(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)

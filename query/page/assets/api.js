@@ -54,7 +54,7 @@ export async function request(url, { signal, accept = "application/json", more }
       answer = await fetch(url, { headers: headers({ Accept: accept, ...more }), signal, cache: "no-store" });
     } catch (err) {
       if (err.name === "AbortError") throw err;
-      throw new ApiError(0, "The server can't be reached. The page tries again by itself.");
+      throw new ApiError(0, "The server can't be reached. The page retries automatically.");
     }
     if (answer.status !== 401) return answer;
     if (token.get() === used) {
@@ -64,7 +64,7 @@ export async function request(url, { signal, accept = "application/json", more }
   }
 }
 
-// get reads one document; sequence is how far the view behind it is.
+// get reads one document; sequence is how far its view is.
 export async function get(path, params, options) {
   const answer = await request(address(path, params), options);
   if (!answer.ok) throw await problem(answer);
@@ -82,7 +82,7 @@ async function problem(answer) {
   return new ApiError(answer.status, `${text} (HTTP ${answer.status})`);
 }
 
-// all reads a list page by page, up to cap items; more says that there are others.
+// all reads a list page by page, up to cap items; more reports that there are others.
 export async function all(path, params, { signal, cap = 10000 } = {}) {
   const items = [];
   let cursor = null;

@@ -37,7 +37,7 @@ function choose({ params, draw, set, signal }) {
     { id: "organizer", label: "Organizer", cell: (s) => text(s.organizer?.name ?? s.organizer?.id, "–", 60) },
     { id: "startedAt", label: "Started", cell: (s) => when(s.startedAt) },
     { id: "durationSeconds", label: "Duration", num: true, cell: (s) => duration(s.durationSeconds) },
-    { id: "uniqueParticipants", label: "Unique", num: true, cell: (s) => count(s.uniqueParticipants) },
+    { id: "uniqueParticipants", label: "Participants", num: true, cell: (s) => count(s.uniqueParticipants) },
     { id: "participantSeconds", label: "Participant time", num: true, cell: (s) => duration(s.participantSeconds) },
     { id: "flags", label: "Flags", cell: flags },
     { id: "session", label: "Timeline", cell: (s) => h("a", { href: to("session", s.sessionId), "aria-label": `open timeline of ${flatText(s.title ?? s.sessionId)}` }, "open") },
@@ -54,7 +54,7 @@ function choose({ params, draw, set, signal }) {
       e.preventDefault();
       if (person.trim()) location.hash = to("person", person.trim());
     } }, field("A person's history", h("input", { type: "text", placeholder: "participant id", oninput: (e) => (person = e.currentTarget.value) })), h("button", { type: "submit" }, "Show")),
-    state({ loading: !reading.loaded, error: reading.error, retry: load, empty: reading.loaded && !items.length ? "No session fits." : null }),
+    state({ loading: !reading.loaded, error: reading.error, retry: load, empty: reading.loaded && !items.length ? "No matching sessions." : null }),
     items.length ? table({ caption: "Sessions", columns, rows: items, key: (s) => s.sessionId, limit, onMore: (n) => {
       limit = n;
       draw();
@@ -86,7 +86,7 @@ export const sheetColumns = [
   { id: "connectedSeconds", label: "Connected", num: true, sort: (p) => p.connectedSeconds, cell: (p) => duration(p.connectedSeconds) },
   { id: "connections", label: "Connections", num: true, sort: (p) => p.connections.length, cell: connectionList },
   { id: "longestGapSeconds", label: "Longest gap", num: true, sort: (p) => p.longestGapSeconds, cell: (p) => (p.longestGapSeconds ? duration(p.longestGapSeconds) : h("span", { class: "none" }, "–")) },
-  { id: "attendanceRatio", label: "Share", num: true, sort: (p) => p.attendanceRatio, cell: ratio },
+  { id: "attendanceRatio", label: "% of session attended", num: true, sort: (p) => p.attendanceRatio, cell: ratio },
 ];
 
 // sheet is one session's attendance.
@@ -132,7 +132,7 @@ function sheet({ args: [sessionId], params, draw, set, signal }) {
     const present = everybody.filter((p) => p.present).length;
     return [
       h("div", { class: "title", key: "title" }, h("h1", {}, "Attendance: ", text(session.title ?? session.roomName, "untitled", 120)), h("p", { class: "summary" }, sessionBadge(session), " ", h("a", { class: "button", href: to("session", sessionId) }, "Timeline"))),
-      figures(figure("Started", when(session.startedAt)), figure(session.status === "LIVE" ? "Status" : "Ended", session.status === "LIVE" ? "live" : when(session.endedAt)), figure("Duration", duration(session.durationSeconds)), figure("Participants", count(everybody.length)), figure("Present", count(present)), figure("Attended in all", duration(everybody.reduce((n, p) => n + p.attendedSeconds, 0)))),
+      figures(figure("Started", when(session.startedAt)), figure(session.status === "LIVE" ? "Status" : "Ended", session.status === "LIVE" ? "live" : when(session.endedAt)), figure("Duration", duration(session.durationSeconds)), figure("Participants", count(everybody.length)), figure("Present", count(present)), figure("Total attended", duration(everybody.reduce((n, p) => n + p.attendedSeconds, 0)))),
       h("form", { class: "filters", key: "filters", role: "search", onsubmit: (e) => e.preventDefault() },
         field("Search", h("input", { type: "search", value: q, placeholder: "name, id", oninput: (e) => {
           q = e.currentTarget.value;
@@ -140,7 +140,7 @@ function sheet({ args: [sessionId], params, draw, set, signal }) {
         } })),
         csv(`${path}/participants`, {}, "attendance.csv"), h("button", { type: "button", onclick: () => print() }, "Print")),
       h("p", { class: "printed", key: "printed" }, `Session ${flatText(sessionId)}, printed ${new Date().toLocaleString()} (local times). Sorted by ${columns.find((c) => c.id === sort.by)?.label ?? "first join"}; as of ${clock(Date.now())}.`),
-      state({ error: reading.error, retry: load, empty: list.length ? null : everybody.length ? "Nobody fits the search." : "Nobody was in this session." }),
+      state({ error: reading.error, retry: load, empty: list.length ? null : everybody.length ? "No matching participants." : "Nobody was in this session." }),
       list.length ? table({ caption: "Attendance sheet", columns, rows: list, key: (p) => p.participantId, sort, limit, memo: rows, onSort: (by) => {
         sort = next(sort, by);
         set({ sort: `${sort.down ? "-" : ""}${by}` });
@@ -148,7 +148,7 @@ function sheet({ args: [sessionId], params, draw, set, signal }) {
         limit = n;
         draw();
       } }) : null,
-      everybody.length ? h("p", { class: "note print-hide", key: "say" }, "Attended: two devices at once count once. Connected: the sum, what providers bill. Longest gap: the longest time away in between.") : null,
+      everybody.length ? h("p", { class: "note print-hide", key: "say" }, "Attended: two devices at once count once. Connected: the sum, what providers bill. Longest gap: the longest time away between two connections.") : null,
     ];
   }
 

@@ -1,5 +1,5 @@
 // Charts of a session: bars per connection and the step line of how many were
-// in. The figures are computed here from the attendance documents, so that the
+// present. The figures are computed here from the attendance documents, so that the
 // chart and the sheet can't disagree.
 
 import { h } from "./dom.js";
@@ -64,7 +64,7 @@ export function ticks({ from, to }, n = 6) {
   return out;
 }
 
-// A tick that has no room behind it goes without its label: on a phone the last
+// A tick without room to its right has no label: on a phone the last
 // sixth of a chart has none.
 const crowded = (left) => (parseFloat(left) > 95 ? "edge" : parseFloat(left) > 84 ? "near" : null);
 
@@ -72,7 +72,7 @@ export function axis(range) {
   return h("div", { class: "axis", "aria-hidden": "true" }, ticks(range).map((t) => h("span", { key: t.at, class: crowded(t.left), style: { left: t.left } }, t.step >= 60000 ? clock(t.at).slice(0, 5) : clock(t.at))));
 }
 
-// steps counts who was in: [{at, n}] at each change; a leave at T is before a
+// steps counts who was present: [{at, n}] at each change; a leave at T is before a
 // join at T, empty intervals count nothing, all is cut at the end.
 export function steps(session, participants, now) {
   const end = session.status === "LIVE" ? Infinity : (millis(session.endedAt) ?? Infinity);

@@ -65,8 +65,8 @@ function patchChildren(parent, next) {
   for (const { node } of now) {
     if (node === at) at = at.nextSibling;
     else if (at && at.nextSibling === node) {
-      // One went missing from here, rather than the rest having moved up: it is
-      // put back where its turn comes.
+      // One node is missing here, the rest has not moved: it is inserted where
+      // its turn comes.
       at = node.nextSibling;
       place(parent, node.previousSibling, null);
     } else place(parent, node, at);
@@ -103,7 +103,7 @@ function set(el, name, value, old) {
   if (name === "key" || name === "init") return;
   if (name.startsWith("on")) el[name] = value ?? null;
   else if (name === "value") {
-    // What somebody is typing is theirs.
+    // Never overwrite what somebody is typing.
     if (el.value !== String(value ?? "") && el !== document.activeElement) el.value = value ?? "";
   } else if (name === "checked" || name === "open" || name === "disabled" || name === "selected") el[name] = Boolean(value);
   else if (name === "style") {

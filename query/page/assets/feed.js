@@ -1,15 +1,15 @@
 // The change feed: server-sent events read by fetch, since EventSource can't
-// send a token. Resumes with Last-Event-ID; what was cut is never a gap.
+// send a token. Resumes with Last-Event-ID; a dropped connection leaves no gap.
 
 import { request } from "./api.js";
 
-const SILENCE = 60000;          // longer than the server's heartbeats: the line is dead
-const HIDDEN = 60000;           // a tab hidden for so long gives its connection back: a browser has six for a server
+const SILENCE = 60000;          // longer than the server's heartbeats: the connection is dead
+const HIDDEN = 60000;           // a tab hidden this long closes its connection: a browser has six per server
 const FIRST_RETRY = 300;
 const LAST_RETRY = 8000;
 
 // feed calls onChanges with lists of {view, key, sequence}, and onState with
-// {state: "connected" | "stale", since}; onReset where keys that are shown may be gone. resumed tells a return from a cut.
+// {state: "connected" | "stale", since}; onReset where keys that are shown may be gone.
 export function feed({ onChanges, onReset, onState }) {
   let lastID = "";
   let retry = FIRST_RETRY;
@@ -24,8 +24,8 @@ export function feed({ onChanges, onReset, onState }) {
 
   async function once() {
     const cut = new AbortController();
-    let heard = Date.now();
-    const watch = setInterval(() => Date.now() - heard > SILENCE && cut.abort(), 5000);
+    let lastSeen = Date.now();
+    const watch = setInterval(() => Date.now() - lastSeen > SILENCE && cut.abort(), 5000);
     const offline = () => cut.abort();
     let hiding = 0;
     const hide = () => {
@@ -38,7 +38,7 @@ export function feed({ onChanges, onReset, onState }) {
     try {
       const more = lastID ? { "Last-Event-ID": lastID } : {};
       const answer = await request("/v1/changes", { accept: "text/event-stream", signal: cut.signal, more });
-      // A place that this server doesn't know is of no use: the view is loaded anew anyway.
+      // This server does not know the position: start without one. The view is reloaded anyway.
       if (answer.status === 400) lastID = "";
       if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
       say(true);
@@ -48,7 +48,7 @@ export function feed({ onChanges, onReset, onState }) {
       for (;;) {
         const { value, done } = await reader.read();
         if (done) return;
-        heard = Date.now();
+        lastSeen = Date.now();
         const changes = [];
         let reset = false;
         for (const e of parser(value)) {
@@ -74,7 +74,7 @@ export function feed({ onChanges, onReset, onState }) {
       try {
         await once();
       } catch {
-        // The badge says it; the next try follows.
+        // The badge shows it; the next try follows.
       }
       say(false);
       await new Promise((done) => {

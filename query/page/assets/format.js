@@ -10,7 +10,7 @@ export function duration(seconds) {
   return `${Math.floor(whole / 3600)}:${two(Math.floor(whole / 60) % 60)}:${two(whole % 60)}`;
 }
 
-// remaining writes how long something is still good for.
+// remaining writes how long until something expires.
 export function remaining(seconds) {
   if (seconds <= 0) return `expired ${ago(-seconds)}`;
   if (seconds >= 172800) return `in ${Math.floor(seconds / 86400)} days`;

@@ -1,5 +1,5 @@
 // List: any view as a plain table, drawn from what the API says of it. A view
-// that has no page of its own is looked at here.
+// without a page of its own is shown here.
 
 import { all, get } from "./api.js";
 import { h } from "./dom.js";
@@ -47,7 +47,7 @@ export function list({ args: [view], draw, signal }) {
     }));
   }
 
-  const none = () => (columns?.length ? "Nothing is in this view yet." : "This view has no list of its own: what it holds is asked for by session.");
+  const none = () => (columns?.length ? "This view is empty so far." : "This view has no list: its documents are read by session.");
 
   function render() {
     return [

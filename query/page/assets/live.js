@@ -15,7 +15,7 @@ export function live({ params, draw, set, signal }) {
   const streams = new Map();      // meeting id → livestream that is LIVE
   const dirty = new Set();
   const rows = memo();
-  let more = false;               // there are others than those listed
+  let more = false;               // more exist than are listed
   let whole = true;               // the next load is of the list
   let at = 0;                     // sequence that the next answer must hold
   let limit = 200;
@@ -115,10 +115,10 @@ export function live({ params, draw, set, signal }) {
     { id: "organizer", label: "Organizer", sort: (s) => (s.organizer?.name ?? s.organizer?.id ?? "").toLowerCase(), cell: (s) => text(s.organizer?.name ?? s.organizer?.id, "–", 60) },
     { id: "startedAt", label: "Started", sort: (s) => millis(s.startedAt), cell: (s) => when(s.startedAt) },
     { id: "elapsed", label: "Elapsed", num: true, sort: (s) => -millis(s.startedAt), cell: (s) => elapsed(millis(s.startedAt)) },
-    { id: "liveParticipants", label: "In now", num: true, sort: (s) => s.liveParticipants, cell: (s) => h("strong", {}, count(s.liveParticipants)) },
+    { id: "liveParticipants", label: "Present", num: true, sort: (s) => s.liveParticipants, cell: (s) => h("strong", {}, count(s.liveParticipants)) },
     { id: "maxConcurrentParticipants", label: "Peak", num: true, sort: (s) => s.maxConcurrentParticipants, cell: (s) => count(s.maxConcurrentParticipants) },
-    { id: "uniqueParticipants", label: "Unique", num: true, sort: (s) => s.uniqueParticipants, cell: (s) => count(s.uniqueParticipants) },
-    { id: "badges", label: "On", cell: (s) => h("span", { class: "badges", "data-none": "–" }, s.stale ? sessionBadge(s) : null, (s.recordings ?? []).slice(0, 3).map((r) => h("span", { key: r.recordingId, title: "recording" }, recordingBadge(r))), streams.has(s.meetingId) ? badge("air", "on air", "livestream is LIVE") : null) },
+    { id: "uniqueParticipants", label: "Participants", num: true, sort: (s) => s.uniqueParticipants, cell: (s) => count(s.uniqueParticipants) },
+    { id: "badges", label: "Recording / streaming", cell: (s) => h("span", { class: "badges", "data-none": "–" }, s.stale ? sessionBadge(s) : null, (s.recordings ?? []).slice(0, 3).map((r) => h("span", { key: r.recordingId, title: "recording" }, recordingBadge(r))), streams.has(s.meetingId) ? badge("air", "on air", "livestream is LIVE") : null) },
     { id: "lastEventAt", label: "Last event", sort: (s) => millis(s.lastEventAt), cell: (s) => when(s.lastEventAt) },
     { id: "flags", label: "Flags", sort: (s) => s.anomalies.length, cell: (s) => flags(s) },
   ];
@@ -142,12 +142,12 @@ export function live({ params, draw, set, signal }) {
     const stale = sessions.size - running.length;
     const people = running.reduce((n, s) => n + s.liveParticipants, 0);
     return [
-      h("div", { class: "title", key: "title" }, h("h1", {}, "Live"), h("p", { class: "summary" }, reading.loaded ? [h("strong", { id: "live-count" }, count(running.length)), running.length === 1 ? " meeting, " : " meetings, ", h("strong", {}, count(people)), " in now", stale ? `, ${count(stale)} stale` : ""] : "")),
+      h("div", { class: "title", key: "title" }, h("h1", {}, "Live"), h("p", { class: "summary" }, reading.loaded ? [h("strong", { id: "live-count" }, count(running.length)), running.length === 1 ? " meeting, " : " meetings, ", h("strong", {}, count(people)), " present", stale ? `, ${count(stale)} stale` : ""] : "")),
       h("form", { class: "filters", key: "filters", role: "search", onsubmit: (e) => e.preventDefault() },
         field("Search", h("input", { type: "search", value: filter.q, placeholder: "title, id, organizer", oninput: (e) => change({ q: e.currentTarget.value }, { q: e.currentTarget.value }) })),
-        field("At least in now", h("input", { type: "number", min: "0", value: filter.min || "", oninput: (e) => change({ min: Number(e.currentTarget.value) }, { min: e.currentTarget.value }) })),
-        h("label", { class: "check", key: "recording" }, h("input", { type: "checkbox", checked: filter.recording, onchange: (e) => change({ recording: e.currentTarget.checked }, { recording: e.currentTarget.checked ? "true" : null }) }), "recording on"),
-        h("label", { class: "check", key: "stale" }, h("input", { type: "checkbox", checked: filter.stale, onchange: (e) => change({ stale: e.currentTarget.checked }, { stale: e.currentTarget.checked ? "true" : null }) }), "stale too"),
+        field("At least present", h("input", { type: "number", min: "0", value: filter.min || "", oninput: (e) => change({ min: Number(e.currentTarget.value) }, { min: e.currentTarget.value }) })),
+        h("label", { class: "check", key: "recording" }, h("input", { type: "checkbox", checked: filter.recording, onchange: (e) => change({ recording: e.currentTarget.checked }, { recording: e.currentTarget.checked ? "true" : null }) }), "Recording only"),
+        h("label", { class: "check", key: "stale" }, h("input", { type: "checkbox", checked: filter.stale, onchange: (e) => change({ stale: e.currentTarget.checked }, { stale: e.currentTarget.checked ? "true" : null }) }), "Include stale"),
         csv("/v1/meetings/live", { stale: filter.stale ? "true" : null }, "live.csv")),
       state({ loading: !reading.loaded, error: reading.error, retry: again, empty: reading.loaded && !list.length ? emptyText(found) : null }),
       list.length ? table({
@@ -168,7 +168,7 @@ export function live({ params, draw, set, signal }) {
 
   function emptyText() {
     if (!sessions.size) return "No meeting is live. One that starts appears here by itself.";
-    return `None of ${count(sessions.size)} live meetings fits the filter.`;
+    return `None of ${count(sessions.size)} live meetings match the filter.`;
   }
 
   function again() {

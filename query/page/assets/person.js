@@ -27,7 +27,7 @@ export function person({ args: [participantId], draw, signal }) {
 
   const columns = [
     { id: "session", label: "Session", cell: (p) => [h("a", { class: "main", href: to("attendance", p.sessionId) }, text(p.title ?? p.session?.title ?? p.sessionId, "–", 60)), h("span", { class: "sub" }, ident(p.sessionId))] },
-    { id: "displayName", label: "As", sort: (p) => p.displayName, cell: (p) => text(p.displayName) },
+    { id: "displayName", label: "Name used", sort: (p) => p.displayName, cell: (p) => text(p.displayName) },
     ...sheetColumns,
   ];
 
@@ -36,9 +36,9 @@ export function person({ args: [participantId], draw, signal }) {
     const times = items.map((p) => millis(p.firstJoinedAt)).filter((t) => t !== null);
     return [
       h("div", { class: "title", key: "title" }, h("h1", {}, text(name ?? participantId, "–", 120)), h("p", { class: "summary" }, "participant ", ident(participantId))),
-      items.length ? figures(figure("Sessions", count(items.length)), figure("Present now", count(items.filter((p) => p.present).length)), figure("Attended", duration(items.reduce((n, p) => n + p.attendedSeconds, 0))), figure("Connected", duration(items.reduce((n, p) => n + p.connectedSeconds, 0))), figure("First seen", times.length ? new Date(Math.min(...times)).toLocaleDateString() : "–")) : null,
+      items.length ? figures(figure("Sessions", count(items.length)), figure("Present", count(items.filter((p) => p.present).length)), figure("Attended", duration(items.reduce((n, p) => n + p.attendedSeconds, 0))), figure("Connected", duration(items.reduce((n, p) => n + p.connectedSeconds, 0))), figure("First seen", times.length ? new Date(Math.min(...times)).toLocaleDateString() : "–")) : null,
       h("div", { class: "filters", key: "filters" }, csv(path, {}, "person.csv"), h("button", { type: "button", onclick: () => print() }, "Print")),
-      state({ loading: !reading.loaded && !reading.error, error: reading.error, retry: load, empty: reading.loaded && !items.length ? "Nobody of this id was in a session." : null }),
+      state({ loading: !reading.loaded && !reading.error, error: reading.error, retry: load, empty: reading.loaded && !items.length ? "No sessions for this participant." : null }),
       items.length ? table({ caption: "Sessions of this person", columns, rows: sorted(items, columns, sort, (p) => p.sessionId), key: (p) => p.sessionId, sort, limit, onSort: (by) => {
         sort = next(sort, by);
         draw();

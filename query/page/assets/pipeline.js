@@ -1,7 +1,7 @@
 // Pipeline: whether the numbers can be trusted: what comes in and what is
 // refused, how far each projection is, what was set aside, what an audit found,
-// how far a rebuild is, and which processes are at work. Lines of what comes in
-// are the server's; those of the lag are gathered here, since the page was opened.
+// how far a rebuild is, and which processes run. The server keeps the rates of
+// incoming records; the lag is recorded here, from when the page was opened.
 
 import { all, get } from "./api.js";
 import { sparkline } from "./chart.js";
@@ -38,18 +38,18 @@ export function pipeline({ draw, signal }) {
 
   const audit = (p) => reported?.audits.find((a) => a.view === p.name);
 
-  // bad says that a row needs a look: parked records are missing in views, and a
-  // difference is one, even when all else is well.
+  // bad reports that a row needs attention: parked records are missing in views, or
+  // an audit found a difference.
   const bad = (p) => p.parked > 0 || p.state === "absent" || audit(p)?.result === "different";
 
-  // filled says how far a projection that is behind has come, of the whole log.
+  // filled shows how much of the log a projection that lags has folded.
   const filled = (p) => (p.state !== "live" && p.headSequence > 0 ? h("progress", { max: p.headSequence, value: p.sequence, "aria-label": `${p.name}: share of the log that is in it` }) : null);
 
   function verified(p) {
     const a = audit(p);
     if (!a) return h("span", { class: "none" }, "not yet");
     const said = { equal: ["good", "equal"], different: ["bad", `${count(a.differing)} differ`], failed: ["warn", "failed"] }[a.result] ?? ["idle", a.result];
-    return [badge(said[0], said[1], "what the last comparison with the log came to"), h("span", { class: "sub" }, a.result === "failed" ? "" : `${count(a.keys)} keys, `, when(a.at))];
+    return [badge(said[0], said[1], "result of the last comparison with the log"), h("span", { class: "sub" }, a.result === "failed" ? "" : `${count(a.keys)} keys, `, when(a.at))];
   }
 
   const columns = [
@@ -65,7 +65,7 @@ export function pipeline({ draw, signal }) {
     { id: "bucket", label: "Bucket", cell: (p) => ident(p.bucket) },
   ];
 
-  // tile is a rate now, with its line of three minutes.
+  // tile is the current rate, with a line of the last three minutes.
   function tile(label, line) {
     const now = line.at(-1);
     const most = Math.max(0, ...line);
@@ -76,9 +76,9 @@ export function pipeline({ draw, signal }) {
 
   function ingestPart() {
     const { ingest, history } = reported;
-    return h("section", { key: "ingest", "aria-labelledby": "ingest-h" }, h("h2", { id: "ingest-h" }, "What comes in, a second"),
+    return h("section", { key: "ingest", "aria-labelledby": "ingest-h" }, h("h2", { id: "ingest-h" }, "Incoming per second"),
       ingest.processes ? figures(tile("Records", history.map((r) => r.recordsPerSecond)), tile("Duplicates", history.map((r) => r.duplicatesPerSecond)), tile("Refused", history.map((r) => r.refusalsPerSecond)))
-        : h("p", { class: "note warn" }, "▲ No process that takes webhooks is heard of."),
+        : h("p", { class: "note warn" }, "▲ No ingester has reported yet."),
       ingest.processes ? h("p", { class: "summary", id: "ingest-sum" }, "Since ", ingest.processes === 1 ? "the ingester" : `the ${count(ingest.processes)} ingesters`, " started: ", h("strong", {}, count(ingest.records)), " records, ",
         h("strong", {}, count(ingest.duplicates)), " duplicates, ", h("strong", {}, count(ingest.refusals)), " refused",
         ingest.refusalsByReason.length ? [": ", ingest.refusalsByReason.map((r, i) => [i ? ", " : "", text(r.reason, "?", 40), " ", count(r.count)])] : "", ".") : null);
@@ -89,13 +89,13 @@ export function pipeline({ draw, signal }) {
     { id: "state", label: "State", cell: (r) => badge(RUNS[r.state] ?? "info", text(r.state, "unknown", 30)) },
     { id: "share", label: "Done", cell: (r) => [h("progress", { max: 1, value: r.share, "aria-label": `rebuild of ${r.view}` }), " ", percent(r.share)] },
     { id: "sequence", label: "Sequence", num: true, cell: (r) => [count(r.sequence), h("span", { class: "sub" }, `of ${count(r.headSequence)}`)] },
-    { id: "perSecond", label: "Records a second", num: true, cell: (r) => count(Math.round(r.perSecond)) },
+    { id: "perSecond", label: "Records per second", num: true, cell: (r) => count(Math.round(r.perSecond)) },
     { id: "eta", label: "Left", num: true, cell: (r) => (r.share >= 1 ? "–" : r.etaSeconds === null ? "unknown" : duration(Math.ceil(r.etaSeconds))) },
     { id: "elapsed", label: "Running for", num: true, cell: (r) => duration(r.elapsedSeconds) },
   ];
 
-  // notes are what processes say is wrong, or unwise, in their own words. A lost
-  // process says nothing any more.
+  // notes lists the problems, or warnings, that processes report. A lost process
+  // reports nothing.
   function notes(kind, title, name) {
     const said = reported.processes.filter((p) => !p.lost).flatMap((p) => (p[name] ?? []).map((line) => [p, line]));
     if (!said.length) return null;
@@ -105,9 +105,9 @@ export function pipeline({ draw, signal }) {
 
   const processColumns = [
     { id: "host", label: "Host", cell: (p) => [text(p.host, "unknown", 60), h("span", { class: "sub" }, ident(p.process))] },
-    { id: "roles", label: "Does", cell: (p) => text(p.roles.join(", "), "nothing", 80) },
-    { id: "heard", label: "Heard", cell: (p) => (p.lost ? [badge("bad", "lost"), " ", when(p.heardAt)] : badge("good", "now")) },
-    { id: "up", label: "Up", num: true, cell: (p) => elapsed(millis(p.startedAt)) },
+    { id: "roles", label: "Roles", cell: (p) => text(p.roles.join(", "), "nothing", 80) },
+    { id: "heard", label: "Last seen", cell: (p) => (p.lost ? [badge("bad", "lost"), " ", when(p.heardAt)] : badge("good", "now")) },
+    { id: "up", label: "Uptime", num: true, cell: (p) => elapsed(millis(p.startedAt)) },
     { id: "projections", label: "Projections", cell: (p) => (p.projections.length ? h("span", { class: "badges" }, p.projections.map((r) => h("span", { key: r.name }, badge(RUNS[r.state] ?? "info", text(r.name, "?", 30), r.state), r.state === "live" ? null : h("span", { class: "sub" }, text(r.state, "?", 20))))) : h("span", { class: "none" }, "–")) },
   ];
 
@@ -116,11 +116,11 @@ export function pipeline({ draw, signal }) {
     const behind = items.filter((p) => p.state !== "live").length;
     const stuck = reported?.processes.some((p) => !p.lost && p.problems?.length);
     return [
-      h("div", { class: "title", key: "title" }, h("h1", {}, "Pipeline"), h("p", { class: "summary" }, !reading.loaded ? "" : wrong ? badge("bad", `${wrong} of ${items.length} need a look`) : stuck ? badge("bad", "a process needs a look") : behind ? badge("warn", `${behind} of ${items.length} behind`) : badge("good", "all up to date"),
+      h("div", { class: "title", key: "title" }, h("h1", {}, "Pipeline"), h("p", { class: "summary" }, !reading.loaded ? "" : wrong ? badge("bad", `${wrong} of ${items.length} need attention`) : stuck ? badge("bad", "a process needs attention") : behind ? badge("warn", `${behind} of ${items.length} behind`) : badge("good", "all up to date"),
         reading.loaded ? [" log at ", h("strong", { id: "head" }, count(Math.max(0, ...items.map((p) => p.headSequence ?? 0))))] : null)),
-      state({ loading: !reading.loaded, error: reading.error, retry: load, empty: reading.loaded && !items.length ? "No projection is known. Is a project target running?" : null }),
+      state({ loading: !reading.loaded, error: reading.error, retry: load, empty: reading.loaded && !items.length ? "No projections yet. Is a process with the project target running?" : null }),
       reported ? notes("bad", "✖ Not working", "problems") : null,
-      reported ? notes("warn", "▲ Set up unsafely", "warnings") : null,
+      reported ? notes("warn", "▲ Unsafe configuration", "warnings") : null,
       reported ? ingestPart() : null,
       reported?.rebuilds.length ? h("section", { key: "rebuilds", "aria-labelledby": "rebuild-h" }, h("h2", { id: "rebuild-h" }, "Rebuilds under way"), table({ caption: "Rebuilds", columns: rebuildColumns, rows: reported.rebuilds, key: (r) => r.view })) : null,
       items.length ? h("section", { key: "projections", "aria-labelledby": "proj-h" }, h("div", { class: "title" }, h("h2", { id: "proj-h" }, "Projections"), csv("/v1/projections", {}, "projections.csv")), table({ caption: "Projections", columns, rows: items, key: (p) => p.name })) : null,

@@ -1,4 +1,4 @@
-// Recordings: how far each got, which are stuck, whose links run out, what failed.
+// Recordings: how far each got, which are stuck, whose links expire, what failed.
 
 import { all, get, id } from "./api.js";
 import { h, memo } from "./dom.js";
@@ -12,7 +12,7 @@ const SINGLES = 8;     // more changed recordings than this are fetched as one l
 // The provider's stages, in order; a recording's history says which it reached.
 const STAGES = ["INVOKED", "RECORDING", "UPLOADING", "UPLOADED"];
 const FINAL = new Set(["UPLOADED", "ERRORED"]);
-const TABS = [["all", "All"], ["stuck", "Stuck"], ["expiring", "Link runs out"], ["errors", "Errors"]];
+const TABS = [["all", "All"], ["stuck", "Stuck"], ["expiring", "Link expiring"], ["errors", "Errors"]];
 
 export function recordings({ params, draw, set, signal }) {
   const rows = memo();
@@ -43,7 +43,7 @@ export function recordings({ params, draw, set, signal }) {
   } });
   const load = reading.load;
 
-  // some is the list with only what changed fetched anew.
+  // some is the list with only the changed recordings fetched again.
   async function some(changed, p) {
     const found = await Promise.all(changed.map((r) => get(`/v1/recordings/${id(r)}`, p, { signal }).then((x) => x.body, (err) => {
       if (err.status === 404) return null;
@@ -70,7 +70,7 @@ export function recordings({ params, draw, set, signal }) {
   };
 
   const columns = [
-    { id: "status", label: "Status", sort: (r) => r.status, cell: (r) => h("span", { class: "badges" }, recordingBadge(r), r.conflict ? badge("warn", "conflict", "ERRORED and UPLOADED were both seen") : null) },
+    { id: "status", label: "Status", sort: (r) => r.status, cell: (r) => h("span", { class: "badges" }, recordingBadge(r), r.conflict ? badge("warn", "conflict", "both ERRORED and UPLOADED were received") : null) },
     { id: "recordingId", label: "Recording", cell: (r) => [text(r.outputFileName, "no file yet", 60), h("span", { class: "sub" }, ident(r.recordingId))] },
     { id: "session", label: "Session", cell: (r) => (r.sessionId ? h("a", { href: to("session", r.sessionId) }, h("bdi", {}, short(r.sessionId))) : text(null)) },
     { id: "lastEventAt", label: "In this state for", num: true, sort: (r) => millis(r.lastEventAt), cell: (r) => (FINAL.has(r.status) ? when(r.lastEventAt) : elapsed(millis(r.lastEventAt))) },
@@ -88,7 +88,7 @@ export function recordings({ params, draw, set, signal }) {
     const bar = (label, n, now, kind) => h("tr", { key: label }, h("th", { scope: "row" }, label),
       h("td", { class: "wide" }, h("span", { class: `funnel ${kind}`, style: { width: `${items.length ? (n / items.length) * 100 : 0}%` }, "aria-hidden": "true" })), h("td", { class: "num" }, count(n)), h("td", { class: "num" }, count(now)));
     return h("section", { key: "funnel", "aria-labelledby": "funnel-h" }, h("h2", { id: "funnel-h" }, "How far they got"),
-      h("table", { class: "funnels" }, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Stage"), h("td", {}), h("th", { scope: "col", class: "num" }, "reached"), h("th", { scope: "col", class: "num" }, "there now"))),
+      h("table", { class: "funnels" }, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Stage"), h("td", {}), h("th", { scope: "col", class: "num" }, "reached"), h("th", { scope: "col", class: "num" }, "currently"))),
         h("tbody", {}, STAGES.map((s) => bar(s, reached(s), inNow(s), "ok")), bar("PAUSED", inNow("PAUSED"), inNow("PAUSED"), "held"), bar("ERRORED", inNow("ERRORED"), inNow("ERRORED"), "failed"), others ? bar("other", others, others, "held") : null)),
       more ? h("p", { class: "note" }, `Counted over the latest ${count(CAP)} recordings.`) : null);
   }
@@ -115,7 +115,7 @@ export function recordings({ params, draw, set, signal }) {
           set({ within: v });
         })) : null,
         csv("/v1/recordings", tab === "stuck" ? { stuckFor: `${stuckFor}s` } : tab === "expiring" ? { expiresWithin: `${within}s` } : tab === "errors" ? { status: "ERRORED" } : {}, "recordings.csv")),
-      state({ loading: !reading.loaded, error: reading.error, retry: load, empty: reading.loaded && !list.length ? (items.length ? "None of the recordings is like that." : "No recording was seen yet.") : null }),
+      state({ loading: !reading.loaded, error: reading.error, retry: load, empty: reading.loaded && !list.length ? (items.length ? "No matching recordings." : "No recordings yet.") : null }),
       list.length ? table({ caption: "Recordings", columns, rows: list, key: (r) => r.recordingId, sort, limit, memo: rows, onSort: (by) => {
         sort = next(sort, by);
         draw();

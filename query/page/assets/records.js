@@ -1,4 +1,4 @@
-// The raw records of a session: what the provider sent, when it came, how late.
+// The raw records of a session: what the provider sent, when it was received, how late.
 
 import { all } from "./api.js";
 import { h } from "./dom.js";
@@ -8,7 +8,7 @@ import { field, ident, select, state, table, text, when } from "./ui.js";
 
 const CAP = 5000;
 
-// happened is the time inside a record that says when the thing took place.
+// happened is the time inside a record that says when it happened.
 function happened({ type, body }) {
   switch (type) {
     case "meeting.started": return body?.meeting?.startedAt;
@@ -63,7 +63,7 @@ export function rawRecords({ path, draw, signal }) {
             type = v;
             draw();
           }))),
-          state({ loading: !reading.loaded, error: reading.error, retry: load, empty: reading.loaded && !rows.length ? "No record." : null }),
+          state({ loading: !reading.loaded, error: reading.error, retry: load, empty: reading.loaded && !rows.length ? "No records." : null }),
           rows.length ? table({ caption: "Raw records", columns, rows, key: (r) => r.eventId, limit, onMore: (n) => {
             limit = n;
             draw();

@@ -1,4 +1,4 @@
-// Loading again without piling up: one load at a time, one more if something
+// Reloading without piling up: one load at a time, one more if something
 // came in meanwhile, and never more than a fixed share of the time.
 
 // refresher returns a function that runs load(soonest) now if nothing runs, else
@@ -50,7 +50,7 @@ export function loader(read, { draw, signal, rest = 0, failed = (err) => err }) 
 }
 
 // unescaped returns the id that a key's part stands for, or null where it is a
-// hash, from which the id can't be told.
+// hash, from which the id can't be derived.
 export function unescaped(part) {
   return /^h_[0-9a-f]{64}$/.test(part) ? null : part;
 }

@@ -11,6 +11,10 @@ import { badge, elapsed, figure, figures, files, flags, ident, outside, recordin
 
 const ROWS = 100;
 
+// The provider's reasons in words; any other is shown as it was sent.
+const REASONS = { ALL_PARTICIPANTS_LEFT: "Everyone left", HOST_ENDED_MEETING: "Ended by the host", UNKNOWN: "Unknown" };
+const ended = (reason) => (Object.hasOwn(REASONS, reason) ? REASONS[reason] : text(reason));
+
 export function session({ args: [sessionId], params, draw, set, signal }) {
   const path = `/v1/sessions/${id(sessionId ?? "")}`;
   const rows = memo();
@@ -43,7 +47,7 @@ export function session({ args: [sessionId], params, draw, set, signal }) {
   }, { draw, signal, rest: 40 });
   const load = reading.load;
 
-  // Before its first record a session isn't known.
+  // A session is unknown before its first record.
   const absent = (err) => {
     if (err.status === 404 && asOf) return null;
     throw err;
@@ -55,7 +59,7 @@ export function session({ args: [sessionId], params, draw, set, signal }) {
       const key = c.view === "sessions" ? c.key.slice(c.key.indexOf(".") + 1) : c.key;
       if ((c.view === "sessions" || c.view === "artifacts") && isMine(key)) {
         mine = true;
-        // The end gives everybody a share, and closes who is in.
+        // The end gives everybody a percentage, and closes open connections.
         if (c.key.startsWith("ended.")) people.all();
       }
       else if (c.view === "attendance" && isMine(key.slice(0, key.indexOf(".")))) {
@@ -79,12 +83,12 @@ export function session({ args: [sessionId], params, draw, set, signal }) {
     return figures(
       figure("Started", when(s.startedAt)),
       live ? figure("Elapsed", asOf ? duration((asOf - millis(s.startedAt)) / 1000) : elapsed(millis(s.startedAt))) : figure("Ended", when(s.endedAt)),
-      live ? figure("In now", count(s.liveParticipants), "connections without an end") : figure("Duration", duration(s.durationSeconds)),
+      live ? figure("Present", count(s.liveParticipants), "connections without an end") : figure("Duration", duration(s.durationSeconds)),
       figure("Peak", count(s.maxConcurrentParticipants), "most connections at one time"),
-      figure("Unique", count(s.uniqueParticipants), "participants"),
+      figure("Participants", count(s.uniqueParticipants), "each person counted once"),
       figure("Connections", count(s.connections)),
       figure("Participant time", duration(s.participantSeconds), "sum of the connections' time"),
-      live ? null : figure("Ended by", text(s.endReason)),
+      live ? null : figure("End reason", ended(s.endReason)),
       figure("Last event", when(s.lastEventAt)),
     );
   }
@@ -93,13 +97,13 @@ export function session({ args: [sessionId], params, draw, set, signal }) {
     const list = people.list();
     const nowMs = asOf ?? Date.now();
     // A live chart grows by steps of 5 s and its open bars run to its edge, so that not all bars
-    // are drawn anew for each change.
+    // are redrawn for each change.
     const range = scale(s, list, s.status === "LIVE" ? Math.ceil(nowMs / 5000) * 5000 : nowMs);
     const open = range.to;
     const line = steps(s, list, open);
     return [
-      h("section", { key: "steps", "aria-labelledby": "steps-h" }, h("h2", { id: "steps-h" }, "How many were in"), list.length ? concurrency(line, range) : h("p", { class: "note" }, "Nobody was in.")),
-      h("section", { key: "bars", "aria-labelledby": "bars-h" }, h("h2", { id: "bars-h" }, "Who, from when to when"),
+      h("section", { key: "steps", "aria-labelledby": "steps-h" }, h("h2", { id: "steps-h" }, "Attendance over time"), list.length ? concurrency(line, range) : h("p", { class: "note" }, "Nobody attended.")),
+      h("section", { key: "bars", "aria-labelledby": "bars-h" }, h("h2", { id: "bars-h" }, "Participant timeline"),
         h("p", { class: "legend" }, h("span", {}, h("span", { class: "bar left" }), " left"), h("span", {}, h("span", { class: "bar end" }), " closed by the meeting's end"), h("span", {}, h("span", { class: "bar open" }), " still in")),
         list.length ? h("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": "Connections over time" }, h("table", { class: "gantt" },
           h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Participant"), h("th", { scope: "col", class: "wide" }, h("span", { class: "sr" }, "Connections"), axis(range)))),
@@ -139,32 +143,32 @@ export function session({ args: [sessionId], params, draw, set, signal }) {
       recordings.length ? h("ul", { class: "cards" }, recordings.map((r) => h("li", { key: r.recordingId },
         h("p", {}, recordingBadge(r), r.conflict ? badge("warn", "conflict", "ERRORED and UPLOADED were both seen") : null, " ", ident(r.recordingId)),
         h("ol", { class: "stages" }, r.history.map((e) => h("li", { key: e.status }, text(e.status, "?", 24), " ", when(e.at)))),
-        h("p", {}, r.durationSeconds !== null ? `${duration(r.durationSeconds)}, ` : "", bytes(r.fileSizeBytes), ", link: ", r.files?.length ? "a file a participant" : outside(r.downloadUrl, "download"), r.downloadUrlExpiresAt ? [", ", until(millis(r.downloadUrlExpiresAt))] : null),
+        h("p", {}, r.durationSeconds !== null ? `${duration(r.durationSeconds)}, ` : "", bytes(r.fileSizeBytes), ", link: ", r.files?.length ? "one file per participant" : outside(r.downloadUrl, "download"), r.downloadUrlExpiresAt ? [", ", until(millis(r.downloadUrlExpiresAt))] : null),
         r.files?.length ? files(r) : null,
-        r.error ? h("p", { class: "bad" }, "✖ ", text(r.error, "", 400)) : null))) : h("p", { class: "note" }, "No recording belongs to this session."));
+        r.error ? h("p", { class: "bad" }, "✖ ", text(r.error, "", 400)) : null))) : h("p", { class: "note" }, "This session has no recordings."));
   }
 
   function artifactsPart() {
     const a = now.artifacts;
     const list = ["chat", "transcript", "summary"].filter((k) => a?.[k]);
     return h("section", { key: "artifacts", "aria-labelledby": "art-h" }, h("h2", { id: "art-h" }, "Artifacts"),
-      list.length ? h("ul", { class: "cards" }, list.map((k) => h("li", { key: k }, h("strong", {}, k), " ", outside(a[k].url, "download"), " ", a[k].expiresAt ? until(millis(a[k].expiresAt)) : "no expiry known"))) : h("p", { class: "note" }, "No chat, transcript or summary was seen."));
+      list.length ? h("ul", { class: "cards" }, list.map((k) => h("li", { key: k }, h("strong", {}, k), " ", outside(a[k].url, "download"), " ", a[k].expiresAt ? until(millis(a[k].expiresAt)) : "no expiry known"))) : h("p", { class: "note" }, "This session has no chat, transcript or summary."));
   }
 
   function render() {
     if (!now) {
-      if (reading.error?.status === 404) return [h("h1", { key: "h" }, "Session"), state({ empty: "No such session. It may not have been seen yet; this page shows it as soon as it is." })];
+      if (reading.error?.status === 404) return [h("h1", { key: "h" }, "Session"), state({ empty: "No such session. If it has not been seen yet, this page shows it as soon as it is." })];
       return [h("h1", { key: "h" }, "Session"), state({ loading: !reading.error, error: reading.error, retry: load })];
     }
     const s = shown;
     return [
       h("div", { class: "title", key: "title" }, h("h1", {}, text(now.title ?? now.roomName, "untitled", 120)), h("p", { class: "summary" }, sessionBadge(s ?? now), " ", h("a", { class: "button", href: to("attendance", sessionId) }, "Attendance sheet"))),
       h("p", { class: "ids", key: "ids" }, "session ", ident(now.sessionId), " meeting ", ident(now.meetingId), " organizer ", text(now.organizer?.name ?? now.organizer?.id), " flags ", flags(s ?? now)),
-      now.supersededBy ? h("p", { class: "note warn", key: "next" }, "▲ The meeting runs on in a later session: ", h("a", { href: to("session", now.supersededBy) }, flatText(now.supersededBy))) : null,
+      now.supersededBy ? h("p", { class: "note warn", key: "next" }, "▲ The meeting continues in a later session: ", h("a", { href: to("session", now.supersededBy) }, flatText(now.supersededBy))) : null,
       now.degradedSince ? h("p", { class: "note bad", key: "degraded" }, "✖ A record was set aside and is missing here, since ", when(now.degradedSince)) : null,
       state({ error: reading.error, retry: load }),
       moment(),
-      gone ? h("p", { class: "note", key: "gone" }, "At that moment nothing was known of this session.") : null,
+      gone ? h("p", { class: "note", key: "gone" }, "Nothing was known about this session at that time.") : null,
       s ? h("section", { key: "totals", "aria-label": "Totals" }, totals(s)) : null,
       s ? timeline(s) : null,
       recordingsPart(),

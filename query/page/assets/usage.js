@@ -152,11 +152,11 @@ export function usage({ params, draw, set, signal }) {
           set({ organizer: v });
         })),
         csv("/v1/usage", { ...query, groupBy: "day,organizer" }, "usage.csv")),
-      state({ loading: !reading.loaded, error: reading.error, retry: load, empty: reading.loaded && !rows.length ? "Nothing was used in these days." : null }),
+      state({ loading: !reading.loaded, error: reading.error, retry: load, empty: reading.loaded && !rows.length ? "No usage in this period." : null }),
       total ? h("section", { key: "totals", "aria-label": "Totals" }, figures(figure("Sessions", count(total.sessions)), figure("Participant minutes", count(Math.round(total.participantSeconds / 60))), figure("Attended minutes", count(Math.round(total.attendedSeconds / 60))), figure("Recording minutes", count(Math.round(total.recordingSeconds / 60))), figure("Peak", count(total.peakParticipants)))) : null,
-      h("section", { key: "chart", "aria-labelledby": "chart-h", class: total ? null : "hidden" }, h("h2", { id: "chart-h" }, "Minutes a day"),
+      h("section", { key: "chart", "aria-labelledby": "chart-h", class: total ? null : "hidden" }, h("h2", { id: "chart-h" }, "Minutes per day"),
         h("p", { class: "legend", "aria-hidden": "true" }, h("span", {}, h("span", { class: "key bars-key" }), " participant minutes (bars)"), h("span", {}, h("span", { class: "key line-key" }), " recording minutes (dashed line)")),
-        h("div", { class: "plot", role: "img", "aria-label": "Participant minutes and recording minutes a day; the table below has the same figures", init: plot })),
+        h("div", { class: "plot", role: "img", "aria-label": "Participant minutes and recording minutes per day; the table below has the same figures", init: plot })),
       total ? h("section", { key: "organizers", "aria-labelledby": "org-h" }, h("h2", { id: "org-h" }, "By organizer"), table({ caption: "Usage by organizer", columns: byOrganizer, rows: sorted(organizers, byOrganizer, sort, (t) => t.key), key: (t) => t.key, sort, onSort, limit, onMore: (n) => {
         limit = n;
         draw();
