@@ -95,7 +95,7 @@ func writeMembers(w *strings.Builder, at string, fields []projections.Field) {
 // typeOf is what a member holds, in a few words.
 func typeOf(f projections.Field) string {
 	words := map[projections.Kind]string{
-		projections.KindText: "text", projections.KindTime: "time", projections.KindSeconds: "number", projections.KindInteger: "whole number", projections.KindBool: "true or false",
+		projections.KindText: "text", projections.KindDate: "date", projections.KindTime: "time", projections.KindSeconds: "number", projections.KindInteger: "whole number", projections.KindBool: "true or false",
 		projections.KindRatio: "number from 0 to 1", projections.KindTexts: "list of texts", projections.KindObject: "object", projections.KindList: "list of objects", projections.KindAny: "any",
 	}[f.Kind]
 	if f.Enum != nil {

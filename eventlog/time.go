@@ -1,6 +1,7 @@
 package eventlog
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -276,3 +277,12 @@ func (d Seconds) Float() float64 { return float64(d) / 1e6 }
 
 // Std returns d as a time.Duration.
 func (d Seconds) Std() time.Duration { return time.Duration(d) * time.Microsecond }
+
+// Clock returns d in the form h:mm:ss, like 26:03:09, rounded to a second.
+func (d Seconds) Clock() string {
+	sign, s := "", (d+Second/2)/Second
+	if d < 0 {
+		sign, s = "-", (Second/2-d)/Second
+	}
+	return fmt.Sprintf("%s%d:%02d:%02d", sign, s/3600, s/60%60, s%60)
+}

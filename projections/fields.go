@@ -17,6 +17,7 @@ const (
 	KindSeconds // a number of seconds, exact to the microsecond
 	KindInteger
 	KindBool
+	KindDate   // a day as a text, like 2026-01-31
 	KindRatio  // a number from 0 to 1
 	KindTexts  // a list of texts
 	KindObject // an object with Members
@@ -26,6 +27,9 @@ const (
 
 // Scalar reports whether a value is one text, number, time or truth.
 func (k Kind) Scalar() bool { return k <= KindRatio }
+
+// Text reports whether a value is a text.
+func (k Kind) Text() bool { return k == KindText || k == KindDate }
 
 // Field describes one member of a document. What a reader offers of a document
 // follows from its fields: columns, orders, schemas, tables.
@@ -145,6 +149,13 @@ func textField[D any](name, doc string, of func(d *D) string) member[D] {
 func longTextField[D any](name string, limit int, doc string, of func(d *D) string) member[D] {
 	return member[D]{Field: Field{Name: name, Kind: KindText, Doc: doc},
 		append: func(b []byte, d *D) []byte { return appendText(b, of(d), limit) }}
+}
+
+// dateField is a text field of days.
+func dateField[D any](name, doc string, of func(d *D) string) member[D] {
+	m := textField(name, doc, of)
+	m.Kind = KindDate
+	return m
 }
 
 func timeField[D any](name, doc string, of func(d *D) eventlog.Time) member[D] {

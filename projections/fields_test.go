@@ -41,7 +41,7 @@ func undescribed(at string, fields []projections.Field, doc jsontext.Value) (wro
 
 // jsonKinds are the first characters of a kind's values.
 var jsonKinds = map[projections.Kind]string{
-	projections.KindText: `"`, projections.KindTime: `"`, projections.KindSeconds: "0", projections.KindInteger: "0", projections.KindBool: "tf",
+	projections.KindText: `"`, projections.KindDate: `"`, projections.KindTime: `"`, projections.KindSeconds: "0", projections.KindInteger: "0", projections.KindBool: "tf",
 	projections.KindTexts: "[", projections.KindObject: "{", projections.KindList: "[", projections.KindAny: `"0tf[{`,
 }
 

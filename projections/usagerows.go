@@ -44,7 +44,7 @@ type UsageRow struct {
 }
 
 var usageRowMembers = document(
-	textField("day", "A date in the time zone asked for; null where rows are not grouped by day.", func(u *UsageRow) string { return u.label(PerDay) }).orNull(),
+	dateField("day", "A date in the time zone asked for; null where rows are not grouped by day.", func(u *UsageRow) string { return u.label(PerDay) }).orNull(),
 	textField("organizerId", "The organizer's id; null where it has none, or rows are not grouped by organizer.", func(u *UsageRow) string { return u.Organizer.ID }).orNull(),
 	textField("organizerName", "The organizer's name.", func(u *UsageRow) string { return u.Organizer.Name }).orNull(),
 	integerField("sessions", "Sessions that started on the day.", func(u *UsageRow) int64 { return int64(u.Sessions) }),

@@ -169,7 +169,8 @@ type call struct {
 	now   time.Time
 	// staleAfter is how long without an event makes a LIVE session stale.
 	staleAfter time.Duration
-	csv        bool
+	// csv: the answer is a table; sheet: in a spreadsheet's forms.
+	csv, sheet bool
 	viewer     bool            // see forViewer
 	closing    <-chan struct{} // ends change feeds
 	// key is what the cursors of this list are good for.
@@ -192,6 +193,8 @@ type reply struct {
 	sequence    eventlog.Seq
 	next        string
 	retryAfter  int
+	// file is the name that a browser saves the answer by; "" shows it.
+	file string
 	// rest, where set, is the call whose other pages follow the body, from next on.
 	rest *call
 }
@@ -209,7 +212,7 @@ func (a *API) begin(ctx context.Context, r *route, path map[string]string, query
 		}
 	}
 	switch v.text["format"] {
-	case "csv":
+	case "csv", formatSheet:
 		csv = true
 	case "json":
 		csv = false
@@ -217,7 +220,7 @@ func (a *API) begin(ctx context.Context, r *route, path map[string]string, query
 	if v.asOf != nil && len(a.folds) == 0 {
 		return nil, badRequest("asOf is not available here: this process was started without folds")
 	}
-	c := &call{values: v, route: r, now: a.now(), staleAfter: a.config.StaleAfter, csv: csv && r.list, viewer: looks}
+	c := &call{values: v, route: r, now: a.now(), staleAfter: a.config.StaleAfter, csv: csv && r.list, sheet: v.text["format"] == formatSheet, viewer: looks}
 	_, limited := v.numbers["limit"]
 	v.all = c.csv && !limited
 	c.key = r.path
@@ -225,7 +228,7 @@ func (a *API) begin(ctx context.Context, r *route, path map[string]string, query
 		switch s, ok := path[p.name]; {
 		case p.inPath && ok:
 			c.key += "\x00" + p.name + "=" + s
-		case p.name == "cursor" || p.name == "limit" || p.name == "sort" || p.name == "minSequence" || p.name == "wait" || p.name == "format":
+		case p.name == "cursor" || p.name == "limit" || p.name == "sort" || p.name == "minSequence" || p.name == "wait" || p.name == "format" || p.form:
 		default:
 			c.key += "\x00" + p.name + "=" + strings.Join(query[p.name], ",")
 		}
@@ -280,7 +283,7 @@ func (a *API) rest(ctx context.Context, rep *reply) iter.Seq2[[]byte, error] {
 			var b []byte
 			if err == nil {
 				next = ans.page.next
-				b, err = appendDocs(nil, c.route.fields, ans.page.docs())
+				b, err = c.appendDocs(nil, ans.page.docs())
 			}
 			if !yield(b, err) || err != nil {
 				return

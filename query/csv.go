@@ -13,23 +13,26 @@ import (
 )
 
 // The CSV form of a list: RFC 4180 with a header line, UTF-8, times as in JSON.
+// The same cells in a spreadsheet's forms are in sheet.go.
 // `rollcall report --output csv` passes on what the API wrote; other commands
 // write lines of their own with AppendCSV.
 
 // cells are the names of a field's cells, and what fills them; nil: it has none.
 func (f field) cells() *csvField {
-	one := func(cells func(raw jsontext.Value) []string) *csvField { return &csvField{[]string{f.Name}, cells} }
+	one := func(kind projections.Kind, cells func(raw jsontext.Value) []string) *csvField {
+		return &csvField{[]string{f.Name}, []projections.Kind{kind}, cells}
+	}
 	switch {
 	case f.Optional:
 		return nil
 	case f.csv != nil:
 		return f.csv
 	case f.scalar(), f.Kind == projections.KindAny:
-		return one(rawCell)
+		return one(f.Kind, rawCell)
 	case f.Kind == projections.KindTexts:
-		return one(joinTexts)
+		return one(f.Kind, joinTexts)
 	case f.Kind == projections.KindList:
-		return one(countItems)
+		return one(projections.KindInteger, countItems)
 	}
 	return nil
 }
@@ -85,14 +88,41 @@ func csvCells(fields []field, doc []byte) ([]string, error) {
 	return line, nil
 }
 
+// csvKinds are the kinds of a line's cells.
+func csvKinds(fields []field) (kinds []projections.Kind) {
+	for _, f := range fields {
+		switch c := f.cells(); {
+		case c == nil:
+		case c.kinds != nil:
+			kinds = append(kinds, c.kinds...)
+		default:
+			kinds = append(kinds, make([]projections.Kind, len(c.names))...)
+		}
+	}
+	return kinds
+}
+
+// appendHeader appends the header line.
+func (c *call) appendHeader(b []byte) []byte {
+	if c.sheet {
+		b = append(b, byteOrderMark...)
+	}
+	return AppendCSV(b, csvHeader(c.route.fields))
+}
+
 // appendDocs appends a line a document.
-func appendDocs(b []byte, fields []field, docs [][]byte) ([]byte, error) {
+func (c *call) appendDocs(b []byte, docs [][]byte) ([]byte, error) {
+	kinds := csvKinds(c.route.fields)
 	for _, doc := range docs {
-		cells, err := csvCells(fields, doc)
+		cells, err := csvCells(c.route.fields, doc)
 		if err != nil {
 			return nil, err
 		}
-		b = AppendCSV(b, cells)
+		if c.sheet {
+			b = appendSheet(b, kinds, cells, c.zone)
+		} else {
+			b = AppendCSV(b, cells)
+		}
 	}
 	return b, nil
 }
@@ -134,10 +164,15 @@ const cuts = ";\t\r\n"
 // guardFormulas puts an apostrophe in front of each part of s that a spreadsheet
 // may compute.
 func guardFormulas(s string) string {
-	var b strings.Builder
 	if s != "" && strings.ContainsRune("\t\r\n\x00", rune(s[0])) || formula(s, "") {
-		b.WriteByte('\'')
+		return "'" + guardParts(s)
 	}
+	return guardParts(s)
+}
+
+// guardParts guards the parts that follow a separator.
+func guardParts(s string) string {
+	var b strings.Builder
 	for {
 		cut := strings.IndexAny(s, cuts)
 		if cut < 0 {

@@ -83,7 +83,7 @@ func TestCSVEndsWithAllRows(t *testing.T) {
 	s.commit("sessions", docs)
 	w.last = s.commit("attendance", people)
 	for path, want := range map[string]int{
-		"/v1/sessions?format=csv": n, "/v1/sessions?format=csv&sort=title": n, "/v1/sessions?format=csv&limit=7": 7, "/v1/sessions?format=csv&q=s01": 100,
+		"/v1/sessions?format=csv": n, "/v1/sessions?format=csv&sort=title": n, "/v1/sessions?format=sheet": n, "/v1/sessions?format=csv&limit=7": 7, "/v1/sessions?format=csv&q=s01": 100,
 		"/v1/sessions/s0000/participants?format=csv": n, "/v1/sessions?format=csv&q=nothing": 0,
 	} {
 		a := w.get(path)

@@ -25,9 +25,10 @@ type field struct {
 }
 
 // csvField gives the cells of a member that is no scalar. Without names the
-// member is left out.
+// member is left out. kinds are the cells'; nil: they are texts.
 type csvField struct {
 	names []string
+	kinds []projections.Kind
 	cells func(raw jsontext.Value) []string
 }
 
@@ -55,7 +56,7 @@ const none = math.MinInt64
 func columnValue(k projections.Kind, raw jsontext.Value) any {
 	null := len(raw) == 0 || raw.Kind() == 'n'
 	switch k {
-	case projections.KindText:
+	case projections.KindText, projections.KindDate:
 		if null || raw.Kind() != '"' {
 			return ""
 		}

@@ -20,7 +20,10 @@ func (ans *answer) encode(c *call) (*reply, error) {
 	if c.csv {
 		var err error
 		rep.contentType = "text/csv; charset=utf-8; header=present"
-		if rep.body, err = appendDocs(AppendCSV(nil, csvHeader(c.route.fields)), c.route.fields, docs); err != nil {
+		if c.sheet {
+			rep.file = c.route.fileName()
+		}
+		if rep.body, err = c.appendDocs(c.appendHeader(nil), docs); err != nil {
 			return nil, err
 		}
 		if c.all && rep.next != "" {

@@ -11,3 +11,6 @@ func (a *API) FeedAhead(d time.Duration) { a.feeds.Ahead = d }
 
 // StatusOf is the status that answers an error.
 func StatusOf(err error) int { return problemOf(err).Status }
+
+// AppendSheet appends a line of a list in the form for spreadsheets.
+var AppendSheet = appendSheet

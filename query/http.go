@@ -146,6 +146,9 @@ func (a *API) serve(w http.ResponseWriter, req *http.Request, r *route, closing 
 func (a *API) stream(w http.ResponseWriter, req *http.Request, rep *reply) {
 	h := w.Header()
 	h.Set("Content-Type", rep.contentType)
+	if rep.file != "" {
+		h.Set("Content-Disposition", `attachment; filename="`+rep.file+`"`)
+	}
 	h.Set("Cache-Control", "private, no-cache")
 	h.Add("Vary", "Accept")
 	h.Set("Rollcall-Sequence", strconv.FormatUint(uint64(rep.sequence), 10))
@@ -171,6 +174,9 @@ func (a *API) stream(w http.ResponseWriter, req *http.Request, rep *reply) {
 func write(w http.ResponseWriter, req *http.Request, rep *reply) {
 	h := w.Header()
 	h.Set("Content-Type", rep.contentType)
+	if rep.file != "" {
+		h.Set("Content-Disposition", `attachment; filename="`+rep.file+`"`)
+	}
 	h.Set("Cache-Control", "private, no-cache")
 	h.Add("Vary", "Accept")
 	if rep.status == http.StatusOK && rep.contentType != web.ProblemType {

@@ -56,6 +56,8 @@ type param struct {
 	inPath bool
 	enum   []string
 	doc    string
+	// form: it changes how a list is written, and not what is on it.
+	form bool
 }
 
 // values are the parsed parameters of a request.

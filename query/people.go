@@ -115,7 +115,7 @@ func (a *API) personFields() []field {
 	who := slices.Clone(a.view(viewAttendance).fields)
 	return slices.Insert(who, len(who)-1, field{
 		Field: projections.Field{Name: "session", Kind: projections.KindObject, Doc: "The session in short."}, schema: documentSchema(session),
-		csv: &csvField{names: csvHeader(session[1:]), cells: cells}})
+		csv: &csvField{names: csvHeader(session[1:]), kinds: csvKinds(session[1:]), cells: cells}})
 }
 
 // shortSession is a session's document with the members of sessionRefFields.

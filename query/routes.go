@@ -17,13 +17,21 @@ func shared() []param {
 func with(params ...param) []param { return append(params, shared()...) }
 
 // listWith appends those of every list too.
-func listWith(params ...param) []param {
+func listWith(params ...param) []param { return pagedWith(append(params, zoneOfTimes())...) }
+
+// pagedWith is listWith for a list that takes a time zone of its own.
+func pagedWith(params ...param) []param {
 	return with(append(params,
-		param{name: "limit", kind: paramLimit, doc: "Items on a page: 100 unless given, at most 1000. CSV without it has all items."},
+		param{name: "limit", kind: paramLimit, doc: "Items on a page: 100 unless given, at most 1000. CSV and sheets without it have all items."},
 		param{name: "cursor", kind: paramCursor, doc: "nextCursor of the page before, with the same parameters."},
 		param{name: "sort", kind: paramSort, doc: "A scalar field to sort by, with - in front for descending order."},
-		param{name: "format", kind: paramEnum, enum: []string{"json", "csv"}, doc: "The form of the answer, like the Accept header."},
+		formatParam(),
 	)...)
+}
+
+// formatParam is how a list is written.
+func formatParam() param {
+	return param{name: "format", kind: paramEnum, enum: []string{"json", "csv", formatSheet}, doc: "The form of the answer, like the Accept header: csv for programs, sheet for spreadsheets."}
 }
 
 func pathParam(name string) param {
@@ -34,6 +42,10 @@ func textParam(name, doc string) param { return param{name: name, kind: paramTex
 
 func asOfParam() param {
 	return param{name: "asOf", kind: paramAsOf, doc: "From the records received up to this time, or up to this sequence."}
+}
+
+func zoneOfTimes() param {
+	return param{name: "timezone", kind: paramZone, form: true, doc: "The IANA time zone of the times in format=sheet (default UTC)."}
 }
 
 // table is the whole API.
@@ -102,10 +114,10 @@ func (a *API) moreRoutes() []*route {
 		{name: "groupBy", kind: paramList, enum: usageGroups, doc: "What a row is for (default day,organizer); with commas or repeated. Of day, week and month at most one."},
 		textParam("organizerId", "Sessions and recordings of this organizer."),
 		textParam("meetingId", "Sessions and recordings of this meeting."),
-		{name: "timezone", kind: paramZone, doc: "The IANA time zone in which days begin (default UTC)."},
+		{name: "timezone", kind: paramZone, doc: "The IANA time zone in which days begin, and of the times in format=sheet (default UTC)."},
 	}
 	return []*route{
-		{path: "/v1/usage", id: "listUsage", summary: "What was used, by day, week or month, organizer and meeting", params: listWith(days...),
+		{path: "/v1/usage", id: "listUsage", summary: "What was used, by day, week or month, organizer and meeting", params: pagedWith(days...),
 			item: usageItem, fields: usageFields(), list: true, views: []string{viewUsage, viewRecordings}, answer: a.usage},
 		{path: "/v1/projections", id: "listProjections", summary: "How far the projections are", params: listWith(),
 			item: "Projection", fields: projectionFields(), list: true, answer: a.projections},
@@ -123,10 +135,11 @@ func (a *API) moreRoutes() []*route {
 func eventParams(params ...param) []param {
 	return append(params, append([]param{
 		{name: "after", kind: paramSeq, doc: "Records behind this sequence."},
-		{name: "limit", kind: paramLimit, doc: "Items on a page: 100 unless given, at most 1000. CSV without it has all items."},
+		{name: "limit", kind: paramLimit, doc: "Items on a page: 100 unless given, at most 1000. CSV and sheets without it have all items."},
 		{name: "cursor", kind: paramCursor, doc: "nextCursor of the page before, with the same parameters."},
 		{name: "sort", kind: paramSort, doc: "A scalar field to sort by, with - in front for descending order. Without it, and with sequence, it is the log's order, and cheap; any other order reads the whole log for each page."},
-		{name: "format", kind: paramEnum, enum: []string{"json", "csv"}, doc: "The form of the answer, like the Accept header."},
+		formatParam(),
+		zoneOfTimes(),
 	}, shared()...)...)
 }
 

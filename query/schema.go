@@ -81,6 +81,8 @@ func (f field) kindSchema() map[string]any {
 	switch f.Kind {
 	case projections.KindTime:
 		return map[string]any{"type": "string", "format": "date-time"}
+	case projections.KindDate:
+		return map[string]any{"type": "string", "format": "date"}
 	case projections.KindSeconds:
 		return schema("number")
 	case projections.KindInteger:

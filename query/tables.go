@@ -44,7 +44,7 @@ func (v *view) table() replica.Table {
 	}
 	t := replica.Table{View: v.name, Indexes: v.indexes}
 	for _, c := range columns {
-		t.Columns = append(t.Columns, replica.Column{Name: c.name, Text: c.kind == projections.KindText})
+		t.Columns = append(t.Columns, replica.Column{Name: c.name, Text: c.kind.Text()})
 	}
 	t.Append = func(row []any, document []byte) ([]any, error) {
 		found := make(map[string]jsontext.Value, 24)

@@ -150,7 +150,7 @@ func (v *view) columns() []column {
 func (v *view) orders() map[string]replica.Order {
 	orders := map[string]replica.Order{}
 	for _, c := range v.columns() {
-		orders[c.name] = replica.Order{Expr: "s." + c.name, Text: c.kind == projections.KindText}
+		orders[c.name] = replica.Order{Expr: "s." + c.name, Text: c.kind.Text()}
 	}
 	return orders
 }

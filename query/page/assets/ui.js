@@ -132,15 +132,20 @@ export function select(value, options, onchange) {
   return h("select", { value, onchange: (e) => onchange(e.currentTarget.value) }, options.map(([v, label]) => h("option", { key: v, value: v }, label)));
 }
 
-// csv is a link to a list as CSV; with a token, which a link can't send, a download.
+// csv is a list as files: for programs, and for spreadsheets in a time zone.
 export function csv(path, params, name) {
-  const url = address(path, { ...params, format: "csv" });
+  const timezone = params.timezone ?? Intl.DateTimeFormat().resolvedOptions().timeZone ?? "UTC";
+  return [file("CSV", address(path, { ...params, format: "csv" }), name), file("Spreadsheet", address(path, { ...params, timezone, format: "sheet" }), name)];
+}
+
+// file is a link to a list as a file; with a token, which a link can't send, a download.
+function file(label, url, name) {
   const onclick = (e) => {
     if (!token.get()) return;
     e.preventDefault();
-    save(url, name).catch((err) => alert(`The CSV file could not be read to its end: ${err.message}`));
+    save(url, name).catch((err) => alert(`The file could not be read to its end: ${err.message}`));
   };
-  return h("a", { class: "button", href: url, download: name, onclick }, "CSV");
+  return h("a", { class: "button", href: url, download: name, onclick }, label);
 }
 
 // link to one of the page's own views.
