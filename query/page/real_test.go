@@ -183,7 +183,7 @@ func TestWebhookAppears(t *testing.T) {
 	p.route("#/pipeline")
 	p.wait(`document.querySelector('a[href="#/list/artifacts"]')`)
 	p.eval(`document.querySelector('a[href="#/list/artifacts"]').click()`, nil)
-	p.text("has no list of its own")
+	p.text("This view has no list")
 	p.route("#/live")
 	p.text("No meeting is live.")
 }
