@@ -270,6 +270,10 @@ func changesSince(ctx context.Context, s *replica.Snapshot, kept *closing.Closin
 	if err != nil {
 		return nil, 0, err
 	}
+	opened := map[string]bool{}
+	for _, r := range kept.Rows {
+		opened[r.SessionID] = opened[r.SessionID] || r.Sessions > 0 || r.ParticipantSeconds > 0
+	}
 	for _, c := range closing.Compare(kept.Rows, now) {
 		if c.SessionID == "" {
 			changes = append(changes, c)
@@ -282,7 +286,7 @@ func changesSince(ctx context.Context, s *replica.Snapshot, kept *closing.Closin
 		case found:
 			c.RevisedAt = max(c.RevisedAt, u.RevisedAt)
 			changes = append(changes, c)
-		case c.RevisedAt.IsZero():
+		case opened[c.SessionID]:
 			dropped++
 		default: // recordings of a session that never opened
 			changes = append(changes, c)

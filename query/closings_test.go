@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -52,6 +53,7 @@ type closed struct {
 	Sequence uint64           `json:"sequence"`
 	Sessions int              `json:"sessions"`
 	Changed  *int             `json:"changed"`
+	Dropped  int              `json:"dropped"`
 	Rows     []map[string]any `json:"rows"`
 	Changes  []struct {
 		SessionID   string `json:"sessionId"`
@@ -143,4 +145,25 @@ func jsonText(t *testing.T, v any) string {
 		t.Fatal(err)
 	}
 	return string(b)
+}
+
+// TestClosingOfADroppedSession: a session that the views have dropped because of its
+// age is not changed, also where its recording is still there.
+func TestClosingOfADroppedSession(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.post(recorded("r1", "gone", "2026-03-02T09:00:00Z", "2026-03-02T09:10:00Z"))
+	w.everywhere()
+	recordings, at := documentsOf[projections.Recording](w, "recordings")
+	session := projections.UsageSession{SessionID: "gone", StartedAt: eventlog.TimeOf(epoch), SlotSeconds: 900}
+	c, err := closing.Make(closing.Head{Month: "2026-03", Timezone: "UTC", Sequence: at}, time.UTC, slices.Values([]projections.UsageSession{session}), maps.Values(recordings))
+	if err == nil {
+		_, err = closing.NewStore(w.js).Save(t.Context(), c, false)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := w.closed(c.ID); *got.Changed != 0 || got.Dropped != 1 {
+		t.Errorf("closing = %d changed, %d dropped; want 0 and 1", *got.Changed, got.Dropped)
+	}
 }
