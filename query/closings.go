@@ -95,40 +95,40 @@ func closingFields() []field {
 
 // closingWholeFields are those of one closing.
 func closingWholeFields() []field {
-	described := func(name string, kind projections.Kind, doc string) projections.Field {
+	named := func(name string, kind projections.Kind, doc string) projections.Field {
 		return projections.Field{Name: name, Kind: kind, Doc: doc}
 	}
 	null := func(f projections.Field) projections.Field {
 		f.Nullable = true
 		return f
 	}
-	record := null(described("record", projections.KindObject, "The record that the change rests on; null where it was not found in time."))
+	record := null(named("record", projections.KindObject, "The record that the change rests on; null where it was not found in time."))
 	record.Members = []projections.Field{
-		described("sequence", projections.KindInteger, "Its place in the log."),
-		described("eventId", projections.KindText, "The id that it got when it was received."),
-		described("type", projections.KindText, "The provider's name of the event."),
-		described("receivedAt", projections.KindTime, "When it was received."),
+		named("sequence", projections.KindInteger, "Its place in the log."),
+		named("eventId", projections.KindText, "The id that it got when it was received."),
+		named("type", projections.KindText, "The provider's name of the event."),
+		named("receivedAt", projections.KindTime, "When it was received."),
 	}
-	differences := described("differences", projections.KindList, "Each number that differs.")
+	differences := named("differences", projections.KindList, "Each number that differs.")
 	differences.Members = []projections.Field{
-		described("day", projections.KindText, "The day, in the closing's time zone."),
-		described("organizerId", projections.KindText, "The organizer's id; empty where it has none."),
-		described("meetingId", projections.KindText, "The meeting; empty where it has no id."),
-		described("member", projections.KindText, "The member of a usage row."),
-		described("before", projections.KindSeconds, "As closed: a count, or seconds where the member says so."),
-		described("after", projections.KindSeconds, "As it is now."),
+		named("day", projections.KindText, "The day, in the closing's time zone."),
+		named("organizerId", projections.KindText, "The organizer's id; empty where it has none."),
+		named("meetingId", projections.KindText, "The meeting; empty where it has no id."),
+		named("member", projections.KindText, "The member of a usage row."),
+		named("before", projections.KindSeconds, "As closed: a count, or seconds where the member says so."),
+		named("after", projections.KindSeconds, "As it is now."),
 	}
-	rows := described("rows", projections.KindList, "The month's usage by day and organizer, as closed.")
+	rows := named("rows", projections.KindList, "The month's usage by day and organizer, as closed.")
 	rows.Members = projections.UsageRowFields()
-	changes := described("changes", projections.KindList, "What has changed since, by session.")
+	changes := named("changes", projections.KindList, "What has changed since, by session.")
 	changes.Members = []projections.Field{
-		null(described("sessionId", projections.KindText, "The session; null for recordings without one.")),
-		null(described("title", projections.KindText, "The session's title.")),
-		null(described("revisedAt", projections.KindTime, "The latest received time among the records that its usage rests on now.")),
+		null(named("sessionId", projections.KindText, "The session; null for recordings without one.")),
+		null(named("title", projections.KindText, "The session's title.")),
+		null(named("revisedAt", projections.KindTime, "The latest received time among the records that its usage rests on now.")),
 		record, differences,
 	}
 	return append(closingFields(), fieldsOf([]projections.Field{rows, changes,
-		described("dropped", projections.KindInteger, "Sessions that can't be compared, as the views have dropped them because of their age.")})...)
+		named("dropped", projections.KindInteger, "Sessions that can't be compared, as the views have dropped them because of their age.")})...)
 }
 
 func (a *API) closingRoutes() []*route {

@@ -43,25 +43,41 @@ func projectionFields() []field {
 
 // pipelineFields are the members of a pipeline.Overview.
 func pipelineFields() []field {
-	text, whole, number := schema("string"), schema("integer"), schema("number")
-	at := func(name string) member {
-		return member{name, map[string]any{"type": "string", "format": "date-time"}}
-	}
-	rates := []member{{"recordsPerSecond", number}, {"duplicatesPerSecond", number}, {"refusalsPerSecond", number}}
 	return []field{
 		known("at", projections.KindTime, "When this was gathered."),
-		shaped("ingest", "What came in, over all processes that take webhooks.", object(member{"processes", whole}, member{"records", whole}, member{"duplicates", whole},
-			member{"refusals", whole}, member{"refusalsByReason", list(object(member{"reason", text}, member{"count", whole}))})),
-		shaped("history", "What came in a second, over the last minutes.", list(object(append([]member{at("at")}, rates...)...))),
-		shaped("rebuilds", "The rebuilds under way.", list(object(member{"view", text}, member{"generation", whole}, member{"bucket", text},
-			member{"state", text}, member{"sequence", whole}, member{"headSequence", whole}, member{"share", number}, member{"perSecond", number},
-			member{"etaSeconds", schema("number", "null")}, member{"elapsedSeconds", number}))),
-		shaped("audits", "What the last comparison of each view with the log found.", list(object(member{"view", text}, at("at"), member{"result", text}, member{"keys", whole},
-			member{"differing", whole}, member{"sequence", whole}))),
-		shaped("processes", "The processes that have reported lately.", list(object(member{"process", text}, member{"host", text}, member{"roles", list(text)},
-			at("startedAt"), at("heardAt"), member{"lost", schema("boolean")},
-			member{"projections", list(object(member{"name", text}, member{"state", text}))}, member{"problems", list(text)}, member{"warnings", list(text)}))),
+		shaped("ingest", "What came in, over all processes that take webhooks.", object(whole("processes", "Processes that take webhooks."),
+			whole("records", "Records stored since the processes started."), whole("duplicates", "Repeats that were not stored again."),
+			whole("refusals", "Deliveries that were refused."), objects("refusalsByReason", "The refusals by their reason.",
+				words("reason", "The reason, a fixed word."), whole("count", "How many.")))),
+		shaped("history", "What came in a second, over the last minutes.", list(object(moment("at", "The end of the step."),
+			number("recordsPerSecond", "Records stored."), number("duplicatesPerSecond", "Repeats."), number("refusalsPerSecond", "Refused deliveries.")))),
+		shaped("rebuilds", "The rebuilds under way.", list(object(words("view", "The view."), whole("generation", "The generation that is made."),
+			words("bucket", "The KV bucket that it is made in."), words("state", "What the rebuild does now."), whole("sequence", "The last record applied."),
+			whole("headSequence", "The last record of the log."), number("share", "The part of the log that is applied, from 0 to 1."),
+			number("perSecond", "Records applied per second."), member{"etaSeconds", "The time left at this pace; null where it is unknown.", schema("number", "null")},
+			number("elapsedSeconds", "The time since it started.")))),
+		shaped("audits", "What the last comparison of each view with the log found.", list(object(words("view", "The view."), moment("at", "When it ended."),
+			words("result", "equal, different or failed."), whole("keys", "Keys compared."), whole("differing", "Keys that differ."),
+			whole("sequence", "The record up to which they were compared.")))),
+		shaped("processes", "The processes that have reported lately.", list(object(words("process", "The process, a ULID made at its start."), words("host", "Its host."),
+			texts("roles", "What it does: ingest, project, rebuild, verify."), moment("startedAt", "When it started."), moment("heardAt", "When it reported last."),
+			member{"lost", "It stopped reporting without saying that it ends.", schema("boolean")},
+			objects("projections", "The projections that it runs.", words("name", "The view."), words("state", "What it does for the view now.")),
+			texts("problems", "What keeps it from its work."), texts("warnings", "What is unwise in how it is set up.")))),
 	}
+}
+
+func words(name, doc string) member  { return member{name, doc, schema("string")} }
+func texts(name, doc string) member  { return member{name, doc, list(schema("string"))} }
+func whole(name, doc string) member  { return member{name, doc, schema("integer")} }
+func number(name, doc string) member { return member{name, doc, schema("number")} }
+
+func moment(name, doc string) member {
+	return member{name, doc, map[string]any{"type": "string", "format": "date-time"}}
+}
+
+func objects(name, doc string, members ...member) member {
+	return member{name, doc, list(object(members...))}
 }
 
 // eventFields are the members of an event.

@@ -9,6 +9,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"rollcall/eventlog"
+	"rollcall/ingest/web"
 )
 
 // openapi answers the description of the API.
@@ -26,11 +27,8 @@ func (a *API) openapi(ctx context.Context, c *call) (*answer, error) {
 
 // describe makes the OpenAPI 3.1 document from the table of routes.
 func (a *API) describe() ([]byte, error) {
-	paths, schemas := map[string]any{}, map[string]any{
-		"Problem": map[string]any{"type": "object", "required": []string{"type", "title", "status"}, "properties": map[string]any{
-			"type": schema("string"), "title": schema("string"), "status": schema("integer"), "detail": schema("string")}},
-		"AsOf": object(member{"sequence", schema("integer")}),
-	}
+	paths, schemas := map[string]any{}, map[string]any{"Problem": problemSchema(), "AsOf": object(
+		member{"sequence", "The record up to which all views that the answer is from hold the log.", schema("integer")})}
 	for _, v := range a.views {
 		if v.item != "" {
 			schemas[v.item] = documentSchema(v.fields)
@@ -41,21 +39,31 @@ func (a *API) describe() ([]byte, error) {
 			schemas[r.item] = documentSchema(r.fields)
 		}
 		if r.list {
-			schemas[r.item+"List"] = object(member{"items", list(ref(r.item))}, textOrNull("nextCursor"), member{"asOf", ref("AsOf")})
+			schemas[r.item+"List"] = object(member{"items", "The page's items.", list(ref(r.item))},
+				textOrNull("nextCursor", "The cursor of the next page; null on the last one."), member{"asOf", "What the answer is from.", ref("AsOf")})
 		}
 		paths[r.path] = map[string]any{"get": r.operation()}
 	}
 	doc := map[string]any{
 		"openapi": "3.1.0",
-		"info": map[string]any{"title": "Rollcall", "version": "1",
+		"info": map[string]any{"title": "Rollcall", "version": "1", "license": map[string]any{"name": "Apache License 2.0", "identifier": "Apache-2.0"},
 			"description": "Meetings, sessions, participants and recordings, from the providers' webhooks. Times are RFC 3339 in UTC, durations seconds."},
-		"servers": []any{map[string]any{"url": "/"}},
+		"servers": []any{map[string]any{"url": "/", "description": "The server that this was read from."}},
 		"paths":   paths,
 		"components": map[string]any{"schemas": schemas, "securitySchemes": map[string]any{
-			"bearer": map[string]any{"type": "http", "scheme": "bearer"}}},
+			"bearer": map[string]any{"type": "http", "scheme": "bearer", "description": "A token of --api-token-file. Without that flag none is needed."}}},
 		"security": []any{map[string]any{}, map[string]any{"bearer": []string{}}},
 	}
 	return json.Marshal(doc, json.Deterministic(true), jsontext.WithIndent(" "))
+}
+
+// problemSchema is that of web.Problem.
+func problemSchema() map[string]any {
+	s := object(member{"type", "A URI that names the reason; about:blank where the status says it.", schema("string")},
+		member{"title", "The status in words.", schema("string")}, member{"status", "The HTTP status.", schema("integer")},
+		member{"detail", "What failed, why, and what to do.", schema("string")})
+	s["required"] = []string{"type", "title", "status"}
+	return s
 }
 
 func (r *route) operation() map[string]any {
@@ -63,33 +71,52 @@ func (r *route) operation() map[string]any {
 	for i, p := range r.params {
 		params[i] = p.describe(r)
 	}
-	ok := map[string]any{"description": "OK", "headers": map[string]any{
-		"Rollcall-Sequence": map[string]any{"description": "How far the views are that the answer is from.", "schema": schema("integer")}}}
-	switch {
-	case r.stream != nil:
-		ok["content"] = map[string]any{"text/event-stream": map[string]any{"schema": schema("string")}}
-	case r.list:
-		ok["content"] = map[string]any{"application/json": map[string]any{"schema": ref(r.item + "List")},
-			"text/csv": map[string]any{"schema": schema("string")}}
-	case r.item != "":
-		ok["content"] = map[string]any{"application/json": map[string]any{"schema": ref(r.item)}}
-	default:
-		ok["content"] = map[string]any{"application/json": map[string]any{"schema": schema("object")}}
-	}
-	responses := map[string]any{"200": ok}
-	for code, text := range map[string]string{"304": "Not changed since If-None-Match"} {
-		responses[code] = map[string]any{"description": text}
+	responses := map[string]any{"200": r.ok()}
+	if r.stream == nil {
+		responses["304"] = map[string]any{"description": "Not changed since If-None-Match"}
 	}
 	for code, text := range r.problems() {
-		responses[code] = map[string]any{"description": text, "content": map[string]any{
-			"application/problem+json": map[string]any{"schema": ref("Problem")}}}
+		responses[code] = map[string]any{"description": text, "content": media(web.ProblemType, ref("Problem"))}
 	}
-	return map[string]any{"operationId": r.id, "summary": r.summary, "parameters": params, "responses": responses}
+	op := map[string]any{"operationId": r.id, "summary": r.summary, "parameters": params, "responses": responses}
+	if r.list {
+		// Not beside JSON in the answer's content: a client that is generated from two
+		// forms of one answer has a type that is neither.
+		op["x-formats"] = media("text/csv", schema("string"))
+	}
+	return op
+}
+
+func media(kind string, schema map[string]any) map[string]any {
+	return map[string]any{kind: map[string]any{"schema": schema}}
+}
+
+// ok is the answer of a route that finds what it is asked for.
+func (r *route) ok() map[string]any {
+	header := func(doc string, s map[string]any) map[string]any {
+		return map[string]any{"description": doc, "schema": s}
+	}
+	headers := map[string]any{"Rollcall-Sequence": header("How far the views are that the answer is from.", schema("integer"))}
+	ok := map[string]any{"description": "OK", "headers": headers}
+	switch {
+	case r.stream != nil:
+		ok["content"] = media("text/event-stream", schema("string"))
+		return ok
+	case r.list:
+		ok["content"] = media("application/json", ref(r.item+"List"))
+	case r.item != "":
+		ok["content"] = media("application/json", ref(r.item))
+	default:
+		ok["content"] = media("application/json", schema("object"))
+	}
+	headers["ETag"] = header("For If-None-Match. A list that is sent as CSV has none.", schema("string"))
+	return ok
 }
 
 func (r *route) problems() map[string]string {
 	p := map[string]string{
 		"400": "A parameter is unknown or can't be read", "401": "A bearer token is needed", "403": "The token's role does not read this",
+		"421": "The host's name is not known", "500": "An error of the server, which its log explains",
 		"503": "A view is not loaded yet, or the log can't be read", "504": "minSequence was not reached in time",
 	}
 	if strings.Contains(r.path, "{") {
@@ -113,11 +140,13 @@ func (p param) describe(r *route) map[string]any {
 	case paramText:
 		s["minLength"] = 1
 	case paramSeq:
-		s = map[string]any{"type": "integer", "minimum": 0}
+		s = schema("integer")
+		s["minimum"] = 0
 	case paramLimit:
-		s = map[string]any{"type": "integer", "minimum": 1, "maximum": maxLimit, "default": defaultLimit}
+		s = schema("integer")
+		s["minimum"], s["maximum"], s["default"] = 1, maxLimit, defaultLimit
 	case paramBool:
-		s = map[string]any{"type": "boolean"}
+		s = schema("boolean")
 	case paramEnum:
 		s["enum"] = p.enum
 	case paramTime:
@@ -135,7 +164,7 @@ func (p param) describe(r *route) map[string]any {
 	case paramSort:
 		s["examples"] = r.sortExamples()
 	case paramRatio:
-		s = map[string]any{"type": "number", "minimum": 0, "maximum": 1}
+		s = ratioSchema()
 	case paramList:
 		s = map[string]any{"type": "array", "items": map[string]any{"type": "string", "enum": p.enum}, "uniqueItems": true}
 	}
@@ -144,7 +173,7 @@ func (p param) describe(r *route) map[string]any {
 		d["in"], d["required"] = "path", true
 	}
 	if p.kind == paramList {
-		d["style"], d["explode"] = "form", false
+		d["style"], d["explode"] = "form", true
 	}
 	if p.doc != "" {
 		d["description"] = p.doc

@@ -23,17 +23,26 @@ type spec struct {
 	Components struct {
 		Schemas map[string]map[string]any `json:"schemas"`
 	} `json:"components"`
+	Info struct {
+		License map[string]string `json:"license"`
+	} `json:"info"`
 }
 
 type operation struct {
-	OperationID string `json:"operationId"`
+	OperationID string         `json:"operationId"`
+	Summary     string         `json:"summary"`
+	Formats     map[string]any `json:"x-formats"`
 	Parameters  []struct {
 		Name     string         `json:"name"`
 		In       string         `json:"in"`
 		Required bool           `json:"required"`
+		Doc      string         `json:"description"`
+		Style    string         `json:"style"`
+		Explode  bool           `json:"explode"`
 		Schema   map[string]any `json:"schema"`
 	} `json:"parameters"`
 	Responses map[string]struct {
+		Doc     string `json:"description"`
 		Content map[string]struct {
 			Schema map[string]any `json:"schema"`
 		} `json:"content"`

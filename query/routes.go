@@ -35,7 +35,7 @@ func formatParam() param {
 }
 
 func pathParam(name string) param {
-	return param{name: name, kind: paramText, inPath: true}
+	return param{name: name, kind: paramText, inPath: true, doc: "The id, percent-encoded as one segment."}
 }
 
 func textParam(name, doc string) param { return param{name: name, kind: paramText, doc: doc} }
@@ -111,7 +111,7 @@ func (a *API) moreRoutes() []*route {
 	days := []param{
 		{name: "from", kind: paramDate, doc: "First day, in the time zone."},
 		{name: "to", kind: paramDate, doc: "The day behind the last one."},
-		{name: "groupBy", kind: paramList, enum: usageGroups, doc: "What a row is for (default day,organizer); with commas or repeated. Of day, week and month at most one."},
+		{name: "groupBy", kind: paramList, enum: usageGroups, doc: "What a row is for (default day,organizer); repeated, or with commas. Of day, week and month at most one."},
 		textParam("organizerId", "Sessions and recordings of this organizer."),
 		textParam("meetingId", "Sessions and recordings of this meeting."),
 		{name: "timezone", kind: paramZone, doc: "The IANA time zone in which days begin, and of the times in format=sheet (default UTC)."},

@@ -1,20 +1,41 @@
 package query
 
-import "rollcall/projections"
+import (
+	"maps"
+
+	"rollcall/projections"
+)
 
 // JSON Schema (2020-12, as OpenAPI 3.1 uses it) built from field lists.
 
-// member is a named schema.
+// member is a named schema, and what it means.
 type member struct {
-	name   string
-	schema map[string]any
+	name, doc string
+	schema    map[string]any
 }
 
+// numberFormats are the formats of JSON's numbers. Without one, generators of
+// clients read a number as 32 bits.
+var numberFormats = map[string]string{"integer": "int64", "number": "double"}
+
 func schema(types ...string) map[string]any {
+	s := map[string]any{"type": types}
 	if len(types) == 1 {
-		return map[string]any{"type": types[0]}
+		s["type"] = types[0]
 	}
-	return map[string]any{"type": types}
+	if format, ok := numberFormats[types[0]]; ok {
+		s["format"] = format
+	}
+	return s
+}
+
+// described is a copy of a schema, with what it means.
+func described(s map[string]any, doc string) map[string]any {
+	s = maps.Clone(s)
+	if doc != "" {
+		s["description"] = doc
+	}
+	return s
 }
 
 func ref(name string) map[string]any {
@@ -25,10 +46,10 @@ func list(items map[string]any) map[string]any {
 	return map[string]any{"type": "array", "items": items}
 }
 
-func textOrNull(name string) member { return member{name, schema("string", "null")} }
+func textOrNull(name, doc string) member { return member{name, doc, schema("string", "null")} }
 
-func timeOrNull(name string) member {
-	return member{name, map[string]any{"type": []string{"string", "null"}, "format": "date-time"}}
+func timeOrNull(name, doc string) member {
+	return member{name, doc, map[string]any{"type": []string{"string", "null"}, "format": "date-time"}}
 }
 
 // object is an object with exactly these members.
@@ -36,7 +57,7 @@ func object(members ...member) map[string]any {
 	properties := make(map[string]any, len(members))
 	required := make([]string, len(members))
 	for i, m := range members {
-		properties[m.name], required[i] = m.schema, m.name
+		properties[m.name], required[i] = described(m.schema, m.doc), m.name
 	}
 	return map[string]any{"type": "object", "properties": properties, "required": required, "additionalProperties": false}
 }
@@ -46,7 +67,7 @@ func documentSchema(fields []field) map[string]any {
 	all := make([]member, len(fields))
 	required := make([]string, 0, len(fields))
 	for i, f := range fields {
-		all[i] = member{f.Name, f.jsonSchema()}
+		all[i] = member{f.Name, f.Doc, f.jsonSchema()}
 		if !f.Optional {
 			required = append(required, f.Name)
 		}
@@ -58,20 +79,27 @@ func documentSchema(fields []field) map[string]any {
 
 // jsonSchema describes the field's values.
 func (f field) jsonSchema() map[string]any {
-	s := f.schema
+	s := maps.Clone(f.schema)
 	if s == nil {
 		s = f.kindSchema()
-	}
-	if typ, ok := s["type"].(string); ok && f.Nullable && f.Kind.Scalar() {
-		s["type"] = []string{typ, "null"}
-	} else if f.Nullable && f.Kind != projections.KindAny {
-		s = map[string]any{"anyOf": []any{s, schema("null")}}
 	}
 	if f.Enum != nil {
 		s["enum"] = f.Enum
 	}
-	if f.Doc != "" {
-		s["description"] = f.Doc
+	if !f.Nullable || f.Kind == projections.KindAny {
+		return s
+	}
+	return orNull(s)
+}
+
+// orNull has a schema take null too: as one more type, which generators read
+// better than a choice, or as a choice where the schema is a reference.
+func orNull(s map[string]any) map[string]any {
+	switch typ := s["type"].(type) {
+	case string:
+		s["type"] = []string{typ, "null"}
+	case nil:
+		return map[string]any{"anyOf": []any{s, schema("null")}}
 	}
 	return s
 }
@@ -90,7 +118,7 @@ func (f field) kindSchema() map[string]any {
 	case projections.KindBool:
 		return schema("boolean")
 	case projections.KindRatio:
-		return map[string]any{"type": "number", "minimum": 0, "maximum": 1}
+		return ratioSchema()
 	case projections.KindTexts:
 		return list(schema("string"))
 	case projections.KindObject:
@@ -101,4 +129,10 @@ func (f field) kindSchema() map[string]any {
 		return map[string]any{}
 	}
 	return schema("string")
+}
+
+func ratioSchema() map[string]any {
+	s := schema("number")
+	s["minimum"], s["maximum"] = 0, 1
+	return s
 }

@@ -4,8 +4,7 @@ const viewArtifacts = "artifacts"
 
 // artifactsView is read as a part of sessions.
 func artifactsView() *view {
-	link := object(textOrNull("url"), timeOrNull("expiresAt"))
-	link["type"] = []string{"object", "null"}
+	link := object(textOrNull("url", "Where to get it."), timeOrNull("expiresAt", "Until when the link works."))
 	o := offer{schema: link}
 	return &view{
 		name: viewArtifacts, item: "Artifacts", noun: "artifact", id: "sessionId", order: "sessionId", special: true,

@@ -21,7 +21,7 @@ func sessionsView() *view {
 			{param: param{name: "from", kind: paramTime, doc: "Started at or after this time."}, where: whereFrom},
 			{param: param{name: "to", kind: paramTime, doc: "Started before this time."}, where: whereTo},
 			{param: param{name: "q", kind: paramSearch, doc: "Text in the title or an id, whatever the letter case, accents and form of Unicode."}, where: whereSearch},
-			{param: param{name: "status", kind: paramEnum, enum: []string{projections.Live, projections.Ended}}},
+			{param: param{name: "status", kind: paramEnum, enum: []string{projections.Live, projections.Ended}, doc: "Sessions of this status."}},
 			{param: param{name: "stale", kind: paramBool, doc: "Only sessions that are stale, or only those that are not."}, where: whereStale},
 		},
 		search: []string{"title", "sessionId", "meetingId"},
