@@ -233,7 +233,7 @@ func TestScenes(t *testing.T) {
 		t.Errorf("late leave = %q; want eight events, an end among them, and the leave last", got)
 	}
 	if got := strings.Join(seen[stuck], " "); !strings.Contains(got, scenes[2].RecordingID+" UPLOADING") || strings.Contains(got, "UPLOADED") || !strings.Contains(got, "ended") {
-		t.Errorf("session %s = %q; want an end, and a recording %s that is uploading for ever", stuck, got, scenes[2].RecordingID)
+		t.Errorf("session %s = %q; want an end, and a recording %s that is uploading forever", stuck, got, scenes[2].RecordingID)
 	}
 	for id, r := range room {
 		if r == room[ghost] && id != ghost && id != next {

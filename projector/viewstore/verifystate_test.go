@@ -114,7 +114,7 @@ func TestVerifyLooksAtState(t *testing.T) {
 }
 
 // TestVerifyWithoutACheckpoint: a view whose checkpoint is gone is no reason to
-// wait for ever.
+// wait forever.
 func TestVerifyWithoutACheckpoint(t *testing.T) {
 	d := deploy(t, records(33, 5))
 	js, err := jetstream.New(d.node.Connect(t))
