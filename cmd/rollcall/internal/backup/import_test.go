@@ -1,0 +1,80 @@
+package backup
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"rollcall/cmd/rollcall/internal/console"
+	"rollcall/eventlog/eventlogtest"
+	"rollcall/eventlog/natslog"
+)
+
+// TestCompareSeesAnotherRecord: a log that is not what the files say is found, whatever
+// the seals say.
+func TestCompareSeesAnotherRecord(t *testing.T) {
+	dir := t.TempDir()
+	path, other := filepath.Join(dir, "a.ndjson"), filepath.Join(dir, "b.ndjson")
+	all := records(1, 20)
+	export(t, path, Seal{}, all)
+	all[13].Body = []byte(`{"event":"meeting.started","n":"changed"}`)
+	export(t, other, Seal{}, all)
+	log, err := natslog.Open(t.Context(), eventlogtest.Connect(t), natslog.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	if n, err := log.Import(t.Context(), Records(path)); n != 20 || err != nil {
+		t.Fatalf("Import() = %d, %v; want 20", n, err)
+	}
+	io := &console.IO{Ctx: t.Context()}
+	if err := (&Import{Files: []string{path}, IO: io}).Compare(log, 20); err != nil {
+		t.Errorf("Compare with what was imported = %v; want no error", err)
+	}
+	if err := (&Import{Files: []string{other}, IO: io}).Compare(log, 20); console.ExitCode(err) != console.ExitDifference || !strings.Contains(err.Error(), "record 14") {
+		t.Errorf("Compare with other records = %v; want a difference at record 14", err)
+	}
+}
+
+// TestExportWithoutSealIsTakenWithANote: as older versions wrote them.
+func TestExportWithoutSealIsTakenWithANote(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "old.ndjson")
+	export(t, path, Seal{}, records(1, 4))
+	check := func() (string, error) {
+		var said bytes.Buffer
+		_, err := (&Import{Files: []string{path}, IO: &console.IO{Ctx: t.Context(), Stderr: &said}}).Check()
+		return said.String(), err
+	}
+	if said, err := check(); said != "" || err != nil {
+		t.Errorf("Check of a sealed export = %v and says %q; want nothing", err, said)
+	}
+	if err := os.Remove(SumFile(path)); err != nil {
+		t.Fatal(err)
+	}
+	if said, err := check(); err != nil || !strings.Contains(said, "has no seal") || !strings.Contains(said, "4 records") {
+		t.Errorf("Check of an export without a seal = %v and says %q; want a note", err, said)
+	}
+}
+
+// TestChangedBetweenCheckAndImport: what is stored is checked once more on the way.
+func TestChangedBetweenCheckAndImport(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.ndjson")
+	export(t, path, Seal{}, records(1, 4))
+	b := read1(t, path)
+	if _, err := Check(t.Context(), path); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, bytes.Replace(b, []byte(`\"n\":3`), []byte(`\"n\":8`), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	log, err := natslog.Open(t.Context(), eventlogtest.Connect(t), natslog.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	if n, err := log.Import(t.Context(), Records(path)); err == nil || !strings.Contains(err.Error(), "checksum") {
+		t.Errorf("Import of a file that was changed = %d, %v; want its checksum refused", n, err)
+	}
+}
