@@ -148,8 +148,12 @@ var rooms = map[string]room{
 		imports: []string{"cmd/rollcall/internal/console", "eventlog", "projector", "query/pipeline"},
 		never:   []string{natsServer},
 	},
+	"cmd/rollcall/internal/traces": {
+		imports: []string{"cmd/rollcall/internal/console"},
+		never:   []string{natsServer},
+	},
 	"cmd/rollcall/internal/node": {
-		imports: []string{"cmd/rollcall/internal/attach", "cmd/rollcall/internal/console", "cmd/rollcall/internal/heartbeat", "cmd/rollcall/internal/natsd", "eventlog", "eventlog/natslog", "eventlog/wire", "ingest", "ingest/web", "projections", "projector", "projector/viewstore", "query", "query/closing", "query/pipeline", "query/replica"},
+		imports: []string{"cmd/rollcall/internal/traces", "cmd/rollcall/internal/attach", "cmd/rollcall/internal/console", "cmd/rollcall/internal/heartbeat", "cmd/rollcall/internal/natsd", "eventlog", "eventlog/natslog", "eventlog/wire", "ingest", "ingest/web", "projections", "projector", "projector/viewstore", "query", "query/closing", "query/pipeline", "query/replica"},
 	},
 	"cmd/rollcall/internal/natsd": {
 		imports: []string{"eventlog", "eventlog/blocks", "eventlog/natslog", "projections", "projector/viewstore", "cmd/rollcall/internal/console"},

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// answered is a request's answer, counted for the access log.
+// answered is a request's answer, counted for the access log and for traces.
 type answered struct {
 	http.ResponseWriter
 	pattern string
@@ -42,11 +42,17 @@ func setPattern(w http.ResponseWriter, pattern string) {
 	}
 }
 
-// logAccess returns a writer for the answer to a request, and what writes the line
-// once it is done.
-func (a *API) logAccess(w http.ResponseWriter, req *http.Request, who Token) (http.ResponseWriter, func()) {
+// watch returns a writer for the answer to a request, and what reports it once it is
+// done.
+func (a *API) watch(w http.ResponseWriter, req *http.Request, who Token) (http.ResponseWriter, func()) {
 	begin, out := time.Now(), &answered{ResponseWriter: w}
 	return out, func() {
+		if a.config.Observe != nil {
+			a.config.Observe(req, begin, out.pattern, out.status)
+		}
+		if !a.config.AccessLog {
+			return
+		}
 		a.config.Logger.Info().Str("name", who.Name).Str("method", method(req.Method)).Str(keyRoute, out.pattern).Int("status", out.status).
 			Int64("elapsed_ms", time.Since(begin).Milliseconds()).Int64("body_bytes", out.bytes).Msg("access")
 	}

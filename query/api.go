@@ -55,6 +55,9 @@ type Config struct {
 	// AccessLog writes a line for each request: who asked for what kind of thing, and
 	// what came of it. It has no ids, queries or tokens.
 	AccessLog bool
+	// Observe is called after each request, with the pattern of its route and the status
+	// of its answer; nil: nothing is. It must not block.
+	Observe func(req *http.Request, begin time.Time, route string, status int)
 	// Hosts are names that the API may be addressed by, besides localhost and
 	// addresses. It keeps pages of other sites from reaching a loopback address
 	// through a name that they make point to it. With Tokens it is not needed.

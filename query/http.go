@@ -255,9 +255,9 @@ func (a *API) guard(next http.Handler) http.Handler {
 		doors := a.doors.Load()
 		who, known := doors.caller(req)
 		req = req.WithContext(context.WithValue(req.Context(), callerKey{}, who))
-		if a.config.AccessLog {
+		if a.config.AccessLog || a.config.Observe != nil {
 			var done func()
-			w, done = a.logAccess(w, req, who)
+			w, done = a.watch(w, req, who)
 			defer done()
 		}
 		switch {

@@ -9,6 +9,7 @@ import (
 	"rollcall/cmd/rollcall/internal/attach"
 	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/cmd/rollcall/internal/node"
+	"rollcall/cmd/rollcall/internal/traces"
 )
 
 // serveCmd is `rollcall serve`.
@@ -79,6 +80,9 @@ func (c *serveCmd) Run(a *app) error {
 		a.Logger.Warn().Str("nats_url", console.RedactURL(c.NATSURL)).Msg(envName("nats-url") + " is set: that server is used, and none is embedded; unset it, or give --nats-url= to embed one in --data-dir")
 	}
 	if cfg.Supervisor, err = node.SupervisorOf(a.Env); err != nil {
+		return err
+	}
+	if cfg.Traces, err = traces.FromEnv(a.Env, cfg.Version.Version); err != nil {
 		return err
 	}
 	signals := make(chan os.Signal, 1)

@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"rollcall/cmd/rollcall/internal/natsd"
+	"rollcall/cmd/rollcall/internal/traces"
 	"rollcall/eventlog"
 	"rollcall/eventlog/natslog"
 	"rollcall/ingest"
@@ -51,6 +52,7 @@ type Config struct {
 	Secrets     map[string]string // by flag: files that only their owner should read
 	Version     Build
 	Supervisor  Supervisor
+	Traces      *traces.Tracer // nil: none
 }
 
 // NATS is a server of others at URL, or else the embedded one.

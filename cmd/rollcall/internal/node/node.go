@@ -148,6 +148,11 @@ func (n *Node) start(ctx context.Context) error {
 	n.serve(stageAdmin, func(ctx context.Context) error {
 		return web.Serve(ctx, n.Listeners.admin, adminServer(n.Health, n.registry, n.AdminLocal, n.profiles()), time.Second, n.Logger)
 	})
+	if n.Traces != nil {
+		n.serve(stageAdmin, func(ctx context.Context) error {
+			return n.Traces.Run(ctx, n.Logger.With().Str(console.KeyPart, "traces").Logger())
+		})
+	}
 	if err := n.openNATS(ctx); err != nil {
 		return err
 	}

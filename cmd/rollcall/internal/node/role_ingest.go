@@ -41,7 +41,7 @@ func (n *Node) startIngest() error {
 		n.serve(stageProject, w.run)
 	}
 	n.serve(stageIngest, func(ctx context.Context) error {
-		return ingest.Serve(ctx, n.Listeners.ingest, &n.active, ingest.ServerConfig{
+		return ingest.Serve(ctx, n.Listeners.ingest, n.traced(&n.active), ingest.ServerConfig{
 			MaxConnections: n.Connections.Ingest, ReadHeaderTimeout: n.HeaderTimeout, IdleTimeout: n.IdleTimeout,
 			TLS: n.TLS.Ingest, Drain: 10 * time.Second,
 			Logger: n.Logger.With().Str(console.KeyPart, "ingest").Logger(), Metrics: n.registry,
