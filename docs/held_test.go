@@ -39,6 +39,7 @@ var heldBy = []held{
 	{command + "/internal/backup", []string{command + "/internal/backup", command}},
 	{command + "/internal/natsd", []string{command + "/internal/natsd", command}},
 	{command + "/internal/heartbeat", []string{command}},
+	{command + "/internal/traces", []string{command + "/internal/traces", command}},
 	{command + "/internal/node", []string{command + "/internal/node", command}},
 	{command + "/internal/attach", []string{command + "/internal/attach", command}},
 	{command + "/internal/console", []string{command + "/internal/console", command}},
