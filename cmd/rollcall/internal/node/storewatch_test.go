@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -46,5 +47,32 @@ func TestStoreProbe(t *testing.T) {
 	cancel()
 	if err := <-done; err != nil {
 		t.Errorf("run() on a disk that takes nothing = %v; want it to wait", err)
+	}
+}
+
+// stuckOnce could not write, and looks at what is said of it when it is started again.
+type stuckOnce struct {
+	w    *storeWatch
+	said error
+}
+
+func (*stuckOnce) IsStuck() bool { return true }
+
+func (s *stuckOnce) Restart(ctx context.Context) error {
+	_, s.said = s.w.check(ctx)
+	return errors.New("it does not start")
+}
+
+// TestStuckServerIsNotReady: a server that could not write is not ready until it was
+// started again, and ends the process where it can't be.
+func TestStuckServerIsNotReady(t *testing.T) {
+	t.Parallel()
+	s := &stuckOnce{w: &storeWatch{dir: t.TempDir(), log: zerolog.Nop()}}
+	s.w.server = s
+	if err := s.w.run(t.Context()); err == nil || !strings.Contains(err.Error(), "it does not start") {
+		t.Errorf("run() of a server that does not start = %v; want its error", err)
+	}
+	if !errors.Is(s.said, errStuck) {
+		t.Errorf("check() before the start = %v; want %v", s.said, errStuck)
 	}
 }
