@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/rs/zerolog"
+
 	"rollcall/ingest"
 )
 
@@ -18,7 +20,7 @@ func TestWarningsAreReported(t *testing.T) {
 		sources []ingest.Source
 		want    int
 	}{{true, []ingest.Source{bound, rsa}, 1}, {true, []ingest.Source{bound, secret}, 0}, {false, []ingest.Source{rsa}, 0}} {
-		n := &Node{Config: Config{Roles: Roles{Ingest: c.ingests}, Handler: ingest.Config{Sources: c.sources}}}
+		n := New(Config{Roles: Roles{Ingest: c.ingests}, Handler: ingest.Config{Sources: c.sources}}, zerolog.Nop())
 		got := n.warnings()
 		if len(got) != c.want || len(got) > 0 && (len(got[0]) > 128 || strings.Contains(got[0], "prod")) {
 			t.Errorf("warnings of %+v = %q; want %d, short and without a name", c.sources, got, c.want)
