@@ -65,7 +65,7 @@ func (c *restoreCmd) Run(a *app) (err error) {
 	fmt.Fprintf(a.Stderr, "log: %d records of %d files are stored after %s\n", n, len(files), elapsed(began))
 	parked, err := c.views(a, js, offline, &in, eventlog.Seq(n), cache, say)
 	if err != nil {
-		const left = "the log is restored, its views are not all there; `rollcall serve`, or any process with --target=project, makes them from the log"
+		const left = "the log is restored, its views are not all there; `rollcall serve`, or any process with --target=project, makes them from the log; `rollcall rebuild VIEW` goes on with what was begun, `rollcall abort VIEW` removes it"
 		return a.Left(fmt.Errorf("%w; %s", err, left), left)
 	}
 	fmt.Fprintf(a.Stdout, "restored and compared %d records, and made %d views, in %s\n", n, len(allFolds()), elapsed(began))

@@ -40,7 +40,7 @@ Examples:
 func (c *eventsExportCmd) Run(a *app) (err error) {
 	var from backup.Seal
 	if c.After != "" {
-		if from.Last, from.LastID, from.Incarnation, err = c.position(); err != nil {
+		if from, err = c.position(); err != nil {
 			return err
 		}
 	}
@@ -58,13 +58,12 @@ func (c *eventsExportCmd) Run(a *app) (err error) {
 	return c.leftOut(a)
 }
 
-// position is where --after says to begin.
-func (c *eventsExportCmd) position() (eventlog.Seq, string, string, error) {
+// position is where --after says to begin: a seal of which a number gives the last sequence alone.
+func (c *eventsExportCmd) position() (backup.Seal, error) {
 	if n, err := strconv.ParseUint(c.After, 10, 64); err == nil {
-		return eventlog.Seq(n), "", "", nil
+		return backup.Seal{Last: eventlog.Seq(n)}, nil
 	}
-	s, err := backup.Position(c.After)
-	return s.Last, s.LastID, s.Incarnation, err
+	return backup.Position(c.After)
 }
 
 // export writes the records after from.

@@ -5,14 +5,13 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
 	"rollcall/eventlog"
 	"rollcall/eventlog/natslog"
 	"rollcall/projector"
 	"rollcall/projector/viewstore"
-
-	"github.com/rs/zerolog"
 )
 
 // Build makes views of a log that was just filled, all in one pass.
