@@ -56,15 +56,15 @@ func TestSamples(t *testing.T) {
 			if len(ev.Problems) > 0 || ev.BadTimes != 0 {
 				t.Errorf("Problems = %v, BadTimes = %b; want none", ev.Problems, ev.BadTimes)
 			}
-			if got, want := tell(&ev), samples[name]; got != want {
-				t.Errorf("Decode() tells\n%s; want\n%s", got, want)
+			if got, want := summary(&ev), samples[name]; got != want {
+				t.Errorf("Decode() reads\n%s; want\n%s", got, want)
 			}
 		})
 	}
 }
 
-// tell puts an event into a few words; ids are cut to 8 characters.
-func tell(ev *Event) string {
+// summary puts an event into a few words; ids are cut to 8 characters.
+func summary(ev *Event) string {
 	short := func(id string) string {
 		if len(id) > 24 || len(id) == 24 {
 			return id[:8]

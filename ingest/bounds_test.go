@@ -135,7 +135,7 @@ func TestKeyURLs(t *testing.T) {
 }
 
 // TestEveryConnectionHears503: however many were turned away before, one more
-// hears why.
+// gets the reason.
 func TestEveryConnectionHears503(t *testing.T) {
 	address, _ := serve(t, openHandler(t, &memory{}), ingest.ServerConfig{MaxConnections: 1, IdleTimeout: time.Minute})
 	held, err := net.Dial("tcp", address)

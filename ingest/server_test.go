@@ -127,7 +127,7 @@ func TestGarbledRequests(t *testing.T) {
 }
 
 // TestAttackGarbledTLS: with TLS too, what net/http refuses of itself is a problem
-// document; who speaks plain HTTP to the port hears 503, and half a handshake is cut.
+// document; who speaks plain HTTP to the port gets 503, and half a handshake is cut.
 func TestAttackGarbledTLS(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
 	certificate := httptest.NewUnstartedServer(nil)
@@ -205,7 +205,7 @@ func counterOf(t testing.TB, g prometheus.Gatherer, name string) float64 {
 	return 0
 }
 
-// TestConnectionLimit proves that a connection above the limit hears 503, and
+// TestConnectionLimit proves that a connection above the limit gets 503, and
 // that places come back.
 func TestConnectionLimit(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()

@@ -229,7 +229,7 @@ func TestDateOfALongSlot(t *testing.T) {
 }
 
 // Days follow each other without hole or overlap for two centuries, in zones
-// with and without daylight saving, far behind the end of their tables.
+// with and without daylight saving, far beyond the end of their tables.
 func TestUsageDaysOfTwoCenturies(t *testing.T) {
 	for _, name := range []string{"UTC", "America/New_York", "Europe/Berlin", "Asia/Kolkata", "Australia/Lord_Howe", "America/Santiago", "Pacific/Apia"} {
 		zone, err := time.LoadLocation(name)

@@ -151,7 +151,7 @@ func (t *task) unflushed(e *entity, err error) error {
 	t.poison.broken[e.key] = oneLine(err)
 	t.p.metrics.broken.Inc()
 	t.p.logger.Error().Str(keyEntity, eventlog.EscapeID(e.key)).Str(keyBucket, t.Bucket).Msg("entity can't be written; " +
-		"it stays as it is stored and its records are parked until the fold is mended and the projector started again")
+		"it stays as it is stored and its records are parked until the fold is corrected and the projector started again")
 	return errRefold
 }
 

@@ -87,7 +87,7 @@ func TestLandedCommitIsSeen(t *testing.T) {
 }
 
 // A record whose key could not be found stays parked while that is so. It is
-// folded once the fold is mended, and never taken for settled before.
+// folded once the fold is corrected, and never taken for settled before.
 func TestParkedWithoutKeyStaysParked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		records := script(60, 5)
@@ -110,7 +110,7 @@ func TestParkedWithoutKeyStaysParked(t *testing.T) {
 			t.Errorf("RetryParked() by the fold that fails = %d, %d stay parked; want 0 and 1", n, len(store.parked))
 		}
 		if n := retry(toy{}); n != 1 || len(store.parked) != 0 {
-			t.Errorf("RetryParked() by the mended fold = %d, %d stay parked; want 1 and 0", n, len(store.parked))
+			t.Errorf("RetryParked() by the corrected fold = %d, %d stay parked; want 1 and 0", n, len(store.parked))
 		}
 		sameView(t, store.view(), expect(records))
 	})

@@ -235,7 +235,7 @@ func TestFaultMatrix(t *testing.T) {
 
 // A fold works, fails at a record, fails when the record has had its effect, or
 // takes half a minute: the view is right, without the record while it is kept
-// aside, and with it once the fold is mended and the record retried.
+// aside, and with it once the fold is corrected and the record retried.
 func TestFoldFaults(t *testing.T) {
 	records := script(300, 7)
 	for _, f := range []fault{works, fails, failsButHappened, hangs} {

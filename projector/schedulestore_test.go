@@ -290,7 +290,7 @@ func (s scriptedStore) take(c projector.LeaseRequest) (*projector.Lease, error) 
 		g.stream = &scriptedStream{}
 	}
 	if h := g.holder; h != nil {
-		go h.hear()
+		go h.notify()
 	}
 	stored := g.stream.now()
 	empty := len(stored.docs)+len(stored.parts) == 0
@@ -305,8 +305,8 @@ func (s scriptedStore) take(c projector.LeaseRequest) (*projector.Lease, error) 
 	}, nil
 }
 
-// hear notifies a holder, once its process runs, that another holds its lease.
-func (t *scriptedWriter) hear() {
+// notify informs a holder, once its process runs, that another holds its lease.
+func (t *scriptedWriter) notify() {
 	if t.m.gate(context.Background()) == nil {
 		t.once.Do(func() { close(t.gone) })
 	}

@@ -17,7 +17,7 @@ const (
 	// RunStandby: another process holds the lease.
 	RunStandby RunState = "standby"
 	// RunCatchingUp: it has not reached the end of the log since it started, or has
-	// waited so long for log or store that it may lag.
+	// waited long enough for log or store that it may lag.
 	RunCatchingUp RunState = "catching-up"
 	// RunLive: it has reached the end of the log, and follows.
 	RunLive RunState = "live"

@@ -66,7 +66,7 @@ func mustJSON(v any) []byte {
 }
 
 // BenchmarkAPI asks the API over HTTP with 200,000 sessions, and SQLite alone the
-// question behind it. Its p50 and p99 are of the whole request.
+// question of it. Its p50 and p99 are of the whole request.
 func BenchmarkAPI(b *testing.B) {
 	s := newScript()
 	large(s, benchSessions)

@@ -14,7 +14,7 @@ func (a *API) changes(w http.ResponseWriter, req *http.Request, c *call) error {
 	if err := a.replica.Wait(req.Context(), c.need(views)); err != nil {
 		return err
 	}
-	// Whose token is taken away hears nothing more.
+	// A client whose token is revoked gets nothing more.
 	ctx, cancel := context.WithCancel(req.Context())
 	defer cancel()
 	defer context.AfterFunc(a.doors.Load().replaced, cancel)()

@@ -15,7 +15,7 @@ import (
 	"rollcall/projector/viewstore"
 )
 
-// late are views of which a reader gets nothing behind a revision until release.
+// late are views of which a reader gets nothing after a revision until release.
 type late struct {
 	*script
 	mu      sync.Mutex

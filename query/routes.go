@@ -110,7 +110,7 @@ func (a *API) attendanceRoutes(v *view) []*route {
 func (a *API) moreRoutes() []*route {
 	days := []param{
 		{name: "from", kind: paramDate, doc: "First day, in the time zone."},
-		{name: "to", kind: paramDate, doc: "The day behind the last one."},
+		{name: "to", kind: paramDate, doc: "The day after the last one."},
 		{name: "groupBy", kind: paramList, enum: usageGroups, doc: "What a row is for (default day,organizer); repeated, or with commas. Of day, week and month at most one."},
 		textParam("organizerId", "Sessions and recordings of this organizer."),
 		textParam("meetingId", "Sessions and recordings of this meeting."),
@@ -134,7 +134,7 @@ func (a *API) moreRoutes() []*route {
 // eventParams are those of a list of records.
 func eventParams(params ...param) []param {
 	return append(params, append([]param{
-		{name: "after", kind: paramSeq, doc: "Records behind this sequence."},
+		{name: "after", kind: paramSeq, doc: "Records after this sequence."},
 		{name: "limit", kind: paramLimit, doc: "Items on a page: 100 unless given, at most 1000. CSV and sheets without it have all items."},
 		{name: "cursor", kind: paramCursor, doc: "nextCursor of the page before, with the same parameters."},
 		{name: "sort", kind: paramSort, doc: "A scalar field to sort by, with - in front for descending order. Without it, and with sequence, it is the log's order, and cheap; any other order reads the whole log for each page."},

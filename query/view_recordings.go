@@ -14,7 +14,7 @@ func recordingsView() *view {
 			{param: textParam("status", "Recordings in this state.")},
 			{param: textParam("sessionId", "Recordings of this session.")},
 			{param: textParam("meetingId", "Recordings of this meeting.")},
-			{param: param{name: "stuckFor", kind: paramDuration, doc: "Not final, and no event for so long."}, where: whereStuck},
+			{param: param{name: "stuckFor", kind: paramDuration, doc: "Not final, and no event for this long."}, where: whereStuck},
 			{param: param{name: "expiresWithin", kind: paramDuration, doc: "The download link is valid, and ends within this time."}, where: whereExpires},
 		},
 		indexes: []string{"startedAt", "recordingId", "sessionId", "meetingId", "status, startedAt", "lastEventAt", "downloadUrlExpiresAt"},

@@ -285,7 +285,7 @@ func purge(ctx context.Context, js jetstream.JetStream, name string) error {
 
 // TestChaosLogLosesItsTail sets the log back below its views, as a power cut
 // does on an external server that does not sync always. No view goes on
-// silently: the projectors end and name the command, which mends it.
+// silently: the projectors end and name the command, which repairs it.
 func TestChaosLogLosesItsTail(t *testing.T) {
 	b := newLostBed(t)
 	runs := max(1, *projectorRuns/5)
@@ -294,7 +294,7 @@ func TestChaosLogLosesItsTail(t *testing.T) {
 		b.loseTail(t, eventlog.Stream)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		for _, view := range viewNames() {
-			// The view may hold no record that was lost: then there is nothing to mend.
+			// The view may hold no record that was lost: then there is nothing to repair.
 			out, err := exec.CommandContext(ctx, "rollcall", "rebuild", view, "--nats-url", b.url).CombinedOutput()
 			if err != nil {
 				t.Fatalf("rebuild %s after the log lost its tail: %v\n%s", view, err, out)

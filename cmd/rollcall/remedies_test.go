@@ -211,13 +211,13 @@ func (w *world) failed(view, text, command string) {
 	}
 }
 
-// mended is a view that holds the log to its end again, and nothing else.
-func (w *world) mended(view string) {
+// repaired waits until a view holds the log to its end again, and nothing else.
+func (w *world) repaired(view string) {
 	w.t.Helper()
 	w.says(view, "live, ")
-	w.post("mended")
+	w.post("repaired")
 	for began := time.Now(); ; {
-		if out := w.works(w.at("views", "get", "sessions")...); strings.Contains(out, `"live.mended"`) || view != "sessions" {
+		if out := w.works(w.at("views", "get", "sessions")...); strings.Contains(out, `"live.repaired"`) || view != "sessions" {
 			break
 		}
 		if time.Since(began) > time.Minute {

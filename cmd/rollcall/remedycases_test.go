@@ -91,7 +91,7 @@ func logDamaged(w *world) {
 	w.works("events", "scan", "--repair", "--data-dir", data)
 	w.serve()
 	w.works(w.at("verify", "--repair")...)
-	w.mended("sessions")
+	w.repaired("sessions")
 }
 
 func directoryInUse(w *world) {
@@ -210,7 +210,7 @@ func otherSettings(w *world) {
 	_, err = w.js().UpdateStream(w.t.Context(), c)
 	w.must(err)
 	w.restart()
-	w.mended("sessions")
+	w.repaired("sessions")
 	if w.embedded {
 		return
 	}
@@ -242,7 +242,7 @@ func noAtomic(w *world) {
 	w.says("sessions", "rollcall rebuild sessions")
 	w.post("b")
 	w.works(w.at("rebuild", "sessions")...)
-	w.mended("sessions")
+	w.repaired("sessions")
 }
 
 func bucketRemoved(w *world) {
@@ -252,7 +252,7 @@ func bucketRemoved(w *world) {
 		// at any moment of that.
 		w.must(w.js().DeleteStream(w.t.Context(), "KV_sessions_g1"))
 		w.works(w.at("rebuild", "sessions")...)
-		w.mended("sessions")
+		w.repaired("sessions")
 		return
 	}
 	w.program.stop() // nobody makes it again
@@ -263,7 +263,7 @@ func bucketRemoved(w *world) {
 	}
 	w.works(w.at("rebuild", "sessions")...)
 	w.serve()
-	w.mended("sessions")
+	w.repaired("sessions")
 }
 
 func unsignedSource(w *world) {
@@ -311,7 +311,7 @@ func rebuildBusy(w *world) {
 	w.works(w.at("abort", "sessions")...)
 	<-p.ended
 	w.works(w.at("rebuild", "sessions")...)
-	w.mended("sessions")
+	w.repaired("sessions")
 }
 
 func rebuildAborted(w *world) {
@@ -321,7 +321,7 @@ func rebuildAborted(w *world) {
 	p.waitFor(w.t, "rebuild was aborted")
 	<-p.ended
 	w.works(w.at("rebuild", "sessions")...)
-	w.mended("sessions")
+	w.repaired("sessions")
 }
 
 func noGeneration(w *world) {
@@ -333,7 +333,7 @@ func noGeneration(w *world) {
 		w.t.Errorf("status says\n%s\nwant the retired generation", out)
 	}
 	w.works(w.at("rollback", "sessions")...)
-	w.mended("sessions")
+	w.repaired("sessions")
 }
 
 func aliasMoved(w *world) {
@@ -354,7 +354,7 @@ func aliasMoved(w *world) {
 	if out := w.works(w.at("status")...); !strings.Contains(out, "sessions_g1") {
 		w.t.Errorf("status says\n%s\nwant sessions_g1 again", out)
 	}
-	w.mended("sessions")
+	w.repaired("sessions")
 }
 
 func beginsLater(w *world) {
@@ -397,7 +397,7 @@ func moveUnanswered(w *world) {
 	if out := w.works(w.at("status")...); !strings.Contains(out, "sessions_g1") {
 		w.t.Errorf("status says\n%s\nwant what became of it: sessions_g1", out)
 	}
-	w.mended("sessions")
+	w.repaired("sessions")
 }
 
 func unpublished(w *world) {
@@ -422,7 +422,7 @@ func unpublished(w *world) {
 	if code != console.ExitDone || !strings.Contains(errs, "not all changes were published on plain subjects") {
 		w.t.Errorf("rollback whose announcements fail = %d, %s; want it done, with a warning", code, errs)
 	}
-	w.mended("sessions")
+	w.repaired("sessions")
 }
 
 func aliasDeleted(w *world) {
@@ -447,7 +447,7 @@ func aliasDeleted(w *world) {
 		}
 		w.must(wire.Pause(ctx, 20*time.Millisecond))
 	}
-	w.mended("sessions")
+	w.repaired("sessions")
 }
 
 func noRights(w *world) {
@@ -456,7 +456,7 @@ func noRights(w *world) {
 	other := &world{t: w.t, embedded: true, cache: w.t.TempDir(), url: w.url} // another user of the machine
 	other.fails(console.ExitUnreachable, "this needs the rights of an operator", other.at("rebuild", "sessions")...)
 	other.works(other.at("rebuild", "sessions", "--nats-login-file", login)...)
-	w.mended("sessions")
+	w.repaired("sessions")
 }
 
 func unknownHost(w *world) {

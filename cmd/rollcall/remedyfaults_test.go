@@ -19,7 +19,7 @@ import (
 	"rollcall/projector"
 )
 
-// The faults of a view and of its log that a rebuild mends.
+// The faults of a view and of its log that a rebuild repairs.
 
 func otherVersion(w *world) {
 	w.filled("a")
@@ -29,12 +29,12 @@ func otherVersion(w *world) {
 	w.restart()
 	w.failed("sessions", "view was made by another version of its fold", "rollcall rebuild sessions")
 	w.works(w.at("rebuild", "sessions")...)
-	w.mended("sessions")
+	w.repaired("sessions")
 	// By itself, where that was asked for.
 	w.edit("generation.attendance.1", version)
 	w.edit("alias.attendance", version)
 	w.restart("--auto-rebuild")
-	w.mended("attendance")
+	w.repaired("attendance")
 }
 
 func otherLog(w *world) {
@@ -51,9 +51,9 @@ func otherLog(w *world) {
 	}
 	w.failed("sessions", "log is another incarnation", "rollcall rebuild sessions")
 	w.works(w.at("rebuild", "sessions")...)
-	w.mended("sessions")
+	w.repaired("sessions")
 	w.restart("--auto-rebuild")
-	w.mended("attendance")
+	w.repaired("attendance")
 }
 
 // streamDir is where the server keeps the log.
@@ -101,12 +101,12 @@ func lostTail(w *world) {
 	w.resume()
 	w.failed("sessions", "log lost records that were already read", "rollcall rebuild sessions")
 	w.works(w.at("rebuild", "sessions")...)
-	w.mended("sessions")
+	w.repaired("sessions")
 	if _, _, errs := w.command(w.at("views", "get", "sessions", "c")...); !strings.Contains(errs, "has no c") {
 		w.t.Errorf("views get of a session that the log lost = %s; want it gone", errs)
 	}
 	w.restart("--auto-rebuild")
-	w.mended("attendance")
+	w.repaired("attendance")
 }
 
 // trim removes all records but the last.
@@ -194,7 +194,7 @@ func corruptState(w *world) {
 	w.says("sessions", "corrupt state")
 	w.says("sessions", "rollcall rebuild sessions")
 	w.works(w.at("rebuild", "sessions")...)
-	w.mended("sessions")
+	w.repaired("sessions")
 }
 
 func generationBehind(w *world) {
@@ -212,7 +212,7 @@ func generationBehind(w *world) {
 	w.edit("generation.sessions.1", version(allFolds()[0].Version())) // a projector of its version runs
 	w.generationHolds("sessions", 1, 2)
 	w.works(w.at("rollback", "sessions")...)
-	w.mended("sessions")
+	w.repaired("sessions")
 	// Or readers step back.
 	w.edit("generation.sessions.2", version("0-before"))
 	w.restart()
@@ -232,7 +232,7 @@ func lostView(w *world) {
 	w.must(stream.Purge(w.t.Context()))
 	w.post("b")
 	w.program.waitFor(w.t, "the view's store lost what was committed")
-	w.mended("sessions")
+	w.repaired("sessions")
 	for _, session := range []string{"a", "b"} {
 		w.works(w.at("views", "get", "sessions", session)...)
 	}
@@ -281,10 +281,10 @@ func unwritable(w *world) {
 		w.must(wire.Pause(ctx, 20*time.Millisecond))
 	}
 	w.must(stop())
-	w.serve() // with a fold that was mended
+	w.serve() // with a corrected fold
 	if out := w.works(w.at("parked", "list", "sessions")...); !strings.Contains(out, "bug") {
 		w.t.Errorf("parked list says\n%s\nwant the record of the entity that could not be written", out)
 	}
 	w.works(w.at("parked", "retry", "sessions")...)
-	w.mended("sessions")
+	w.repaired("sessions")
 }

@@ -117,7 +117,7 @@ func consumersFull(w *world) {
 		}
 	}
 	w.works(w.at("events", "list")...)
-	w.mended("sessions")
+	w.repaired("sessions")
 }
 
 func openNATSPort(w *world) {

@@ -103,7 +103,7 @@ func (c *statusCmd) Run(a *app) (err error) {
 			return err
 		}
 		if behind == "" || time.Since(began) >= c.Wait {
-			hear(a.Ctx, monitor)
+			awaitStatuses(a.Ctx, monitor)
 			s.Processes = processesOf(monitor.Overview())
 			if err := c.show(a, s); err != nil {
 				return err

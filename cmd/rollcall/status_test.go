@@ -141,5 +141,5 @@ func TestViewsThatCanNotBeOpened(t *testing.T) {
 	w.says("sessions", "failed: ")
 	w.post("b")
 	w.change("rollcall", func(c *jetstream.StreamConfig) { c.AllowAtomicPublish = true })
-	w.mended("sessions")
+	w.repaired("sessions")
 }

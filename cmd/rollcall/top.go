@@ -57,7 +57,7 @@ func (c *topCmd) Run(a *app) (err error) {
 			return err
 		}
 		if n == 1 {
-			hear(a.Ctx, monitor)
+			awaitStatuses(a.Ctx, monitor)
 		}
 		now.status.Processes = processesOf(monitor.Overview())
 		now.pipeline, now.meetings = monitor.Overview(), liveMeetings(a.Ctx, l.Conn)
@@ -74,9 +74,9 @@ func (c *topCmd) Run(a *app) (err error) {
 	}
 }
 
-// hear waits once for the statuses that processes publish every second. Without
+// awaitStatuses waits once for the statuses that processes publish every second. Without
 // one by then there is no process, or the user may not subscribe.
-func hear(ctx context.Context, p *pipeline.Monitor) {
+func awaitStatuses(ctx context.Context, p *pipeline.Monitor) {
 	for began := time.Now(); !everyRole(p.Overview().Processes) && time.Since(began) < heartbeat.Interval*5/4; {
 		if wire.Pause(ctx, 20*time.Millisecond) != nil {
 			return

@@ -89,7 +89,7 @@ func (l viewLook) judge(fold eventlog.Fold, cp projector.Checkpoint, alias views
 	return string(projector.RunFailed), err.Error()
 }
 
-// age is how long the record behind a sequence waits.
+// age is how long the record after a sequence has waited.
 func (l viewLook) age(ctx context.Context, at eventlog.Seq) (seconds float64, err error) {
 	if at >= l.head.Last {
 		return 0, nil

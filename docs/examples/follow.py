@@ -106,7 +106,7 @@ class Follower:
         return bool(marker) and at <= marker.get("until", at)
 
     def follow(self):
-        """Goes on behind the position. The consumer is made first: what changes after the proof shows in what it delivers."""
+        """Continues after the position. The consumer is made first: what changes after the proof shows in what it delivers."""
         stream, state = f"KV_{self.bucket}", f"rollcall.state.{self.bucket}"
         if self.consumer:
             self.conn.write(f"UNSUB {self.consumer.subscription}")  # without a listener the server forgets it

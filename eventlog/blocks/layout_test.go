@@ -192,7 +192,7 @@ func TestMend(t *testing.T) {
 				}
 			}
 			if r := scan(t, s); len(r.Damage) != 0 || r.Messages != 40 {
-				t.Errorf("Scan of the mended stream = %+v; want 40 messages, no damage", r)
+				t.Errorf("Scan of the repaired stream = %+v; want 40 messages, no damage", r)
 			}
 			if kept, err := filepath.Glob(filepath.Join(keep, streamName, "*")); err != nil || len(kept) < 3 {
 				t.Errorf("kept %v, %v; want index, settings and what there was of the block", kept, err)

@@ -203,7 +203,7 @@ func TestBatchIsSettledByReading(t *testing.T) {
 	found := collect(t, l)
 	settled := 0
 	for i, a := range answers {
-		if a.err != nil { // the first one went alone: nobody heard its ack
+		if a.err != nil { // the first one went alone: nobody got its ack
 			continue
 		}
 		settled++

@@ -180,7 +180,7 @@ func TestRecordsAreWhatTheLogHolds(t *testing.T) {
 	}
 }
 
-// TestScenes: one of each is staged, under the ids that Scenes tells, among ten
+// TestScenes: one of each is staged, under the ids that Scenes names, among ten
 // meetings that begin at once; the rest of the traffic is what it was.
 func TestScenes(t *testing.T) {
 	c := traffic.Config{Seed: 9, Sessions: 20, Tame: true, Scenes: true, Opening: 10, MedianLength: 10 * time.Second, SessionsPerMinute: 6, Start: traffic.DefaultStart}

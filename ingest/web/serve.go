@@ -17,7 +17,7 @@ import (
 // Serve serves s on l until ctx ends, then takes no new request, lets those under
 // way end for at most drain, and returns nil; later ones are cut, which is an
 // error. It closes l, and sets the server's ErrorLog, and its ConnState where it has
-// none: a connection of l with a method Idle hears when its request was answered.
+// none: a connection of l with a method Idle is notified when its request was answered.
 func Serve(ctx context.Context, l net.Listener, s *http.Server, drain time.Duration, log zerolog.Logger) error {
 	s.ErrorLog = ErrorLog(log)
 	if s.ConnState == nil {

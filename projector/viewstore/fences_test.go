@@ -341,7 +341,7 @@ func TestReleaseFreesTheLease(t *testing.T) {
 	acquire(t, open(t, js, viewstore.Config{Holder: "b", LeaseTTL: time.Hour}), projector.LeaseRequest{MaxWait: 10 * time.Second})
 }
 
-// A follower hears why it can't go on.
+// A follower gets the reason why it can't go on.
 func TestFollowYieldsItsError(t *testing.T) {
 	js := eventlogtest.Connect(t)
 	s := open(t, js, viewstore.Config{Exclusive: true})

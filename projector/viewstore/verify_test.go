@@ -143,7 +143,7 @@ func withSeq(all []eventlog.Record) []eventlog.Record {
 	return all
 }
 
-// touchy panics on one record until it is mended.
+// touchy panics on one record until it is corrected.
 type touchy struct {
 	eventlog.Fold
 	id string
@@ -195,10 +195,10 @@ func TestParkedRetryAndDrop(t *testing.T) {
 	if n, err := projector.RetryParked(testContext(t), d.surgery()); err != nil || n != 0 {
 		t.Errorf("RetryParked() with the bug = %d, %v; want 0", n, err)
 	}
-	mended := d.surgery()
-	mended.Projection = sessionsFold()
-	if n, err := projector.RetryParked(testContext(t), mended, bad); err != nil || n != 1 {
-		t.Errorf("RetryParked() with the bug mended = %d, %v; want 1", n, err)
+	corrected := d.surgery()
+	corrected.Projection = sessionsFold()
+	if n, err := projector.RetryParked(testContext(t), corrected, bad); err != nil || n != 1 {
+		t.Errorf("RetryParked() with the bug corrected = %d, %v; want 1", n, err)
 	}
 	if degraded() {
 		t.Error("degradedSince is set after the retry")

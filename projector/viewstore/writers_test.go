@@ -78,7 +78,7 @@ func anotherStream(t *testing.T, js jetstream.JetStream, s *viewstore.Store, at 
 	return fresh
 }
 
-// What a tenure has committed is gone: it hears so, instead of waiting forever,
+// What a tenure has committed is gone: it gets an error, instead of waiting forever,
 // and the next one begins with what is left.
 func TestLostView(t *testing.T) {
 	node := eventlogtest.Server(t)

@@ -55,7 +55,7 @@ func ParseMonth(month string) (from, to projections.Date, err error) {
 	return projections.Date{Year: t.Year(), Month: t.Month(), Day: 1}, projections.Date{Year: end.Year(), Month: end.Month(), Day: 1}, nil
 }
 
-// idOf names the closing of a month in a time zone; the nth one has n behind it.
+// idOf names the closing of a month in a time zone; the nth one ends in n.
 // What a KV key can't hold of a zone's name is replaced, and nothing else is
 // written like that.
 func idOf(month, zone string, n int) string {
@@ -145,7 +145,7 @@ var numbers = []struct {
 
 func count(n int) Number { return Number(n) * Number(eventlog.Second) }
 
-// place is what tells finest rows apart. A name tells organizers apart that have no id.
+// place identifies a finest row. A name identifies an organizer without an id.
 type place struct {
 	session, day, organizer, name, meeting string
 }

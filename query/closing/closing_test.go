@@ -188,7 +188,7 @@ func (m memory) Read(_ context.Context, opts eventlog.ReadOptions) iter.Seq2[eve
 }
 
 // TestVerify: what a closing says is what the log gives up to its sequence, in however
-// many passes; what was changed in it shows, and another log can't tell.
+// many passes; what was changed in it shows, and another log gives no answer.
 func TestVerify(t *testing.T) {
 	log, folds := simulated(t)
 	half := eventlog.Seq(len(log) / 2)

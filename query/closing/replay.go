@@ -30,7 +30,7 @@ type Replay struct {
 // ErrOtherLog says that a closing was made from another log.
 var ErrOtherLog = errors.New("the closing was made from another log")
 
-// Check returns an error where the log can't tell whether the closing is right.
+// Check returns an error where the log does not show whether the closing is right.
 func (h *Head) Check(head eventlog.Head) error {
 	switch {
 	case h.Incarnation != head.Incarnation:

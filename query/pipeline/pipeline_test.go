@@ -96,7 +96,7 @@ func TestPipelineAudits(t *testing.T) {
 	}
 }
 
-// TestOverviewIsOrdered: whichever process is heard first, a list reads the same.
+// TestOverviewIsOrdered: whichever process reports first, a list reads the same.
 func TestOverviewIsOrdered(t *testing.T) {
 	t.Parallel()
 	p := New(nil)

@@ -288,7 +288,7 @@ func TestRolesAreRefused(t *testing.T) {
 	writeViews := []string{"$KV.sessions_g1.live.a", "$KV.rollcall.alias.sessions", "rollcall.state.sessions_g1.checkpoint", "rollcall.views.sessions.live.a"}
 	manageViews := []string{"$JS.API.STREAM.CREATE.KV_x_g1", "$JS.API.STREAM.DELETE.KV_sessions_g1", "$JS.API.STREAM.PURGE.KV_sessions_g1", "$JS.API.STREAM.MSG.DELETE.KV_sessions_g1"}
 	consumers := []string{"$JS.API.CONSUMER.DURABLE.CREATE.MEETINGS.d", "$JS.API.CONSUMER.PAUSE.MEETINGS.d", "$JS.API.CONSUMER.UNPIN.MEETINGS.d"}
-	tell := []string{"rollcall.status.01JDA000000000000000000000"}
+	status := []string{"rollcall.status.01JDA000000000000000000000"}
 	answers := []string{"_INBOX.someone.else", "_R_.someone.else"}
 	for _, c := range []struct {
 		role               string
@@ -297,13 +297,13 @@ func TestRolesAreRefused(t *testing.T) {
 	}{
 		{
 			role:       "reader",
-			publish:    slices.Concat(writeLog, manageLog, []string{"$JS.API.STREAM.CREATE.MEETINGS", "$JS.API.STREAM.UPDATE.MEETINGS"}, writeViews, manageViews, consumers, answers, tell, []string{"rollcall.guard.READERS.CREATE.MEETINGS"}),
+			publish:    slices.Concat(writeLog, manageLog, []string{"$JS.API.STREAM.CREATE.MEETINGS", "$JS.API.STREAM.UPDATE.MEETINGS"}, writeViews, manageViews, consumers, answers, status, []string{"rollcall.guard.READERS.CREATE.MEETINGS"}),
 			subscribe:  []string{"rollcall.query.session.get", "$SRV.PING", "$JS.API.>", "rollcall.guard.>"},
 			mayPublish: []string{"rollcall.query.session.get"}, maySub: []string{"rollcall.views.>", "rollcall.status.*"},
 		},
 		{
 			role:      "query",
-			publish:   slices.Concat(writeLog, manageLog, []string{"$JS.API.STREAM.CREATE.MEETINGS", "$JS.API.STREAM.UPDATE.MEETINGS"}, writeViews, manageViews, consumers, answers, tell, []string{"rollcall.guard.READERS.CREATE.MEETINGS"}),
+			publish:   slices.Concat(writeLog, manageLog, []string{"$JS.API.STREAM.CREATE.MEETINGS", "$JS.API.STREAM.UPDATE.MEETINGS"}, writeViews, manageViews, consumers, answers, status, []string{"rollcall.guard.READERS.CREATE.MEETINGS"}),
 			subscribe: []string{"$JS.API.>", "rollcall.guard.>"},
 			maySub:    []string{"rollcall.query.session.get", "$SRV.PING", "rollcall.views.>", "rollcall.status.*"},
 		},
@@ -311,15 +311,15 @@ func TestRolesAreRefused(t *testing.T) {
 			role:       "ingester",
 			publish:    slices.Concat(manageLog, updateLog, writeViews, manageViews, consumers, answers, []string{"meetings.1.2", "meetings.1.2.3.4", "$JS.API.CONSUMER.CREATE.KV_sessions_g1.c", "rollcall.query.session.get"}),
 			subscribe:  []string{"rollcall.query.session.get", "$SRV.PING", "$JS.API.>", "rollcall.guard.>", "rollcall.status.*", "meetings.>", "$KV.>"},
-			mayPublish: slices.Concat(writeLog, tell), maySub: []string{"_INBOX.mine"},
+			mayPublish: slices.Concat(writeLog, status), maySub: []string{"_INBOX.mine"},
 		},
 		{
 			role:       "projector",
 			publish:    slices.Concat(writeLog, manageLog, []string{"$JS.API.STREAM.CREATE.MEETINGS", "$JS.API.STREAM.UPDATE.MEETINGS"}, answers, []string{"$JS.API.STREAM.MSG.DELETE.KV_sessions_g1", "rollcall.guard.READERS.CREATE.MEETINGS", "rollcall.query.session.get"}),
 			subscribe:  []string{"rollcall.query.session.get", "$SRV.PING", "$JS.API.>", "rollcall.guard.>", "meetings.>"},
-			mayPublish: slices.Concat(tell, []string{"$KV.sessions_g1.live.a", "rollcall.state.sessions_g1.checkpoint", "rollcall.views.sessions.live.a"}), maySub: []string{"_INBOX.mine"},
+			mayPublish: slices.Concat(status, []string{"$KV.sessions_g1.live.a", "rollcall.state.sessions_g1.checkpoint", "rollcall.views.sessions.live.a"}), maySub: []string{"_INBOX.mine"},
 		},
-		{role: "operator", mayPublish: slices.Concat(writeLog, writeViews, tell), maySub: []string{">"}},
+		{role: "operator", mayPublish: slices.Concat(writeLog, writeViews, status), maySub: []string{">"}},
 	} {
 		t.Run(c.role, func(t *testing.T) {
 			nc, _ := dial(t, url, nats.UserInfo(c.role, "password-of-"+c.role))

@@ -1,7 +1,7 @@
 // Package natsd runs nats-server inside the process: JetStream on the files of a data
 // directory, with access rules for its port.
 //
-//	Start: lock the directory ─▶ check and mend the files ─▶ server ─▶ clients
+//	Start: lock the directory ─▶ check, repair the files ─▶ server ─▶ clients
 //	            (LockDir)            (Salvage)                 │
 //	  READERS ── consumer requests ─▶ Guard ── limited ─▶ ROLLCALL (log, views)
 //	  QUERY   ── answers questions ───────────────────────▶

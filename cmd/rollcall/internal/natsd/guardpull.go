@@ -226,7 +226,7 @@ func (g *Guard) refusePull(m *nats.Msg, status, why string) {
 	if why != "" {
 		header["Description"] = []string{why}
 	}
-	_ = m.RespondMsg(&nats.Msg{Header: header}) // without a reply there is nobody to tell
+	_ = m.RespondMsg(&nats.Msg{Header: header}) // without a reply subject nobody waits for it
 }
 
 // acknowledge passes on what a reader acknowledges of its own consumers, in order and

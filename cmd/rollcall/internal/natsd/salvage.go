@@ -27,7 +27,7 @@ import (
 // before the start whatever its size: the server reads it all then too, and cuts.
 const checkWhole = 1 << 30
 
-// salvage looks at the files of the embedded server while it is stopped. It mends
+// salvage looks at the files of the embedded server while it is stopped. It repairs
 // the log, and moves aside what can be made again from it.
 type salvage struct {
 	dir string // the data directory
@@ -158,7 +158,7 @@ func (s *salvage) mend(stream blocks.Stream, report *blocks.Report) error {
 	keep := s.keep()
 	err := blocks.Mend(stream, report, keep, lostMark)
 	if errors.Is(err, blocks.ErrTooMuch) {
-		s.note("%v: nothing was mended; restore a backup", err)
+		s.note("%v: nothing was repaired; restore a backup", err)
 		s.log.Error().Err(err).Msg("the log is damaged beyond repair: restore a backup (docs/OPERATIONS.md)")
 		return nil
 	}
@@ -253,7 +253,7 @@ func harmOf(ctx context.Context, stream blocks.Stream) (string, error) {
 }
 
 // Watch reads the files of a log that was too large to be read before the
-// start. It mends nothing: the server runs. It keeps a copy of what is damaged,
+// start. It repairs nothing: the server runs. It keeps a copy of what is damaged,
 // before the server cuts it.
 func (s *salvage) Watch(ctx context.Context) {
 	s.mu.Lock()

@@ -81,7 +81,7 @@ func (h *health) Report(ctx context.Context) (lines []string, ready bool) {
 	return lines, ready
 }
 
-// ProblemTexts say what a check that fails means, in words that anybody may hear.
+// ProblemTexts say what a failed check means, in words that are safe to publish.
 var ProblemTexts = map[string]string{
 	"log":    "the log takes nothing now",
 	"store":  "nothing can be stored: the disk of --data-dir is full, or can't be written",
