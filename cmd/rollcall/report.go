@@ -171,7 +171,7 @@ func (f apiFlags) show(w io.Writer, items []item, columns ...string) error {
 		_, err = fmt.Fprintf(w, "%s\n", b)
 		return err
 	}
-	g := &console.Grid{Columns: columns}
+	g := &console.Grid{Columns: columns, Least: leastColumns}
 	for _, it := range items {
 		cells := make([]any, len(columns))
 		for i, c := range columns {
@@ -264,3 +264,9 @@ func (c *reportLiveCmd) Run(a *app) error {
 // liveColumns are those that a table has room for.
 var liveColumns = []string{"sessionId", "meetingId", "title", "startedAt", "liveParticipants", "uniqueParticipants", "maxConcurrentParticipants",
 	"recordings", "lastEventAt", "stale"}
+
+// leastColumns are those of any report that a narrow terminal does without, the
+// first one first: what another column says as well, or few ask for.
+var leastColumns = []string{"stale", "connections", "connectedSeconds", "revisedAt", "participantSeconds", "attendedMinutes", "recordingSeconds", "longestGapSeconds",
+	"gaps", "present", "lastLeftAt",
+	"meetingId", "downloadUrlExpiresAt", "uniqueParticipants", "organizerId", "lastEventAt"}

@@ -132,7 +132,7 @@ func (c *reportPersonCmd) Run(a *app) error {
 			it.lift("session", "title", "startedAt", "durationSeconds")
 		}
 	}
-	return c.show(a.Stdout, sessions, "sessionId", "title", "startedAt", "displayName", "durationSeconds", "attendedSeconds", "attendanceRatio", "gaps", "longestGapSeconds")
+	return c.show(a.Stdout, sessions, personColumns...)
 }
 
 // chosen is the person that a text names: the one of exactly this id, else the
@@ -164,3 +164,6 @@ func (it item) lift(from string, names ...string) {
 		it[name] = object[name]
 	}
 }
+
+// personColumns are those that a table of a person's sessions has room for.
+var personColumns = []string{"sessionId", "title", "startedAt", "displayName", "durationSeconds", "attendedSeconds", "attendanceRatio", "gaps", "longestGapSeconds"}

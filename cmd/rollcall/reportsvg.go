@@ -27,10 +27,11 @@ const outputCSV = "csv"
 type drawFlags struct {
 	apiConn
 	Output string `short:"o" help:"Output format: table, json, csv, or svg for a chart." default:"table" enum:"table,json,csv,svg" placeholder:"FORM"`
+	console.TableFlags
 }
 
 func (f drawFlags) show(w io.Writer, items []item, columns ...string) error {
-	return apiFlags{f.apiConn, console.OutputFlag{Output: f.Output}}.show(w, items, columns...)
+	return apiFlags{f.apiConn, console.OutputFlag{Output: f.Output, TableFlags: f.TableFlags}}.show(w, items, columns...)
 }
 
 type reportSessionCmd struct {

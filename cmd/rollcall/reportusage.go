@@ -88,7 +88,7 @@ func (c *reportUsageCmd) preset(now time.Time) error {
 
 // table prints the groups that were asked for, and minutes beside seconds.
 func (c *reportUsageCmd) table(w io.Writer, items []item) error {
-	g := &console.Grid{}
+	g := &console.Grid{Least: leastColumns}
 	for _, by := range []struct {
 		group   string
 		columns []string
@@ -118,7 +118,7 @@ func (c *reportUsageCmd) table(w io.Writer, items []item) error {
 		}
 		g.Add(row...)
 	}
-	return console.OutputFlag{Output: c.Output}.Print(w, g)
+	return console.OutputFlag{Output: c.Output, TableFlags: c.TableFlags}.Print(w, g)
 }
 
 // inPart says what of the sessions that started in these days counts in part only, or

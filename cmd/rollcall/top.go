@@ -112,7 +112,7 @@ func (c *topCmd) draw(w io.Writer, now, before top, first bool) error {
 		}
 		return g.CSV(w)
 	}
-	picture := now.picture(before)
+	picture := now.picture(before, w, c.TableFlags)
 	if console.IsTerminal(w) {
 		picture = "\x1b[H\x1b[2J" + picture
 	}
@@ -159,8 +159,8 @@ func liveMeetings(ctx context.Context, nc *nats.Conn) []liveMeeting {
 	return list.Items
 }
 
-// picture draws it; rates of sequences need a picture before.
-func (t top) picture(before top) string {
+// picture draws it for a terminal; rates of sequences need a picture before.
+func (t top) picture(before top, terminal io.Writer, as console.TableFlags) string {
 	var b strings.Builder
 	s := t.status
 	fmt.Fprintf(&b, "%s  %s\n%d records, %.1f MB; %s\n", t.at.UTC().Format("15:04:05Z"), s.Server, s.Log.Records, float64(s.Log.Bytes)/1e6, t.incoming())
@@ -172,7 +172,7 @@ func (t top) picture(before top) string {
 		fmt.Fprintf(&b, "rebuild of %s: generation %d, %s, %.1f %%, %.0f/s, %s left\n", console.Printable(r.View), r.Generation, console.Printable(r.State), 100*r.Share, r.PerSecond, left)
 	}
 	b.WriteString("\n")
-	_ = console.OutputFlag{Output: "table"}.Print(&b, t.projections(before)) // a Builder takes everything
+	_ = as.Draw(&b, t.projections(before), terminal) // a Builder takes everything
 	if len(t.meetings) == 0 {
 		return b.String()
 	}
@@ -182,10 +182,10 @@ func (t top) picture(before top) string {
 		for _, r := range m.Recording {
 			recording = append(recording, r.Status)
 		}
-		g.Add(m.Title, m.In, m.Peak, m.Unique, t.at.Sub(m.StartedAt.Std()).Round(time.Second), strings.Join(recording, " "), strings.Join(m.Anomalies, " "), m.SessionID)
+		g.Add(m.Title, m.In, m.Peak, m.Unique, eventlog.TimeOf(t.at).Sub(m.StartedAt).Clock(), strings.Join(recording, " "), strings.Join(m.Anomalies, " "), m.SessionID)
 	}
 	b.WriteString("\n")
-	_ = console.OutputFlag{Output: "table"}.Print(&b, g)
+	_ = as.Draw(&b, g, terminal)
 	return b.String()
 }
 

@@ -11,8 +11,6 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
-	"github.com/jedib0t/go-pretty/v6/table"
-	"github.com/jedib0t/go-pretty/v6/text"
 
 	"rollcall/query"
 )
@@ -20,12 +18,15 @@ import (
 // OutputFlag chooses the form of data on stdout.
 type OutputFlag struct {
 	Output string `short:"o" help:"Output format: table, json or csv." default:"table" enum:"table,json,csv" placeholder:"FORM"`
+	TableFlags
 }
 
 // Grid is data in rows: one table, JSON array or CSV file.
 type Grid struct {
 	Columns []string // JSON names, like lastEventAt
 	Rows    [][]any
+	// Least are columns that a narrow terminal does without, the first one first.
+	Least []string
 }
 
 // Add adds a row.
@@ -40,30 +41,13 @@ func (f OutputFlag) Print(w io.Writer, g *Grid) error {
 	case "csv":
 		return g.CSV(w)
 	}
-	t := table.NewWriter()
-	t.SetStyle(table.StyleLight)
-	t.Style().Format.Header = text.FormatDefault
-	t.Style().Options.SeparateColumns = false
-	t.Style().Options.DrawBorder = false
-	header := make(table.Row, len(g.Columns))
-	for i, c := range g.Columns {
-		header[i] = title(c)
-	}
-	t.AppendHeader(header)
-	for _, cells := range g.Rows {
-		row := make(table.Row, len(cells))
-		for i, cell := range cells {
-			row[i] = Human(cell)
-		}
-		t.AppendRow(row)
-	}
-	_, err := fmt.Fprintln(w, t.Render())
-	return err
+	return f.Draw(w, g, w)
 }
 
 // DocumentFlag chooses the form of documents, which are JSON by nature.
 type DocumentFlag struct {
 	Output string `short:"o" help:"Output format: json (as it is stored), table or csv; these have lists as their length." default:"json" enum:"json,table,csv" placeholder:"FORM"`
+	TableFlags
 }
 
 // AddDocument adds a document as a row, after the given cells. The
@@ -245,23 +229,6 @@ func Printable(s string) string {
 		}
 		q := strconv.QuoteRuneToASCII(r)
 		b.WriteString(q[1 : len(q)-1])
-	}
-	return b.String()
-}
-
-// title turns lastEventAt into "Last event at".
-func title(column string) string {
-	var b strings.Builder
-	for i, r := range column {
-		switch {
-		case i == 0:
-			b.WriteRune(unicode.ToUpper(r))
-		case unicode.IsUpper(r):
-			b.WriteByte(' ')
-			b.WriteRune(unicode.ToLower(r))
-		default:
-			b.WriteRune(r)
-		}
 	}
 	return b.String()
 }
