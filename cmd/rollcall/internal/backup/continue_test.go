@@ -1,0 +1,50 @@
+package backup
+
+import (
+	"errors"
+	"testing"
+
+	"rollcall/eventlog"
+	"rollcall/eventlog/eventlogtest"
+	"rollcall/eventlog/natslog"
+)
+
+// TestContinueKnowsTheLog: an export goes on in the log that it began in, or not at all.
+func TestContinueKnowsTheLog(t *testing.T) {
+	log, err := natslog.Open(t.Context(), eventlogtest.Connect(t), natslog.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	all := records(1, 5)
+	for i := range all {
+		if _, err := log.Append(t.Context(), &all[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	head, err := log.Head(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	third := all[2].EventID
+	for what, c := range map[string]struct {
+		from Seal
+		want error
+	}{
+		"whole":                   {Seal{}, nil},
+		"by number":               {Seal{Last: 3}, nil},
+		"by export":               {Seal{Last: 3, LastID: third, Incarnation: head.Incarnation}, nil},
+		"by export without seal":  {Seal{Last: 3, LastID: third}, nil},
+		"of another log":          {Seal{Last: 3, LastID: third, Incarnation: "another"}, eventlog.ErrIncarnation},
+		"of a log that went back": {Seal{Last: 3, LastID: "another", Incarnation: head.Incarnation}, eventlog.ErrLostTail},
+		"after the end":           {Seal{Last: 6, Incarnation: head.Incarnation}, eventlog.ErrLostTail},
+	} {
+		got, err := Continue(t.Context(), log, &c.from)
+		if !errors.Is(err, c.want) || err != nil && c.want == nil {
+			t.Errorf("Continue %s = %v; want %v", what, err, c.want)
+		}
+		if err == nil && (got.Incarnation != head.Incarnation || got.After != c.from.Last || c.from.Last == 3 && got.AfterID != third) {
+			t.Errorf("Continue %s = %+v; want the log, %d and its event id", what, got, c.from.Last)
+		}
+	}
+}
