@@ -156,7 +156,7 @@ func TestReplacedTokens(t *testing.T) {
 	}
 	req.Header.Set("Authorization", "Bearer "+readerToken)
 	feed, err := w.server.Client().Do(req)
-	if err != nil || feed.StatusCode != 200 {
+	if err != nil || feed.StatusCode != http.StatusOK {
 		t.Fatalf("GET /v1/changes = %v, %v; want 200", feed, err)
 	}
 	defer feed.Body.Close()

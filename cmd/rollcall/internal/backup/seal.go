@@ -31,7 +31,7 @@ type Seal struct {
 // sealFormat is the form of seals that this version writes and reads.
 const sealFormat = 1
 
-// ErrRefused: a file is cut, changed, or not the one that comes next. Nothing was written.
+// ErrRefused means that a file is cut, changed, or not the one that comes next. Nothing was written.
 var ErrRefused = errors.New("refused")
 
 // SumFile is where the seal of an export without compression stands.

@@ -1,6 +1,7 @@
 package natsd
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -40,11 +41,11 @@ func TestReadersPullThroughAWindow(t *testing.T) {
 		if got := made.CachedInfo().Config.AckPolicy; got != c.AckPolicy {
 			t.Errorf("a reader that asks for %v is shown %v", c.AckPolicy, got)
 		}
-		real, err := ownJS.Consumer(t.Context(), "MEETINGS", made.CachedInfo().Name)
+		stored, err := ownJS.Consumer(t.Context(), "MEETINGS", made.CachedInfo().Name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := real.CachedInfo().Config
+		got := stored.CachedInfo().Config
 		if got.AckPolicy == jetstream.AckNonePolicy || got.MaxAckPending < 1 || got.MaxAckPending > readerUnacked || got.AckWait < readerAckWait {
 			t.Errorf("consumer of a reader that asks for %v: %v, %d unacknowledged, %v; want a window of %d at most, for %v at least",
 				c.AckPolicy, got.AckPolicy, got.MaxAckPending, got.AckWait, readerUnacked, readerAckWait)
@@ -81,7 +82,7 @@ func TestReaderPullsItsOwnConsumersOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m, err := nc.Request("$JS.API.CONSUMER.MSG.NEXT.MEETINGS.billing", []byte("1"), 5*time.Second); err != nats.ErrNoResponders {
+	if m, err := nc.Request("$JS.API.CONSUMER.MSG.NEXT.MEETINGS.billing", []byte("1"), 5*time.Second); !errors.Is(err, nats.ErrNoResponders) {
 		t.Errorf("a pull from another's consumer = %v, %v; want no responders", m, err)
 	}
 	if _, err := theirs.Next(); err != nil {
