@@ -336,7 +336,8 @@ func TestCompletionCompletes(t *testing.T) {
 		t.Skip("no bash")
 	}
 	_, script, _ := inProcess(t, nil, "completion", "bash")
-	for line, want := range map[string]string{"rollcall ver": "verify version", "rollcall events fol": "follow", "rollcall serve --ingest-a": "--ingest-addr"} {
+	for line, want := range map[string]string{"rollcall ver": "verify version", "rollcall events fol": "follow", "rollcall serve --ingest-a": "--ingest-addr",
+		"rollcall report live --output c": "csv", "rollcall report session s-1 -o s": "svg", "rollcall rebuild atten": "attendance", "rollcall views get rec": "recordings", "rollcall rebuild sessions us": "usage"} {
 		words := strings.Fields(line)
 		try := fmt.Sprintf("%s\nCOMP_WORDS=(%s) COMP_CWORD=%d\n_rollcall\necho ${COMPREPLY[@]}\n", script, line, len(words)-1)
 		out, err := exec.Command(bash, "-c", try).CombinedOutput()
