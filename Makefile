@@ -84,6 +84,10 @@ deploy-check: ## image, chart, compose, units, alerts and board of deploy/, with
 deploy-copies: ## the chart's copies of files outside of it
 	cp deploy/monitoring/rules.yaml deploy/monitoring/board.json docs/examples/nats-server.conf deploy/helm/rollcall/files/
 
+.PHONY: clients
+clients: ## a Go and a TypeScript client generated from /openapi.json, compiled and used; the descriptions linted (npm; else it says what it skipped)
+	cd docs/clients && $(GO) test -count=1 -timeout 10m -v .
+
 .PHONY: attack
 attack: ## what hostile readers, senders and disks could do (TestAttack…); .ci/run runs it too
 	$(GO) test $(RACEFLAGS) -count=1 -timeout 10m -run '^TestAttack' $$(git grep -l 'func TestAttack' -- '*_test.go' | xargs -n 1 dirname | sort -u | sed 's|^|./|')
