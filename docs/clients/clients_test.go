@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -135,6 +136,7 @@ func TestClients(t *testing.T) {
 func goClient(t *testing.T, api string) {
 	t.Helper()
 	generated := "golang/api.gen.go"
+	t.Cleanup(func() { _ = os.Remove(generated) })
 	run(t, ".", "go", "tool", "oapi-codegen", "-generate", "types,client", "-package", "main", "-o", generated, description(t, api, t.TempDir()))
 	b, err := os.ReadFile(generated)
 	if err != nil {
@@ -159,5 +161,25 @@ func typeScriptClient(t *testing.T, api string) {
 	run(t, dir, "npx", "--no-install", "tsc")
 	if got := run(t, dir, "node", "use.js", api, session); got != want {
 		t.Errorf("use = %q; want %q", got, want)
+	}
+}
+
+// TestAsyncAPIIsValid has AsyncAPI's own parser read the description of the NATS subjects.
+func TestAsyncAPIIsValid(t *testing.T) {
+	dir := packages(t)
+	file, err := filepath.Abs("../asyncapi.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, dir, "node", "asyncapi.mjs", file)
+	// What is no AsyncAPI is refused: the parser does look.
+	broken := filepath.Join(t.TempDir(), "broken.yaml")
+	if err := os.WriteFile(broken, fmt.Appendln(nil, "asyncapi: 3.0.0\ninfo: {title: x}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "node", "asyncapi.mjs", broken)
+	cmd.Dir = dir
+	if err := cmd.Run(); err == nil {
+		t.Error("a document without a version is valid; want an error")
 	}
 }
