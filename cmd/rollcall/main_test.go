@@ -320,6 +320,16 @@ func TestCSVIsTheAPIs(t *testing.T) {
 	}
 }
 
+// TestReportsNameTheAPI: a report that is pointed to NATS says what it asks.
+func TestReportsNameTheAPI(t *testing.T) {
+	for _, args := range [][]string{{"report", "live", "--nats-url", "nats://127.0.0.1:4222"}, {"report", "usage", "--nats-url=nats://127.0.0.1:4222"}} {
+		code, _, stderr := inProcess(t, nil, args...)
+		if code != 2 || !strings.Contains(stderr, "name it with --api-url") {
+			t.Errorf("rollcall %s = %d, %q; want 2 and --api-url named", strings.Join(args, " "), code, stderr)
+		}
+	}
+}
+
 func TestCompletionKnowsTheCommands(t *testing.T) {
 	for _, shell := range []string{"bash", "zsh", "fish"} {
 		code, stdout, _ := inProcess(t, nil, "completion", shell)

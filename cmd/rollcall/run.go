@@ -80,9 +80,18 @@ func (a *app) parse() (*cli, error) {
 	}
 	a.parsed, err = parser.Parse(a.args)
 	if err != nil {
-		return nil, console.Usagef("%w; `rollcall --help` lists what there is", err)
+		return nil, console.Usagef("%w; %s", err, remedyOf(a.args))
 	}
 	return grammar, nil
+}
+
+// remedyOf is what to do about arguments that can't be read.
+func remedyOf(args []string) string {
+	toNATS := func(arg string) bool { return arg == "--nats-url" || strings.HasPrefix(arg, "--nats-url=") }
+	if slices.Contains(args, "report") && slices.ContainsFunc(args, toNATS) {
+		return "reports ask the read API, not NATS: name it with --api-url"
+	}
+	return "`rollcall --help` lists what there is"
 }
 
 // given reports whether a flag stands on the command line.

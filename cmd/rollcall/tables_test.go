@@ -16,6 +16,7 @@ import (
 	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/eventlog"
 	"rollcall/query"
+	"rollcall/query/pipeline"
 )
 
 var updateTables = flag.Bool("update-tables", false, "write testdata/tables as the tables are now")
@@ -54,6 +55,9 @@ func tables(t *testing.T) map[string]func(w *bytes.Buffer) error {
 	}
 	now := top{at: time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC), meetings: []liveMeeting{{SessionID: uuidS, Title: "Introduction to the theory of computation, part two: machines that halt",
 		StartedAt: eventlog.TimeOf(time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)), In: 312, Peak: 315, Unique: 318, Recording: []liveRecorded{{Status: "RECORDING"}}}}}
+	now.pipeline.Ingest = pipeline.IngestTotals{Processes: 3, Records: 1234567, Duplicates: 12345, Refusals: 1234}
+	now.pipeline.History = []pipeline.Rates{{Records: 1234.5, Duplicates: 123.4, Refusals: 12.3}}
+	now.status.Log.Records, now.status.Log.Bytes = 1234567, 12345678901
 	now.status.Server, now.status.Log.LastSequence = "embedded", 1234567
 	for _, name := range []string{"sessions", "attendance"} {
 		now.status.Projections = append(now.status.Projections, viewStatus{Name: name, State: "live", Sequence: 1234567, Bucket: name + "_g1"})

@@ -163,7 +163,7 @@ func liveMeetings(ctx context.Context, nc *nats.Conn) []liveMeeting {
 func (t top) picture(before top, terminal io.Writer, as console.TableFlags) string {
 	var b strings.Builder
 	s := t.status
-	fmt.Fprintf(&b, "%s  %s\n%d records, %.1f MB; %s\n", t.at.UTC().Format("15:04:05Z"), s.Server, s.Log.Records, float64(s.Log.Bytes)/1e6, t.incoming())
+	fmt.Fprintf(&b, "%s  %s\n%d records, %.1f MB\n%s\n", t.at.UTC().Format("15:04:05Z"), s.Server, s.Log.Records, float64(s.Log.Bytes)/1e6, t.incoming())
 	for _, r := range t.pipeline.Rebuilds {
 		left := "unknown"
 		if r.ETASeconds != nil {
@@ -199,7 +199,7 @@ func (t top) incoming() string {
 	if n := len(t.pipeline.History); n > 0 {
 		now = t.pipeline.History[n-1]
 	}
-	say := fmt.Sprintf("per second %.1f stored, %.1f duplicates, %.1f refused; since the start %d, %d, %d",
+	say := fmt.Sprintf("per second %.1f stored, %.1f duplicates, %.1f refused\nsince the start %d, %d, %d",
 		now.Records, now.Duplicates, now.Refusals, in.Records, in.Duplicates, in.Refusals)
 	if in.Processes > 1 {
 		say += fmt.Sprintf(", at %d ingesters", in.Processes)
