@@ -217,16 +217,13 @@ func least(g *Grid, head []string) int {
 
 // narrow makes columns narrower until the rows fit, or nothing helps.
 func (t form) narrow(g *grid) {
-	for i, name := range g.names {
-		if t.over(g) > 0 {
-			g.names[i] = text.WrapSoft(name, max(g.width(i), longest(strings.Fields(name))))
-		}
-	}
+	t.wrap(g)
 	for i, name := range g.columns {
 		if id := strings.HasSuffix(name, "Id") || name == "session"; id && t.over(g) > 0 && g.width(i) > longID {
 			g.cut(i, longID, shortID+1)
 		}
 	}
+	t.wrap(g)
 	for over := t.over(g); over > 0; over = t.over(g) {
 		widest, at := leastText, -1
 		for i := range g.columns {
@@ -239,6 +236,15 @@ func (t form) narrow(g *grid) {
 		}
 		to := max(widest-over, leastText, widest/2)
 		g.cut(at, to, to)
+	}
+}
+
+// wrap gives titles that are wider than their cells several lines.
+func (t form) wrap(g *grid) {
+	for i, name := range g.names {
+		if t.over(g) > 0 {
+			g.names[i] = text.WrapSoft(name, max(g.width(i), longest(strings.Fields(name))))
+		}
 	}
 }
 
