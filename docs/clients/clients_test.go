@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -112,6 +113,9 @@ func description(t *testing.T, api, dir string) string {
 	return file
 }
 
+// install is once for all tests.
+var install sync.Once
+
 // packages installs what package.json names; without npm the test is skipped.
 func packages(t *testing.T) (dir string) {
 	t.Helper()
@@ -120,7 +124,9 @@ func packages(t *testing.T) (dir string) {
 			t.Skipf("no %s here (Debian: apt-get install npm)", tool)
 		}
 	}
-	run(t, "typescript", "npm", "ci", "--silent", "--ignore-scripts", "--no-audit", "--no-fund")
+	install.Do(func() {
+		run(t, "typescript", "npm", "ci", "--silent", "--ignore-scripts", "--no-audit", "--no-fund")
+	})
 	return "typescript"
 }
 
