@@ -85,14 +85,17 @@ func sheetValue(kind projections.Kind, c string, zone *time.Location) (string, b
 // sheetText is a text that stays one. What a spreadsheet makes something else of
 // is written as the formula ="…", whose value is that text: an apostrophe in front
 // would be shown by Excel, and quotes don't keep a number from being one. What
-// begins with an operator gets the apostrophe, numbers apart.
+// begins with an operator gets the apostrophe, numbers apart. A double quote is
+// written as two single ones: where a spreadsheet splits a line at another character
+// than the comma, it would end the text of a formula that a cell before began.
 func sheetText(s string) string {
+	s = strings.ReplaceAll(s, `"`, "''")
 	number := strings.Trim(s, numberRunes) == ""
 	switch {
 	case !number && operator(s):
 		return "'" + guardParts(s)
 	case (number || converted(s)) && len(utf16.Encode([]rune(s))) <= maxLiteral:
-		return `="` + strings.ReplaceAll(guardParts(s), `"`, `""`) + `"`
+		return `="` + guardParts(s) + `"`
 	}
 	return guardFormulas(s)
 }
@@ -101,10 +104,12 @@ func sheetText(s string) string {
 const numberRunes = "0123456789 +-().,/:%"
 
 // operator reports whether a text begins with an operator of formulas, which may
-// come after a character that can't be seen.
+// come after a character that can't be seen. Where a spreadsheet splits
+// at another character than the comma, a line's texts can stand in one cell, and what
+// begins with one would go on with a formula that another began.
 func operator(s string) bool {
 	s = strings.TrimLeftFunc(s, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsGraphic(r) })
-	return s != "" && strings.ContainsRune("&*/^<>,;%:!|~", rune(s[0])) || formula(s, "")
+	return s != "" && strings.ContainsRune("&*/^<>,;%:!|~()[]{}.'", rune(s[0])) || formula(s, "")
 }
 
 // truths are the texts that spreadsheets in several languages take for a truth.

@@ -149,8 +149,8 @@ func TestSheetCells(t *testing.T) {
 	}{
 		{projections.KindText, "007", `"=""007"""`}, {projections.KindText, "+49 151", `"=""+49 151"""`}, {projections.KindText, "1e5", `"=""1e5"""`},
 		{projections.KindText, "Mar 5", `"=""Mar 5"""`}, {projections.KindText, "5-1", `"=""5-1"""`}, {projections.KindText, "true", `"=""true"""`}, {projections.KindText, "#N/A", `"=""#N/A"""`},
-		{projections.KindText, "12:30", `"=""12:30"""`}, {projections.KindText, "５", `"=""５"""`}, {projections.KindText, `5"`, `"=""5"""""""`}, {projections.KindText, "5;=1", `"=""5;'=1"""`},
-		{projections.KindText, "ann", `"ann"`}, {projections.KindText, "s1", `"s1"`}, {projections.KindText, "p-1", `"p-1"`}, {projections.KindText, `a "b"`, `"a ""b"""`}, {projections.KindText, "", ""},
+		{projections.KindText, "12:30", `"=""12:30"""`}, {projections.KindText, "５", `"=""５"""`}, {projections.KindText, `5"`, `"=""5''"""`}, {projections.KindText, "5;=1", `"=""5;'=1"""`},
+		{projections.KindText, "ann", `"ann"`}, {projections.KindText, "s1", `"s1"`}, {projections.KindText, "p-1", `"p-1"`}, {projections.KindText, `a "b"`, `"a ''b''"`}, {projections.KindText, "", ""},
 		{projections.KindText, "=1+1", `"'=1+1"`}, {projections.KindText, ";=1+1", `"';'=1+1"`}, {projections.KindText, "+1+x!A0", `"'+1+x!A0"`}, {projections.KindText, "\t=1", "\"'\t'=1\""}, {projections.KindText, "\r@x", "\"'\r'@x\""}, {projections.KindText, "-x", `"'-x"`},
 		{projections.KindText, strings.Repeat("5", 256), `"` + strings.Repeat("5", 256) + `"`},
 		{projections.KindTime, "2026-01-31T23:30:00.75Z", "2026-02-01 00:30:00"}, {projections.KindTime, "x", `"x"`}, {projections.KindDate, "2026-01-31", "2026-01-31"}, {projections.KindDate, "2026", `"=""2026"""`},
@@ -233,7 +233,8 @@ func computed(cell string) bool {
 		case r == '"':
 			literal, after = !literal, literal
 		case literal:
-		case strings.ContainsRune(",:.%()/=+- 0123456789\n", r):
+		case unicode.IsSpace(r): // no operator: a text after it makes no formula either
+		case strings.ContainsRune(",:.%()/=+-0123456789", r):
 			after = false
 		default:
 			return !after
