@@ -88,9 +88,9 @@ func tables(t *testing.T) map[string]func(w *bytes.Buffer) error {
 func TestTablesFit(t *testing.T) {
 	for _, columns := range []int{80, 120} {
 		t.Setenv("COLUMNS", fmt.Sprint(columns))
-		for name, print := range tables(t) {
+		for name, write := range tables(t) {
 			var b bytes.Buffer
-			if err := print(&b); err != nil {
+			if err := write(&b); err != nil {
 				t.Fatal(err)
 			}
 			for line := range strings.Lines(b.String()) {
