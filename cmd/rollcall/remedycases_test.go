@@ -29,7 +29,7 @@ func remedies() map[string]remedy {
 		"no NATS server at …":                                                              everywhere(noServer),
 		"the NATS user may not do what --target=… needs":                                   externalOnly(wrongRole),
 		"--max-body …: the NATS server takes records of at most …":                         everywhere(bodyTooLarge),
-		"NATS at … refused us":                                                             everywhere(refusedLogin),
+		"NATS at … refused the connection":                                                             everywhere(refusedLogin),
 		"NATS server can't hold the log: JetStream is off":                                 externalOnly(noJetStream),
 		"NATS server can't hold the log: it is version …":                                  externalOnly(oldServer),
 		"stream MEETINGS has other settings":                                               everywhere(otherSettings),
@@ -167,13 +167,13 @@ func refusedLogin(w *world) {
 	wrong := writeFile(w.t, "wrong", []byte("somebody:else\n"))
 	if !w.embedded {
 		w.natsWith("authorization {user: me, password: password}")
-		w.fails(console.ExitUnreachable, "refused us", w.serveArgs()...)
-		w.fails(console.ExitUnreachable, "refused us", append(w.serveArgs(), "--nats-login-file", wrong)...)
+		w.fails(console.ExitUnreachable, "refused the connection", w.serveArgs()...)
+		w.fails(console.ExitUnreachable, "refused the connection", append(w.serveArgs(), "--nats-login-file", wrong)...)
 		w.serve("--nats-login-file", writeFile(w.t, "right", []byte("me:password\n")))
 		return
 	}
 	w.serve()
-	w.fails(console.ExitUnreachable, "refused us", w.at("status", "--nats-login-file", wrong)...)
+	w.fails(console.ExitUnreachable, "refused the connection", w.at("status", "--nats-login-file", wrong)...)
 	w.works(w.at("status", "--nats-login-file", w.login())...)
 }
 
