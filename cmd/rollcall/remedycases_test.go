@@ -29,7 +29,7 @@ func remedies() map[string]remedy {
 		"no NATS server at …":                                                              everywhere(noServer),
 		"the NATS user may not do what --target=… needs":                                   externalOnly(wrongRole),
 		"--max-body …: the NATS server takes records of at most …":                         everywhere(bodyTooLarge),
-		"NATS at … refused the connection":                                                             everywhere(refusedLogin),
+		"NATS at … refused the connection":                                                 everywhere(refusedLogin),
 		"NATS server can't hold the log: JetStream is off":                                 externalOnly(noJetStream),
 		"NATS server can't hold the log: it is version …":                                  externalOnly(oldServer),
 		"stream MEETINGS has other settings":                                               everywhere(otherSettings),
