@@ -86,7 +86,7 @@ func eachText(t *testing.T, do func(where, text string)) {
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && path != "../.." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || d.Name() == "perf"):
+		case d.IsDir() && path != "../.." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || d.Name() == "perf" || d.Name() == "node_modules"):
 			return filepath.SkipDir
 		case d.Name() == "CHANGELOG.md": // it also says what is no more
 		case strings.HasSuffix(path, ".md"):
