@@ -14,9 +14,11 @@ func (a *API) changes(w http.ResponseWriter, req *http.Request, c *call) error {
 	if err := a.replica.Wait(req.Context(), c.need(views)); err != nil {
 		return err
 	}
-	// A client whose token is revoked gets nothing more.
+	// A client whose token was revoked gets nothing more, also where that was while it waited.
 	ctx, cancel := context.WithCancel(req.Context())
 	defer cancel()
-	defer context.AfterFunc(a.doors.Load().replaced, cancel)()
+	if in, ok := ctx.Value(callerKey{}).(admission); ok {
+		defer context.AfterFunc(in.by.replaced, cancel)()
+	}
 	return a.feeds.Serve(w, req.WithContext(ctx), views, c.closing)
 }

@@ -254,7 +254,7 @@ func (a *API) guard(next http.Handler) http.Handler {
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 		doors := a.doors.Load()
 		who, known := doors.caller(req)
-		req = req.WithContext(context.WithValue(req.Context(), callerKey{}, who))
+		req = req.WithContext(context.WithValue(req.Context(), callerKey{}, admission{who, doors}))
 		if a.config.AccessLog || a.config.Observe != nil {
 			var done func()
 			w, done = a.watch(w, req, who)

@@ -177,12 +177,18 @@ func (d *doors) caller(req *http.Request) (who Token, known bool) {
 	return d.tokens[at], true
 }
 
-// callerKey is the key of a request's Token in its context.
+// callerKey is the key of a request's admission in its context.
 type callerKey struct{}
+
+// admission is who was let in, and by which tokens.
+type admission struct {
+	who Token
+	by  *doors
+}
 
 // viewer reports whether who asks may only look at views: not at records, nor at
 // download links. Where no token is asked for, and over NATS, all may be read.
 func viewer(ctx context.Context) bool {
-	who, _ := ctx.Value(callerKey{}).(Token)
-	return who.Role == RoleViewer
+	in, _ := ctx.Value(callerKey{}).(admission)
+	return in.who.Role == RoleViewer
 }

@@ -2,14 +2,19 @@ package query_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/rs/zerolog"
@@ -173,6 +178,55 @@ func TestReplacedTokens(t *testing.T) {
 		if a := w.get("/v1/sessions", "Authorization", "Bearer "+secret); a.status != want {
 			t.Errorf("GET /v1/sessions with %s = %d; want %d", secret, a.status, want)
 		}
+	}
+}
+
+// waited is a request's context that says when somebody begins to wait for its end.
+type waited struct {
+	context.Context
+	begun func()
+}
+
+func (c waited) Done() <-chan struct{} {
+	c.begun()
+	return c.Context.Done()
+}
+
+// TestTokenRevokedWhileTheFeedWaits: a feed that was let in by a token, and still
+// waits for a record when the token is revoked, ends as any other.
+func TestTokenRevokedWhileTheFeedWaits(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *query.Config) { c.Tokens = threeRoles() })
+	w.post(started("s1", "m1", "T", 0))
+	w.everywhere()
+	waits := make(chan struct{})
+	begun := sync.OnceFunc(func() { close(waits) })
+	handler := w.api.Handler()
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		handler.ServeHTTP(rw, r.WithContext(waited{r.Context(), begun}))
+	}))
+	t.Cleanup(server.Close)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+"/v1/changes?minSequence=2&wait=20s", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+readerToken)
+	ended := make(chan error, 1)
+	go func() {
+		feed, err := server.Client().Do(req)
+		if err == nil {
+			_, err = io.Copy(io.Discard, feed.Body)
+			_ = feed.Body.Close()
+		}
+		ended <- err
+	}()
+	<-waits
+	w.api.SetTokens(threeRoles()[:1])
+	w.post(started("s2", "m1", "T", 1))
+	if err := <-ended; err != nil {
+		t.Errorf("read the feed of a revoked token = %v; want its end", err)
 	}
 }
 
