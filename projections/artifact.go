@@ -24,8 +24,8 @@ var artifactsMembers = document(
 )
 
 var linkMembers = document(
-	textField("url", "Where it can be had.", func(l *Link) string { return l.URL }).orNull().asLink(),
-	timeField("expiresAt", "When the link ends.", func(l *Link) eventlog.Time { return l.ExpiresAt }),
+	textField("url", "Where to get it.", func(l *Link) string { return l.URL }).orNull().asLink(),
+	timeField("expiresAt", "Until when the link works.", func(l *Link) eventlog.Time { return l.ExpiresAt }),
 )
 
 // AppendJSON appends the stored form of the document.

@@ -16,6 +16,7 @@ import (
 
 	"rollcall/eventlog"
 	"rollcall/ingest/web"
+	"rollcall/projections"
 	"rollcall/query/feed"
 	"rollcall/query/history"
 	"rollcall/query/pipeline"
@@ -134,6 +135,7 @@ func New(c Config) (*API, error) {
 	}
 	a.routes = a.table()
 	for _, r := range a.routes {
+		r.links, r.columns = linksOf(r.fields), csvColumns(r.fields)
 		a.byPath[r.path] = r
 	}
 	if a.openAPI, err = a.describe(); err != nil {
@@ -153,9 +155,13 @@ type route struct {
 	// item names the schema of the document; fields are its members.
 	item   string
 	fields []field
-	list   bool
-	views  []string
-	raw    bool // it shows records
+	// links are those of fields that a viewer does not see, columns the CSV's. New sets
+	// both.
+	links   []projections.Field
+	columns []csvColumn
+	list    bool
+	views   []string
+	raw     bool // it shows records
 	// answer gives a document or a page.
 	answer answerer
 	// stream, instead of answer, is for the change feed.
@@ -231,7 +237,7 @@ func (a *API) begin(ctx context.Context, r *route, path map[string]string, query
 		switch s, ok := path[p.name]; {
 		case p.inPath && ok:
 			c.key += "\x00" + p.name + "=" + s
-		case p.name == "cursor" || p.name == "limit" || p.name == "sort" || p.name == "minSequence" || p.name == "wait" || p.name == "format" || p.form:
+		case p.form:
 		default:
 			c.key += "\x00" + p.name + "=" + strings.Join(query[p.name], ",")
 		}
@@ -251,18 +257,25 @@ func (a *API) do(ctx context.Context, r *route, path map[string]string, query ur
 	if err != nil {
 		return a.refuse(r, err)
 	}
-	if ans.page != nil && len(ans.page.items) > longPage {
-		leave, err := a.replica.Enter(ctx)
-		if err != nil {
-			return a.refuse(r, err)
-		}
-		defer leave()
+	leave, err := a.turn(ctx, ans)
+	if err != nil {
+		return a.refuse(r, err)
 	}
+	defer leave()
 	rep, err := ans.encode(c)
 	if err != nil {
 		return a.refuse(r, err)
 	}
 	return rep
+}
+
+// turn waits for a place among those who work, where there is a long page to write
+// down; leave gives it back.
+func (a *API) turn(ctx context.Context, ans *answer) (leave func(), err error) {
+	if ans.page == nil || len(ans.page.items) <= longPage {
+		return func() {}, nil
+	}
+	return a.replica.Enter(ctx)
 }
 
 // need is what a request needs of the replica.
@@ -280,19 +293,31 @@ func (a *API) rest(ctx context.Context, rep *reply) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		for c, next := rep.rest, rep.next; c != nil && next != ""; {
 			c.text["cursor"] = next
-			page, cancel := context.WithTimeout(ctx, answerTimeout)
-			ans, err := a.ask(page, c)
-			cancel()
 			var b []byte
-			if err == nil {
-				next = ans.page.next
-				b, err = c.appendDocs(nil, ans.page.docs())
-			}
+			var err error
+			b, next, err = a.nextPage(ctx, c)
 			if !yield(b, err) || err != nil {
 				return
 			}
 		}
 	}
+}
+
+// nextPage writes the page at a call's cursor down; next is the cursor after it.
+func (a *API) nextPage(ctx context.Context, c *call) (b []byte, next string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	ans, err := a.ask(ctx, c)
+	if err != nil {
+		return nil, "", err
+	}
+	leave, err := a.turn(ctx, ans)
+	if err != nil {
+		return nil, "", err
+	}
+	defer leave()
+	b, err = c.appendDocs(nil, ans.page.docs())
+	return b, ans.page.next, err
 }
 
 // maxCollected bounds an answer that is sent as a whole.

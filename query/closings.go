@@ -2,8 +2,8 @@ package query
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,16 +19,16 @@ import (
 type Closings interface {
 	// List returns all, in the order in which they were made.
 	List(ctx context.Context) ([]closing.Head, error)
-	// Load returns one, or closing.ErrNotFound.
-	Load(ctx context.Context, id string) (*closing.Closing, error)
+	// LoadRows returns one of them with its rows.
+	LoadRows(ctx context.Context, h closing.Head) (*closing.Closing, error)
 }
 
 // noClosings is for an API that is not given any.
 type noClosings struct{}
 
 func (noClosings) List(context.Context) ([]closing.Head, error) { return nil, nil }
-func (noClosings) Load(_ context.Context, id string) (*closing.Closing, error) {
-	return nil, fmt.Errorf("%w: %q", closing.ErrNotFound, id)
+func (noClosings) LoadRows(_ context.Context, h closing.Head) (*closing.Closing, error) {
+	return nil, fmt.Errorf("%w: %q", closing.ErrNotFound, h.ID)
 }
 
 // closingDoc is an item of the list of closings.
@@ -96,13 +96,12 @@ func closingFields() []field {
 // closingWholeFields are those of one closing.
 func closingWholeFields() []field {
 	named := func(name string, kind projections.Kind, doc string) projections.Field {
-		return projections.Field{Name: name, Kind: kind, Doc: doc}
+		return known(name, kind, doc).Field
 	}
-	null := func(f projections.Field) projections.Field {
-		f.Nullable = true
-		return f
+	null := func(name string, kind projections.Kind, doc string) projections.Field {
+		return known(name, kind, doc).orNull().Field
 	}
-	record := null(named("record", projections.KindObject, "The record that the change rests on; null where it was not found in time."))
+	record := null("record", projections.KindObject, "The record that the change rests on; null where it was not found in time.")
 	record.Members = []projections.Field{
 		named("sequence", projections.KindInteger, "Its place in the log."),
 		named("eventId", projections.KindText, "The id that it got when it was received."),
@@ -122,9 +121,9 @@ func closingWholeFields() []field {
 	rows.Members = projections.UsageRowFields()
 	changes := named("changes", projections.KindList, "What has changed since, by session.")
 	changes.Members = []projections.Field{
-		null(named("sessionId", projections.KindText, "The session; null for recordings without one.")),
-		null(named("title", projections.KindText, "The session's title.")),
-		null(named("revisedAt", projections.KindTime, "The latest received time among the records that its usage rests on now.")),
+		null("sessionId", projections.KindText, "The session; null for recordings without one."),
+		null("title", projections.KindText, "The session's title."),
+		null("revisedAt", projections.KindTime, "The latest received time among the records that its usage rests on now."),
 		record, differences,
 	}
 	return append(closingFields(), fieldsOf([]projections.Field{rows, changes,
@@ -145,28 +144,47 @@ func (a *API) listClosings(ctx context.Context, c *call) (ans *answer, err error
 	if err != nil {
 		return nil, err
 	}
-	err = a.read(ctx, c, c.route.views, func(ctx context.Context, s *replica.Snapshot) error {
-		items := make([]replica.Item, len(heads))
-		for i := range heads {
-			doc := closingDocOf(&heads[i])
-			if s.Sequence(c.route.views) >= heads[i].Sequence {
-				n, err := a.changedSince(ctx, s, &heads[i])
-				if err != nil {
-					return err
-				}
-				doc.Changed = &n
-			}
-			b, err := json.Marshal(doc)
-			if err != nil {
-				return fmt.Errorf("encode closing: %w", err)
-			}
-			items[i] = computed(doc.ID, b)
+	// Rows are read from NATS between two looks at the replica: nobody waits for them there.
+	loaded := map[string]*closing.Closing{}
+	for {
+		var missing []closing.Head
+		err := a.read(ctx, c, c.route.views, func(ctx context.Context, s *replica.Snapshot) (err error) {
+			ans, missing, err = a.pageOfClosings(ctx, c, s, heads, loaded)
+			return err
+		})
+		if err != nil || len(missing) == 0 {
+			return ans, err
 		}
-		p, err := pageOf(items, c.route.fields, "-closedAt", c.values, c.key)
-		ans = &answer{page: p, sequence: s.Sequence(c.route.views)}
-		return err
-	})
-	return ans, err
+		for _, h := range missing {
+			if loaded[h.ID], err = a.closings.LoadRows(ctx, h); err != nil {
+				return nil, err
+			}
+		}
+	}
+}
+
+// pageOfClosings answers a list of closings, where the rows of all that have to be
+// compared are loaded; missing are those which are not.
+func (a *API) pageOfClosings(ctx context.Context, c *call, s *replica.Snapshot, heads []closing.Head, loaded map[string]*closing.Closing) (ans *answer, missing []closing.Head, err error) {
+	items := make([]replica.Item, len(heads))
+	for i := range heads {
+		doc := closingDocOf(&heads[i])
+		if s.Sequence(c.route.views) >= heads[i].Sequence {
+			if doc.Changed, err = a.changedSince(ctx, s, &heads[i], loaded[heads[i].ID]); err != nil {
+				return nil, nil, err
+			}
+			if doc.Changed == nil {
+				missing = append(missing, heads[i])
+			}
+		}
+		b, err := json.Marshal(doc)
+		if err != nil {
+			return nil, nil, fmt.Errorf("encode closing: %w", err)
+		}
+		items[i] = computed(doc.ID, b)
+	}
+	p, err := pageOf(items, c.route.fields, "-closedAt", c.values, c.key)
+	return &answer{page: p, sequence: s.Sequence(c.route.views)}, missing, err
 }
 
 // counts are how many sessions have changed since each closing, by id: counted again
@@ -181,33 +199,35 @@ type stamped struct {
 	changed int
 }
 
-// changedSince is how many sessions have changed since a closing.
-func (a *API) changedSince(ctx context.Context, s *replica.Snapshot, h *closing.Head) (int, error) {
+// changedSince is how many sessions have changed since a closing, nil where they have
+// to be counted and kept, the closing with its rows, is nil.
+func (a *API) changedSince(ctx context.Context, s *replica.Snapshot, h *closing.Head, kept *closing.Closing) (*int, error) {
 	q, err := queryOf(h)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	stamp, err := usageStamp(ctx, s, q)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	a.changed.mu.Lock()
 	known, ok := a.changed.byID[h.ID]
 	a.changed.mu.Unlock()
 	if stamp += h.ClosedAt.String(); ok && known.stamp == stamp {
-		return known.changed, nil
+		return &known.changed, nil
 	}
-	kept, err := a.closings.Load(ctx, h.ID)
-	if err != nil {
-		return 0, err
+	if kept == nil {
+		return nil, nil
 	}
 	changes, _, err := changesSince(ctx, s, kept)
-	if err == nil {
-		a.changed.mu.Lock()
-		a.changed.byID[h.ID] = stamped{stamp, len(changes)}
-		a.changed.mu.Unlock()
+	if err != nil {
+		return nil, err
 	}
-	return len(changes), err
+	n := len(changes)
+	a.changed.mu.Lock()
+	a.changed.byID[h.ID] = stamped{stamp, n}
+	a.changed.mu.Unlock()
+	return &n, nil
 }
 
 // queryOf asks for the finest rows of a closing's month.
@@ -220,10 +240,7 @@ func queryOf(h *closing.Head) (projections.UsageQuery, error) {
 }
 
 func (a *API) closing(ctx context.Context, c *call) (*answer, error) {
-	kept, err := a.closings.Load(ctx, c.text["closingId"])
-	if errors.Is(err, closing.ErrNotFound) {
-		return nil, notFound("no closing %q", c.text["closingId"])
-	}
+	kept, err := a.findClosing(ctx, c.text["closingId"])
 	if err != nil {
 		return nil, err
 	}
@@ -257,6 +274,19 @@ func (a *API) closing(ctx context.Context, c *call) (*answer, error) {
 		return nil, fmt.Errorf("encode closing: %w", err)
 	}
 	return &answer{doc: b, sequence: seq}, nil
+}
+
+// findClosing is a closing with its rows.
+func (a *API) findClosing(ctx context.Context, id string) (*closing.Closing, error) {
+	heads, err := a.closings.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(heads, func(h closing.Head) bool { return h.ID == id })
+	if i < 0 {
+		return nil, notFound("no closing %q", id)
+	}
+	return a.closings.LoadRows(ctx, heads[i])
 }
 
 // changesSince compares a closing with the views. A session that the views have no

@@ -37,14 +37,42 @@ func (f field) cells() *csvField {
 	return nil
 }
 
-// csvHeader is the header line's cells for documents with these fields.
-func csvHeader(fields []field) (names []string) {
+// csvColumn is what a member gives to a line.
+type csvColumn struct {
+	member string
+	*csvField
+}
+
+// csvColumns are the columns of documents with these fields: worked out once a list.
+// They have a kind for each name.
+func csvColumns(fields []field) (columns []csvColumn) {
 	for _, f := range fields {
-		if c := f.cells(); c != nil {
-			names = append(names, c.names...)
+		c := f.cells()
+		if c == nil || len(c.names) == 0 {
+			continue
 		}
+		if c.kinds == nil {
+			c = &csvField{c.names, make([]projections.Kind, len(c.names)), c.cells}
+		}
+		columns = append(columns, csvColumn{f.Name, c})
+	}
+	return columns
+}
+
+// csvHeader is the header line's cells.
+func csvHeader(columns []csvColumn) (names []string) {
+	for _, c := range columns {
+		names = append(names, c.names...)
 	}
 	return names
+}
+
+// csvKinds are the kinds of a line's cells.
+func csvKinds(columns []csvColumn) (kinds []projections.Kind) {
+	for _, c := range columns {
+		kinds = append(kinds, c.kinds...)
+	}
+	return kinds
 }
 
 // Columns are the columns of the CSV of a list of items of a schema, such as
@@ -52,9 +80,9 @@ func csvHeader(fields []field) (names []string) {
 func Columns(item string) []string {
 	switch item {
 	case usageItem:
-		return csvHeader(usageFields())
+		return csvHeader(csvColumns(usageFields()))
 	case personItem:
-		return csvHeader(peopleFields())
+		return csvHeader(csvColumns(peopleFields()))
 	}
 	all, err := views()
 	if err != nil {
@@ -62,44 +90,28 @@ func Columns(item string) []string {
 	}
 	for _, v := range all {
 		if v.item == item {
-			return csvHeader(v.fields)
+			return csvHeader(csvColumns(v.fields))
 		}
 	}
 	return nil
 }
 
 // csvCells is one document's line.
-func csvCells(fields []field, doc []byte) ([]string, error) {
-	found := make(map[string]jsontext.Value, len(fields))
+func csvCells(columns []csvColumn, doc []byte) ([]string, error) {
+	found := make(map[string]jsontext.Value, len(columns))
 	err := members(doc, func(name string, value jsontext.Value) { found[name] = slices.Clone(value) })
 	if err != nil {
 		return nil, err
 	}
 	var line []string
-	for _, f := range fields {
-		switch c, raw := f.cells(), found[f.Name]; {
-		case c == nil || len(c.names) == 0:
-		case len(raw) == 0 || raw.Kind() == 'n':
+	for _, c := range columns {
+		if raw := found[c.member]; len(raw) == 0 || raw.Kind() == 'n' {
 			line = append(line, make([]string, len(c.names))...)
-		default:
+		} else {
 			line = append(line, c.cells(raw)...)
 		}
 	}
 	return line, nil
-}
-
-// csvKinds are the kinds of a line's cells.
-func csvKinds(fields []field) (kinds []projections.Kind) {
-	for _, f := range fields {
-		switch c := f.cells(); {
-		case c == nil:
-		case c.kinds != nil:
-			kinds = append(kinds, c.kinds...)
-		default:
-			kinds = append(kinds, make([]projections.Kind, len(c.names))...)
-		}
-	}
-	return kinds
 }
 
 // appendHeader appends the header line.
@@ -107,14 +119,14 @@ func (c *call) appendHeader(b []byte) []byte {
 	if c.sheet {
 		b = append(b, byteOrderMark...)
 	}
-	return AppendCSV(b, csvHeader(c.route.fields))
+	return AppendCSV(b, csvHeader(c.route.columns))
 }
 
 // appendDocs appends a line a document.
 func (c *call) appendDocs(b []byte, docs [][]byte) ([]byte, error) {
-	kinds := csvKinds(c.route.fields)
+	kinds := csvKinds(c.route.columns)
 	for _, doc := range docs {
-		cells, err := csvCells(c.route.fields, doc)
+		cells, err := csvCells(c.route.columns, doc)
 		if err != nil {
 			return nil, err
 		}

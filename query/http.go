@@ -145,12 +145,7 @@ func (a *API) serve(w http.ResponseWriter, req *http.Request, r *route, closing 
 // connection is cut, which a client sees.
 func (a *API) stream(w http.ResponseWriter, req *http.Request, rep *reply) {
 	h := w.Header()
-	h.Set("Content-Type", rep.contentType)
-	if rep.file != "" {
-		h.Set("Content-Disposition", `attachment; filename="`+rep.file+`"`)
-	}
-	h.Set("Cache-Control", "private, no-cache")
-	h.Add("Vary", "Accept")
+	rep.describe(h)
 	h.Set("Rollcall-Sequence", strconv.FormatUint(uint64(rep.sequence), 10))
 	if req.Method == http.MethodHead {
 		return
@@ -170,15 +165,20 @@ func (a *API) stream(w http.ResponseWriter, req *http.Request, rep *reply) {
 	}
 }
 
-// write sends a reply, or 304 where the client has it.
-func write(w http.ResponseWriter, req *http.Request, rep *reply) {
-	h := w.Header()
+// describe sets what a reply says of its body, however it is sent.
+func (rep *reply) describe(h http.Header) {
 	h.Set("Content-Type", rep.contentType)
 	if rep.file != "" {
 		h.Set("Content-Disposition", `attachment; filename="`+rep.file+`"`)
 	}
 	h.Set("Cache-Control", "private, no-cache")
 	h.Add("Vary", "Accept")
+}
+
+// write sends a reply, or 304 where the client has it.
+func write(w http.ResponseWriter, req *http.Request, rep *reply) {
+	h := w.Header()
+	rep.describe(h)
 	if rep.status == http.StatusOK && rep.contentType != web.ProblemType {
 		h.Set("Rollcall-Sequence", strconv.FormatUint(uint64(rep.sequence), 10))
 	}

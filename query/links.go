@@ -32,32 +32,30 @@ func (r *route) forViewer(sort string) error {
 // ask has a call's route answer it, without links where they are not to be seen.
 func (a *API) ask(ctx context.Context, c *call) (*answer, error) {
 	ans, err := c.route.answer(ctx, c)
-	if err != nil || !c.viewer {
+	if err != nil || !c.viewer || len(c.route.links) == 0 {
 		return ans, err
 	}
-	fields := plain(c.route.fields)
-	if !slices.ContainsFunc(fields, hasLink) {
-		return ans, nil
-	}
 	if ans.page == nil {
-		ans.doc, err = withoutLinks(ans.doc, fields)
+		ans.doc, err = withoutLinks(ans.doc, c.route.links)
 		return ans, err
 	}
 	for i := range ans.page.items {
 		it := &ans.page.items[i]
-		if it.Document, err = withoutLinks(it.Document, fields); err != nil {
+		if it.Document, err = withoutLinks(it.Document, c.route.links); err != nil {
 			return nil, err
 		}
 	}
 	return ans, nil
 }
 
-func plain(fields []field) []projections.Field {
-	list := make([]projections.Field, len(fields))
-	for i, f := range fields {
-		list[i] = f.Field
+// linksOf are the members that are links, or hold one.
+func linksOf(fields []field) (links []projections.Field) {
+	for _, f := range fields {
+		if hasLink(f.Field) {
+			links = append(links, f.Field)
+		}
 	}
-	return list
+	return links
 }
 
 // hasLink reports whether a field is a link, or holds one.

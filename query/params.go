@@ -56,7 +56,8 @@ type param struct {
 	inPath bool
 	enum   []string
 	doc    string
-	// form: it changes how a list is written, and not what is on it.
+	// form: it changes how a list is cut, ordered and written, and when it is answered, and
+	// not what is on it: a cursor is good whatever it is.
 	form bool
 }
 

@@ -80,9 +80,10 @@ func (a *API) personSessions(ctx context.Context, c *call) (ans *answer, err err
 				return err
 			}
 		}
+		session := a.sessionRefFields()
 		for i := range p.items {
 			it := &p.items[i]
-			short, err := a.shortSession([]byte(it.Extra[3]))
+			short, err := shortSession([]byte(it.Extra[3]), session)
 			if err != nil {
 				return err
 			}
@@ -104,10 +105,11 @@ func (a *API) sessionRefFields() []field {
 // personFields are the members of a person's session.
 func (a *API) personFields() []field {
 	session := a.sessionRefFields()
+	columns := csvColumns(session[1:])
 	cells := func(raw jsontext.Value) []string {
-		cells, err := csvCells(session[1:], raw)
+		cells, err := csvCells(columns, raw)
 		if err != nil {
-			return make([]string, len(session)-1)
+			return make([]string, len(columns))
 		}
 		return cells
 	}
@@ -115,17 +117,17 @@ func (a *API) personFields() []field {
 	who := slices.Clone(a.view(viewAttendance).fields)
 	return slices.Insert(who, len(who)-1, field{
 		Field: projections.Field{Name: "session", Kind: projections.KindObject, Doc: "The session in short."}, schema: documentSchema(session),
-		csv: &csvField{names: csvHeader(session[1:]), kinds: csvKinds(session[1:]), cells: cells}})
+		csv: &csvField{names: csvHeader(columns), kinds: csvKinds(columns), cells: cells}})
 }
 
-// shortSession is a session's document with the members of sessionRefFields.
-func (a *API) shortSession(doc []byte) ([]byte, error) {
+// shortSession is a session's document with these members alone.
+func shortSession(doc []byte, fields []field) ([]byte, error) {
 	found := map[string]jsontext.Value{}
 	if err := members(doc, func(name string, value jsontext.Value) { found[name] = slices.Clone(value) }); err != nil {
 		return nil, err
 	}
 	var more []any
-	for _, f := range a.sessionRefFields() {
+	for _, f := range fields {
 		value := []byte(found[f.Name])
 		if value == nil {
 			value = []byte("null")

@@ -8,8 +8,8 @@ import (
 // shared are the parameters that every path takes.
 func shared() []param {
 	return []param{
-		{name: "minSequence", kind: paramSeq, doc: "Answer only from views that hold this record: the Rollcall-Sequence of a webhook's answer."},
-		{name: "wait", kind: paramWait, doc: "How long to wait for minSequence (default 2s, at most 30s); then 504."},
+		{name: "minSequence", kind: paramSeq, form: true, doc: "Answer only from views that hold this record: the Rollcall-Sequence of a webhook's answer."},
+		{name: "wait", kind: paramWait, form: true, doc: "How long to wait for minSequence (default 2s, at most 30s); then 504."},
 	}
 }
 
@@ -21,17 +21,22 @@ func listWith(params ...param) []param { return pagedWith(append(params, zoneOfT
 
 // pagedWith is listWith for a list that takes a time zone of its own.
 func pagedWith(params ...param) []param {
-	return with(append(params,
-		param{name: "limit", kind: paramLimit, doc: "Items on a page: 100 unless given, at most 1000. CSV and sheets without it have all items."},
-		param{name: "cursor", kind: paramCursor, doc: "nextCursor of the page before, with the same parameters."},
-		param{name: "sort", kind: paramSort, doc: "A scalar field to sort by, with - in front for descending order."},
+	return with(append(params, paging("A scalar field to sort by, with - in front for descending order.")...)...)
+}
+
+// paging are the parameters that say which part of a list is answered, and how.
+func paging(sort string) []param {
+	return []param{
+		{name: "limit", kind: paramLimit, form: true, doc: "Items on a page: 100 unless given, at most 1000. CSV and sheets without it have all items."},
+		{name: "cursor", kind: paramCursor, form: true, doc: "nextCursor of the page before, with the same parameters."},
+		{name: "sort", kind: paramSort, form: true, doc: sort},
 		formatParam(),
-	)...)
+	}
 }
 
 // formatParam is how a list is written.
 func formatParam() param {
-	return param{name: "format", kind: paramEnum, enum: []string{"json", "csv", formatSheet}, doc: "The form of the answer, like the Accept header: csv for programs, sheet for spreadsheets."}
+	return param{name: "format", kind: paramEnum, form: true, enum: []string{"json", "csv", formatSheet}, doc: "The form of the answer, like the Accept header: csv for programs, sheet for spreadsheets."}
 }
 
 func pathParam(name string) param {
@@ -133,14 +138,9 @@ func (a *API) moreRoutes() []*route {
 
 // eventParams are those of a list of records.
 func eventParams(params ...param) []param {
-	return append(params, append([]param{
-		{name: "after", kind: paramSeq, doc: "Records after this sequence."},
-		{name: "limit", kind: paramLimit, doc: "Items on a page: 100 unless given, at most 1000. CSV and sheets without it have all items."},
-		{name: "cursor", kind: paramCursor, doc: "nextCursor of the page before, with the same parameters."},
-		{name: "sort", kind: paramSort, doc: "A scalar field to sort by, with - in front for descending order. Without it, and with sequence, it is the log's order, and cheap; any other order reads the whole log for each page."},
-		formatParam(),
-		zoneOfTimes(),
-	}, shared()...)...)
+	params = append(params, param{name: "after", kind: paramSeq, doc: "Records after this sequence."})
+	params = append(params, paging("A scalar field to sort by, with - in front for descending order. Without it, and with sequence, it is the log's order, and cheap; any other order reads the whole log for each page.")...)
+	return with(append(params, zoneOfTimes())...)
 }
 
 // viewNames are the names of all views.

@@ -48,10 +48,6 @@ func list(items map[string]any) map[string]any {
 
 func textOrNull(name, doc string) member { return member{name, doc, schema("string", "null")} }
 
-func timeOrNull(name, doc string) member {
-	return member{name, doc, map[string]any{"type": []string{"string", "null"}, "format": "date-time"}}
-}
-
 // object is an object with exactly these members.
 func object(members ...member) map[string]any {
 	properties := make(map[string]any, len(members))

@@ -16,7 +16,8 @@ import (
 type view struct {
 	// name is its fold's.
 	name string
-	// item names the schema of a document, noun one document in an answer's text.
+	// item names the schema of a document, noun one document in an answer's text where the
+	// view is not special.
 	item, noun string
 	// id is the member that is unique in a list, and stands in the path
 	// of one.
@@ -26,8 +27,8 @@ type view struct {
 	filters []filter
 	// asked are the members that are computed when somebody asks.
 	asked []field
-	// offers says how members are offered for which their field does not say it.
-	offers map[string]offer
+	// csv gives the cells of members for which their kind does not say it.
+	csv map[string]*csvField
 	// kept are the members that the replica has columns for; nil: all scalar ones.
 	kept []string
 	// derived are columns that are no members.
@@ -49,12 +50,6 @@ type filter struct {
 	param
 	// where gives the condition; nil: the column of its name has the value.
 	where func(s *replica.Snapshot, c *call) (condition string, args []any)
-}
-
-// offer is what the read side adds to a field of a document.
-type offer struct {
-	csv    *csvField
-	schema map[string]any
 }
 
 // declared are the views, in the order in which they are listed.
@@ -95,8 +90,7 @@ func join(made []projections.View, read []*view) ([]*view, error) {
 func (v *view) setFields(stored []projections.Field) {
 	v.fields = make([]field, 0, len(stored)+len(v.asked))
 	for _, f := range stored {
-		o := v.offers[f.Name]
-		v.fields = append(v.fields, field{Field: f, csv: o.csv, schema: o.schema})
+		v.fields = append(v.fields, field{Field: f, csv: v.csv[f.Name]})
 	}
 	for _, f := range v.asked {
 		f.asked = true
@@ -122,9 +116,9 @@ func (v *view) check() error {
 			names = append(names, f.name)
 		}
 	}
-	for name := range v.offers {
+	for name := range v.csv {
 		if !slices.ContainsFunc(v.fields, func(f field) bool { return f.Name == name }) {
-			return fmt.Errorf("view %s: it offers %s, which is no member of its documents", v.name, name)
+			return fmt.Errorf("view %s: it has cells for %s, which is no member of its documents", v.name, name)
 		}
 	}
 	for _, name := range names {

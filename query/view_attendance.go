@@ -13,7 +13,7 @@ const viewAttendance = "attendance"
 
 func attendanceView() *view {
 	return &view{
-		name: viewAttendance, item: "Participant", noun: "participant", id: "participantId", order: "participantId", special: true,
+		name: viewAttendance, item: "Participant", id: "participantId", order: "participantId", special: true,
 		filters: []filter{
 			{param: param{name: "attendedAtLeast", kind: paramRatio, doc: "attendanceRatio is at least this; where it is null, it is not."}, where: whereAttended},
 		},

@@ -18,9 +18,9 @@ func recordingsView() *view {
 			{param: param{name: "expiresWithin", kind: paramDuration, doc: "The download link is valid, and ends within this time."}, where: whereExpires},
 		},
 		indexes: []string{"startedAt", "recordingId", "sessionId", "meetingId", "status, startedAt", "lastEventAt", "downloadUrlExpiresAt"},
-		offers: map[string]offer{
-			"history": {csv: &csvField{}},
-			"files":   {csv: &csvField{names: []string{"files"}, cells: joinFiles}},
+		csv: map[string]*csvField{
+			"history": {},
+			"files":   {names: []string{"files"}, cells: joinFiles},
 		},
 	}
 }

@@ -13,7 +13,7 @@ const viewSessions = "sessions"
 
 func sessionsView() *view {
 	return &view{
-		name: viewSessions, item: "Session", noun: "session", id: "sessionId", order: "-startedAt", special: true,
+		name: viewSessions, item: "Session", id: "sessionId", order: "-startedAt", special: true,
 		filters: []filter{
 			{param: textParam("meetingId", "Sessions of this meeting.")},
 			{param: textParam("organizerId", "Sessions of this organizer.")},
@@ -34,7 +34,7 @@ func sessionsView() *view {
 			"startedAt, sessionId, search", "sessionId", "meetingId, startedAt, sessionId", "organizerId, startedAt", "status, startedAt",
 			"title", "endedAt", "lastEventAt", "durationSeconds", "participantSeconds", "uniqueParticipants", "maxConcurrentParticipants", "liveParticipants", "connections",
 		},
-		offers: map[string]offer{"organizer": {csv: &csvField{names: []string{"organizerId", "organizerName"}, cells: organizerCells}}},
+		csv: map[string]*csvField{"organizer": {names: []string{"organizerId", "organizerName"}, cells: organizerCells}},
 		asked: []field{
 			{Field: projections.Field{Name: "recordings", Kind: projections.KindList, Members: projections.RecordingRefFields(), Doc: "The session's recordings."},
 				csv: &csvField{names: []string{"recordings"}, cells: joinRecordings}},

@@ -32,7 +32,7 @@ func TestViewsNameWhatTheyHave(t *testing.T) {
 		"order":  func(v *view) { v.order = "-nothing" },
 		"filter": func(v *view) { v.filters = append(v.filters, filter{param: textParam("nothing", "")}) },
 		"column": func(v *view) { v.kept = []string{"nothing"} },
-		"offer":  func(v *view) { v.offers = map[string]offer{"nothing": {}} },
+		"csv":    func(v *view) { v.csv = map[string]*csvField{"nothing": {}} },
 	} {
 		read := declared()
 		change(read[slices.IndexFunc(read, func(v *view) bool { return v.name == viewRecordings })])

@@ -57,8 +57,14 @@ func (s *Store) List(ctx context.Context) ([]Head, error) {
 
 // index reads the list with its revision, 0 where there is none.
 func (s *Store) index(ctx context.Context) (heads []Head, revision uint64, err error) {
-	value, revision, err := s.get(ctx, indexKey)
-	if errors.Is(err, ErrNotFound) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	stream, err := s.js.Stream(ctx, streamName)
+	var value []byte
+	if err == nil {
+		value, revision, err = get(ctx, stream, indexKey)
+	}
+	if errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil, 0, nil
 	}
 	if err == nil {
@@ -78,16 +84,23 @@ func (s *Store) Load(ctx context.Context, id string) (*Closing, error) {
 	}
 	for _, h := range heads {
 		if h.ID == id {
-			return s.load(ctx, h)
+			return s.LoadRows(ctx, h)
 		}
 	}
 	return nil, fmt.Errorf("%w: %q", ErrNotFound, id)
 }
 
-func (s *Store) load(ctx context.Context, h Head) (*Closing, error) {
+// LoadRows returns a closing of List with its rows.
+func (s *Store) LoadRows(ctx context.Context, h Head) (*Closing, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	stream, err := s.js.Stream(ctx, streamName)
+	if err != nil {
+		return nil, fmt.Errorf("read closing %s: %w", h.ID, err)
+	}
 	c := &Closing{Head: h}
 	for n := range h.Parts {
-		value, _, err := s.get(ctx, partKey(h.ID, n))
+		value, _, err := get(ctx, stream, partKey(h.ID, n))
 		var rows []row
 		if err == nil {
 			err = json.Unmarshal(value, &rows)
@@ -103,20 +116,12 @@ func (s *Store) load(ctx context.Context, h Head) (*Closing, error) {
 }
 
 // get reads a key's value and revision.
-func (s *Store) get(ctx context.Context, key string) ([]byte, uint64, error) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	stream, err := s.js.Stream(ctx, streamName)
-	if err == nil {
-		var m *jetstream.RawStreamMsg
-		if m, err = stream.GetLastMsgForSubject(ctx, subjectOf(key)); err == nil {
-			return m.Data, m.Sequence, nil
-		}
+func get(ctx context.Context, stream jetstream.Stream, key string) ([]byte, uint64, error) {
+	m, err := stream.GetLastMsgForSubject(ctx, subjectOf(key))
+	if err != nil {
+		return nil, 0, fmt.Errorf("read %s of bucket %s: %w", key, Bucket, err)
 	}
-	if errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil, 0, ErrNotFound
-	}
-	return nil, 0, fmt.Errorf("read %s of bucket %s: %w", key, Bucket, err)
+	return m.Data, m.Sequence, nil
 }
 
 const streamName = "KV_" + Bucket

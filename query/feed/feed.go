@@ -250,7 +250,7 @@ func (f *client) read(ctx context.Context, p *part) error {
 		if states, _ := f.feeds.replica.Progress(); !states[view].Loaded() {
 			continue
 		}
-		if _, err := next.step(ctx, view); err != nil {
+		if err := next.step(ctx, view); err != nil {
 			return err
 		}
 	}
@@ -261,10 +261,10 @@ func (f *client) read(ctx context.Context, p *part) error {
 	return nil
 }
 
-// step takes up to maxRows changes of a view; more says that there are others.
-func (f *client) step(ctx context.Context, view string) (more bool, err error) {
+// step takes up to maxRows changes of a view.
+func (f *client) step(ctx context.Context, view string) error {
 	need := replica.Need{Views: []string{view}, Wait: reloadWait}
-	err = f.feeds.replica.Read(ctx, need, func(ctx context.Context, s *replica.Snapshot) error {
+	return f.feeds.replica.Read(ctx, need, func(ctx context.Context, s *replica.Snapshot) error {
 		st := s.Progress(view)
 		if f.waits(view, st) {
 			return nil
@@ -273,8 +273,7 @@ func (f *client) step(ctx context.Context, view string) (more bool, err error) {
 		if at.revision == 0 {
 			at.forgotten = st.Forgotten
 		}
-		var err error
-		more, err = s.Changes(ctx, view, at.revision, maxRows, func(key string, revision uint64, sequence eventlog.Seq) {
+		more, err := s.Changes(ctx, view, at.revision, maxRows, func(key string, revision uint64, sequence eventlog.Seq) {
 			f.at[view] = place{
 				bucket: st.Bucket, revision: revision, table: st.Table,
 				takeover: st.Takeovers.At(revision), forgotten: at.forgotten,
@@ -286,7 +285,6 @@ func (f *client) step(ctx context.Context, view string) (more bool, err error) {
 		}
 		return err
 	})
-	return more, err
 }
 
 func placeOf(s replica.Progress) place {

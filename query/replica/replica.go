@@ -98,9 +98,8 @@ type Progress struct {
 	Takeovers Takeovers
 	Sequence  eventlog.Seq
 	Parked    int
-	// LoadSequence and LoadRevision are of the commit that the table was filled up to.
+	// LoadSequence is of the commit that the table was filled up to.
 	LoadSequence eventlog.Seq
-	LoadRevision uint64
 	// Forgotten is the revision up to which deletes are no longer remembered.
 	Forgotten uint64
 	// Loading is the number of the table that is being filled next to it; 0: none.

@@ -17,7 +17,7 @@ import (
 const viewsDDL = `CREATE TABLE IF NOT EXISTS views (
 	view TEXT PRIMARY KEY, number INTEGER NOT NULL, bucket TEXT NOT NULL, generation INTEGER NOT NULL, version TEXT NOT NULL,
 	revision INTEGER NOT NULL, storedAt INTEGER NOT NULL, sequence INTEGER NOT NULL, parked INTEGER NOT NULL,
-	loaded INTEGER NOT NULL, loadedRevision INTEGER NOT NULL, forgotten INTEGER NOT NULL, loading INTEGER NOT NULL, takeover TEXT NOT NULL, pasts TEXT NOT NULL, sum INTEGER NOT NULL
+	loaded INTEGER NOT NULL, forgotten INTEGER NOT NULL, loading INTEGER NOT NULL, takeover TEXT NOT NULL, pasts TEXT NOT NULL, sum INTEGER NOT NULL
 ) WITHOUT ROWID`
 
 // Table says how a view is kept: a row a document, with values of the document as
@@ -129,12 +129,12 @@ func (t *Table) row(c viewstore.Change, seq int64) ([]any, error) {
 }
 
 // progressColumns are the columns of the table views, in the order of Progress.row.
-const progressColumns = "view, number, bucket, generation, version, revision, storedAt, sequence, parked, loaded, loadedRevision, forgotten, loading, takeover, pasts, sum"
+const progressColumns = "view, number, bucket, generation, version, revision, storedAt, sequence, parked, loaded, forgotten, loading, takeover, pasts, sum"
 
 // row is a state as it is stored; its sum comes last.
 func (s Progress) row() []any {
 	row := []any{s.View, int64(s.Table), s.Bucket, int64(s.Generation), s.Version, int64(s.Revision), s.StoredAt.UnixNano(), int64(s.Sequence), int64(s.Parked),
-		int64(s.LoadSequence), int64(s.LoadRevision), int64(s.Forgotten), int64(s.Loading), s.Takeover, string(s.Takeovers)}
+		int64(s.LoadSequence), int64(s.Forgotten), int64(s.Loading), s.Takeover, string(s.Takeovers)}
 	return append(row, sumOf(row))
 }
 
@@ -149,7 +149,7 @@ func readProgress(ctx context.Context, tx *sql.Tx) (map[string]Progress, error) 
 		var s Progress
 		var storedAt, sum int64
 		if err := rows.Scan(&s.View, &s.Table, &s.Bucket, &s.Generation, &s.Version, &s.Revision, &storedAt, &s.Sequence, &s.Parked,
-			&s.LoadSequence, &s.LoadRevision, &s.Forgotten, &s.Loading, &s.Takeover, &s.Takeovers, &sum); err != nil {
+			&s.LoadSequence, &s.Forgotten, &s.Loading, &s.Takeover, &s.Takeovers, &sum); err != nil {
 			return nil, fmt.Errorf("read replica's positions: %w: %w", errSum, err)
 		}
 		s.StoredAt = time.Unix(0, storedAt)

@@ -279,7 +279,7 @@ func (w *rowWriter) switchTo(ctx context.Context, t *Table, s *Progress) error {
 		}
 	}
 	s.Table, s.Loading = s.Loading, 0
-	s.LoadSequence, s.LoadRevision, s.Forgotten = s.Sequence, s.Revision, s.Revision
+	s.LoadSequence, s.Forgotten = s.Sequence, s.Revision
 	return nil
 }
 
