@@ -9,7 +9,7 @@ go mod tidy -diff
 go vet ./...
 # One binary for all of them, built as a release is.
 binary=$(realpath ../.cache)/rollcall
-(cd .. && CGO_ENABLED=0 go build -trimpath -buildvcs=true -ldflags="-s -w" -o "$binary" ./cmd/rollcall)
+(cd .. && GOFLAGS= GOWORK=off CGO_ENABLED=0 go build -trimpath -buildvcs=true -ldflags="-s -w" -o "$binary" ./cmd/rollcall)
 
 failed=0
 ROLLCALL_BINARY="$binary" go test -count=1 -timeout 10m -v ./... >"$log" 2>&1 || failed=1

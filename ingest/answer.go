@@ -1,6 +1,9 @@
 package ingest
 
 import (
+	"bytes"
+	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 
@@ -41,10 +44,10 @@ func problem(p web.Problem, reason string) []byte {
 	return append(p.AppendJSON(make([]byte, 0, 256)), '\n')
 }
 
-func writeProblem(w http.ResponseWriter, r *refusal) {
+// describe sets the headers of a refusal, and returns its document.
+func (r *refusal) describe(header http.Header) []byte {
 	p := web.Problem{Status: r.status, Detail: r.detail, RetryAfter: r.retryAfter}
 	b := problem(p, r.reason)
-	header := w.Header()
 	header.Set("Content-Type", web.ProblemType)
 	header.Set("Cache-Control", "no-store")
 	header.Set("Content-Length", strconv.Itoa(len(b)))
@@ -54,6 +57,24 @@ func writeProblem(w http.ResponseWriter, r *refusal) {
 	case http.StatusServiceUnavailable:
 		header.Set("Retry-After", strconv.Itoa(max(1, p.RetrySeconds())))
 	}
+	return b
+}
+
+func writeProblem(w http.ResponseWriter, r *refusal) {
+	b := r.describe(w.Header())
 	w.WriteHeader(r.status)
 	_, _ = w.Write(b)
+}
+
+// writeRaw answers a connection on which net/http has no request for a handler. The
+// caller closes it.
+func writeRaw(w io.Writer, r *refusal) error {
+	header := http.Header{"Connection": {"close"}}
+	body := r.describe(header)
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "HTTP/1.1 %d %s\r\n", r.status, http.StatusText(r.status))
+	_ = header.Write(&b) // to memory
+	fmt.Fprintf(&b, "\r\n%s", body)
+	_, err := w.Write(b.Bytes())
+	return err
 }

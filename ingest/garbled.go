@@ -4,14 +4,11 @@ import (
 	"bytes"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strconv"
 	"sync/atomic"
-
-	"rollcall/ingest/web"
 )
 
 // garbled is what net/http refuses before a handler sees it, with our reason and
@@ -49,10 +46,7 @@ func (c *limitedConn) answer(w io.Writer, b []byte) (int, error) {
 // say writes a problem document, after which the connection is closed.
 func (c *limitedConn) say(w io.Writer, status int, reason, detail string) error {
 	c.of.garbled.WithLabelValues(strconv.Itoa(status)).Inc()
-	body := problem(web.Problem{Status: status, Detail: detail}, reason)
-	_, err := fmt.Fprintf(w, "HTTP/1.1 %d %s\r\nContent-Type: application/problem+json\r\nCache-Control: no-store\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
-		status, http.StatusText(status), len(body), body)
-	return err
+	return writeRaw(w, &refusal{status: status, reason: reason, detail: detail})
 }
 
 // secureListener speaks TLS. Its connections are no *tls.Conn to net/http, which

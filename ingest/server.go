@@ -176,9 +176,7 @@ func (l *limitedListener) reject(conn net.Conn) {
 func sayFull(conn net.Conn) {
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(rejectTimeout))
-	full := problem(web.Problem{Status: http.StatusServiceUnavailable, Detail: "too many connections are open"}, "connections")
-	_, err := fmt.Fprintf(conn, "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nRetry-After: 1\r\n"+
-		"Content-Length: %d\r\nConnection: close\r\n\r\n%s", len(full), full)
+	err := writeRaw(conn, &refusal{status: http.StatusServiceUnavailable, reason: "connections", detail: "too many connections are open"})
 	if tcp, ok := conn.(*net.TCPConn); ok && err == nil {
 		_ = tcp.CloseWrite()
 		_, _ = io.CopyN(io.Discard, conn, rejectRead)

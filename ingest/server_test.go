@@ -154,6 +154,9 @@ func TestAttackGarbledTLS(t *testing.T) {
 		if !strings.HasPrefix(test.answer, "HTTP/1.1 "+test.status) || !strings.Contains(test.answer, "application/problem+json") || !strings.Contains(test.answer, "problem:"+test.reason+`"`) {
 			t.Errorf("%s over TLS: answer = %q; want %s and a problem document, %s", name, test.answer, test.status, test.reason)
 		}
+		if got := strings.Contains(test.answer, "\r\nRetry-After: 1\r\n"); got != (test.status == "503") {
+			t.Errorf("%s over TLS: answer = %q; want Retry-After with each 503, and with nothing else", name, test.answer)
+		}
 	}
 	if got := over(head + "Connection: close\r\n\r\n{}"); !strings.HasPrefix(got, "HTTP/1.1 200") {
 		t.Errorf("delivery over TLS = %q; want 200", got)

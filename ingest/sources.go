@@ -128,7 +128,6 @@ func (h *Handler) Run(ctx context.Context) error {
 				continue
 			}
 			own, cancel := context.WithCancel(ctx)
-			defer cancel()
 			running[s.entrance] = cancel
 			wg.Go(func() { s.run(own) })
 		}

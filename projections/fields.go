@@ -121,6 +121,18 @@ func (m member[D]) orNull() member[D] {
 	return m
 }
 
+// nullWhere is null instead of what the member would be.
+func (m member[D]) nullWhere(null func(d *D) bool) member[D] {
+	value := m.append
+	m.append = func(b []byte, d *D) []byte {
+		if null(d) {
+			return appendNull(b)
+		}
+		return value(b, d)
+	}
+	return m.orNull()
+}
+
 // asLink marks a text by which a file can be had.
 func (m member[D]) asLink() member[D] {
 	m.Link = true
@@ -170,13 +182,7 @@ func secondsField[D any](name, doc string, of func(d *D) eventlog.Seconds) membe
 
 // secondsOrNullField is null where of returns nil.
 func secondsOrNullField[D any](name, doc string, of func(d *D) *eventlog.Seconds) member[D] {
-	return member[D]{Field: Field{Name: name, Kind: KindSeconds, Unit: "seconds", Nullable: true, Doc: doc},
-		append: func(b []byte, d *D) []byte {
-			if s := of(d); s != nil {
-				return s.AppendJSON(b)
-			}
-			return appendNull(b)
-		}}
+	return secondsField(name, doc, func(d *D) eventlog.Seconds { return *of(d) }).nullWhere(func(d *D) bool { return of(d) == nil })
 }
 
 func integerField[D any](name, doc string, of func(d *D) int64) member[D] {

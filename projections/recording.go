@@ -1,8 +1,6 @@
 package projections
 
 import (
-	"strconv"
-
 	"rollcall/eventlog"
 )
 
@@ -50,41 +48,22 @@ var recordingMembers = document(
 	timeField("startedAt", "When recording began.", func(r *Recording) eventlog.Time { return r.StartedAt }),
 	timeField("stoppedAt", "When recording ended.", func(r *Recording) eventlog.Time { return r.StoppedAt }),
 	secondsOrNullField("durationSeconds", "From startedAt to stoppedAt.", func(r *Recording) *eventlog.Seconds { return r.DurationSeconds }),
-	fileSizeField,
+	integerField("fileSizeBytes", "The size of the file.", func(r *Recording) int64 { return *r.FileSizeBytes }).unit("bytes").
+		nullWhere(func(r *Recording) bool { return r.FileSizeBytes == nil }),
 	textField("outputFileName", "The file's name at the provider.", func(r *Recording) string { return r.OutputFileName }).orNull(),
 	textField("error", "Why the recording failed, as the provider says.", func(r *Recording) string { return r.Error }).orNull(),
 	stopReasonField,
 	textField("downloadUrl", "Where the video can be had, until downloadUrlExpiresAt.", func(r *Recording) string { return r.DownloadURL }).orNull().asLink(),
 	textField("audioDownloadUrl", "Where the sound alone can be had.", func(r *Recording) string { return r.AudioDownloadURL }).orNull().asLink(),
 	timeField("downloadUrlExpiresAt", "When the links end.", func(r *Recording) eventlog.Time { return r.DownloadURLExpiresAt }),
-	filesField,
+	listField("files", "A track recording's files, one a participant; null where none were sent.", func(r *Recording) []File { return r.Files }, fileMembers).
+		nullWhere(func(r *Recording) bool { return r.Files == nil }),
 	timeField("lastEventAt", "When the latest event was received.", func(r *Recording) eventlog.Time { return r.LastEventAt }),
 )
-
-var fileSizeField = member[Recording]{
-	Field: Field{Name: "fileSizeBytes", Kind: KindInteger, Unit: "bytes", Nullable: true, Doc: "The size of the file."},
-	append: func(b []byte, r *Recording) []byte {
-		if r.FileSizeBytes == nil {
-			return appendNull(b)
-		}
-		return strconv.AppendInt(b, *r.FileSizeBytes, 10)
-	},
-}
 
 var stopReasonField = member[Recording]{
 	Field:  Field{Name: "stopReason", Kind: KindAny, Nullable: true, Doc: "As the provider sent it."},
 	append: func(b []byte, r *Recording) []byte { return appendRaw(b, r.StopReason) },
-}
-
-// filesField is null, and no empty list, where no files were sent.
-var filesField = member[Recording]{
-	Field: Field{Name: "files", Kind: KindList, Nullable: true, Members: fileMembers.fields(), Doc: "A track recording's files, one a participant; null where none were sent."},
-	append: func(b []byte, r *Recording) []byte {
-		if r.Files == nil {
-			return appendNull(b)
-		}
-		return appendList(b, r.Files, fileMembers.appendJSON)
-	},
 }
 
 var fileMembers = document(

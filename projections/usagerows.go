@@ -224,8 +224,9 @@ func (t *usageTable) recording(r *Recording) {
 	if !t.wanted(of) {
 		return
 	}
+	revised := r.revisedAt()
 	t.calendar.split(r.StartedAt, r.StoppedAt, func(day int, d eventlog.Seconds) {
-		t.row(day, of, r.revisedAt()).RecordingSeconds += d
+		t.row(day, of, revised).RecordingSeconds += d
 	})
 }
 

@@ -12,7 +12,7 @@ import (
 	"rollcall/eventlog"
 )
 
-// record is a record on its way from the reader to the fold, decoded.
+// input is a record on its way from the reader to the fold, decoded.
 type input struct {
 	event    eventlog.Event
 	storedAt time.Time

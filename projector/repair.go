@@ -238,7 +238,7 @@ func (s *maintenance) settleOne(ctx context.Context, r Parked, again bool) (bool
 
 var errStillFails = errors.New("record still fails its fold")
 
-// operate loads an entity, folds the record where asked to, and flushes.
+// refoldOne loads an entity, folds the record where asked to, and flushes.
 func (s *maintenance) refoldOne(ctx context.Context, key string, ev *eventlog.Event, again bool) (EntityWrite, error) {
 	parts, err := s.Load(ctx, []string{key})
 	if err != nil {

@@ -47,7 +47,7 @@ type pump struct {
 	readers map[*cursor]struct{} // guarded by mu, like all below
 	inputs  []*input
 	bytes   int
-	// start is the place of records[0], counted from the pump's first record, and
+	// start is the place of inputs[0], counted from the pump's first record, and
 	// base the last record before it.
 	start uint64
 	base  position
@@ -56,7 +56,7 @@ type pump struct {
 	room chan struct{} // one token: a reader has gone on
 }
 
-// cursor is one reader's place in a pump, after the record of that name.
+// cursor is one reader's place in a pump: its next record comes after the record after.
 type cursor struct {
 	*pump
 	after position

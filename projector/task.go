@@ -16,7 +16,8 @@ import (
 var errRefold = errors.New("fold again from the checkpoint")
 
 // task folds one generation from its checkpoint under one lease, until something
-// ends it: a refold begins another task. Its fields belong to the fold's goroutine, which is the one that calls run.
+// ends it: a refold begins another task. Its fields belong to the fold's goroutine,
+// which is the one that calls run.
 type task struct {
 	p *engine
 	*Lease

@@ -238,17 +238,33 @@ func (v *verifier) pass(ctx context.Context, p part) (more []part, err error) {
 		return nil, err
 	}
 	v.out.Entities += len(states)
-	flushed := make(map[string]map[string]uint64, len(states))
-	for key, s := range states {
-		w := &comparer{v: v, entity: key, leaving: over(s, v.horizon, v.sweeping), parts: make(map[string]uint64)}
-		if err := guard(func() { s.Flush(w) }); err != nil {
-			return nil, fmt.Errorf("flush entity %s: %w", eventlog.EscapeID(key), err)
-		}
-		if !left(s) && !w.leaving {
-			flushed[key] = w.parts
+	for keys := range slices.Chunk(slices.Sorted(maps.Keys(states)), stateChunk) {
+		if err := v.compare(ctx, keys, states); err != nil {
+			return nil, err
 		}
 	}
-	return more, v.compareStates(ctx, flushed)
+	return more, nil
+}
+
+// compare holds what the view has of some entities against what their states give,
+// which it drops then.
+func (v *verifier) compare(ctx context.Context, keys []string, states map[string]eventlog.State) error {
+	flushed := make(map[string]map[string]uint64, len(keys))
+	for _, key := range keys {
+		s := states[key]
+		w := &comparer{v: v, entity: key, leaving: over(s, v.horizon, v.sweeping)}
+		if !v.sealed { // what the log gives lacks what was trimmed
+			w.parts = make(map[string]uint64)
+		}
+		if err := guard(func() { s.Flush(w) }); err != nil {
+			return fmt.Errorf("flush entity %s: %w", eventlog.EscapeID(key), err)
+		}
+		if w.parts != nil && !left(s) && !w.leaving {
+			flushed[key] = w.parts
+		}
+		delete(states, key)
+	}
+	return v.compareStates(ctx, flushed)
 }
 
 // replay decodes the records up to the view's checkpoint, with the entity that
@@ -318,8 +334,8 @@ func fnv(s string, seed uint64) uint64 {
 type comparer struct {
 	v       *verifier
 	entity  string
-	leaving bool // the entity may be there or not
-	parts   map[string]uint64
+	leaving bool              // the entity may be there or not
+	parts   map[string]uint64 // hashes by name; nil: they are not compared
 }
 
 // Put, Delete and PutPart implement eventlog.Writer.
@@ -349,7 +365,11 @@ func (w *comparer) Delete(key string) {
 }
 
 // PutPart keeps the hash of the part.
-func (w *comparer) PutPart(part string, value []byte) { w.parts[part] = maphash.Bytes(w.v.seed, value) }
+func (w *comparer) PutPart(part string, value []byte) {
+	if w.parts != nil {
+		w.parts[part] = maphash.Bytes(w.v.seed, value)
+	}
+}
 
 func (v *verifier) differs(key, entity, kind string) {
 	if v.sealed && kind != "missing" {

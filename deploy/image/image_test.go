@@ -59,7 +59,7 @@ func TestStatic(t *testing.T) {
 
 // TestFlags: Dockerfile, goreleaser and these tests build alike.
 func TestFlags(t *testing.T) {
-	for _, file := range []string{"Dockerfile", built.Root + "/.goreleaser.yaml"} {
+	for _, file := range []string{"Dockerfile", "../check.sh", built.Root + "/.goreleaser.yaml"} {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

@@ -44,11 +44,14 @@ func UnmarkBatch(messages ...*nats.Msg) {
 // BatchOf returns the id of the batch that a message was stored with, "" if it
 // was stored alone, and the message's place in it, from 1; 0 if that can't be read.
 func BatchOf(h nats.Header) (id string, place int) {
+	if id = h.Get(headerBatchID); id == "" {
+		return "", 0
+	}
 	place, err := strconv.Atoi(h.Get(headerBatchSequence))
 	if err != nil || place < 1 {
 		place = 0
 	}
-	return h.Get(headerBatchID), place
+	return id, place
 }
 
 // PubAck is the server's answer to a publish, or to the last message of a batch.
