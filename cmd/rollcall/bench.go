@@ -43,7 +43,7 @@ Example:
 
 // Run measures.
 func (c *benchIngestCmd) Run(a *app) error {
-	b := bench.Ingest{Duration: c.Duration, Connections: c.Connections, Rate: c.Rate, Dir: c.Dir, OutputFlag: c.OutputFlag}
+	b := bench.Ingest(*c)
 	return b.Run(a.IO)
 }
 
@@ -69,7 +69,7 @@ Example:
 
 // Run measures.
 func (c *benchLatencyCmd) Run(a *app) error {
-	b := bench.Latency{Rate: c.Rate, Events: c.Events, Reads: c.Reads, Dir: c.Dir, OutputFlag: c.OutputFlag}
+	b := bench.Latency(*c)
 	return b.Run(a.IO)
 }
 
@@ -97,7 +97,7 @@ Example:
 
 // Run measures.
 func (c *benchReadersCmd) Run(a *app) error {
-	b := bench.Readers{Rate: c.Rate, Duration: c.Duration, Records: c.Records, Feeds: c.Feeds, Slow: c.Slow, Rows: c.Rows, Serve: c.Serve, Dir: c.Dir, OutputFlag: c.OutputFlag}
+	b := bench.Readers(*c)
 	return b.Run(a.IO)
 }
 

@@ -8,8 +8,6 @@ import (
 	"maps"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"rollcall/cmd/rollcall/internal/attach"
 	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/eventlog"
@@ -75,12 +73,9 @@ func (c *closeCmd) Run(a *app) (err error) {
 
 func (c *closeCmd) show(w io.Writer, made *closing.Closing) error {
 	g := &console.Grid{Columns: []string{"id", "month", "timezone", "sequence", "sessions", "participantSeconds", "attendedSeconds", "recordingSeconds"}}
-	g.Add(made.ID, made.Month, made.Timezone, made.Sequence, made.Sessions, inSeconds(made.ParticipantSeconds), inSeconds(made.AttendedSeconds), inSeconds(made.RecordingSeconds))
+	g.Add(made.ID, made.Month, made.Timezone, made.Sequence, made.Sessions, made.ParticipantSeconds.Float(), made.AttendedSeconds.Float(), made.RecordingSeconds.Float())
 	return c.Print(w, g)
 }
-
-// inSeconds is a length as tables and JSON show it.
-func inSeconds(d eventlog.Seconds) float64 { return float64(d) / float64(eventlog.Second) }
 
 // make adds up the month from the views, once they hold what the log holds now.
 func (c *closeCmd) make(ctx context.Context, l *attach.Attached, zone *time.Location) (*closing.Closing, error) {
@@ -90,7 +85,7 @@ func (c *closeCmd) make(ctx context.Context, l *attach.Attached, zone *time.Loca
 	}
 	h := closing.Head{Month: c.Month, Timezone: c.Timezone, Incarnation: head.Incarnation, ClosedAt: eventlog.TimeOf(time.Now()),
 		Sequences: map[string]eventlog.Seq{}, Versions: map[string]string{}}
-	reader := viewReader{js: l.JetStream, reader: viewstore.NewReader(l.JetStream), least: head.Last, wait: c.Wait, head: &h}
+	reader := viewReader{reader: viewstore.NewReader(l.JetStream), least: head.Last, wait: c.Wait, head: &h}
 	sessions, err := read[projections.UsageSession](ctx, reader, closing.ViewUsage)
 	if err != nil {
 		return nil, err
@@ -105,7 +100,6 @@ func (c *closeCmd) make(ctx context.Context, l *attach.Attached, zone *time.Loca
 
 // viewReader reads whole views for a closing, and notes in its head what they are.
 type viewReader struct {
-	js     jetstream.JetStream
 	reader *viewstore.Reader
 	least  eventlog.Seq
 	wait   time.Duration

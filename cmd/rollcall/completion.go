@@ -5,8 +5,6 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
-
-	"rollcall/projections"
 )
 
 // completionCmd is `rollcall completion`.
@@ -49,11 +47,8 @@ func values(f *kong.Flag) string { return strings.Join(f.EnumSlice(), " ") }
 // arguments are what a command's arguments may be, where that is known: the views.
 func arguments(n *kong.Node) (words []string) {
 	for _, arg := range n.Positional {
-		if arg.Name != "view" {
-			continue
-		}
-		for _, fold := range projections.All() {
-			words = append(words, fold.Name())
+		if arg.Name == "view" {
+			words = append(words, viewNames()...)
 		}
 	}
 	return words

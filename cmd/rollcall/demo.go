@@ -102,7 +102,7 @@ func (c *demoCmd) Run(a *app) (err error) {
 // quiet hides informational log lines; --log-level debug
 // shows everything.
 func (c *demoCmd) quiet(a *app) zerolog.Logger {
-	if a.Logger.GetLevel() == zerolog.InfoLevel {
+	if a.level.Least() == zerolog.InfoLevel {
 		return a.Logger.Level(zerolog.WarnLevel)
 	}
 	return a.Logger

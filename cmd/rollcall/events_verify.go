@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
@@ -96,7 +95,7 @@ func (c *eventsVerifyCmd) files(a *app) error {
 		return console.Usagef("exports are checked against their seals alone; leave out --key, --data-dir and --nats-url")
 	}
 	all, err := backup.Check(a.Ctx, c.File...)
-	if errors.Is(err, os.ErrNotExist) || errors.Is(err, context.Canceled) {
+	if console.ExitCode(err) == console.ExitUsage || errors.Is(err, context.Canceled) {
 		return err
 	}
 	g := &console.Grid{Columns: []string{"file", "sealed", "records", "after", "last", "sha256"}}

@@ -106,7 +106,7 @@ func (c *parkedShowCmd) show(w io.Writer, p shownParked) error {
 	}
 	g := &console.Grid{Columns: []string{"sequence", "type", "entity", "receivedAt", "parkedAt", "error", "eventId", "source", "body"}}
 	g.Add(p.Parked.Sequence, p.Parked.Type, p.Entity, p.Parked.ReceivedAt, p.ParkedAt, p.Error, p.Record.EventID, p.Record.Source, string(p.Record.Body))
-	return console.OutputFlag{Output: c.Output, TableFlags: c.TableFlags}.Print(w, g)
+	return console.OutputFlag(c.DocumentFlag).Print(w, g)
 }
 
 // shownParked is a parked record with what the log has of it.

@@ -9,6 +9,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/progress"
 
 	"rollcall/cmd/rollcall/internal/console"
+	"rollcall/cmd/rollcall/internal/heartbeat"
 	"rollcall/eventlog"
 	"rollcall/projector"
 )
@@ -69,21 +70,6 @@ func newProgress(w io.Writer) progress.Writer {
 	return p
 }
 
-// rebuildLine is a line of JSON: progress, and at last the result.
-type rebuildLine struct {
-	View       string                    `json:"view"`
-	Generation int                       `json:"generation"`
-	Bucket     string                    `json:"bucket"`
-	State      projector.GenerationState `json:"state"`
-	Sequence   eventlog.Seq              `json:"sequence"`
-	Head       eventlog.Seq              `json:"headSequence"`
-	Share      float64                   `json:"share"`
-	PerSecond  float64                   `json:"perSecond"`
-	// ETASeconds is null while it is unknown.
-	ETASeconds     *float64 `json:"etaSeconds"`
-	ElapsedSeconds float64  `json:"elapsedSeconds"`
-}
-
 func (r *reporter) progress(i int, view string, p projector.Progress) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -97,13 +83,7 @@ func (r *reporter) progress(i int, view string, p projector.Progress) {
 		return
 	}
 	r.said[i] = said{p.State, time.Now()}
-	line := rebuildLine{View: view, Generation: p.Generation.Number, Bucket: p.Generation.Bucket, State: p.State, Sequence: p.Sequence,
-		Head: p.Head, Share: console.Round(p.Share), PerSecond: console.Round(p.PerSecond), ElapsedSeconds: console.Round(p.ElapsedSeconds)}
-	if p.ETASeconds >= 0 {
-		eta := console.Round(p.ETASeconds)
-		line.ETASeconds = &eta
-	}
-	_ = console.PrintLine(r.app.Stdout, line) // a reader that has gone away does not stop a rebuild
+	_ = console.PrintLine(r.app.Stdout, heartbeat.RebuildOf(view, p)) // a reader that has gone away does not stop a rebuild
 }
 
 func (r *reporter) done(i int, view string, b projector.Rebuilt) error {

@@ -34,7 +34,7 @@ func (c *serveCmd) watchReloads(a *app, n *node.Node, signals <-chan os.Signal) 
 			case <-ctx.Done():
 				return
 			}
-			if err := n.Supervisor.Reload(func() error { return c.reload(a, n) }); err != nil {
+			if err := n.Reloading(func() error { return c.reload(a, n) }); err != nil {
 				a.Logger.Error().Err(err).Msg("settings were not reloaded: those before stay active")
 			}
 		}

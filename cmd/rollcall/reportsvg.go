@@ -30,8 +30,13 @@ type drawFlags struct {
 	console.TableFlags
 }
 
+// output is the flag of what is not drawn.
+func (f drawFlags) output() console.OutputFlag {
+	return console.OutputFlag{Output: f.Output, TableFlags: f.TableFlags}
+}
+
 func (f drawFlags) show(w io.Writer, items []item, columns ...string) error {
-	return apiFlags{f.apiConn, console.OutputFlag{Output: f.Output, TableFlags: f.TableFlags}}.show(w, items, columns...)
+	return apiFlags{f.apiConn, f.output()}.show(w, items, columns...)
 }
 
 type reportSessionCmd struct {

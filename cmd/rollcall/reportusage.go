@@ -118,7 +118,7 @@ func (c *reportUsageCmd) table(w io.Writer, items []item) error {
 		}
 		g.Add(row...)
 	}
-	return console.OutputFlag{Output: c.Output, TableFlags: c.TableFlags}.Print(w, g)
+	return c.output().Print(w, g)
 }
 
 // inPart says what of the sessions that started in these days counts in part only, or

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 
 	"rollcall/cmd/rollcall/internal/attach"
 	"rollcall/cmd/rollcall/internal/backup"
+	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/eventlog"
 	"rollcall/eventlog/natslog"
 	"rollcall/projector"
@@ -38,6 +40,9 @@ Examples:
 
 // Run restores.
 func (c *restoreCmd) Run(a *app) (err error) {
+	if slices.Contains(c.File, "-") {
+		return console.Usagef("restore reads its exports more than once, which stdin can't be; name files, or fill the log with `rollcall events import -`")
+	}
 	cache, err := parseBytes("cache-bytes", c.CacheBytes)
 	if err != nil {
 		return err
@@ -53,12 +58,11 @@ func (c *restoreCmd) Run(a *app) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeAll()) }()
-	var n int
+	dir := ""
 	if offline {
-		n, err = in.IntoDir(js, cmp.Or(c.DataDir, defaultDir))
-	} else {
-		n, err = in.IntoServer(js)
+		dir = cmp.Or(c.DataDir, defaultDir)
 	}
+	n, err := in.Into(js, dir)
 	if err != nil {
 		return err
 	}
@@ -75,7 +79,7 @@ func (c *restoreCmd) Run(a *app) (err error) {
 	return nil
 }
 
-// views makes the views, and compares the log with the files meanwhile.
+// views compares the log with the files, and makes the views.
 func (c *restoreCmd) views(a *app, js jetstream.JetStream, offline bool, in *backup.Import, to eventlog.Seq, cache int64, say *sayings) (parked int, err error) {
 	log, err := natslog.Attach(a.Ctx, js)
 	if err != nil {

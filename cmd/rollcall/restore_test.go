@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -78,5 +79,26 @@ func refusedExports(t *testing.T, dir, first, second string) {
 	}
 	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("what was refused made %s: %v", dir, err)
+	}
+}
+
+// TestRestoreReadsFilesAlone: an export on stdin could be stored, and not compared:
+// it is refused before anything is made.
+func TestRestoreReadsFilesAlone(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	code, _, errs := inProcess(t, nil, "restore", "-", "--data-dir", dir)
+	if _, err := os.Stat(dir); code != console.ExitUsage || !strings.Contains(errs, "events import -") || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("restore - = %d, %s, and the directory: %v; want %d, what to do instead, and no directory", code, errs, err, console.ExitUsage)
+	}
+}
+
+// TestExportThatCanNotBeOpened is no difference of a backup, whatever keeps it from
+// being read.
+func TestExportThatCanNotBeOpened(t *testing.T) {
+	file := writeFile(t, "export.ndjson", nil)
+	for _, path := range []string{file + "/below", file + ".missing"} {
+		if code, _, errs := inProcess(t, nil, "events", "verify", path); code != console.ExitUsage {
+			t.Errorf("events verify %s = %d, %s; want %d", path, code, errs, console.ExitUsage)
+		}
 	}
 }

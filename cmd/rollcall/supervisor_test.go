@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"rollcall/cmd/rollcall/internal/node"
 )
 
@@ -110,7 +112,8 @@ func TestSupervisorDeadServer(t *testing.T) {
 func TestSupervisorReload(t *testing.T) {
 	socket, next := managerSocket(t)
 	failed := errors.New("bad file")
-	err := node.Supervisor{Socket: socket}.Reload(func() error {
+	n := node.New(node.Config{Supervisor: node.Supervisor{Socket: socket}}, zerolog.Nop())
+	err := n.Reloading(func() error {
 		m := regexp.MustCompile(`^RELOADING=1\nMONOTONIC_USEC=(\d+)$`).FindStringSubmatch(next(time.Minute))
 		if m == nil {
 			t.Fatal("no RELOADING=1 with a time before the reload")
@@ -123,6 +126,21 @@ func TestSupervisorReload(t *testing.T) {
 	})
 	if got := next(time.Minute); got != "READY=1" || !errors.Is(err, failed) {
 		t.Errorf("reload() = %v, then %q; want %v, then READY=1", err, got, failed)
+	}
+}
+
+// TestReloadWithoutItsManager: settings are read again, and what is wrong with them is
+// said, where the service manager is not there any more.
+func TestReloadWithoutItsManager(t *testing.T) {
+	failed := errors.New("bad file")
+	gone := node.Supervisor{Socket: filepath.Join(t.TempDir(), "gone")}
+	n := node.New(node.Config{Supervisor: gone}, zerolog.Nop())
+	ran := false
+	if err := n.Reloading(func() error { ran = true; return failed }); !ran || !errors.Is(err, failed) {
+		t.Errorf("Reloading() ran %v, %v; want true, %v", ran, err, failed)
+	}
+	if err := n.Reloading(func() error { return nil }); err != nil {
+		t.Errorf("Reloading() = %v; want nil", err)
 	}
 }
 

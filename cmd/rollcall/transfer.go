@@ -164,12 +164,11 @@ func (c *eventsImportCmd) Run(a *app) (err error) {
 	}
 	defer func() { err = errors.Join(err, closeAll()) }()
 	began := time.Now()
-	var n int
+	dir := ""
 	if offline {
-		n, err = in.IntoDir(js, cmp.Or(c.DataDir, defaultDir))
-	} else {
-		n, err = in.IntoServer(js)
+		dir = cmp.Or(c.DataDir, defaultDir)
 	}
+	n, err := in.Into(js, dir)
 	if err != nil {
 		return err
 	}

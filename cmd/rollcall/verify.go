@@ -46,6 +46,9 @@ func (c *verifyCmd) Run(a *app) (err error) {
 	if c.Sample <= 0 || c.Sample > 1 {
 		return console.Usagef("--sample %v: want a share above 0 and up to 1", c.Sample)
 	}
+	if len(c.Closing) > 0 && (len(c.View) > 0 || c.Repair) {
+		return console.Usagef("--closing can't be used together with views or --repair: a closing is never changed")
+	}
 	maxBytes, err := parseBytes("max-bytes", c.MaxBytes)
 	if err != nil {
 		return err

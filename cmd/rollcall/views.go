@@ -186,7 +186,7 @@ func (c *viewsGetCmd) rows(w io.Writer, keys []string, documents map[string][]by
 			return fmt.Errorf("%s: %w", key, err)
 		}
 	}
-	return console.OutputFlag{Output: c.Output, TableFlags: c.TableFlags}.Print(w, g)
+	return console.OutputFlag(c.DocumentFlag).Print(w, g)
 }
 
 type keyedDocument struct {

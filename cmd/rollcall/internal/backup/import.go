@@ -75,10 +75,19 @@ func (c *Import) records() iter.Seq2[eventlog.Record, error] {
 	}
 }
 
-// IntoServer imports into a running server's log, as it is: its settings are
+// Into imports into the log of a data directory that nobody runs on, or of a running
+// server where dir is "".
+func (c *Import) Into(js jetstream.JetStream, dir string) (int, error) {
+	if dir == "" {
+		return c.intoServer(js)
+	}
+	return c.intoDir(js, dir)
+}
+
+// intoServer imports into a running server's log, as it is: its settings are
 // those of whoever appends to it. Others may append as well, so that half an
 // import can't be taken back.
-func (c *Import) IntoServer(js jetstream.JetStream) (int, error) {
+func (c *Import) intoServer(js jetstream.JetStream) (int, error) {
 	log, err := natslog.Attach(c.IO.Ctx, js)
 	if errors.Is(err, eventlog.ErrNoLog) {
 		log, err = natslog.Open(c.IO.Ctx, js, natslog.Config{})
@@ -91,14 +100,14 @@ func (c *Import) IntoServer(js jetstream.JetStream) (int, error) {
 	if err == nil || errors.Is(err, eventlog.ErrNotEmpty) {
 		return n, err
 	}
-	err = fmt.Errorf("%w; the log holds the first %d records of %s now, and an import can't go on: to do it again, stop what appends, remove the stream (`nats stream rm %s`), and import", err, n, c.name(), eventlog.Stream)
-	return n, c.IO.Left(err, "the log holds the first %d records of %s now, and an import can't go on: to do it again, stop what appends, remove the stream (`nats stream rm %s`), and import", n, c.name(), eventlog.Stream)
+	left := fmt.Sprintf("the log holds the first %d records of %s now, and an import can't go on: to do it again, stop what appends, remove the stream (`nats stream rm %s`), and import", n, c.name(), eventlog.Stream)
+	return n, c.IO.Left(fmt.Errorf("%w; %s", err, left), "%s", left)
 }
 
-// IntoDir imports into the log of a data directory nobody runs on. It stores all
+// intoDir imports into the log of a data directory nobody runs on. It stores all
 // or nothing: what an import that was killed left is removed by the next one,
 // and until then the directory is refused to everybody else.
-func (c *Import) IntoDir(js jetstream.JetStream, dir string) (int, error) {
+func (c *Import) intoDir(js jetstream.JetStream, dir string) (int, error) {
 	if _, err := os.Stat(natsd.ImportMark(dir)); err == nil {
 		if err := js.DeleteStream(c.IO.Ctx, eventlog.Stream); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
 			return 0, fmt.Errorf("remove what an import left: %w", err)

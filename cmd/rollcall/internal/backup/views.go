@@ -67,11 +67,3 @@ func (b Build) build(ctx context.Context, source projector.Source, fold eventlog
 	}
 	return err
 }
-
-// Total is how many records exports hold together.
-func Total(files []Checked) (n int) {
-	for _, f := range files {
-		n += f.Records
-	}
-	return n
-}

@@ -56,8 +56,11 @@ func (l *Level) Set(text string) error {
 	return nil
 }
 
+// Least is the level that is set.
+func (l *Level) Least() zerolog.Level { return zerolog.Level(l.least.Load()) }
+
 // Sample implements zerolog.Sampler: a line that nobody wants costs nothing.
-func (l *Level) Sample(level zerolog.Level) bool { return int32(level) >= l.least.Load() }
+func (l *Level) Sample(level zerolog.Level) bool { return level >= l.Least() }
 
 // Write implements io.Writer.
 func (l *Level) Write(b []byte) (int, error) { return l.out.Write(b) }

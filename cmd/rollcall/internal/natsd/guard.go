@@ -62,38 +62,55 @@ func StartGuard(e *Server, nc *nats.Conn, log zerolog.Logger) (*Guard, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	g.ctx, g.stop = ctx, func() { cancel(); running.Wait() }
-	for _, account := range []string{accountReaders, accountQuery} {
-		slots := make(chan struct{}, guardRequests)
-		sub, err := nc.Subscribe(guardSubject(account)+">", func(m *nats.Msg) {
-			v := visitor{g, account}
-			if strings.HasPrefix(m.Subject, guardSubject(accountReaders)+verbAck+".") {
-				return
-			}
-			select {
-			case slots <- struct{}{}:
-				go func() {
-					defer func() { <-slots }()
-					g.answer(v, m)
-				}()
-			default:
-				g.warn("NATS clients without credentials ask for more than they are given: some requests get no answer")
-			}
-		})
-		if err != nil {
-			return nil, fmt.Errorf("subscribe consumer guard: %w", err)
-		}
-		g.subs = append(g.subs, sub)
-	}
-	sub, err := nc.Subscribe(guardSubject(accountReaders)+verbAck+".>", g.acknowledge) // one after the other
-	if err != nil {
-		return nil, fmt.Errorf("subscribe consumer guard: %w", err)
-	}
-	g.subs = append(g.subs, sub)
-	if err := g.takePulls(e); err != nil {
+	if err := g.subscribe(e); err != nil {
+		g.Stop()
 		return nil, err
 	}
 	running.Go(g.refill)
-	return g, errors.Join(nc.Flush(), g.inside.Flush())
+	return g, nil
+}
+
+// guarded are the requests that the guard answers, as its subjects name them.
+var guarded = []string{verbAPI, "CREATE", "DELETE", "NAMES", "LIST", "INFO"}
+
+func (g *Guard) subscribe(e *Server) error {
+	for _, account := range []string{accountReaders, accountQuery} {
+		slots := make(chan struct{}, guardRequests)
+		for _, verb := range guarded {
+			if err := g.take(guardSubject(account)+verb+".>", func(m *nats.Msg) { g.receive(visitor{g, account}, slots, m) }); err != nil {
+				return err
+			}
+		}
+	}
+	if err := g.take(guardSubject(accountReaders)+verbAck+".>", g.acknowledge); err != nil { // one after the other
+		return err
+	}
+	if err := g.takePulls(e); err != nil {
+		return err
+	}
+	return errors.Join(g.nc.Flush(), g.inside.Flush())
+}
+
+func (g *Guard) take(subject string, answer nats.MsgHandler) error {
+	sub, err := g.nc.Subscribe(subject, answer)
+	if err != nil {
+		return fmt.Errorf("subscribe consumer guard: %w", err)
+	}
+	g.subs = append(g.subs, sub)
+	return nil
+}
+
+// receive answers a request where there is a slot for it.
+func (g *Guard) receive(v visitor, slots chan struct{}, m *nats.Msg) {
+	select {
+	case slots <- struct{}{}:
+		go func() {
+			defer func() { <-slots }()
+			g.answer(v, m)
+		}()
+	default:
+		g.warn("NATS clients without credentials ask for more than they are given: some requests get no answer")
+	}
 }
 
 // Stop ends the subscriptions.
@@ -102,7 +119,9 @@ func (g *Guard) Stop() {
 	for _, sub := range g.subs {
 		_ = sub.Unsubscribe()
 	}
-	g.inside.Close()
+	if g.inside != nil {
+		g.inside.Close()
+	}
 }
 
 // visitor is the guard as it faces one account.

@@ -19,9 +19,9 @@ import (
 // answers goes through one queue a stream, and so does the report that a record is
 // stored; and while a request for many messages is answered, nothing is stored:
 // eight readers that asked for the whole log kept every webhook waiting until it
-// was refused. So these requests come here. Pulls can't (guardpull.go): the server
-// gives no client the reply subjects of another account to pass on, and only it can
-// send a message under the subject that it was stored by.
+// was refused. So these requests come here. Pulls come another way (guardpull.go): the
+// server gives no client the reply subjects of another account to pass on, and only it
+// can send a message under the subject that it was stored by.
 const (
 	// readerTokens is how many tokens per second all readers together have for requests.
 	// One for a single message costs requestCost, others stateCost.

@@ -164,7 +164,7 @@ func (g *Guard) room(stream string) (state streamState, err error) {
 // full is JetStream's own refusal, with a reason. It is logged once a minute.
 func (g *Guard) full(why string) error {
 	g.warn("a NATS client without credentials was refused a consumer: " + why)
-	return &readerError{apiError{429, 10026, "maximum consumers limit reached: " + why}}
+	return &readerError{apiError{429, int(console.CodeConsumers), "maximum consumers limit reached: " + why}}
 }
 
 // warn logs what the guard did, once a minute.

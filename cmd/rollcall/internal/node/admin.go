@@ -124,11 +124,11 @@ func (h *health) readyz(w http.ResponseWriter, r *http.Request) {
 // here; elsewhere it is asked by whatever name monitoring has for it.
 //
 // profiles are served where they are not nil.
-func adminServer(h *health, registry *prometheus.Registry, local bool, profiles http.Handler) *http.Server {
+func adminServer(h *health, metrics prometheus.Gatherer, local bool, profiles http.Handler) *http.Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", h.readyz)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
 	if profiles != nil {
 		mux.Handle("GET "+profilesPath, profiles)
 	}

@@ -39,7 +39,10 @@ type Node struct {
 	Config
 	Logger   zerolog.Logger
 	registry *prometheus.Registry
-	Health   *health
+	// asked are metrics that cost a look at the server or the disk: a scrape has them, and
+	// not the status, which is made every second.
+	asked  *prometheus.Registry
+	Health *health
 
 	Embedded  *natsd.Server
 	guard     *natsd.Guard
@@ -79,8 +82,8 @@ type stage struct {
 
 // New is a node that has touched nothing yet: Run starts it.
 func New(c Config, logger zerolog.Logger) *Node {
-	n := &Node{Config: c, Logger: logger, registry: newRegistry(c.Version), Health: &health{starting: true}, failed: make(chan error, 16), Ready: make(chan struct{})}
-	n.Health.register(n.registry)
+	n := &Node{Config: c, Logger: logger, registry: newRegistry(c.Version), asked: prometheus.NewRegistry(), Health: &health{starting: true}, failed: make(chan error, 16), Ready: make(chan struct{})}
+	n.Health.register(n.asked)
 	n.active.sources.Store(&n.Handler.Sources)
 	n.active.tokens.Store(&n.APITokens)
 	return n
@@ -146,7 +149,7 @@ func (n *Node) start(ctx context.Context) error {
 	n.warnOfReadableSecrets()
 	n.Logger.Info().Object("connections", n.Connections).Uint64("open_files", Descriptors()).Msg("limits")
 	n.serve(stageAdmin, func(ctx context.Context) error {
-		return web.Serve(ctx, n.Listeners.admin, adminServer(n.Health, n.registry, n.AdminLocal, n.profiles()), time.Second, n.Logger)
+		return web.Serve(ctx, n.Listeners.admin, adminServer(n.Health, prometheus.Gatherers{n.registry, n.asked}, n.AdminLocal, n.profiles()), time.Second, n.Logger)
 	})
 	if n.Traces != nil {
 		n.serve(stageAdmin, func(ctx context.Context) error {
@@ -222,7 +225,7 @@ func (n *Node) openNATS(ctx context.Context) error {
 		return err
 	}
 	e.Files.Register(n.registry)
-	registerSpace(n.registry, n.DataDir)
+	registerSpace(n.asked, n.DataDir)
 	n.Health.Add(Check{"files", e.Files.Check})
 	n.serve(stageAdmin, func(ctx context.Context) error { e.Files.Watch(ctx); return nil })
 	if e.URL() != "" {

@@ -53,24 +53,19 @@ func (s Supervisor) notify(states ...string) error {
 	return nil
 }
 
-// Reload runs fn, which reads settings again, between the two notifications that
-// have the manager wait for its end.
-func (s Supervisor) Reload(fn func() error) error {
-	if err := s.notify("RELOADING=1", fmt.Sprintf("MONOTONIC_USEC=%d", Monotonic().Microseconds())); err != nil {
-		return err
-	}
-	failed := fn()
-	if err := s.notify("READY=1"); err != nil {
-		return err
-	}
-	return failed
-}
-
 // notify notifies the manager. Nothing here depends on it, so a failure is only logged.
 func (n *Node) notify(states ...string) {
 	if err := n.Supervisor.notify(states...); err != nil {
 		n.Logger.Warn().Err(err).Msg("the service manager was not notified")
 	}
+}
+
+// Reloading runs fn, which reads settings again, between the two notifications that
+// have the manager wait for its end.
+func (n *Node) Reloading(fn func() error) error {
+	n.notify("RELOADING=1", fmt.Sprintf("MONOTONIC_USEC=%d", Monotonic().Microseconds()))
+	defer n.notify("READY=1")
+	return fn()
 }
 
 // signsOfLife notifies the manager at twice the pace that it asks for, until ctx

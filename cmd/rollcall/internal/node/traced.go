@@ -3,6 +3,8 @@ package node
 import (
 	"net/http"
 	"time"
+
+	"rollcall/ingest/web"
 )
 
 // observer makes spans of reads; nil: there are none to make.
@@ -21,33 +23,10 @@ func (n *Node) traced(next http.Handler) http.Handler {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		begin, out := time.Now(), &noted{ResponseWriter: w}
+		begin, out := time.Now(), &web.Answer{ResponseWriter: w}
 		defer func() {
-			n.Traces.Served(r, begin, "/webhooks/{source}", out.status, w.Header().Get("Rollcall-Sequence"))
+			n.Traces.Served(r, begin, "/webhooks/{source}", out.Status, w.Header().Get("Rollcall-Sequence"))
 		}()
 		next.ServeHTTP(out, r)
 	})
 }
-
-// noted is an answer whose status is noted.
-type noted struct {
-	http.ResponseWriter
-	status int
-}
-
-// WriteHeader notes the status.
-func (w *noted) WriteHeader(status int) {
-	w.status = status
-	w.ResponseWriter.WriteHeader(status)
-}
-
-// Write is of an answer whose status is 200, where it has no other.
-func (w *noted) Write(b []byte) (int, error) {
-	if w.status == 0 {
-		w.status = http.StatusOK
-	}
-	return w.ResponseWriter.Write(b)
-}
-
-// Unwrap is for http.ResponseController.
-func (w *noted) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -103,14 +103,17 @@ func (t *Tracer) Served(req *http.Request, begin time.Time, route string, status
 	if t == nil {
 		return
 	}
-	s := span{SpanID: newID(8), Flags: 1, Name: req.Method + " " + route, Kind: kindServer, Start: nanos(begin), End: nanos(time.Now())}
-	var sampled, ok bool
-	if s.TraceID, s.Parent, sampled, ok = parent(req.Header.Get("traceparent")); !ok {
-		s.TraceID, sampled = newID(16), rand.Float64() < t.ratio
+	trace, above, sampled, ok := parent(req.Header.Get("traceparent"))
+	if !ok {
+		sampled = rand.Float64() < t.ratio
 	}
 	if !sampled {
 		return
 	}
+	if !ok {
+		trace = newID(16)
+	}
+	s := span{TraceID: trace, Parent: above, SpanID: newID(8), Flags: 1, Name: req.Method + " " + route, Kind: kindServer, Start: nanos(begin), End: nanos(time.Now())}
 	s.Attributes = []attribute{text("http.request.method", req.Method), text("http.route", route), number("http.response.status_code", strconv.Itoa(status))}
 	if sequence != "" {
 		s.Attributes = append(s.Attributes, number("rollcall.sequence", sequence))
