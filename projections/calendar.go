@@ -51,9 +51,9 @@ func (d Date) Days(e Date) int { return int(e.utc().Sub(d.utc()) / (24 * time.Ho
 
 func (d Date) utc() time.Time { return time.Date(d.Year, d.Month, d.Day, 0, 0, 0, 0, time.UTC) }
 
-// start is the first instant whose local date is d or later. Midnight itself may
+// Start is the first instant whose local date is d or later. Midnight itself may
 // not exist (clocks put forward at midnight) or come twice.
-func (d Date) start(zone *time.Location) time.Time {
+func (d Date) Start(zone *time.Location) time.Time {
 	wall := d.utc()
 	at := wall.Add(-36 * time.Hour).In(zone)
 	for {
@@ -119,9 +119,9 @@ func newCalendar(zone *time.Location, from, to Date) calendar {
 	var c calendar
 	for d := from; d.Before(to); d = d.Next() {
 		c.days = append(c.days, d)
-		c.starts = append(c.starts, eventlog.TimeOf(d.start(zone)))
+		c.starts = append(c.starts, eventlog.TimeOf(d.Start(zone)))
 	}
-	c.starts = append(c.starts, eventlog.TimeOf(to.start(zone)))
+	c.starts = append(c.starts, eventlog.TimeOf(to.Start(zone)))
 	return c
 }
 

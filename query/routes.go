@@ -55,7 +55,7 @@ func zoneOfTimes() param {
 
 // table is the whole API.
 func (a *API) table() []*route {
-	routes := append(a.moreRoutes(), a.closingRoutes()...)
+	routes := slices.Concat(a.moreRoutes(), a.usageRoutes(), a.closingRoutes())
 	for _, v := range a.views {
 		switch {
 		case v.name == viewSessions:
@@ -112,18 +112,27 @@ func (a *API) attendanceRoutes(v *view) []*route {
 	}
 }
 
-func (a *API) moreRoutes() []*route {
-	days := []param{
-		{name: "from", kind: paramDate, doc: "First day, in the time zone."},
-		{name: "to", kind: paramDate, doc: "The day after the last one."},
-		{name: "groupBy", kind: paramList, enum: usageGroups, doc: "What a row is for (default day,organizer); repeated, or with commas. Of day, week and month at most one."},
-		textParam("organizerId", "Sessions and recordings of this organizer."),
-		textParam("meetingId", "Sessions and recordings of this meeting."),
-		{name: "timezone", kind: paramZone, doc: "The IANA time zone in which days begin, and of the times in format=sheet (default UTC)."},
+// usageRoutes are usage's rows, and what counts in part in them.
+func (a *API) usageRoutes() []*route {
+	days := func(more ...param) []param {
+		return append(more,
+			param{name: "from", kind: paramDate, doc: "First day, in the time zone."},
+			param{name: "to", kind: paramDate, doc: "The day after the last one."},
+			textParam("organizerId", "Sessions and recordings of this organizer."),
+			textParam("meetingId", "Sessions and recordings of this meeting."),
+			param{name: "timezone", kind: paramZone, doc: "The IANA time zone in which days begin, and of the times in format=sheet (default UTC)."})
 	}
 	return []*route{
-		{path: "/v1/usage", id: "listUsage", summary: "What was used, by day, week or month, organizer and meeting", params: pagedWith(days...),
-			item: usageItem, fields: usageFields(), list: true, views: []string{viewUsage, viewRecordings}, answer: a.usage},
+		{path: "/v1/usage", id: "listUsage", summary: "What was used, by day, week or month, organizer and meeting",
+			params: pagedWith(days(param{name: "groupBy", kind: paramList, enum: usageGroups, doc: "What a row is for (default day,organizer); repeated, or with commas. Of day, week and month at most one."})...),
+			item:   usageItem, fields: usageFields(), list: true, views: []string{viewUsage, viewRecordings}, answer: a.usage},
+		{path: "/v1/usage/cases", id: "getUsageCases", summary: "How many sessions that started on the days count in part, or under nobody", params: with(days()...),
+			item: "UsageCases", fields: usageCasesFields(), views: []string{viewSessions}, answer: a.usageCases},
+	}
+}
+
+func (a *API) moreRoutes() []*route {
+	return []*route{
 		{path: "/v1/projections", id: "listProjections", summary: "How far the projections are", params: listWith(),
 			item: "Projection", fields: projectionFields(), list: true, answer: a.projections},
 		{path: "/v1/pipeline", id: "getPipeline", summary: "What comes in, rebuilds and audits under way, and the processes at work", params: with(),

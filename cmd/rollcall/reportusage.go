@@ -12,7 +12,6 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"rollcall/cmd/rollcall/internal/console"
-	"rollcall/projections"
 	"rollcall/query"
 )
 
@@ -64,7 +63,7 @@ func (c *reportUsageCmd) Run(a *app) error {
 		if err := c.table(a.Stdout, items); err != nil {
 			return err
 		}
-		return c.inPart(a.Ctx, a.Stdout, zone)
+		return c.inPart(a.Ctx, a.Stdout, q)
 	}
 	return c.show(a.Stdout, items)
 }
@@ -122,61 +121,23 @@ func (c *reportUsageCmd) table(w io.Writer, items []item) error {
 }
 
 // inPart says what of the sessions that started in these days counts in part only, or
-// under nobody.
-func (c *reportUsageCmd) inPart(ctx context.Context, w io.Writer, zone *time.Location) error {
-	q := url.Values{}
-	for name, day := range map[string]string{"from": c.From, "to": c.To} {
-		if at, err := time.ParseInLocation(time.DateOnly, day, zone); err == nil {
-			q.Set(name, at.UTC().Format(time.RFC3339))
-		}
+// under nobody. q are the parameters of the rows.
+func (c *reportUsageCmd) inPart(ctx context.Context, w io.Writer, q url.Values) error {
+	for _, ofRows := range []string{"groupBy", "limit", "cursor"} {
+		q.Del(ofRows)
 	}
-	set(q, "organizerId", c.Organizer)
-	set(q, "meetingId", c.Meeting)
-	items, err := c.items(ctx, "/v1/sessions", q)
-	if err != nil {
+	var n struct {
+		Sessions         int `json:"sessions"`
+		Live             int `json:"live"`
+		Stale            int `json:"stale"`
+		OpenConnections  int `json:"openConnections"`
+		LeftAfterEnd     int `json:"leftAfterEnd"`
+		WithoutOrganizer int `json:"withoutOrganizer"`
+	}
+	if err := c.ask(ctx, "/v1/usage/cases?"+q.Encode(), &n); err != nil {
 		return err
 	}
-	var live, stale, open, late, nobody int
-	for _, it := range items {
-		s, err := countedOf(it)
-		if err != nil {
-			return err
-		}
-		if s.Status == projections.Live {
-			live++
-			open += s.LiveParticipants
-		}
-		if s.Stale {
-			stale++
-		}
-		if slices.Contains(s.Anomalies, projections.LeftAfterEnd) {
-			late++
-		}
-		if s.Organizer == nil {
-			nobody++
-		}
-	}
-	_, err = fmt.Fprintf(w, "Of %d sessions %d are LIVE (%d of them stale), with %d open connections, which count once they end; %d have a leave after their end, cut there; %d have no organizer.\n",
-		len(items), live, stale, open, late, nobody)
+	_, err := fmt.Fprintf(w, "Of %d sessions %d are LIVE (%d of them stale), with %d open connections, which count once they end; %d have a leave after their end, cut there; %d have no organizer.\n",
+		n.Sessions, n.Live, n.Stale, n.OpenConnections, n.LeftAfterEnd, n.WithoutOrganizer)
 	return err
-}
-
-// counted is what decides how far a session counts.
-type counted struct {
-	Status           string    `json:"status"`
-	LiveParticipants int       `json:"liveParticipants"`
-	Anomalies        []string  `json:"anomalies"`
-	Organizer        *struct{} `json:"organizer"`
-	Stale            bool      `json:"stale"`
-}
-
-func countedOf(it item) (c counted, err error) {
-	b, err := json.Marshal(it)
-	if err == nil {
-		err = json.Unmarshal(b, &c)
-	}
-	if err != nil {
-		return c, fmt.Errorf("read sessions: %w", err)
-	}
-	return c, nil
 }
