@@ -9,8 +9,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -39,52 +37,63 @@ const (
 // time, and wants a test to go red. It fails where a mutant survives that is
 // not listed as equivalent.
 func TestMutantsSample(t *testing.T) {
-	accepted := equivalents(t)
-	out := report(t)
-	tests := suites{}
-	table := []string{fmt.Sprintf("%-22s %4s %8s %8s %8s %11s %6s", "package", "seed", "mutants", "tried", "killed", "equivalent", "left")}
+	r := &sampling{accepted: equivalents(t), out: report(t), tests: suites{}}
+	r.table = []string{fmt.Sprintf("%-32s %4s %8s %8s %8s %11s %6s", "package", "seed", "mutants", "tried", "killed", "equivalent", "left")}
 	for _, h := range heldBy {
-		if !h.chosen() {
-			continue
-		}
-		all := mutations(t, h.pkg)
-		if len(all) == 0 {
-			t.Errorf("heldBy names %s, which has no code to break", h.pkg)
-		}
-		before := killedBefore(t, h.pkg)
-		for seed := range strings.SplitSeq(*mutantSeeds, ",") {
-			count, tried := map[string]int{}, 0
-			for _, m := range shuffled(all, seed) {
-				if *mutantCount > 0 && tried == *mutantCount {
-					break
-				}
-				if !strings.Contains(m.String(), *mutantFilter) {
-					continue
-				}
-				fate, how := equivalent, accepted[m.String()]
-				if how == "" {
-					fate, how = killed, before.known[m.String()]
-				}
-				if how == "" {
-					fate, how = try(t, m, h.tests, tests)
-				}
-				switch fate {
-				case noBuild:
-					continue
-				case killed:
-					before.add(t, m, how)
-				}
-				tried++
-				count[fate]++
-				out("%-10s %s (line %d) %s", fate, m, m.line, how)
-				if fate == survived {
-					t.Errorf("survived: %s (line %d)", m, m.line)
-				}
-			}
-			table = append(table, fmt.Sprintf("%-22s %4s %8d %8d %8d %11d %6d", h.pkg, seed, len(all), tried, count[killed], count[equivalent], count[survived]))
+		if h.chosen() {
+			t.Run(h.pkg, func(t *testing.T) { r.room(t, h) })
 		}
 	}
-	out("\n%s", strings.Join(table, "\n"))
+	r.out("\n%s", strings.Join(r.table, "\n"))
+}
+
+// sampling is one run of TestMutantsSample.
+type sampling struct {
+	accepted map[string]string // the reasons of equivalent mutants, by name
+	out      func(format string, args ...any)
+	tests    suites
+	table    []string
+}
+
+// room breaks the samples of one package.
+func (r *sampling) room(t *testing.T, h held) {
+	all := mutations(t, h.pkg)
+	if len(all) == 0 {
+		t.Errorf("heldBy names %s, which has no code to break", h.pkg)
+	}
+	before, check := killedBefore(t, h.pkg), newChecker(t, h.pkg)
+	seeds := strings.Split(*mutantSeeds, ",")
+	samples, open := map[string][]mutation{}, []mutation(nil)
+	for _, seed := range seeds {
+		samples[seed] = check.sample(all, seed)
+		for _, m := range samples[seed] {
+			if r.accepted[m.String()] == "" && before.known[m.String()] == "" {
+				open = append(open, m)
+			}
+		}
+	}
+	programs := check.programs(t, open)
+	for _, seed := range seeds {
+		count := map[string]int{}
+		for _, m := range samples[seed] {
+			fate, how := equivalent, r.accepted[m.String()]
+			if how == "" {
+				fate, how = killed, before.known[m.String()]
+			}
+			if how == "" {
+				fate, how = programs[m.String()].try(t, m, h.tests, r.tests)
+			}
+			if fate == killed {
+				before.add(t, m, how)
+			}
+			count[fate]++
+			r.out("%-10s %s (line %d) %s", fate, m, m.line, how)
+			if fate == survived {
+				t.Errorf("survived: %s (line %d)", m, m.line)
+			}
+		}
+		r.table = append(r.table, fmt.Sprintf("%-32s %4s %8d %8d %8d %11d %6d", h.pkg, seed, len(all), len(samples[seed]), count[killed], count[equivalent], count[survived]))
+	}
 }
 
 // chosen reports whether -rooms names a package.
@@ -164,27 +173,17 @@ func equivalents(t *testing.T) map[string]string {
 
 // try runs the tests that hold a package on one mutant of it, as far as they
 // run its line.
-func try(t *testing.T, m mutation, tests []string, all suites) (fate, how string) {
+func (p *program) try(t *testing.T, m mutation, tests []string, all suites) (fate, how string) {
 	t.Helper()
-	file := path.Join(m.pkg, m.file)
-	source, err := os.ReadFile(filepath.Join(root, file))
-	if err != nil {
-		t.Fatal(err)
-	}
-	list := overlay(t, map[string]string{file: string(source[:m.from]) + m.new + string(source[m.to:])})
-	bin := filepath.Join(t.TempDir(), "tests")
-	defer os.Remove(bin) // it is large; the folder goes with the test
+	p.choose(t, m)
 	how = "no test runs it"
-	for i, pkg := range tests {
+	for _, pkg := range tests {
 		fast, slow := all.of(t, m.pkg, pkg).covering(m)
-		if i > 0 && len(fast)+len(slow) == 0 {
-			continue
-		}
-		if o := goTool(t, buildLimit, "test", "-c", "-vet=off", "-overlay", list, "-o", bin, "./"+pkg); o.failed {
-			return noBuild, ""
-		}
 		for _, some := range [][]coveringTest{fast, slow} {
-			if o, red := runSome(t, bin, pkg, some); red {
+			if len(some) == 0 {
+				continue
+			}
+			if o := runSome(t, p.tests(t, pkg), pkg, some); o.failed {
 				return killed, fmt.Sprintf("by %s in %s: %s", pkg, o.took.Round(time.Second), firstFailure(o.text))
 			}
 		}
@@ -195,19 +194,15 @@ func try(t *testing.T, m mutation, tests []string, all suites) (fate, how string
 	return survived, how
 }
 
-// runSome runs some tests of a package, and reports whether one went red. A
-// hang is found, too: they may take some times as long as without a mutant.
-func runSome(t *testing.T, bin, pkg string, some []coveringTest) (o ran, red bool) {
+// runSome runs some tests of a package. A hang is found, too: they may take some
+// times as long as without a mutant.
+func runSome(t *testing.T, bin, pkg string, some []coveringTest) ran {
 	t.Helper()
-	if len(some) == 0 {
-		return ran{}, false
-	}
 	limit := 30 * time.Second
 	var names []string
 	for _, c := range some {
 		limit += 4 * c.Took
 		names = append(names, c.Name)
 	}
-	o = runTests(t, limit+30*time.Second, bin, pkg, nil, "-test.failfast", "-test.timeout", limit.String(), "-test.run", "^("+strings.Join(names, "|")+")$")
-	return o, o.failed
+	return runTests(t, limit+30*time.Second, bin, pkg, nil, "-test.failfast", "-test.timeout", limit.String(), "-test.run", "^("+strings.Join(names, "|")+")$")
 }

@@ -27,6 +27,7 @@ type mutation struct {
 	nth       int    // distinguishes mutations of one name; from 1
 	from, to  int
 	new       string
+	switched  []string // forms of old and new in one, of which the first that compiles will do; on stands for the switch
 	line      int
 	probe     int // a line that is counted where the mutated one runs: no counter stands in front of a case
 }
@@ -141,8 +142,8 @@ func (m *mutator) text(n ast.Node) string {
 	return string(m.source[m.offset(n.Pos()):m.offset(n.End())])
 }
 
-// add notes that a node is replaced.
-func (m *mutator) add(kind string, n ast.Node, replacement string) {
+// add notes that a node is replaced, by itself or in a switched form.
+func (m *mutator) add(kind string, n ast.Node, replacement string, switched ...string) {
 	old := strings.Join(strings.Fields(m.text(n)), " ")
 	if len(old) > maxOld {
 		old = old[:maxOld] + "…"
@@ -156,7 +157,7 @@ func (m *mutator) add(kind string, n ast.Node, replacement string) {
 	}
 	m.all = append(m.all, mutation{
 		pkg: m.pkg, file: m.file, function: m.function, kind: kind, old: old,
-		from: m.offset(n.Pos()), to: m.offset(n.End()), new: replacement, line: line, probe: probe,
+		from: m.offset(n.Pos()), to: m.offset(n.End()), new: replacement, switched: switched, line: line, probe: probe,
 	})
 }
 
@@ -172,18 +173,18 @@ func (m *mutator) visit(n ast.Node) bool {
 			return false
 		}
 		if _, ok := n.X.(*ast.CallExpr); ok {
-			m.add(noCall, n, "")
+			m.add(noCall, n, "", "if !"+on+" { "+m.text(n)+" }")
 		}
 	case *ast.DeferStmt:
-		m.add(noCall, n, "")
+		m.add(noCall, n, "", "if !"+on+" { "+m.text(n)+" }")
 	case *ast.IfStmt:
-		m.add(negate, n.Cond, "!("+m.text(n.Cond)+")")
-		if n.Else == nil && leaves(n.Body) {
-			m.add(noCheck, n.Cond, "false && ("+m.text(n.Cond)+")")
+		m.negate(n.Cond)
+		if cond := "(" + m.text(n.Cond) + ")"; n.Else == nil && leaves(n.Body) {
+			m.add(noCheck, n.Cond, "false && "+cond, "!"+on+" && "+cond)
 		}
 	case *ast.ForStmt:
 		if n.Cond != nil {
-			m.add(negate, n.Cond, "!("+m.text(n.Cond)+")")
+			m.negate(n.Cond)
 		}
 	case *ast.AssignStmt:
 		m.visitAssign(n)
@@ -193,16 +194,22 @@ func (m *mutator) visit(n ast.Node) bool {
 		m.visitBinary(n)
 	case *ast.BasicLit:
 		if v, err := strconv.Atoi(n.Value); err == nil && n.Kind == token.INT && v < 1000 {
-			m.add(number, n, strconv.Itoa(v+1))
+			next := strconv.Itoa(v + 1)
+			m.add(number, n, next, picks(n.Value, next)...)
 		}
 	case *ast.Ident:
 		if n.Name == "true" {
-			m.add(flip, n, "false")
+			m.add(flip, n, "false", "!"+on)
 		} else if n.Name == "false" {
-			m.add(flip, n, "true")
+			m.add(flip, n, "true", on)
 		}
 	}
 	return true
+}
+
+func (m *mutator) negate(cond ast.Expr) {
+	text := "(" + m.text(cond) + ")"
+	m.add(negate, cond, "!"+text, text+" != "+on)
 }
 
 func (m *mutator) noteCases(of ast.Node, body *ast.BlockStmt) {
@@ -228,7 +235,8 @@ func (m *mutator) visitAssign(n *ast.AssignStmt) {
 		return
 	}
 	if to = to[strings.LastIndex(to, ".")+1:]; strings.HasPrefix(to, "err") || strings.HasSuffix(to, "Err") {
-		m.add(noErr, n, "_ = "+m.text(n.Rhs[0]))
+		dropped := "_ = " + m.text(n.Rhs[0])
+		m.add(noErr, n, dropped, "if "+on+" { "+dropped+" } else { "+m.text(n)+" }")
 	}
 }
 
@@ -241,7 +249,7 @@ func (m *mutator) visitReturn(n *ast.ReturnStmt) {
 	name, ok := last.(*ast.Ident)
 	call, made := last.(*ast.CallExpr)
 	if ok && (name.Name == "err" || strings.HasPrefix(name.Name, "err")) || made && strings.HasPrefix(m.text(call.Fun), "fmt.Errorf") {
-		m.add(noError, last, "nil")
+		m.add(noError, last, "nil", "mutantPick[error]("+on+", "+m.text(last)+", nil)")
 	}
 }
 
@@ -257,7 +265,27 @@ func (m *mutator) visitBinary(n *ast.BinaryExpr) {
 	if !ok || n.Op == token.ADD && strings.ContainsAny(m.text(n), "\"`") {
 		return
 	}
-	m.add(to[0], n, m.text(n.X)+" "+to[1]+" "+m.text(n.Y))
+	old, changed := m.text(n), m.text(n.X)+" "+to[1]+" "+m.text(n.Y)
+	switch {
+	case to[0] != sum:
+		m.add(to[0], n, changed, "("+on+" && ("+changed+") || !"+on+" && ("+old+"))")
+	case calls(n):
+		m.add(sum, n, changed) // to call twice may change more
+	default:
+		m.add(sum, n, changed, picks(old, changed)...)
+	}
+}
+
+// calls reports whether an expression calls what may have an effect.
+func calls(x ast.Expr) (found bool) {
+	ast.Inspect(x, func(n ast.Node) bool {
+		if c, ok := n.(*ast.CallExpr); ok {
+			f, ok := c.Fun.(*ast.Ident)
+			found = found || !ok || !slices.Contains([]string{"len", "cap", "int", "int64", "uint64"}, f.Name)
+		}
+		return !found
+	})
+	return found
 }
 
 // onlyLogs reports whether a call is one of zerolog's, which no user relies on.
