@@ -223,7 +223,7 @@ func TestFilter(t *testing.T) {
 	scene(s)
 	p := open(t, s.URL+"/#/live?q=physics")
 	p.wait(`document.querySelectorAll("tbody tr").length === 2`)
-	p.eval(`(() => { const i = document.querySelector("input[type=search]"); i.value = "ghost"; i.dispatchEvent(new Event("input")); })()`, nil)
+	p.eval(`(() => { const i = document.querySelector("main input[type=search]"); i.value = "ghost"; i.dispatchEvent(new Event("input")); })()`, nil)
 	p.text("None of 12 live meetings match the filter.")
 	p.eval(`document.querySelectorAll("input[type=checkbox]")[1].click()`, nil)
 	p.wait(`document.querySelectorAll("tbody tr").length === 1 && location.hash.includes("q=ghost") && location.hash.includes("stale=true")`)

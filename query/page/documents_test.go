@@ -30,10 +30,10 @@ func aSession(id, title string, change doc) doc {
 	return d
 }
 
-// connection is from and to in minutes after base; to < 0 is open.
+// connection is from and to in minutes after base; to = -1 is open.
 func connection(peer string, from, to float64, closedBy string) doc {
 	c := doc{"peerId": peer, "joinedAt": stamp(minute(from)), "leftAt": nil, "closedBy": nil, "seconds": 0}
-	if to >= 0 {
+	if to != -1 {
 		c["leftAt"], c["closedBy"], c["seconds"] = stamp(minute(to)), closedBy, (to-from)*60
 	}
 	return c
@@ -125,6 +125,12 @@ func scene(s *standIn) {
 		"ended-1/ada":   withRatio(aParticipant("ended-1", "ada", "Ada", connection("p1", 0, 12, "LEFT"), connection("p2", 15, 38, "LEFT")), 0.92, 180),
 		"ended-1/grace": withRatio(aParticipant("ended-1", "grace", "Grace", connection("p3", 4, 38, "MEETING_END")), 0.89, 0),
 		"ended-1/linus": withRatio(aParticipant("ended-1", "linus", "", connection("p4", 30, 36, "LEFT")), 0.16, 0),
+	})
+	s.fill("sessions", map[string]doc{"seminar-1": aSession("seminar-1", "Seminar: compilers", doc{"status": "ENDED", "startedAt": stamp(minute(-30000)), "endedAt": stamp(minute(-29940)), "durationSeconds": 3600.0, "liveParticipants": 0})})
+	s.fill("attendance", map[string]doc{
+		// Two people of one name, one of whom has two names.
+		"seminar-1/grace":                   withRatio(aParticipant("seminar-1", "grace", "Grace H.", connection("p5", -30000, -29940, "LEFT")), 1, 0),
+		"seminar-1/grace.h@college.example": withRatio(aParticipant("seminar-1", "grace.h@college.example", "Grace", connection("p6", -29990, -29970, "LEFT")), 0.333, 0),
 	})
 	s.fill("recordings", map[string]doc{
 		"rec-live":  aRecording("rec-live", lecture, "RECORDING", doc{"lastEventAt": stamp(minute(40))}),

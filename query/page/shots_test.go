@@ -27,6 +27,7 @@ var views = []struct{ name, route, shown string }{
 	{"session", lectureRoute, "Ada Lovelace"},
 	{"attendance", "#/attendance/ended-1", "Grace"},
 	{"attendance-choose", "#/attendance", "Weekly planning"},
+	{"people", "#/people?q=grace", "grace.h@college.example"},
 	{"person", "#/person/ada", "Ada"},
 	{"recordings", "#/recordings", "rec-stuck"},
 	{"livestreams", "#/livestreams", "stream-1"},

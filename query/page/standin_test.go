@@ -175,10 +175,17 @@ func (s *standIn) find(parts []string, q url.Values) (items []doc, single doc) {
 		return s.only("recordings", func(d doc) bool { return q.Get("sessionId") == "" || d["sessionId"] == q.Get("sessionId") }), nil
 	case path == "pipeline":
 		return nil, s.docs["pipeline"]["now"]
+	case path == "participants":
+		return s.people(q.Get("q")), nil
 	case len(parts) == 1:
 		return s.only(parts[0], func(doc) bool { return true }), nil
 	case parts[0] == "participants":
-		return s.only("attendance", func(d doc) bool { return d["participantId"] == parts[1] }), nil
+		items = s.only("attendance", func(d doc) bool { return d["participantId"] == parts[1] })
+		for i, d := range items {
+			items[i] = maps.Clone(d)
+			items[i]["session"] = s.docs["sessions"][d["sessionId"].(string)]
+		}
+		return items, nil
 	case len(parts) == 3 && parts[2] == "participants":
 		items = s.only("attendance", func(d doc) bool { return d["sessionId"] == parts[1] })
 		slices.SortStableFunc(items, func(a, b doc) int { return cmp.Compare(fmt.Sprint(a["firstJoinedAt"]), fmt.Sprint(b["firstJoinedAt"])) })
@@ -197,6 +204,30 @@ func (s *standIn) only(view string, keep func(doc) bool) []doc {
 	for _, id := range slices.Sorted(maps.Keys(s.docs[view])) {
 		if d := s.docs[view][id]; keep(d) {
 			items = append(items, d)
+		}
+	}
+	return items
+}
+
+// people lists each participant of the attendance documents once.
+func (s *standIn) people(q string) []doc {
+	found := map[string]doc{}
+	for _, d := range s.only("attendance", func(doc) bool { return true }) {
+		id, name := d["participantId"].(string), d["displayName"].(string)
+		p := found[id]
+		if p == nil {
+			p = doc{"participantId": id, "displayName": name, "names": []string{}, "sessions": 0, "lastJoinedAt": d["firstJoinedAt"]}
+			found[id] = p
+		}
+		p["sessions"] = p["sessions"].(int) + 1
+		if names := p["names"].([]string); name != "" && !slices.Contains(names, name) {
+			p["names"] = append(names, name)
+		}
+	}
+	items := []doc{}
+	for _, id := range slices.Sorted(maps.Keys(found)) {
+		if strings.Contains(strings.ToLower(fmt.Sprint(id, found[id]["names"])), strings.ToLower(q)) {
+			items = append(items, found[id])
 		}
 	}
 	return items

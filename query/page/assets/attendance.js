@@ -5,18 +5,17 @@ import { h, memo } from "./dom.js";
 import { clock, count, duration, flatText, millis, percent } from "./format.js";
 import { loader } from "./refresh.js";
 import { roster } from "./roster.js";
-import { badge, csv, field, figure, figures, flags, ident, next, select, sessionBadge, sorted, state, table, text, to, when } from "./ui.js";
+import { badge, csv, field, figure, figures, flags, ident, select, sessionBadge, sorted, sorting, state, table, text, to, when } from "./ui.js";
 
 export const attendance = (ctx) => (ctx.args[0] ? sheet(ctx) : choose(ctx));
 
 const CAP = 1000;
 
-// choose lists sessions, live and ended, and leads to a person's history.
+// choose lists sessions, live and ended.
 function choose({ params, draw, set, signal }) {
   let items = [];
   let more = false;
   let limit = 100;
-  let person = "";
   const filter = { q: params.get("q") ?? "", status: params.get("status") ?? "", from: params.get("from") ?? "" };
 
   const reading = loader(async () => {
@@ -44,16 +43,12 @@ function choose({ params, draw, set, signal }) {
   ];
 
   const render = () => [
-    h("div", { class: "title", key: "title" }, h("h1", {}, "Attendance"), h("p", { class: "summary" }, "choose a session, or a person")),
+    h("div", { class: "title", key: "title" }, h("h1", {}, "Attendance"), h("p", { class: "summary" }, "choose a session, or ", h("a", { href: to("people") }, "find a person"))),
     h("form", { class: "filters", key: "filters", role: "search", onsubmit: (e) => e.preventDefault() },
       field("Search sessions", h("input", { type: "search", value: filter.q, placeholder: "title, id", oninput: (e) => change({ q: e.currentTarget.value }) })),
       field("Status", select(filter.status, [["", "all"], ["LIVE", "live"], ["ENDED", "ended"]], (v) => change({ status: v }))),
       field("Started from", h("input", { type: "date", value: filter.from, onchange: (e) => change({ from: e.currentTarget.value }) })),
       csv("/v1/sessions", { q: filter.q.trim(), status: filter.status }, "sessions.csv")),
-    h("form", { class: "filters", key: "person", onsubmit: (e) => {
-      e.preventDefault();
-      if (person.trim()) location.hash = to("person", person.trim());
-    } }, field("A person's history", h("input", { type: "text", placeholder: "participant id", oninput: (e) => (person = e.currentTarget.value) })), h("button", { type: "submit" }, "Show")),
     state({ loading: !reading.loaded, error: reading.error, retry: load, empty: reading.loaded && !items.length ? "No matching sessions." : null }),
     items.length ? table({ caption: "Sessions", columns, rows: items, key: (s) => s.sessionId, limit, onMore: (n) => {
       limit = n;
@@ -98,7 +93,7 @@ function sheet({ args: [sessionId], params, draw, set, signal }) {
   let at = 0;
   let limit = 200;
   let q = params.get("q") ?? "";
-  let sort = { by: params.get("sort")?.replace("-", "") ?? "firstJoinedAt", down: params.get("sort")?.startsWith("-") ?? false };
+  const sort = sorting({ params, set }, "firstJoinedAt");
 
   const reading = loader(async () => {
     const p = { minSequence: at || null, wait: at ? "5s" : null };
@@ -141,10 +136,7 @@ function sheet({ args: [sessionId], params, draw, set, signal }) {
         csv(`${path}/participants`, {}, "attendance.csv"), h("button", { type: "button", onclick: () => print() }, "Print")),
       h("p", { class: "printed", key: "printed" }, `Session ${flatText(sessionId)}, printed ${new Date().toLocaleString()} (local times). Sorted by ${columns.find((c) => c.id === sort.by)?.label ?? "first join"}; as of ${clock(Date.now())}.`),
       state({ error: reading.error, retry: load, empty: list.length ? null : everybody.length ? "No matching participants." : "Nobody was in this session." }),
-      list.length ? table({ caption: "Attendance sheet", columns, rows: list, key: (p) => p.participantId, sort, limit, memo: rows, onSort: (by) => {
-        sort = next(sort, by);
-        set({ sort: `${sort.down ? "-" : ""}${by}` });
-      }, onMore: (n) => {
+      list.length ? table({ caption: "Attendance sheet", columns, rows: list, key: (p) => p.participantId, sort, limit, memo: rows, onSort: sort.click, onMore: (n) => {
         limit = n;
         draw();
       } }) : null,

@@ -4,7 +4,7 @@ import { all, get, id } from "./api.js";
 import { h, memo } from "./dom.js";
 import { count, millis } from "./format.js";
 import { loader, unescaped } from "./refresh.js";
-import { badge, csv, elapsed, field, flags, ident, next, recordingBadge, sessionBadge, sorted, state, table, text, to, when } from "./ui.js";
+import { badge, csv, elapsed, field, flags, ident, recordingBadge, sessionBadge, sorted, sorting, state, table, text, to, when } from "./ui.js";
 
 const SINGLES = 24;     // more changed sessions than this are fetched as one list
 
@@ -25,7 +25,7 @@ export function live({ params, draw, set, signal }) {
     recording: params.get("recording") === "true",
     min: Number(params.get("min") ?? 0),
   };
-  let sort = { by: params.get("sort")?.replace("-", "") ?? "startedAt", down: !params.has("sort") || params.get("sort").startsWith("-") };
+  const sort = sorting({ params, set }, "-startedAt");
 
   const reading = loader(async () => {
     const ids = [...dirty];
@@ -152,10 +152,7 @@ export function live({ params, draw, set, signal }) {
       state({ loading: !reading.loaded, error: reading.error, retry: again, empty: reading.loaded && !list.length ? emptyText(found) : null }),
       list.length ? table({
         caption: "Live meetings", columns, rows: list, key: (s) => s.sessionId, sort, limit, memo: rows, inputs: (s) => [streams.has(s.meetingId)],
-        onSort: (by) => {
-          sort = next(sort, by);
-          set({ sort: `${sort.down ? "-" : ""}${by}` });
-        },
+        onSort: sort.click,
         onMore: (n) => {
           limit = n;
           draw();

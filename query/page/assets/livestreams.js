@@ -4,18 +4,18 @@ import { all } from "./api.js";
 import { h } from "./dom.js";
 import { count, duration, millis } from "./format.js";
 import { loader } from "./refresh.js";
-import { badge, csv, elapsed, ident, next, sorted, state, table, text, when } from "./ui.js";
+import { badge, csv, elapsed, ident, sorted, sorting, state, table, text, when } from "./ui.js";
 
 const KINDS = { LIVE: "good", ERRORED: "bad", OFFLINE: "idle" };
 const CAP = 2000;
 const LATEST = 12;
 
-export function livestreams({ draw, signal }) {
+export function livestreams({ params, draw, set, signal }) {
   let items = [];
   let more = false;
   let at = 0;
   let limit = 100;
-  let sort = { by: "last", down: true };
+  const sort = sorting({ params, set }, "-last");
 
   const reading = loader(async () => {
     ({ items, more } = await all("/v1/livestreams", { minSequence: at || null, wait: at ? "5s" : null }, { signal, cap: CAP }));
@@ -37,10 +37,7 @@ export function livestreams({ draw, signal }) {
     h("div", { class: "title", key: "title" }, h("h1", {}, "Livestreams"), h("p", { class: "summary" }, reading.loaded ? [h("strong", {}, count(items.filter((l) => l.status === "LIVE").length)), " on air, ", count(items.length), " known"] : "")),
     h("div", { class: "filters", key: "filters" }, csv("/v1/livestreams", {}, "livestreams.csv")),
     state({ loading: !reading.loaded, error: reading.error, retry: load, empty: reading.loaded && !items.length ? "No livestreams yet." : null }),
-    items.length ? table({ caption: "Livestreams", columns, rows: sorted(items, columns, sort, (l) => l.streamId), key: (l) => l.streamId, sort, limit, onSort: (by) => {
-      sort = next(sort, by);
-      draw();
-    }, onMore: (n) => {
+    items.length ? table({ caption: "Livestreams", columns, rows: sorted(items, columns, sort, (l) => l.streamId), key: (l) => l.streamId, sort, limit, onSort: sort.click, onMore: (n) => {
       limit = n;
       draw();
     } }) : null,

@@ -10,6 +10,7 @@ import { clock } from "./format.js";
 import { list } from "./list.js";
 import { live } from "./live.js";
 import { livestreams } from "./livestreams.js";
+import { people } from "./people.js";
 import { person } from "./person.js";
 import { pipeline } from "./pipeline.js";
 import { recordings } from "./recordings.js";
@@ -17,13 +18,13 @@ import { session } from "./session.js";
 import { usage } from "./usage.js";
 import { state } from "./ui.js";
 
-const VIEWS = { live, session, attendance, person, recordings, livestreams, usage, pipeline, list };
-const NAV = [["live", "Live"], ["attendance", "Attendance"], ["recordings", "Recordings"], ["livestreams", "Livestreams"], ["usage", "Usage"], ["pipeline", "Pipeline"]];
-const HOME = { session: "live", person: "attendance", list: "pipeline" };
+const VIEWS = { live, session, attendance, people, person, recordings, livestreams, usage, pipeline, list };
+const NAV = [["live", "Live"], ["attendance", "Attendance"], ["people", "People"], ["recordings", "Recordings"], ["livestreams", "Livestreams"], ["usage", "Usage"], ["pipeline", "Pipeline"]];
+const HOME = { session: "live", person: "people", list: "pipeline" };
 const MINUTE = 60000;
 
 const main = document.getElementById("main");
-let open = null;      // {name, view, stop}
+let open = null;      // {address, view, stop}
 
 // route reads "#/name/arg?key=value".
 function route() {
@@ -41,14 +42,13 @@ function route() {
 
 function show() {
   const { name, args, params } = route();
-  const same = open && open.name === name && open.args.join("/") === args.join("/");
-  if (same) return;
+  if (open && open.address === location.hash) return;
   open?.stop.abort();
   const stop = new AbortController();
   const page = document.createElement("div");
   page.className = `view ${name}`;
   main.replaceChildren(page);
-  const mine = { name, args, stop, view: null };
+  const mine = { address: location.hash, stop, view: null };
   const draw = eachFrame(() => {
     if (stop.signal.aborted) return;
     document.title = `${mine.view.title()} · Rollcall`;
@@ -59,6 +59,7 @@ function show() {
     const q = new URLSearchParams(route().params);
     for (const [k, v] of Object.entries(values)) v === null || v === "" ? q.delete(k) : q.set(k, v);
     history.replaceState(null, "", `#/${[name, ...args.map(encodeURIComponent)].join("/")}${q.size ? `?${q}` : ""}`);
+    mine.address = location.hash;
     draw();
   };
   const first = !open;
@@ -88,6 +89,16 @@ function nav(name) {
   const list = document.getElementById("nav");
   const [link, box] = [list.querySelector("[aria-current]"), list].map((e) => e.getBoundingClientRect());
   list.scrollLeft += link.left + link.width / 2 - box.left - box.width / 2;
+}
+
+// find leads from the header's search, which stands above every view, to the people.
+function find() {
+  const form = document.getElementById("find");
+  form.onsubmit = (e) => {
+    e.preventDefault();
+    location.hash = `#/people?${new URLSearchParams({ q: form.elements.q.value.trim() })}`;
+    form.reset();
+  };
 }
 
 function badge({ state: now, since }) {
@@ -145,6 +156,7 @@ function askForToken() {
 
 function start() {
   theme();
+  find();
   startClock();
   onTokenWanted(askForToken);
   addEventListener("hashchange", show);

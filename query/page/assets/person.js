@@ -5,16 +5,16 @@ import { sheetColumns } from "./attendance.js";
 import { h } from "./dom.js";
 import { count, duration, flatText, millis } from "./format.js";
 import { loader } from "./refresh.js";
-import { csv, figure, figures, ident, next, sorted, state, table, text, to } from "./ui.js";
+import { csv, figure, figures, ident, sorted, sorting, state, table, text, to } from "./ui.js";
 
 const CAP = 1000;
 
-export function person({ args: [participantId], draw, signal }) {
+export function person({ args: [participantId], params, draw, set, signal }) {
   const path = `/v1/participants/${id(participantId ?? "")}/sessions`;
   let items = [];
   let more = false;
   let limit = 100;
-  let sort = { by: "firstJoinedAt", down: true };
+  const sort = sorting({ params, set }, "-firstJoinedAt");
 
   const reading = loader(async () => {
     ({ items, more } = await all(path, {}, { signal, cap: CAP }));
@@ -33,16 +33,14 @@ export function person({ args: [participantId], draw, signal }) {
 
   function render() {
     const name = items.reduce((last, p) => (p.displayName && (!last || (p.firstJoinedAt ?? "") > (last.firstJoinedAt ?? "")) ? p : last), null)?.displayName;
+    const others = [...new Set(items.map((p) => p.displayName).filter((n) => n && n !== name))];
     const times = items.map((p) => millis(p.firstJoinedAt)).filter((t) => t !== null);
     return [
-      h("div", { class: "title", key: "title" }, h("h1", {}, text(name ?? participantId, "–", 120)), h("p", { class: "summary" }, "participant ", ident(participantId))),
-      items.length ? figures(figure("Sessions", count(items.length)), figure("Present", count(items.filter((p) => p.present).length)), figure("Attended", duration(items.reduce((n, p) => n + p.attendedSeconds, 0))), figure("Connected", duration(items.reduce((n, p) => n + p.connectedSeconds, 0))), figure("First seen", times.length ? new Date(Math.min(...times)).toLocaleDateString() : "–")) : null,
+      h("div", { class: "title", key: "title" }, h("h1", {}, text(name ?? participantId, "–", 120)), h("p", { class: "summary" }, "participant ", ident(participantId, true), others.length ? [", also named ", others.slice(0, 5).map((n, i) => [i ? ", " : "", text(n, "–", 60)])] : null)),
+      items.length ? figures(figure("Sessions", count(items.length)), figure("Present", count(items.filter((p) => p.present).length)), figure("Total attended", duration(items.reduce((n, p) => n + p.attendedSeconds, 0))), figure("Total connected", duration(items.reduce((n, p) => n + p.connectedSeconds, 0))), figure("First seen", times.length ? new Date(Math.min(...times)).toLocaleDateString() : "–")) : null,
       h("div", { class: "filters", key: "filters" }, csv(path, {}, "person.csv"), h("button", { type: "button", onclick: () => print() }, "Print")),
       state({ loading: !reading.loaded && !reading.error, error: reading.error, retry: load, empty: reading.loaded && !items.length ? "No sessions for this participant." : null }),
-      items.length ? table({ caption: "Sessions of this person", columns, rows: sorted(items, columns, sort, (p) => p.sessionId), key: (p) => p.sessionId, sort, limit, onSort: (by) => {
-        sort = next(sort, by);
-        draw();
-      }, onMore: (n) => {
+      items.length ? table({ caption: "Sessions of this person", columns, rows: sorted(items, columns, sort, (p) => p.sessionId), key: (p) => p.sessionId, sort, limit, onSort: sort.click, onMore: (n) => {
         limit = n;
         draw();
       } }) : null,

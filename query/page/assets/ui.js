@@ -12,10 +12,10 @@ export function text(s, fallback = "–", max = 200) {
   return h("bdi", {}, runs);
 }
 
-// ident shows an id, shortened, whole on hover; a click copies it.
-export function ident(s) {
+// ident shows an id, shortened, whole on hover or where that is asked for; a click copies it.
+export function ident(s, whole = false) {
   if (!s) return h("span", { class: "none" }, "–");
-  return h("button", { class: "id", type: "button", title: `${flatText(s, 300)}: copy`, onclick: (e) => copy(e.currentTarget, s) }, h("bdi", {}, short(s)));
+  return h("button", { class: "id", type: "button", title: `${flatText(s, 300)}: copy`, onclick: (e) => copy(e.currentTarget, s) }, whole ? text(s) : h("bdi", {}, short(s)));
 }
 
 // short is an id's beginning and end.
@@ -109,6 +109,17 @@ export function sorted(rows, columns, sort, key) {
 
 // next is the sort after a click on a column's head.
 export const next = (sort, by) => ({ by, down: sort.by === by ? !sort.down : true });
+
+// sorting is a table's order, kept in the address: "-name" is descending.
+export function sorting({ params, set }, fallback) {
+  const wanted = params.get("sort") ?? fallback;
+  const self = { by: wanted.replace(/^-/, ""), down: wanted.startsWith("-") };
+  self.click = (by) => {
+    Object.assign(self, next(self, by));
+    set({ sort: `${self.down ? "-" : ""}${self.by}` });
+  };
+  return self;
+}
 
 // state shows a load's loading, failure or emptiness; null when there are rows.
 export function state({ loading, error, empty, retry }) {

@@ -1,0 +1,87 @@
+//go:build browser
+
+package page_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// typed types into what has the focus.
+func (p *tab) typed(text string) {
+	p.t.Helper()
+	p.call("Input.insertText", map[string]any{"text": text}, nil)
+}
+
+// tabTo presses Tab until an element has the focus, as somebody without a mouse does.
+func (p *tab) tabTo(expression string) {
+	p.t.Helper()
+	for range 200 {
+		p.press("Tab", "Tab", 9)
+		var there bool
+		p.eval(fmt.Sprintf("Boolean(((e) => %s)(document.activeElement))", expression), &there)
+		if there {
+			return
+		}
+	}
+	p.t.Fatalf("pressed Tab 200 times; want the focus on %s", expression)
+}
+
+// TestFindPerson: the header's search, above every view, leads to the people of
+// a name; two of one name are told apart; each leads to all sessions.
+func TestFindPerson(t *testing.T) {
+	t.Parallel()
+	s := newStandIn(t)
+	scene(s)
+	p := open(t, s.URL+"/#/usage")
+	connected(p)
+	p.tabTo(`e.closest("#find")`)
+	p.typed("grace")
+	p.press("Enter", "Enter", 13)
+	p.wait(`location.hash === "#/people?q=grace" && document.activeElement.id === "main" && document.querySelector("#find input").value === ""`)
+	p.text("Several people have the same name")
+	p.cells(rowOf("People", "grace.h@college.example"), [][2]string{{"Person", "^Grace$"}, {"Id", `^grace\.h@college\.example$`}, {"Also named", "^–$"}, {"Sessions", "^1$"}, {"Last joined", `\d\d:\d\d:\d\d`}})
+	p.cells(rowOf("People", "Grace H."), [][2]string{{"Person", "^Grace$"}, {"Id", "^grace$"}, {"Also named", `^Grace H\.$`}, {"Sessions", "^2$"}})
+	p.tabTo(`e.closest("tr")?.innerText.includes("Grace H.") && e.tagName === "A"`)
+	p.press("Enter", "Enter", 13)
+	p.wait(`location.hash === "#/person/grace" && document.querySelectorAll('[aria-label="Sessions of this person"] tbody tr').length === 2`)
+	p.wait(`/also named Grace H\./.test(document.querySelector(".summary").innerText)`)
+	p.wait(`[...document.querySelectorAll(".figure")].find((f) => f.innerText.startsWith("Total attended")).querySelector("dd").innerText === "1:34:00"`)
+	p.cells(rowOf("Sessions of this person", "ended-1"), [][2]string{{"% of session attended", "89 %"}})
+
+	// The address is the search: another one is followed, and Back returns.
+	p.route("#/people?q=nobody")
+	p.text("No matching people.")
+	p.eval("history.back()", nil)
+	p.wait(`location.hash === "#/person/grace" && document.querySelector("h1").innerText === "Grace"`)
+	p.route("#/people?q=ada")
+	p.wait(`document.querySelectorAll('[aria-label="People"] tbody tr').length === 2`)
+	p.eval(`document.querySelector("main input[type=search]").focus()`, nil)
+	p.typed(" love")
+	p.wait(`document.querySelectorAll('[aria-label="People"] tbody tr').length === 1 && location.hash === "#/people?q=ada+love"`)
+	p.route("#/people?q=ada&sort=-sessions")
+	p.wait(`document.querySelector('[aria-sort="descending"]').innerText.startsWith("Sessions")`)
+}
+
+// TestHostilePeople: names and ids that people have sent to break pages are text in the search too.
+func TestHostilePeople(t *testing.T) {
+	t.Parallel()
+	s := newStandIn(t)
+	people := map[string]doc{}
+	for i, h := range hostile {
+		id := fmt.Sprintf("%s/%d?#&", h, i)
+		people["all/"+id] = aParticipant("all", id, h, connection(h, 1, 9, "LEFT"))
+	}
+	s.fill("sessions", map[string]doc{"all": aSession("all", hostile[0], nil)})
+	s.fill("attendance", people)
+	p := open(t, s.URL+"/#/people?q="+strings.ReplaceAll(`"><img src=x onerror=window.pwned=1>`, " ", "%20"))
+	p.text("No matching people.")
+	p.route("#/people")
+	p.wait(fmt.Sprintf(`document.querySelectorAll("tbody tr").length === %d`, len(people)))
+	p.text("adminU+202Egnp.exe")
+	harmless(p, "people")
+	p.eval(`[...document.querySelectorAll("tbody a")].find((a) => a.innerText.includes("onerror")).click()`, nil)
+	p.wait(`location.hash.startsWith("#/person/") && document.querySelector("h1").innerText.includes("onerror") && document.querySelectorAll("tbody tr").length === 1`)
+	harmless(p, "person")
+}
