@@ -234,18 +234,3 @@ func pipelineDoc() doc {
 		},
 	}
 }
-
-func usageDocs() map[string]doc {
-	all := map[string]doc{}
-	for i := range 30 {
-		day := time.Now().AddDate(0, 0, -i).Format(time.DateOnly)
-		for j, name := range []string{"Acme GmbH", "Northwind", "City College"} {
-			n := float64((i*37+j*11)%23 + 2)
-			if wd := time.Now().AddDate(0, 0, -i).Weekday(); wd == time.Saturday || wd == time.Sunday {
-				n /= 6
-			}
-			all[fmt.Sprint(day, j)] = doc{"day": day, "organizerId": fmt.Sprintf("org-%d", j), "organizerName": name, "sessions": int(n/3) + 1, "participantSeconds": n * 2400, "attendedSeconds": n * 2300, "recordingSeconds": n * 700, "peakParticipants": int(n) + 3}
-		}
-	}
-	return all
-}

@@ -131,26 +131,3 @@ func TestLivestreams(t *testing.T) {
 	s.put("livestreams", "stream-2", doc{"streamId": "stream-2", "status": "LIVE", "meetingId": nil, "transitions": []doc{{"status": "LIVE", "at": stamp(base)}}, "onAirSeconds": 0.0})
 	p.cells(rowOf("Livestreams", "stream-2"), [][2]string{{"Status", "LIVE"}})
 }
-
-// TestUsage: the chart is drawn, an organizer and a time zone can be chosen, and
-// totals, tables and CSV are of what is chosen.
-func TestUsage(t *testing.T) {
-	t.Parallel()
-	s := newStandIn(t)
-	scene(s)
-	p := open(t, s.URL+"/#/usage")
-	p.wait(`document.querySelector(".plot canvas")`)
-	const total = `[...document.querySelectorAll(".figure")].find((f) => f.innerText.startsWith("Participant minutes")).querySelector("dd").innerText`
-	p.eval(`window.whole = `+total, nil)
-	choose := func(label, value string) {
-		t.Helper()
-		p.eval(fmt.Sprintf(`(() => { const s = [...document.querySelectorAll(".field")].find((f) => f.innerText.startsWith(%q)).querySelector("select"); s.value = %q; s.dispatchEvent(new Event("change")); })()`, label, value), nil)
-	}
-	choose("Organizer", "org-1")
-	p.wait(`Number(` + total + `.replace(/\D/g, "")) < Number(window.whole.replace(/\D/g, "")) && location.hash.includes("organizer=org-1")`)
-	choose("Time zone", "Asia/Tokyo")
-	p.wait(`document.querySelector("a[download]").href.includes("timezone=Asia%2FTokyo") && document.querySelector(".summary").innerText.includes("Asia/Tokyo")`)
-	p.wait(`document.querySelectorAll('[aria-label="Usage by day"] tbody tr').length === 30`)
-	p.eval(`document.getElementById("theme").click()`, nil)
-	p.wait(`document.documentElement.dataset.theme === "light" && document.querySelector(".plot canvas")`)
-}

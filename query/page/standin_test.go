@@ -177,6 +177,10 @@ func (s *standIn) find(parts []string, q url.Values) (items []doc, single doc) {
 		return nil, s.docs["pipeline"]["now"]
 	case path == "participants":
 		return s.people(q.Get("q")), nil
+	case path == "usage":
+		return s.usage(q), nil
+	case path == "usage/cases":
+		return nil, usageCasesDoc(len(s.docs["usage"]))
 	case len(parts) == 1:
 		return s.only(parts[0], func(doc) bool { return true }), nil
 	case parts[0] == "participants":
