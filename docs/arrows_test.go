@@ -149,7 +149,7 @@ var rooms = map[string]room{
 		never:   []string{natsServer},
 	},
 	"cmd/rollcall/internal/traces": {
-		imports: []string{"cmd/rollcall/internal/console"},
+		imports: []string{"cmd/rollcall/internal/console", "eventlog", "projector"},
 		never:   []string{natsServer},
 	},
 	"cmd/rollcall/internal/node": {

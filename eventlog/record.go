@@ -41,6 +41,9 @@ type Record struct {
 	Subject string
 	// Encoding is the delivery's Content-Encoding, "" where none was sent.
 	Encoding string
+	// Trace is the traceparent of the span of its delivery where that span was
+	// sampled, else "". No view depends on it, and exports leave it out.
+	Trace string
 	// Body is the raw body, as it was sent and signed; Content is what it says.
 	Body []byte
 }

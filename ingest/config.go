@@ -195,6 +195,10 @@ type Config struct {
 	// KeyTransport fetches keys; nil is a transport of its own.
 	KeyTransport http.RoundTripper
 
+	// Traceparent is the traceparent of the span that a delivery's context holds, "" if
+	// it is not sampled; its record keeps it. nil: none does.
+	Traceparent func(ctx context.Context) string
+
 	// Now is the clock of received times, nil is time.Now; Entropy makes event
 	// ids, nil is crypto/rand.
 	Now     func() time.Time

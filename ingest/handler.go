@@ -181,6 +181,9 @@ func (h *Handler) accept(ctx context.Context, w http.ResponseWriter, r *http.Req
 		Encoding:       encoding,
 		Body:           body,
 	}
+	if h.config.Traceparent != nil {
+		rec.Trace = h.config.Traceparent(ctx)
+	}
 	if rec.DeliveryID == "" {
 		rec.DeliveryID = deliveryID(r.Header)
 	}

@@ -196,7 +196,7 @@ func (t *task) launch(ctx context.Context, wg *sync.WaitGroup) error {
 	if err != nil || c == nil && t.p.config.Now().Sub(t.probed) < probeInterval {
 		return err
 	}
-	t.depart(&flight{c, entities})
+	t.depart(&flight{c, entities, t.span(c)})
 	previous := t.lastCommit()
 	wg.Go(func() {
 		if c == nil {
@@ -224,6 +224,7 @@ func (t *task) landed(err error) error {
 	t.flight = nil
 	t.p.board.answered(waitCommit, waitProbe)
 	t.probed = t.p.config.Now()
+	t.report(f.span, err)
 	if err != nil || f.commit == nil {
 		return err
 	}

@@ -38,6 +38,10 @@ type Config struct {
 	MaxAge time.Duration
 	// StopTimeout bounds the last commit after Run's context ended: 5 s.
 	StopTimeout time.Duration
+	// Traced, where set, is called after each commit, and each that failed, that holds
+	// records whose deliveries were traced, unless it is in bulk. It must not block, and
+	// may keep what it gets. Projectors that share it may call it at the same time.
+	Traced func(CommitSpan)
 	// Now is the clock of lag, of parkedAt and of MaxAge; nil: time.Now. No fold sees it.
 	Now func() time.Time
 }

@@ -16,6 +16,7 @@ import (
 type input struct {
 	event    eventlog.Event
 	storedAt time.Time
+	trace    string // eventlog.Record.Trace
 	bytes    int
 	// holders are those who may still look at it: one fold, or a Shared and the
 	// folds that it went to. One that forgets to give it back leaves it to the
@@ -255,7 +256,7 @@ func (p position) same(storedAt time.Time) error {
 
 func newInput(r *eventlog.Record) *input {
 	in, _ := spare.Get().(*input)
-	in.storedAt, in.bytes = r.StoredAt, len(r.Body)
+	in.storedAt, in.trace, in.bytes = r.StoredAt, r.Trace, len(r.Body)
 	in.holders.Store(1)
 	eventlog.DecodeTo(&in.event, r)
 	return in

@@ -50,6 +50,9 @@ type task struct {
 	// What leaves the view because of its age.
 	aging aging
 
+	// What the next commit's span says.
+	tracing tracing
+
 	// The commit in flight. results has room for its one outcome, so that the
 	// committer never waits for the fold.
 	incarnation string
@@ -64,6 +67,7 @@ type task struct {
 type flight struct {
 	commit   *Commit
 	entities []*entity
+	span     *CommitSpan // nil: none is made
 }
 
 func newTask(p *engine, lease *Lease, head eventlog.Head, poison *poison, began time.Time) *task {
@@ -121,7 +125,7 @@ func (t *task) last(ctx context.Context) error {
 		if err != nil || c == nil {
 			return err
 		}
-		t.depart(&flight{c, entities})
+		t.depart(&flight{c, entities, t.span(c)})
 		if err := t.landed(t.commit(ctx, c, t.lastCommit())); err != nil {
 			return err
 		}
@@ -379,6 +383,7 @@ func (t *task) foldOne(in *input, key string, e *entity, now time.Time) error {
 		return errRefold
 	}
 	t.touch(e, now)
+	t.trace(in)
 	return nil
 }
 

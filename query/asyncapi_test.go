@@ -125,7 +125,7 @@ func asyncAPI(t *testing.T) []byte {
 	n := natsAPI{map[string]any{}, map[string]any{}}
 	n.add("records", "send", "meetings.{slice}.{resource}.{action}", "The log: each webhook's body, byte for byte, in the stream MEETINGS.", map[string]any{
 		"payload": map[string]any{"description": "The body as it was sent."},
-		"headers": headerSchema("ce-specversion", "ce-id", "ce-type", "ce-source", "ce-time", "Rollcall-Delivery", "Rollcall-Webhook", "Rollcall-Signature", "Rollcall-Key", "Rollcall-Encoding", "Nats-Msg-Id")})
+		"headers": headerSchema("ce-specversion", "ce-id", "ce-type", "ce-source", "ce-time", "Rollcall-Delivery", "Rollcall-Webhook", "Rollcall-Signature", "Rollcall-Key", "Rollcall-Encoding", "traceparent", "Nats-Msg-Id")})
 	n.add("alias", "send", "$KV.rollcall.alias.{view}", "Which generation of a view is current.", map[string]any{"payload": object(
 		words("bucket", "The KV bucket."), whole("generation", "Its number."), words("version", "The version of the fold."), whole("epoch", "It grows with each change."))})
 	n.add("status", "send", "rollcall.status.{process}", "What a process reports each second.", map[string]any{"payload": schema("object")})

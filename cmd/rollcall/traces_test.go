@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -15,7 +16,8 @@ import (
 )
 
 // TestTraces: a delivery and a read of a running node arrive at a collector, in the
-// trace of who sent them, without what stands in path and query.
+// trace of who sent them, without what stands in path and query, and so does the commit
+// of the delivery's record, with a link to the delivery.
 func TestTraces(t *testing.T) {
 	const trace, caller = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 	batches := make(chan string, 100)
@@ -51,17 +53,25 @@ func TestTraces(t *testing.T) {
 		}
 		res.Body.Close()
 	}
-	if err := stop(); err != nil {
+	if err := stop(); err != nil { // with a last commit of what is not stored yet
 		t.Fatal(err)
 	}
 	var got string
-	for end := time.After(time.Minute); strings.Count(got, caller) < 2; {
+	for end := time.After(time.Minute); strings.Count(got, caller) < 2 || !strings.Contains(got, `"name":"commit sessions"`); {
 		select {
 		case batch := <-batches:
 			got += batch
 		case <-end:
-			t.Fatalf("the collector gets %s; want two spans of %s", got, caller)
+			t.Fatalf("the collector gets %s; want two spans of %s, and a commit", got, caller)
 		}
+	}
+	delivery := regexp.MustCompile(`"spanId":"(\w+)","parentSpanId":"` + caller + `","flags":1,"name":"POST `).FindStringSubmatch(got)
+	if delivery == nil {
+		t.Fatalf("the collector gets %s; want a span of the delivery", got)
+	}
+	commit := regexp.MustCompile(`"name":"commit sessions".*?"links":\[(.*?)\]`).FindStringSubmatch(got)
+	if want := `{"traceId":"` + trace + `","spanId":"` + delivery[1] + `","flags":1}`; commit == nil || commit[1] != want {
+		t.Errorf("the collector gets %s; want the commit of view sessions to link to %s", got, want)
 	}
 	for _, want := range []string{`"traceId":"` + trace + `"`, `"name":"POST /webhooks/{source}"`, `"rollcall.sequence","value":{"intValue":"1"}`, `"name":"GET /v1/sessions/{sessionId}"`} {
 		if !strings.Contains(got, want) {

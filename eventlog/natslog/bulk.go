@@ -172,6 +172,8 @@ func (d *decoder) fill(r *eventlog.Record, name, value []byte) {
 		common(&r.KeyFingerprint)
 	case HeaderEncoding:
 		common(&r.Encoding)
+	case HeaderTrace:
+		own(&r.Trace)
 	}
 }
 

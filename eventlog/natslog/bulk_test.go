@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"syscall"
 	"testing"
 	"time"
 
@@ -18,6 +19,13 @@ import (
 
 // fillLog appends n records of growing size and returns a consumer on them.
 func fillLog(t testing.TB, js jetstream.JetStream, n int) (*Log, string) {
+	t.Helper()
+	return fillTraced(t, js, n, 3)
+}
+
+// fillTraced fills a log of which each so manieth record has the traceparent of its
+// delivery; 0: none has.
+func fillTraced(t testing.TB, js jetstream.JetStream, n, every int) (*Log, string) {
 	t.Helper()
 	ctx := t.Context()
 	l, err := Open(ctx, js, Config{})
@@ -33,6 +41,9 @@ func fillLog(t testing.TB, js jetstream.JetStream, n int) (*Log, string) {
 		}
 		if i%3 == 0 { // the headers that not every delivery has
 			r.WebhookID, r.KeyFingerprint, r.Encoding = "w 1", "sha256:ab", "gzip"
+		}
+		if every > 0 && i%every == 0 {
+			r.Trace = fmt.Sprintf("00-%032x-%016x-01", i+1, i+1)
 		}
 		f, err := js.PublishMsgAsync(message(&r, ""))
 		if err != nil {
@@ -158,22 +169,38 @@ func TestBulkEndsWithError(t *testing.T) {
 	}
 }
 
+// cpuTime is what the process has used, server and reader: on a machine that others
+// use too it says more than the clock.
+func cpuTime(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// BenchmarkRead reads a log in bulk, of which no record has a traceparent, each
+// hundredth, and each; and one by one.
 func BenchmarkRead(b *testing.B) {
 	const n = 100_000
-	js := eventlogtest.Connect(b)
-	fillLog(b, js, n)
-	b.Run("bulk", func(b *testing.B) {
-		for b.Loop() {
-			got := 0
-			for _, err := range bulk(b.Context(), js, newConsumer(b, js), n) {
-				if err != nil {
-					b.Fatal(err)
+	for name, every := range map[string]int{"traced=0%": 0, "traced=1%": 100, "traced=100%": 1} {
+		b.Run("bulk/"+name, func(b *testing.B) {
+			js := eventlogtest.Connect(b)
+			fillTraced(b, js, n, every)
+			began := cpuTime(b)
+			for b.Loop() {
+				for _, err := range bulk(b.Context(), js, newConsumer(b, js), n) {
+					if err != nil {
+						b.Fatal(err)
+					}
 				}
-				got++
 			}
-		}
-		b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "records/s")
-	})
+			b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "records/s")
+			b.ReportMetric(float64((cpuTime(b)-began).Nanoseconds())/float64(n)/float64(b.N), "cpu-ns/record")
+		})
+	}
+	js := eventlogtest.Connect(b)
+	fillTraced(b, js, n, 0)
 	b.Run("ordered", func(b *testing.B) {
 		for b.Loop() {
 			c, err := js.OrderedConsumer(b.Context(), eventlog.Stream, jetstream.OrderedConsumerConfig{})

@@ -206,7 +206,7 @@ func TestRecordRoundTrip(t *testing.T) {
 	full := &eventlog.Record{
 		EventID: "01J", ReceivedAt: eventlog.TimeOf(time.Date(2026, 5, 6, 7, 8, 9, 123456000, time.UTC)),
 		Source: "a-1", DeliveryID: `u "1" 100%`, WebhookID: "w\u00e9", Signature: "v1,a= v1,b=",
-		KeyFingerprint: "sha256:ab", Type: "meeting.ended", Encoding: "deflate, gzip", Body: []byte("{\"event\":\"meeting.ended\"}\xff\r\n\x00"),
+		KeyFingerprint: "sha256:ab", Type: "meeting.ended", Encoding: "deflate, gzip", Trace: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", Body: []byte("{\"event\":\"meeting.ended\"}\xff\r\n\x00"),
 	}
 	empty := &eventlog.Record{EventID: "02", ReceivedAt: 1, Source: "none"}
 	for _, want := range []*eventlog.Record{full, empty} {

@@ -27,6 +27,7 @@ const (
 	HeaderSignature   = "Rollcall-Signature"
 	HeaderKey         = "Rollcall-Key"      // fingerprint of the verifying key
 	HeaderEncoding    = "Rollcall-Encoding" // the body's Content-Encoding
+	HeaderTrace       = "traceparent"       // W3C Trace Context: the delivery's span, where it was sampled
 
 	specVersion = "1.0"
 	// maxHeaderValue cuts what a sender chose freely (the event type).
@@ -36,7 +37,7 @@ const (
 // message returns the record as it is published. msgID is "" where the record
 // repeats nothing.
 func message(r *eventlog.Record, msgID string) *nats.Msg {
-	h := make(nats.Header, 11)
+	h := make(nats.Header, 12)
 	set := func(name, value string) {
 		if value != "" {
 			h[name] = []string{escape(value)}
@@ -52,6 +53,7 @@ func message(r *eventlog.Record, msgID string) *nats.Msg {
 	set(HeaderSignature, r.Signature)
 	set(HeaderKey, r.KeyFingerprint)
 	set(HeaderEncoding, r.Encoding)
+	set(HeaderTrace, r.Trace)
 	if msgID != "" {
 		h[jetstream.MsgIDHeader] = []string{msgID}
 	}
@@ -95,6 +97,7 @@ func record(seq uint64, stored time.Time, h nats.Header, body []byte) eventlog.R
 		KeyFingerprint: get(HeaderKey),
 		Type:           get(HeaderType),
 		Encoding:       get(HeaderEncoding),
+		Trace:          get(HeaderTrace),
 		Body:           body,
 	}
 	at, ok := eventlog.ParseTime(get(HeaderTime))

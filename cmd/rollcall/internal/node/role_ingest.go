@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"rollcall/cmd/rollcall/internal/console"
+	"rollcall/cmd/rollcall/internal/traces"
 	"rollcall/ingest"
 )
 
@@ -56,6 +57,7 @@ func (n *Node) startWebhook(c ingest.Config) error {
 		return err
 	}
 	c.Log, c.Logger, c.Metrics = n.Log, n.Logger.With().Str(console.KeyPart, "ingest").Logger(), n.registry
+	c.Traceparent = traces.Traceparent
 	h, err := ingest.New(c)
 	if err != nil {
 		return console.Usagef("%w", err)

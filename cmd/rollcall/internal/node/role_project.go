@@ -67,7 +67,7 @@ func (n *Node) openViews(ctx context.Context, js jetstream.JetStream) error {
 	for _, w := range n.views {
 		p, err := projector.New(projector.Config{
 			Projection: w.fold, Source: w.source, Store: store, CacheBytes: n.CacheBytes / int64(len(n.Folds)), MaxAge: n.ViewMaxAge,
-			Logger: n.Logger.With().Str(console.KeyPart, "project").Logger(), Registerer: n.registry,
+			Logger: n.Logger.With().Str(console.KeyPart, "project").Logger(), Registerer: n.registry, Traced: n.commits(),
 		})
 		if err != nil {
 			return err

@@ -1,13 +1,23 @@
-// Package traces sends OpenTelemetry spans of deliveries and of reads to a collector:
+// Package traces sends OpenTelemetry spans of deliveries, commits and reads to a collector:
 // OTLP over HTTP, in JSON, which every collector takes on the same port.
 //
-//	answer ─▶ Tracer.Served ─▶ queue (bounded) ─▶ Run: a batch a second ─▶ POST …/v1/traces
+//	request ─▶ Tracer.Begin … Served ─▶ queue (bounded) ─▶ Run: a batch a second ─▶ POST …/v1/traces
+//	              │ Traceparent            ▲
+//	              ▼                        │
+//	           record ─▶ log ─▶ projector, Tracer.Committed
+//
+// # From a delivery to the views
+//
+// One delivery ends up in a commit of each view, and one commit holds many deliveries. So
+// a commit is no child: it is a trace of its own with links to the deliveries' spans. What
+// it links to is in the record's header, since another process may fold it; only records
+// whose delivery was sampled have one. A commit without any makes no span.
 //
 // # Why not the SDK
 //
-// A request is one span, known whole once it is answered. That takes one call, no
-// context, and nothing where traces are off. The SDK and its exporter (1.47.0) would make
-// the program larger by 3.7 MB, a tenth, and bring eleven modules, gRPC among them.
+// A request is one span with a beginning and an end, and nothing where traces are off. The
+// SDK and its exporter (1.47.0) would make the program larger by 3.7 MB, a tenth, and bring
+// eleven modules, gRPC among them.
 //
 // # Failure
 //
@@ -16,6 +26,6 @@
 //
 // # Trust
 //
-// Spans have routes, statuses and sequences: no ids of meetings, names, queries or
-// tokens.
+// Spans have routes, statuses, names of views and sequences: no ids of meetings, names,
+// queries or tokens.
 package traces

@@ -9,8 +9,10 @@ import (
 // ids in hex, 64-bit numbers as texts.
 
 const (
-	kindServer  = 2
-	statusError = 2
+	kindServer   = 2
+	kindConsumer = 5
+	statusError  = 2
+	flagSampled  = 1
 )
 
 type export struct {
@@ -45,9 +47,17 @@ type span struct {
 	Start      string      `json:"startTimeUnixNano"`
 	End        string      `json:"endTimeUnixNano"`
 	Attributes []attribute `json:"attributes"`
+	Links      []link      `json:"links,omitempty"`
+	More       int         `json:"droppedLinksCount,omitzero"`
 	Status     struct {
 		Code int `json:"code,omitzero"`
 	} `json:"status"`
+}
+
+type link struct {
+	TraceID string `json:"traceId"`
+	SpanID  string `json:"spanId"`
+	Flags   int    `json:"flags"`
 }
 
 type attribute struct {

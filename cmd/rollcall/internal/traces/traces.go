@@ -20,6 +20,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"rollcall/cmd/rollcall/internal/console"
+	"rollcall/eventlog"
+	"rollcall/projector"
 )
 
 const (
@@ -31,8 +33,8 @@ const (
 	lastTimeout = 2 * time.Second
 )
 
-// Tracer makes spans of what was answered. nil makes none. Its methods may be used from
-// several goroutines.
+// Tracer makes spans of what was answered and committed. nil begins none. Its methods may be used
+// from several goroutines.
 type Tracer struct {
 	endpoint string
 	header   http.Header
@@ -97,30 +99,89 @@ func FromEnv(env func(string) (string, bool), version string) (*Tracer, error) {
 	return t, nil
 }
 
-// Served makes a span of a request that was answered, in its caller's trace where it
-// names one. sequence is the record's that it made; 0: none. It never blocks.
-func (t *Tracer) Served(req *http.Request, begin time.Time, route string, status int, sequence string) {
+// Request is the span of a request from its begin to its answer. nil is none, as where
+// the request is not sampled.
+type Request struct {
+	tracer *Tracer
+	method string
+	span   span
+}
+
+// Begin begins the span of a request, in its caller's trace where it names one.
+func (t *Tracer) Begin(req *http.Request, begin time.Time) *Request {
 	if t == nil {
-		return
+		return nil
 	}
 	trace, above, sampled, ok := parent(req.Header.Get("traceparent"))
 	if !ok {
-		sampled = rand.Float64() < t.ratio
+		trace, sampled = newID(16), rand.Float64() < t.ratio
 	}
 	if !sampled {
+		return nil
+	}
+	return &Request{t, req.Method, span{TraceID: trace, Parent: above, SpanID: newID(8), Flags: flagSampled, Kind: kindServer, Start: nanos(begin)}}
+}
+
+// Served ends the span. sequence is that of the record that the request made; "": none.
+// It never blocks.
+func (r *Request) Served(route string, status int, sequence string) {
+	if r == nil {
 		return
 	}
-	if !ok {
-		trace = newID(16)
-	}
-	s := span{TraceID: trace, Parent: above, SpanID: newID(8), Flags: 1, Name: req.Method + " " + route, Kind: kindServer, Start: nanos(begin), End: nanos(time.Now())}
-	s.Attributes = []attribute{text("http.request.method", req.Method), text("http.route", route), number("http.response.status_code", strconv.Itoa(status))}
+	s := r.span
+	s.Name, s.End = r.method+" "+route, nanos(time.Now())
+	s.Attributes = []attribute{text("http.request.method", r.method), text("http.route", route), number("http.response.status_code", strconv.Itoa(status))}
 	if sequence != "" {
 		s.Attributes = append(s.Attributes, number("rollcall.sequence", sequence))
 	}
 	if status >= http.StatusInternalServerError {
 		s.Status.Code = statusError
 	}
+	r.tracer.put(s)
+}
+
+type requestKey struct{}
+
+// Within puts the span into a context, for Traceparent.
+func (r *Request) Within(ctx context.Context) context.Context {
+	if r == nil {
+		return ctx
+	}
+	return context.WithValue(ctx, requestKey{}, r)
+}
+
+// Traceparent is what whoever continues the span within ctx says of it; "": there is none.
+func Traceparent(ctx context.Context) string {
+	r, ok := ctx.Value(requestKey{}).(*Request)
+	if !ok {
+		return ""
+	}
+	return "00-" + r.span.TraceID + "-" + r.span.SpanID + "-01"
+}
+
+// Committed makes a span of a commit, a trace of its own with a link to the span of each
+// delivery in it that was sampled. It never blocks.
+func (t *Tracer) Committed(c projector.CommitSpan) {
+	s := span{TraceID: newID(16), SpanID: newID(8), Flags: flagSampled, Name: "commit " + c.View, Kind: kindConsumer, Start: nanos(c.Begun), End: nanos(c.Ended), More: c.More}
+	for _, traceparent := range c.Links {
+		if trace, above, _, ok := parent(traceparent); ok {
+			s.Links = append(s.Links, link{trace, above, flagSampled})
+		}
+	}
+	s.Attributes = []attribute{
+		text("rollcall.view", c.View), number("rollcall.generation", strconv.Itoa(c.Generation)), number("rollcall.sequence.first", seq(c.From)),
+		number("rollcall.sequence.last", seq(c.To-1)), number("rollcall.records", strconv.Itoa(c.Records)),
+	}
+	if c.Err != nil {
+		s.Status.Code = statusError
+	}
+	t.put(s)
+}
+
+func seq(n eventlog.Seq) string { return strconv.FormatUint(uint64(n), 10) }
+
+// put queues a span for Run.
+func (t *Tracer) put(s span) {
 	select {
 	case t.spans <- s:
 	default:

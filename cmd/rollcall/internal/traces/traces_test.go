@@ -2,6 +2,7 @@ package traces
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/rs/zerolog"
+
+	"rollcall/projector"
 )
 
 // collector takes spans as an OTLP collector does.
@@ -55,7 +58,7 @@ func TestSpansContinueTheCallersTrace(t *testing.T) {
 	served := func(parent string, status int) {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/webhooks/prod?q=secret", nil)
 		r.Header.Set("traceparent", parent)
-		tracer.Served(r, time.Now(), "/webhooks/{source}", status, "7")
+		tracer.Begin(r, time.Now()).Served("/webhooks/{source}", status, "7")
 	}
 	served("00-"+trace+"-"+caller+"-01", 200)
 	served("00-"+trace+"-"+caller+"-00", 200) // the caller does not sample
@@ -84,6 +87,53 @@ func TestSpansContinueTheCallersTrace(t *testing.T) {
 	}
 }
 
+// TestCommitsLinkToDeliveries: a commit's span links to each delivery's span by the
+// traceparent that the delivery's record got, and to nothing that is none.
+func TestCommitsLinkToDeliveries(t *testing.T) {
+	t.Parallel()
+	address, spans, _ := collector(t)
+	tracer, err := FromEnv(environment("OTEL_EXPORTER_OTLP_ENDPOINT", address), "v1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := tracer.Begin(httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", nil), time.Now())
+	kept := Traceparent(r.Within(t.Context()))
+	r.Served("/webhooks/{source}", 200, "8")
+	var none *Request
+	if got := Traceparent(none.Within(t.Context())); got != "" {
+		t.Errorf("Traceparent of no span = %q; want none", got)
+	}
+	for _, failure := range []error{nil, errors.New("x")} {
+		tracer.Committed(projector.CommitSpan{View: "sessions", Generation: 2, Begun: time.Unix(1, 0), Ended: time.Unix(2, 5), From: 7, To: 10, Records: 2, Links: []string{"", "00-x", kept}, More: 1, Err: failure})
+	}
+	ctx, end := context.WithCancel(t.Context())
+	end()
+	if err := tracer.Run(ctx, zerolog.Nop()); err != nil {
+		t.Fatal(err)
+	}
+	delivery, commit, failed := <-spans, <-spans, <-spans
+	if len(commit.Links) != 1 || commit.Links[0] != (link{delivery.TraceID, delivery.SpanID, flagSampled}) || commit.More != 1 {
+		t.Errorf("links = %+v and %d more; want one to %s of %s, and 1", commit.Links, commit.More, delivery.SpanID, delivery.TraceID)
+	}
+	if commit.Name != "commit sessions" || commit.Parent != "" || commit.TraceID == delivery.TraceID || commit.Start != "1000000000" || commit.End != "2000000005" {
+		t.Errorf("span of a commit = %+v; want a trace of its own, from second 1 to 2", commit)
+	}
+	var got []string
+	for _, a := range commit.Attributes {
+		v := a.Value.Text
+		if v == nil {
+			v = a.Value.Number
+		}
+		got = append(got, a.Key+"="+*v)
+	}
+	if want := "rollcall.view=sessions rollcall.generation=2 rollcall.sequence.first=7 rollcall.sequence.last=9 rollcall.records=2"; strings.Join(got, " ") != want {
+		t.Errorf("attributes = %v; want %s", got, want)
+	}
+	if commit.Status.Code != 0 || failed.Status.Code != statusError {
+		t.Errorf("status of a commit and of one that failed = %d, %d; want 0, %d", commit.Status.Code, failed.Status.Code, statusError)
+	}
+}
+
 // TestTracesAreDropped: a collector that is away, and spans that are too many, hold
 // nobody up.
 func TestTracesAreDropped(t *testing.T) {
@@ -94,7 +144,7 @@ func TestTracesAreDropped(t *testing.T) {
 	}
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
 	for range queued + 10 {
-		tracer.Served(r, time.Now(), "/", 200, "")
+		tracer.Begin(r, time.Now()).Served("/", 200, "")
 	}
 	if got := tracer.dropped.Load(); got != 10 {
 		t.Errorf("of %d spans %d are dropped; want 10", queued+10, got)
@@ -126,7 +176,7 @@ func TestEnvironment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tracer.Served(httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil), time.Now(), "/", 200, "")
+	tracer.Begin(httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil), time.Now()).Served("/", 200, "")
 	if len(tracer.spans) != 0 {
 		t.Errorf("with a share of 0 there are %d spans; want none", len(tracer.spans))
 	}
