@@ -27,6 +27,9 @@ type Grid struct {
 	Rows    [][]any
 	// Least are columns that a narrow terminal does without, the first one first.
 	Least []string
+	// Whole are columns that are never left out, and not cut where there is another
+	// way: what is said there is passed on to another command.
+	Whole []string
 }
 
 // Add adds a row.

@@ -1,7 +1,6 @@
 package console
 
 import (
-	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -10,7 +9,6 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 	"golang.org/x/term"
 
@@ -22,17 +20,6 @@ type TableFlags struct {
 	Wide bool `help:"Tables with all columns and whole ids, however wide the terminal."`
 	UTC  bool `name:"utc" help:"Times in tables in UTC, not in the local time zone."`
 }
-
-const (
-	// shortID is how much is shown of an id longer than longID where a row would
-	// not fit.
-	shortID = 8
-	longID  = 12
-	// Texts that don't fit are cut, evenly, to no less than leastText.
-	leastText = 10
-	// gap is what go-pretty puts around a cell.
-	gap = 2
-)
 
 // form is how a table is drawn. width 0 has room for everything.
 type form struct {
@@ -65,63 +52,79 @@ func (f TableFlags) Draw(w io.Writer, g *Grid, end io.Writer) error {
 
 // print writes g.
 func (t form) print(w io.Writer, g *Grid) error {
-	fits, left := t.fit(g, t.cells(g))
-	out := table.NewWriter()
-	out.SetStyle(table.StyleLight)
-	out.Style().Format.Header = text.FormatDefault
-	out.Style().Options.SeparateColumns = false
-	out.Style().Options.DrawBorder = false
-	out.AppendHeader(row(fits.names))
-	for _, line := range fits.lines {
-		for i, name := range fits.columns {
-			if t.color && (name == "state" || name == "status") {
-				line[i] = colored(line[i])
-			}
-		}
-		out.AppendRow(row(line))
+	fits, left := t.fit(g, t.columns(g))
+	var b strings.Builder
+	t.write(&b, fits, len(g.Rows))
+	if len(left) > 0 {
+		said := "Left out: " + strings.Join(left, ", ") + " (--wide shows all)"
+		b.WriteString(strings.Join(lines(said, t.width), "\n") + "\n")
 	}
-	_, err := fmt.Fprintln(w, out.Render())
-	if err == nil && len(left) > 0 {
-		_, err = fmt.Fprintln(w, text.WrapSoft("Left out: "+strings.Join(left, ", ")+" (--wide shows all)", t.width))
-	}
+	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-func row(cells []string) table.Row {
-	r := make(table.Row, len(cells))
-	for i, c := range cells {
-		r[i] = c
+// write writes titles, a line and the rows.
+func (t form) write(b *strings.Builder, columns []column, rows int) {
+	high, wide, rooms := 1, 0, make([]int, len(columns))
+	for i, c := range columns {
+		rooms[i] = c.room()
+		high, wide = max(high, len(c.title)), wide+rooms[i]+gap
 	}
-	return r
+	blank := strings.Repeat(" ", wide)
+	put := func(i int, cell string, width int) {
+		b.WriteByte(' ')
+		b.WriteString(cell)
+		b.WriteString(blank[:rooms[i]-width+1])
+	}
+	for line := range high {
+		for i, c := range columns {
+			title := ""
+			if line < len(c.title) {
+				title = c.title[line]
+			}
+			put(i, title, widthOf(title))
+		}
+		b.WriteByte('\n')
+	}
+	b.WriteString(strings.Repeat("─", wide) + "\n")
+	for line := range rows {
+		for i, c := range columns {
+			cell := c.cells[line]
+			if t.color && (c.name == "state" || c.name == "status") {
+				cell = colored(cell)
+			}
+			put(i, cell, c.widths[line])
+		}
+		b.WriteByte('\n')
+	}
 }
 
-// cells are the titles and the rows as texts.
-func (t form) cells(from *Grid) grid {
-	g := grid{columns: slices.Clone(from.Columns)}
-	zones := make([][]string, len(from.Columns))
-	for _, cells := range from.Rows {
-		line := make([]string, len(from.Columns))
-		for i, name := range from.Columns {
-			at, isTime := timeOf(name, cells[i])
+// columns are those of g as texts.
+func (t form) columns(g *Grid) []column {
+	all := make([]column, len(g.Columns))
+	for i, name := range g.Columns {
+		c := column{name: name, cells: make([]string, len(g.Rows)), widths: make([]int, len(g.Rows))}
+		var zones []string
+		for j, row := range g.Rows {
+			at, isTime := timeOf(name, row[i])
 			if !isTime {
-				line[i] = shown(name, cells[i])
+				c.set(j, shown(name, row[i]))
 				continue
 			}
 			at = at.In(t.zone)
-			line[i] = at.Format(time.DateTime)
-			if zone, _ := at.Zone(); !slices.Contains(zones[i], zone) {
-				zones[i] = append(zones[i], zone)
+			c.set(j, at.Format(time.DateTime))
+			if zone, _ := at.Zone(); !slices.Contains(zones, zone) {
+				zones = append(zones, zone)
 			}
 		}
-		g.lines = append(g.lines, line)
-	}
-	for i, c := range from.Columns {
-		g.names = append(g.names, title(c))
-		if zones[i] != nil {
-			g.names[i] += " (" + strings.Join(zones[i], "/") + ")"
+		words := title(name)
+		if zones != nil {
+			words += " (" + strings.Join(zones, "/") + ")"
 		}
+		c.title = []string{words}
+		all[i] = c
 	}
-	return g
+	return all
 }
 
 // timeOf is the time that a cell holds: as one, or as JSON has it.
@@ -162,129 +165,6 @@ func shown(name string, cell any) string {
 		}
 	}
 	return Human(cell)
-}
-
-// fit makes the rows no wider than the terminal: titles take several lines, ids
-// get short, long texts are cut, and at last columns are left out, which it
-// returns. What is left then has the room of those that went.
-func (t form) fit(g *Grid, whole grid) (fits grid, left []string) {
-	if t.width <= 0 {
-		return whole, nil
-	}
-	for {
-		fits = whole.clone()
-		t.narrow(&fits)
-		if t.over(&fits) <= 0 || len(whole.columns) < 2 {
-			return fits, left
-		}
-		i := least(g, whole.columns)
-		left = append(left, whole.names[i])
-		whole.remove(i)
-	}
-}
-
-// grid is a table as texts.
-type grid struct {
-	columns, names []string
-	lines          [][]string
-}
-
-func (g grid) clone() grid {
-	lines := make([][]string, len(g.lines))
-	for i, line := range g.lines {
-		lines[i] = slices.Clone(line)
-	}
-	return grid{slices.Clone(g.columns), slices.Clone(g.names), lines}
-}
-
-func (g *grid) remove(i int) {
-	*g = g.clone()
-	g.columns, g.names = slices.Delete(g.columns, i, i+1), slices.Delete(g.names, i, i+1)
-	for j := range g.lines {
-		g.lines[j] = slices.Delete(g.lines[j], i, i+1)
-	}
-}
-
-// least is the column that is missed least: one that says so, else the last.
-func least(g *Grid, head []string) int {
-	for _, name := range g.Least {
-		if i := slices.Index(head, name); i >= 0 {
-			return i
-		}
-	}
-	return len(head) - 1
-}
-
-// narrow makes columns narrower until the rows fit, or nothing helps.
-func (t form) narrow(g *grid) {
-	t.wrap(g)
-	for i, name := range g.columns {
-		if id := strings.HasSuffix(name, "Id") || name == "session"; id && t.over(g) > 0 && g.width(i) > longID {
-			g.cut(i, longID, shortID+1)
-		}
-	}
-	t.wrap(g)
-	for over := t.over(g); over > 0; over = t.over(g) {
-		widest, at := leastText, -1
-		for i := range g.columns {
-			if w := g.width(i); w > max(widest, longest(strings.Split(g.names[i], "\n"))) && !fixed(g.columns[i]) {
-				widest, at = w, i
-			}
-		}
-		if at < 0 {
-			return
-		}
-		to := max(widest-over, leastText, widest/2)
-		g.cut(at, to, to)
-	}
-}
-
-// wrap gives titles that are wider than their cells several lines.
-func (t form) wrap(g *grid) {
-	for i, name := range g.names {
-		if t.over(g) > 0 {
-			g.names[i] = text.WrapSoft(name, max(g.width(i), longest(strings.Fields(name))))
-		}
-	}
-}
-
-// fixed reports whether a column's values say nothing when they are cut.
-func fixed(name string) bool {
-	_, measure := duration(name)
-	return measure || strings.HasSuffix(name, "At") || name == "day" || name == "state" || name == "status"
-}
-
-// over is by how much the rows are wider than the terminal.
-func (t form) over(g *grid) int {
-	all := 0
-	for i, name := range g.names {
-		all += gap + max(longest(strings.Split(name, "\n")), g.width(i))
-	}
-	return all - t.width
-}
-
-func longest(texts []string) (w int) {
-	for _, s := range texts {
-		w = max(w, text.StringWidth(s))
-	}
-	return w
-}
-
-// width is that of a column's widest cell.
-func (g *grid) width(i int) (w int) {
-	for _, line := range g.lines {
-		w = max(w, text.StringWidth(line[i]))
-	}
-	return w
-}
-
-// cut shortens cells of a column that are longer than a width.
-func (g *grid) cut(i, longer, to int) {
-	for _, line := range g.lines {
-		if text.StringWidth(line[i]) > longer {
-			line[i] = text.Snip(line[i], to, "…")
-		}
-	}
 }
 
 // colors are those of states.

@@ -1,9 +1,14 @@
 package console
 
 import (
+	"fmt"
+	"io"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/jedib0t/go-pretty/v6/text"
 )
 
 func drawn(t *testing.T, f form, g *Grid) string {
@@ -67,5 +72,75 @@ func TestOneLongName(t *testing.T) {
 	}
 	if whole := drawn(t, form{zone: time.UTC}, g); !strings.Contains(whole, strings.Repeat("Ä", 300)) {
 		t.Error("a table of any width cuts a name")
+	}
+}
+
+// TestNoLineIsWider: whatever is in a table, and however many columns it has, no line
+// is wider than the terminal, down to one of 24 columns.
+func TestNoLineIsWider(t *testing.T) {
+	t.Parallel()
+	names := []string{"id", "sessionId", "participantId", "displayName", "startedAt", "durationSeconds", "state", "error", "bucket", "sequence", "maxConcurrentParticipants", "key"}
+	values := []any{"", nil, "Bob", strings.Repeat("Ä", 300), strings.Repeat("会議", 40), strings.Repeat("👩‍👩‍👧 🇩🇪 ❤️ ", 9), "a\x1b[31mb\nc\t", strings.Repeat("e\u0301", 90), "2026-03-02T09:00:00Z", "93789.4",
+		"5f1e2a3b-0c4d-4e5f-8a9b-0c1d2e3f4a5b", strings.Repeat("long words ", 20), 123456789, 0.123456, true}
+	for seed := range uint64(300) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		g := &Grid{Least: []string{"error"}}
+		for _, i := range r.Perm(len(names))[:1+r.IntN(len(names))] {
+			g.Columns = append(g.Columns, names[i])
+			if r.IntN(5) == 0 {
+				g.Whole = append(g.Whole, names[i])
+			}
+		}
+		for range r.IntN(6) {
+			row := make([]any, len(g.Columns))
+			for i := range row {
+				row[i] = values[r.IntN(len(values))]
+			}
+			g.Add(row...)
+		}
+		width := 24 + r.IntN(180)
+		got := drawn(t, form{zone: time.UTC, width: width}, g)
+		for line := range strings.Lines(got) {
+			if w := text.StringWidth(strings.TrimSuffix(line, "\n")); w > width {
+				t.Fatalf("seed %d: a table at %d columns has a line of %d:\n%s", seed, width, w, got)
+			}
+		}
+	}
+}
+
+// TestWholeColumns: what is passed on to another command is neither cut nor left out
+// where there is another way.
+func TestWholeColumns(t *testing.T) {
+	t.Parallel()
+	id := "2026-10.America.Argentina.Buenos_Aires.2"
+	g := &Grid{Columns: []string{"id", "month", "timezone", "sequence", "sessions", "participantSeconds"}, Whole: []string{"id"}}
+	g.Add(id, "2026-10", "America/Argentina/Buenos_Aires", 1234567, 5000, 123456.0)
+	for _, width := range []int{80, 60, 44} {
+		if got := drawn(t, form{zone: time.UTC, width: width}, g); !strings.Contains(got, " "+id+" ") {
+			t.Errorf("table at %d columns =\n%s\nwant it to have %s", width, got, id)
+		}
+	}
+	if got := drawn(t, form{zone: time.UTC, width: 30}, g); !strings.Contains(got, " 2026-10.America.Argentina") || !strings.Contains(got, "…") {
+		t.Errorf("table at 30 columns =\n%s\nwant the id, cut", got)
+	}
+}
+
+// BenchmarkTable draws 10,000 rows: at 80 columns, where cells are cut and columns left
+// out, and with all of them.
+func BenchmarkTable(b *testing.B) {
+	g := &Grid{Columns: []string{"sessionId", "participantId", "displayName", "firstJoinedAt", "lastLeftAt", "present", "connectedSeconds", "attendedSeconds", "attendanceRatio", "gaps"},
+		Least: []string{"connectedSeconds", "gaps", "present", "lastLeftAt"}}
+	for i := range 10_000 {
+		g.Add(fmt.Sprintf("5f1e2a3b-0c4d-4e5f-8a9b-%012d", i), fmt.Sprintf("student-%d", i), fmt.Sprintf("Herr Professor Doktor %d von Hohenlohe-Langenburg der Ältere", i),
+			"2026-03-02T09:00:10Z", "2026-03-02T10:30:00Z", "false", "5400.25", "5100", "0.9444", 1)
+	}
+	for _, width := range []int{80, 0} {
+		b.Run(fmt.Sprint(width), func(b *testing.B) {
+			for b.Loop() {
+				if err := (form{width: width, zone: time.UTC}).print(io.Discard, g); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

@@ -1,0 +1,222 @@
+package console
+
+import (
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/jedib0t/go-pretty/v6/text"
+)
+
+const (
+	// shortID is how much is shown of an id longer than longID where a row would
+	// not fit.
+	shortID = 8
+	longID  = 12
+	// Texts that don't fit are cut, evenly, to no less than leastText.
+	leastText = 10
+	// gap is what stands around a cell.
+	gap = 2
+)
+
+// column is a column of a table as texts. Each cell is measured once: where it is to
+// be cut is worked out by the widths alone.
+type column struct {
+	name   string
+	title  []string // its lines
+	cells  []string
+	widths []int // of the cells
+	width  int   // of the widest cell, cut as it will be
+	// longer, to: cells that are longer than the one will be cut to the other.
+	longer, to int
+}
+
+// set sets a cell.
+func (c *column) set(i int, cell string) {
+	c.cells[i], c.widths[i] = cell, widthOf(cell)
+	c.width = max(c.width, c.widths[i])
+}
+
+// widthOf is how wide a text is on a terminal.
+func widthOf(s string) int {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return text.StringWidth(s)
+		}
+	}
+	return len(s)
+}
+
+func longest(texts []string) (w int) {
+	for _, s := range texts {
+		w = max(w, widthOf(s))
+	}
+	return w
+}
+
+// snipped is a text cut to a width, which it says by its last sign.
+func snipped(s string, to int) string {
+	s = text.Trim(s, to-1)
+	for widthOf(s) > to-1 { // signs that are wider together than one by one
+		_, n := utf8.DecodeLastRuneInString(s)
+		s = s[:len(s)-n]
+	}
+	return s + "…"
+}
+
+// lines puts the words of a text on lines of at most a width, and breaks those that
+// are wider.
+func lines(said string, width int) (all []string) {
+	words := strings.Split(said, " ")
+	line := words[0]
+	for _, word := range words[1:] {
+		if widthOf(line)+1+widthOf(word) <= width {
+			line += " " + word
+			continue
+		}
+		all, line = append(all, broken(line, width)...), word
+	}
+	return append(all, broken(line, width)...)
+}
+
+// broken breaks a word that is wider than a line.
+func broken(word string, width int) (all []string) {
+	for widthOf(word) > width {
+		head := strings.TrimSuffix(snipped(word, width+1), "…")
+		if head == "" { // one sign is wider
+			_, n := utf8.DecodeRuneInString(word)
+			head = word[:n]
+		}
+		all, word = append(all, head), word[len(head):]
+	}
+	return append(all, word)
+}
+
+// room is what a column takes, without the gap.
+func (c *column) room() int { return max(c.width, longest(c.title)) }
+
+// words are those of the title.
+func (c *column) words() []string { return strings.Fields(strings.Join(c.title, " ")) }
+
+// cut notes how the cells will be cut.
+func (c *column) cut(longer, to int) {
+	c.longer, c.to, c.width = longer, to, 0
+	for _, w := range c.widths {
+		if w > longer {
+			w = to
+		}
+		c.width = max(c.width, w)
+	}
+}
+
+// fit makes the rows no wider than the terminal: titles take several lines, ids
+// get short, long texts are cut, and at last columns are left out, which it
+// returns. What is left then has the room of those that went.
+func (t form) fit(g *Grid, all []column) (fits []column, left []string) {
+	if t.width <= 0 {
+		return all, nil
+	}
+	for {
+		fits = slices.Clone(all)
+		t.narrow(fits, g.fixed)
+		i := g.least(all)
+		if i < 0 && t.over(fits) > 0 { // what should stay whole is too wide alone
+			for i := range fits {
+				fits[i].title = fits[i].words()
+			}
+			t.narrow(fits, func(string) bool { return false })
+			i = len(all) - 1
+		}
+		if t.over(fits) <= 0 || len(all) == 1 {
+			break
+		}
+		left = append(left, strings.Join(all[i].title, " "))
+		all = slices.Delete(all, i, i+1)
+	}
+	for i := range fits {
+		fits[i].apply()
+	}
+	return fits, left
+}
+
+// apply cuts the cells.
+func (c *column) apply() {
+	if c.to == 0 {
+		return
+	}
+	c.cells, c.widths = slices.Clone(c.cells), slices.Clone(c.widths)
+	for i, w := range c.widths {
+		if w > c.longer {
+			c.set(i, snipped(c.cells[i], c.to))
+		}
+	}
+}
+
+// least is the column that is missed least: one that says so, else the last; -1:
+// all are needed.
+func (g *Grid) least(all []column) int {
+	if len(all) == 1 {
+		return -1
+	}
+	for _, name := range g.Least {
+		if i := slices.IndexFunc(all, func(c column) bool { return c.name == name }); i >= 0 {
+			return i
+		}
+	}
+	for i := len(all) - 1; i >= 0; i-- {
+		if !slices.Contains(g.Whole, all[i].name) {
+			return i
+		}
+	}
+	return -1
+}
+
+// fixed reports whether a column's values say nothing when they are cut.
+func (g *Grid) fixed(name string) bool {
+	_, measure := duration(name)
+	return measure || strings.HasSuffix(name, "At") || name == "time" || name == "day" || name == "state" || name == "status" || slices.Contains(g.Whole, name)
+}
+
+// narrow makes columns narrower until the rows fit, or nothing helps.
+func (t form) narrow(all []column, fixed func(name string) bool) {
+	t.wrap(all)
+	for i := range all {
+		c := &all[i]
+		if id := strings.HasSuffix(c.name, "Id") || c.name == "session"; id && !fixed(c.name) && t.over(all) > 0 && c.width > longID {
+			c.cut(longID, shortID+1)
+		}
+	}
+	t.wrap(all)
+	for over := t.over(all); over > 0; over = t.over(all) {
+		widest, at := leastText, -1
+		for i, c := range all {
+			if c.width > max(widest, longest(c.title)) && !fixed(c.name) {
+				widest, at = c.width, i
+			}
+		}
+		if at < 0 {
+			return
+		}
+		to := max(widest-over, leastText, widest/2)
+		all[at].cut(to, to)
+	}
+}
+
+// wrap gives titles that are wider than their cells several lines.
+func (t form) wrap(all []column) {
+	for i := range all {
+		if c := &all[i]; t.over(all) > 0 {
+			words := c.words()
+			c.title = lines(strings.Join(words, " "), max(c.width, longest(words)))
+		}
+	}
+}
+
+// over is by how much the rows are wider than the terminal.
+func (t form) over(all []column) int {
+	wide := 0
+	for i := range all {
+		wide += gap + all[i].room()
+	}
+	return wide - t.width
+}
