@@ -269,4 +269,4 @@ var liveColumns = []string{"sessionId", "meetingId", "title", "startedAt", "live
 // first one first: what another column says as well, or few ask for.
 var leastColumns = []string{"stale", "connections", "connectedSeconds", "revisedAt", "participantSeconds", "attendedMinutes", "recordingSeconds", "longestGapSeconds",
 	"gaps", "present", "lastLeftAt", "firstJoinedAt",
-	"meetingId", "downloadUrlExpiresAt", "uniqueParticipants", "organizerId", "lastEventAt", "durationSeconds"}
+	"meetingId", "downloadUrlExpiresAt", "uniqueParticipants", "organizerId", "lastEventAt", "durationSeconds", "fileSizeBytes"}

@@ -165,5 +165,6 @@ func (it item) lift(from string, names ...string) {
 	}
 }
 
-// personColumns are those that a table of a person's sessions has room for.
-var personColumns = []string{"sessionId", "title", "startedAt", "displayName", "durationSeconds", "attendedSeconds", "attendanceRatio", "gaps", "longestGapSeconds"}
+// personColumns are those that a table of a person's sessions has room for. The name is
+// the last, and so the first that goes: whose sessions they are was asked.
+var personColumns = []string{"sessionId", "title", "startedAt", "durationSeconds", "attendedSeconds", "attendanceRatio", "gaps", "longestGapSeconds", "displayName"}

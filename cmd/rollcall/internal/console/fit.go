@@ -14,7 +14,7 @@ const (
 	shortID = 8
 	longID  = 12
 	// Texts that don't fit are cut, evenly, to no less than leastText.
-	leastText = 10
+	leastText = 16
 	// gap is what stands around a cell.
 	gap = 2
 )
@@ -199,6 +199,7 @@ func (t form) narrow(all []column, fixed func(name string) bool) {
 		}
 		to := max(widest-over, leastText, widest/2)
 		all[at].cut(to, to)
+		t.wrap(all)
 	}
 }
 
