@@ -136,6 +136,8 @@ func (a *API) closingRoutes() []*route {
 			item: "Closing", fields: closingFields(), list: true, views: closingViews(), answer: a.listClosings},
 		{path: "/v1/closings/{closingId}", id: "getClosing", summary: "A closed month, and what has changed since", params: with(pathParam("closingId")),
 			item: "ClosingWithRows", fields: closingWholeFields(), views: closingViews(), answer: a.closing},
+		{path: "/v1/closings/{closingId}/rows", id: "listClosingRows", summary: "A closed month's rows as they were, by day and organizer", params: listWith(pathParam("closingId")),
+			item: "ClosingRow", fields: closingRowFields(), list: true, views: closingViews(), answer: a.closingRows},
 	}
 }
 

@@ -146,6 +146,8 @@ func scene(s *standIn) {
 	})
 	s.fill("projections", projectionDocs())
 	s.fill("usage", usageDocs())
+	s.fill("closings", closingDocs())
+	s.fill("events", map[string]doc{"48209": {"sequence": 48209, "eventId": "01JD0000000000000000000009", "type": "meeting.participantLeft", "body": doc{"participant": doc{"leftAt": "2026-10-02T10:07:30.250Z"}}}})
 	s.fill("pipeline", map[string]doc{"now": pipelineDoc()})
 	s.mu.Lock()
 	defer s.mu.Unlock()

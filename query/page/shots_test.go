@@ -32,6 +32,8 @@ var views = []struct{ name, route, shown string }{
 	{"recordings", "#/recordings", "rec-stuck"},
 	{"livestreams", "#/livestreams", "stream-1"},
 	{"usage", "#/usage", "Northwind"},
+	{"closings", "#/closings", "2026-10"},
+	{"closing", "#/closings/2026-10.Europe.Berlin", "Changed since"},
 	{"pipeline", "#/pipeline", "catching-up"},
 }
 

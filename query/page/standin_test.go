@@ -177,6 +177,8 @@ func (s *standIn) find(parts []string, q url.Values) (items []doc, single doc) {
 		return nil, s.docs["pipeline"]["now"]
 	case path == "participants":
 		return s.people(q.Get("q")), nil
+	case path == "events":
+		return s.only("events", func(d doc) bool { return fmt.Sprint(d["sequence"]) > q.Get("after") }), nil
 	case path == "usage":
 		return s.usage(q), nil
 	case path == "usage/cases":

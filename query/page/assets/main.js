@@ -4,6 +4,7 @@
 import { onTokenWanted, token } from "./api.js";
 import { attendance } from "./attendance.js";
 import { startClock } from "./clock.js";
+import { closings } from "./closings.js";
 import { eachFrame, h, patch } from "./dom.js";
 import { feed } from "./feed.js";
 import { clock } from "./format.js";
@@ -18,9 +19,9 @@ import { session } from "./session.js";
 import { usage } from "./usage.js";
 import { state } from "./ui.js";
 
-const VIEWS = { live, session, attendance, people, person, recordings, livestreams, usage, pipeline, list };
+const VIEWS = { live, session, attendance, people, person, recordings, livestreams, usage, closings, pipeline, list };
 const NAV = [["live", "Live"], ["attendance", "Attendance"], ["people", "People"], ["recordings", "Recordings"], ["livestreams", "Livestreams"], ["usage", "Usage"], ["pipeline", "Pipeline"]];
-const HOME = { session: "live", person: "people", list: "pipeline" };
+const HOME = { session: "live", person: "people", closings: "usage", list: "pipeline" };
 const MINUTE = 60000;
 
 const main = document.getElementById("main");

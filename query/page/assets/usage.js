@@ -7,7 +7,7 @@ import { h } from "./dom.js";
 import { count, flatText } from "./format.js";
 import { dayChart } from "./plot.js";
 import { loader } from "./refresh.js";
-import { csv, field, figure, figures, next, select, sorted, state, table } from "./ui.js";
+import { csv, field, figure, figures, next, select, sorted, state, table, to } from "./ui.js";
 import { usageCases } from "./usagecases.js";
 import { PERIODS, minutes, rowKey, usageColumns } from "./usagerows.js";
 
@@ -142,7 +142,7 @@ export function usage({ params, draw, set, signal }) {
     const some = shown?.days.length > 0;
     const sum = some ? total(shown.days) : null;
     return [
-      h("div", { class: "title", key: "title" }, h("h1", {}, "Usage"), h("p", { class: "summary" }, `days in ${query.timezone}`)),
+      h("div", { class: "title", key: "title" }, h("h1", {}, "Usage"), h("p", { class: "summary" }, `days in ${query.timezone}`), h("a", { href: to("closings") }, "Closed months")),
       filters(),
       state({ loading: !reading.loaded, error: reading.error, retry: load, empty: shown && !some ? "No usage in this period." : null }),
       some ? h("section", { key: "totals", "aria-label": "Totals" }, figures(figure("Sessions", count(sum.sessions)), figure("Participant minutes", minutes(sum.participantSeconds)), figure("Attended minutes", minutes(sum.attendedSeconds)), figure("Recording minutes", minutes(sum.recordingSeconds)), figure("Peak", count(sum.peakParticipants)))) : null,

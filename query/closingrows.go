@@ -1,0 +1,40 @@
+package query
+
+import (
+	"context"
+	"fmt"
+
+	"rollcall/projections"
+	"rollcall/query/replica"
+)
+
+// closingRowFields are those of a closing's row in a list: each says which closing it
+// is of, so that a file of them does.
+func closingRowFields() []field {
+	return append(usageFields(),
+		known("sequence", projections.KindInteger, "The record up to which the closing holds the log."),
+		known("timezone", projections.KindText, "The IANA time zone of the days."),
+		known("closedAt", projections.KindTime, "When the month was closed."))
+}
+
+// closingRows lists the rows of a closing as they were.
+func (a *API) closingRows(ctx context.Context, c *call) (ans *answer, err error) {
+	kept, err := a.findClosing(ctx, c.text["closingId"])
+	if err != nil {
+		return nil, err
+	}
+	h := &kept.Head
+	of := []any{"sequence", fmt.Append(nil, h.Sequence), "timezone", quote(h.Timezone), "closedAt", h.ClosedAt.AppendJSON(nil)}
+	var items []replica.Item
+	for _, r := range kept.ByOrganizer() {
+		it := usageItemOf(&r)
+		it.Document = splice(it.Document, of...)
+		items = append(items, it)
+	}
+	err = a.read(ctx, c, c.route.views, func(_ context.Context, s *replica.Snapshot) error {
+		p, err := pageOf(items, c.route.fields, "day", c.values, c.key)
+		ans = &answer{page: p, sequence: s.Sequence(c.route.views)}
+		return err
+	})
+	return ans, err
+}
