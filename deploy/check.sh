@@ -4,6 +4,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 mkdir -p ../.cache
 log=$(realpath ../.cache)/deploy-check.log
+PATH=$PATH:$(go env GOPATH)/bin # where go install puts goreleaser
 
 go mod tidy -diff
 go vet ./...

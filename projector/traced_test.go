@@ -35,7 +35,7 @@ func TestCommitsAreTraced(t *testing.T) {
 		var want []string
 		for i := range records {
 			if i%10 == 0 {
-				records[i].Trace = traceOf(records[i].Seq)
+				records[i].Trace = traceOf(eventlog.Seq(i + 1))
 				if i != 300 { // it folds nothing
 					want = append(want, records[i].Trace)
 				}
@@ -78,7 +78,7 @@ func TestLinksAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		records := script(200, 3)
 		for i := range records {
-			records[i].Trace = traceOf(records[i].Seq)
+			records[i].Trace = traceOf(eventlog.Seq(i + 1))
 		}
 		got := &spans{}
 		store := newMemStore()

@@ -157,7 +157,8 @@ func TestConfigs(t *testing.T) {
 
 // TestStartedBySystemd runs a systemd of its own in namespaces, with /etc, /usr
 // and /var of its own above this machine's, and in it each command of the newcomer's
-// protocol in deploy/README.md as it stands there. Then it has the program hang.
+// protocol in deploy/README.md as it stands there, and of the cluster's, with three
+// real nats-servers. Then it has the program hang.
 func TestStartedBySystemd(t *testing.T) {
 	switch {
 	case os.Getenv("ROLLCALL_START_SYSTEMD") == "":
@@ -174,18 +175,16 @@ func TestStartedBySystemd(t *testing.T) {
 	}
 	dir := t.TempDir()
 	built.Run(t, "cp", built.Binary(t), filepath.Join(dir, "rollcall"))
-	watchdog, err := os.ReadFile("testdata/watchdog.sh")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "protocol.sh"), append([]byte(protocol(t)), watchdog...), 0o600); err != nil {
+	natsServer(t, filepath.Join(dir, "nats-server"))
+	script := file(t, "testdata/nats.sh") + protocol(t) + file(t, "testdata/watchdog.sh")
+	if err := os.WriteFile(filepath.Join(dir, "protocol.sh"), []byte(script), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	root, err := filepath.Abs(built.Root)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "unshare", "--mount", "--pid", "--fork", "--kill-child", "--uts", "--ipc", "--net", "--cgroup", "--mount-proc",
 		"bash", "testdata/machine.sh", dir, root)
@@ -199,12 +198,35 @@ func TestStartedBySystemd(t *testing.T) {
 	if strings.TrimSpace(string(result)) != "0" {
 		t.Fatalf("the protocol ended with %q, %v:\n%s", result, err, log)
 	}
-	for _, want := range []string{"active (running)", `rollcall_ready 1`, "process_resident_memory_bytes", `"status":"ENDED"`, "ExecMainStatus=2", "Result=success", "started again by the watchdog"} {
+	for _, want := range []string{
+		"active (running)", `rollcall_ready 1`, "process_resident_memory_bytes", `"status":"ENDED"`, "ExecMainStatus=2", "Result=success",
+		"rollcall@project-2.service loaded active running", "ready\nready\nready\nready\n", `"status":"LIVE"`, "Result=success\nId=rollcall@query.service\nActiveState=inactive",
+		"started again by the watchdog",
+	} {
 		if !strings.Contains(string(log), want) {
 			t.Errorf("the protocol's output lacks %q:\n%s", want, log)
 		}
 	}
 	t.Logf("%s", log)
+}
+
+// natsServer builds the server of the version that the program has.
+func natsServer(t *testing.T, path string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", path, "github.com/nats-io/nats-server/v2")
+	cmd.Dir, cmd.Env = built.Root, append(os.Environ(), "GOFLAGS=", "GOWORK=off")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build nats-server: %v\n%s", err, out)
+	}
+}
+
+func file(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 func exists(path string) bool {
@@ -225,17 +247,12 @@ func removeGroups(name string) {
 // where it is more than a person would do.
 func protocol(t *testing.T) string {
 	t.Helper()
-	text, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, part, found := strings.Cut(string(text), "<!-- protocol -->")
-	part, _, ended := strings.Cut(part, "<!-- end of protocol -->")
-	if !found || !ended {
-		t.Fatal("deploy/README.md has no protocol between its marks")
+	parts := regexp.MustCompile("(?s)<!-- protocol -->(.*?)<!-- end of protocol -->").FindAllString(file(t, "../README.md"), -1)
+	if len(parts) != 2 {
+		t.Fatalf("deploy/README.md has %d protocols between marks; want one of a single process, and one of a cluster", len(parts))
 	}
 	var script strings.Builder
-	for _, block := range regexp.MustCompile("(?s)```console\n(.*?)```").FindAllStringSubmatch(part, -1) {
+	for _, block := range regexp.MustCompile("(?s)```console\n(.*?)```").FindAllStringSubmatch(strings.Join(parts, ""), -1) {
 		for line := range strings.Lines(block[1]) {
 			if command, ok := strings.CutPrefix(line, "$ "); ok {
 				fmt.Fprintf(&script, "echo %s\n%s", shellWord("$ "+strings.TrimSuffix(command, "\n")), command)

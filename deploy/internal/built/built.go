@@ -4,6 +4,7 @@ package built
 
 import (
 	"bytes"
+	"cmp"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -45,13 +46,16 @@ func Tool(t *testing.T, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
-		t.Skipf("no %s here (Debian: apt-get install %s)", name, packages[name])
+		t.Skipf("no %s here (%s)", name, cmp.Or(install[name], "Debian: apt-get install "+packages[name]))
 	}
 	return path
 }
 
 var packages = map[string]string{"promtool": "prometheus", "prometheus": "prometheus", "systemd-analyze": "systemd", "buildah": "buildah", "podman": "podman runc",
-	"git": "git", "curl": "curl", "ip": "iproute2", "unshare": "util-linux"}
+	"git": "git", "chromium": "chromium", "curl": "curl", "ip": "iproute2", "unshare": "util-linux"}
+
+// install has what Debian does not.
+var install = map[string]string{"goreleaser": "go install github.com/goreleaser/goreleaser/v2@v2.15.1, some minutes of compiling"}
 
 // Run runs a command to its end and returns what it printed to stdout.
 func Run(t *testing.T, name string, args ...string) string {

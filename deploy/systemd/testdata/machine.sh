@@ -1,5 +1,5 @@
 # A machine within this one: systemd as process 1 of new namespaces, which runs the protocol.
-# machine.sh DIR ROOT: DIR holds the program and protocol.sh, and takes out/; ROOT is the tree.
+# machine.sh DIR ROOT: DIR holds the program, nats-server and protocol.sh, and takes out/; ROOT is the tree.
 #
 # This machine's own files are out of reach: /etc, /usr, /var and the tree are overlays whose upper side is memory, /tmp and
 # /run are memory, and what is left is read-only. systemd's services of the boot, which clean /tmp and set kernel
@@ -36,7 +36,7 @@ cat > /run/systemd/system/protocol.service <<X
 DefaultDependencies=no
 [Service]
 Type=oneshot
-TimeoutStartSec=150
+TimeoutStartSec=270
 WorkingDirectory=/mnt/tree
 Environment=HOME=/mnt/over PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin NO_COLOR=1
 ExecStart=/bin/bash -c 'bash -e /mnt/work/protocol.sh; echo \$? > /mnt/work/out/result; kill -RTMIN+14 1'
