@@ -38,7 +38,7 @@ var heldBy = []held{
 	{"query/chart", []string{"query/chart", "query/page", command}},
 	{command + "/internal/backup", []string{command + "/internal/backup", command}},
 	{command + "/internal/natsd", []string{command + "/internal/natsd", command}},
-	{command + "/internal/heartbeat", []string{command}},
+	{command + "/internal/heartbeat", []string{command + "/internal/heartbeat", command}},
 	{command + "/internal/traces", []string{command + "/internal/traces", command}},
 	{command + "/internal/node", []string{command + "/internal/node", command}},
 	{command + "/internal/attach", []string{command + "/internal/attach", command}},

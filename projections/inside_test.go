@@ -138,7 +138,7 @@ func TestSizesFollowWhatIsHeld(t *testing.T) {
 		}
 	}
 	replace := strings.NewReplacer(`"title":"T"`, `"title":"`+long+`"`, `"downloadUrl":"u"`, `"downloadUrl":"`+long+`"`, `"outputFileName":"f"`, `"outputFileName":"`+long+`"`,
-		`"chatDownloadUrl":"u"`, `"chatDownloadUrl":"`+long+`"`, `"url":"v"`, `"url":"`+long+`"`, `"customParticipantId":"c1"`, `"customParticipantId":"`+long+`"`)
+		`"chatDownloadUrl":"u"`, `"chatDownloadUrl":"`+long+`"`, `"url":"v"`, `"url":"`+long+`"`, `"customParticipantId":"c1"`, `"customParticipantId":"`+long+`"`, `"peerId":"p1"`, `"peerId":"`+long+`"`)
 	var bodies []string
 	for _, b := range meeting(2) {
 		bodies = append(bodies, replace.Replace(b))

@@ -1,6 +1,7 @@
 package projections_test
 
 import (
+	"maps"
 	"slices"
 	"testing"
 
@@ -44,4 +45,30 @@ func TestLiveKeyIsDeletedOnce(t *testing.T) {
 	step("late join", nil, joined("p2", "c2", minutes(5)))
 	r.restart()
 	step("late join after a restart", nil, joined("p3", "c3", minutes(6)))
+}
+
+// TestEarlierStartIsKept: a record that comes late and says an earlier start, and
+// nothing else that is new, is in the state and not in the document alone.
+func TestEarlierStartIsKept(t *testing.T) {
+	recording := func(id string, at, start eventlog.Time) eventlog.Event {
+		return eventlog.Event{
+			Type: eventlog.RecordingStatus, SessionID: "s1", MeetingID: "m1", Order: eventlog.Order{At: at, ID: id}, Repeat: repeatKey(id), StartedAt: start,
+		}
+	}
+	events := []eventlog.Event{
+		joined("p1", "c1", minutes(20)), recording("R1", minutes(21), minutes(10)), recording("R2", minutes(22), minutes(5)), left("p1", "c1", minutes(20), minutes(23)),
+	}
+	for _, f := range projections.All()[:3] {
+		whole, restarted := newRunner(f), newRunner(f)
+		for i := range events {
+			whole.apply(t, &events[i])
+			restarted.apply(t, &events[i])
+			restarted.commit(t, 1)
+			restarted.restart()
+		}
+		whole.commit(t, 1)
+		if !maps.Equal(whole.docs, restarted.docs) {
+			t.Errorf("%s: documents with a restart after each record = %v; want %v", f.Name(), restarted.docs, whole.docs)
+		}
+	}
 }

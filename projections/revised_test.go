@@ -145,8 +145,14 @@ func TestUsageSumsInEveryGrouping(t *testing.T) {
 		}
 		for _, r := range grouped {
 			q.OrganizerID, q.MeetingID = r.Organizer.ID, r.MeetingID
-			if alone := rows(); (r.Organizer.ID != "" || r.MeetingID != "") && !slices.Contains(alone, r) && q.ByOrganizer && q.ByMeeting {
+			alone := rows()
+			if (r.Organizer.ID != "" || r.MeetingID != "") && !slices.Contains(alone, r) && q.ByOrganizer && q.ByMeeting {
 				t.Fatalf("rows by %+v lack %s", q, r.AppendJSON(nil))
+			}
+			for _, o := range alone {
+				if q.ByOrganizer && r.Organizer.ID != "" && o.Organizer.ID != r.Organizer.ID || q.ByMeeting && r.MeetingID != "" && o.MeetingID != r.MeetingID {
+					t.Fatalf("rows by %+v hold %s, which is not asked for", q, o.AppendJSON(nil))
+				}
 			}
 		}
 	})

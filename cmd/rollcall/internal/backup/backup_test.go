@@ -199,6 +199,14 @@ func TestPositionWithoutSeal(t *testing.T) {
 	}
 }
 
+// TestSealFitsItsFrame: a seal that is longer than its frame is an error, and not cut.
+func TestSealFitsItsFrame(t *testing.T) {
+	s := Seal{Incarnation: strings.Repeat("x", frameBytes-frameHead)}
+	if b, err := s.frame(); err == nil || !strings.Contains(err.Error(), "its frame holds 1016") {
+		t.Errorf("frame() of a long seal = %d bytes, %v; want an error that says what fits", len(b), err)
+	}
+}
+
 // TestAbortLeavesNothing: neither does an export whose name can't be had.
 func TestAbortLeavesNothing(t *testing.T) {
 	dir := t.TempDir()

@@ -48,3 +48,35 @@ func TestContinueKnowsTheLog(t *testing.T) {
 		}
 	}
 }
+
+// TestContinueWhereALimitRemovedTheLast: an export goes on with the first record
+// that is left where that is the next one, and not where some lack.
+func TestContinueWhereALimitRemovedTheLast(t *testing.T) {
+	js := eventlogtest.Connect(t)
+	log, err := natslog.Open(t.Context(), js, natslog.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	all := records(1, 5)
+	for i := range all {
+		if _, err := log.Append(t.Context(), &all[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stream, err := js.Stream(t.Context(), eventlog.Stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	limited := stream.CachedInfo().Config
+	limited.MaxMsgs = 2
+	if _, err := js.UpdateStream(t.Context(), limited); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Continue(t.Context(), log, &Seal{Last: 3}); err != nil || got.After != 3 {
+		t.Errorf("Continue after record 3 of a log that begins with 4 = %+v, %v; want what comes after 3", got, err)
+	}
+	if got, err := Continue(t.Context(), log, &Seal{Last: 2}); !errors.Is(err, eventlog.ErrNotFound) {
+		t.Errorf("Continue after record 2 of a log that begins with 4 = %+v, %v; want %v", got, err, eventlog.ErrNotFound)
+	}
+}

@@ -51,8 +51,11 @@ const (
 // frame encodes s, padded with spaces.
 func (s *Seal) frame() ([]byte, error) {
 	text, err := json.Marshal(s)
-	if err != nil || len(text) > frameBytes-frameHead {
-		return nil, fmt.Errorf("encode seal: %d bytes: %w", len(text), err)
+	if err != nil {
+		return nil, fmt.Errorf("encode seal: %w", err)
+	}
+	if len(text) > frameBytes-frameHead {
+		return nil, fmt.Errorf("encode seal: %d bytes; its frame holds %d", len(text), frameBytes-frameHead)
 	}
 	b := bytes.Repeat([]byte{' '}, frameBytes)
 	binary.LittleEndian.PutUint32(b, frameMagic)

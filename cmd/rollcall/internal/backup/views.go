@@ -2,7 +2,6 @@ package backup
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/rs/zerolog"
@@ -61,9 +60,6 @@ func (b Build) build(ctx context.Context, source projector.Source, fold eventlog
 	if err != nil {
 		return err
 	}
-	_, err = projector.Drop(ctx, b.Store, fold.Name(), fold.Version())
-	if errors.Is(err, projector.ErrNoGeneration) {
-		return nil
-	}
+	_, err = projector.Drop(ctx, b.Store, fold.Name(), fold.Version()) // the one that the rebuild replaced
 	return err
 }
