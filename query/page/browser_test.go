@@ -165,36 +165,6 @@ func TestToken(t *testing.T) {
 	}
 }
 
-// TestAsOf: the slider shows the session as it was, and leads back to now.
-func TestAsOf(t *testing.T) {
-	t.Parallel()
-	s := newStandIn(t)
-	scene(s)
-	p := open(t, s.URL+"/"+lectureRoute)
-	p.text("Ada Lovelace")
-	const connections = `[...document.querySelectorAll(".figure")].find((f) => f.innerText.startsWith("Connections")).querySelector("dd").innerText`
-	p.wait(connections + ` === "21"`)
-	p.eval(`(() => { const r = document.getElementById("asof"); r.value = Number(r.min) + 180000; r.dispatchEvent(new Event("input")); })()`, nil)
-	p.wait(connections + ` === "2"`)
-	p.wait(`document.querySelector(".then time").title.endsWith("UTC") && location.hash.includes("asOf=")`)
-	p.eval(`[...document.querySelectorAll("button")].find((b) => b.innerText === "Back to now").click()`, nil)
-	p.wait(connections + ` === "21"`)
-}
-
-// TestRecords: the raw records with their sequence, delay and body; one that can't be read is shown too.
-func TestRecords(t *testing.T) {
-	t.Parallel()
-	s := newStandIn(t)
-	scene(s)
-	p := open(t, s.URL+"/"+lectureRoute)
-	p.text("Raw records")
-	p.eval(`document.querySelector("details > summary:last-of-type") && [...document.querySelectorAll("summary")].at(-1).click()`, nil)
-	p.text("meeting.participantJoined")
-	p.text("150 s")
-	p.eval(`[...document.querySelectorAll("td summary")].at(-1).click()`, nil)
-	p.text("e25vdCBqc29u")
-}
-
 // TestKeyboard: the page is worked without a mouse.
 func TestKeyboard(t *testing.T) {
 	t.Parallel()

@@ -53,8 +53,22 @@ func aParticipant(session, id, name string, connections ...doc) doc {
 	}
 	return doc{
 		"sessionId": session, "participantId": id, "displayName": name, "connections": connections, "firstJoinedAt": connections[0]["joinedAt"],
-		"lastLeftAt": last, "present": present, "connectedSeconds": seconds, "attendedSeconds": seconds, "longestGapSeconds": 0.0, "attendanceRatio": nil,
+		"lastLeftAt": last, "present": present, "connectedSeconds": seconds, "attendedSeconds": seconds, "longestGapSeconds": 0.0, "attendanceRatio": nil, "gaps": gapsOf(connections),
 	}
+}
+
+// gapsOf are the times between connections that do not overlap.
+func gapsOf(connections []doc) []doc {
+	list := []doc{}
+	for i := range len(connections) - 1 {
+		from, to := connections[i]["leftAt"], connections[i+1]["joinedAt"].(string)
+		if from, ok := from.(string); ok && from < to {
+			a, _ := time.Parse(time.RFC3339, from)
+			b, _ := time.Parse(time.RFC3339, to)
+			list = append(list, doc{"from": from, "to": to, "seconds": b.Sub(a).Seconds()})
+		}
+	}
+	return list
 }
 
 func asFloat(v any) float64 {
@@ -133,7 +147,7 @@ func scene(s *standIn) {
 		"seminar-1/grace.h@college.example": withRatio(aParticipant("seminar-1", "grace.h@college.example", "Grace", connection("p6", -29990, -29970, "LEFT")), 0.333, 0),
 	})
 	s.fill("recordings", map[string]doc{
-		"rec-live":  aRecording("rec-live", lecture, "RECORDING", doc{"lastEventAt": stamp(minute(40))}),
+		"rec-live":  aRecording("rec-live", lecture, "RECORDING", doc{"meetingId": "room-7", "lastEventAt": stamp(minute(40))}),
 		"rec-stuck": aRecording("rec-stuck", "ended-1", "UPLOADING", nil),
 		"rec-done":  aRecording("rec-done", "ended-1", "UPLOADED", nil),
 		"rec-done2": aRecording("rec-done2", "ghost-1", "UPLOADED", doc{"downloadUrlExpiresAt": stamp(base.Add(-time.Hour))}),
@@ -151,11 +165,38 @@ func scene(s *standIn) {
 	s.fill("pipeline", map[string]doc{"now": pipelineDoc()})
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.docs["asOf"] = map[string]doc{lecture: aSession(lecture, "Lecture: distributed systems", doc{"liveParticipants": 2, "uniqueParticipants": 2, "connections": 2, "maxConcurrentParticipants": 2, "lastEventAt": stamp(minute(3))})}
+	s.docs["asOf"] = map[string]doc{"ended-1": sessions["ended-1"], lecture: aSession(lecture, "Lecture: distributed systems", doc{"liveParticipants": 2, "uniqueParticipants": 2, "connections": 2, "maxConcurrentParticipants": 2, "lastEventAt": stamp(minute(3))})}
+	s.events["ended-1"] = endedRecords()
 	s.events[lecture] = []doc{
 		{"sequence": 101, "eventId": "01JD0000000000000000000001", "source": "prod", "type": "meeting.started", "receivedAt": stamp(minute(0.02)), "body": doc{"event": "meeting.started", "meeting": doc{"sessionId": lecture, "startedAt": stamp(base)}}},
-		{"sequence": 104, "eventId": "01JD0000000000000000000002", "source": "prod", "type": "meeting.participantJoined", "receivedAt": stamp(minute(3.5)), "body": doc{"event": "meeting.participantJoined", "participant": doc{"joinedAt": stamp(minute(1))}}},
+		{"sequence": 104, "eventId": "01JD0000000000000000000002", "source": "prod", "type": "meeting.participantJoined", "receivedAt": stamp(minute(3.5)), "peerId": "person-00-a", "participantId": "person-00", "displayName": "Ada Lovelace", "body": doc{"event": "meeting.participantJoined", "participant": doc{"joinedAt": stamp(minute(1))}}},
 		{"sequence": 109, "eventId": "01JD0000000000000000000003", "source": "prod", "type": nil, "receivedAt": stamp(minute(5)), "body": nil, "bodyBase64": "e25vdCBqc29u"},
+	}
+}
+
+// endedRecords are those of yesterday's lecture: Ada's first leave came late, and so did the end.
+func endedRecords() []doc {
+	n := 200
+	record := func(typ string, received float64, body doc, who ...any) doc {
+		n++
+		d := doc{"sequence": n, "eventId": fmt.Sprintf("01JD1%021d", n), "source": "prod", "type": typ, "receivedAt": stamp(minute(received)), "body": body, "peerId": nil, "participantId": nil, "displayName": nil}
+		if len(who) > 0 {
+			d["peerId"], d["participantId"], d["displayName"] = who[0], who[1], who[2]
+		}
+		return d
+	}
+	body := func(member, field string, at float64) doc { return doc{member: doc{field: stamp(minute(at))}} }
+	return []doc{
+		record("meeting.started", 0.01, body("meeting", "startedAt", 0)),
+		record("meeting.participantJoined", 0.02, body("participant", "joinedAt", 0), "p1", "ada", "Ada"),
+		record("meeting.participantJoined", 4.01, body("participant", "joinedAt", 4), "p3", "grace", "Grace"),
+		record("meeting.participantJoined", 15.01, body("participant", "joinedAt", 15), "p2", "ada", "Ada"),
+		record("meeting.participantLeft", 21, body("participant", "leftAt", 12), "p1", "ada", "Ada"),
+		record("meeting.participantJoined", 30.01, body("participant", "joinedAt", 30), "p4", "linus", nil),
+		record("meeting.participantLeft", 36.02, body("participant", "leftAt", 36), "p4", "linus", nil),
+		record("meeting.participantLeft", 38.01, body("participant", "leftAt", 38), "p2", "ada", "Ada"),
+		record("recording.statusUpdate", 38.5, doc{"recording": doc{"recordingId": "rec-done"}}),
+		record("meeting.ended", 40, body("meeting", "endedAt", 38)),
 	}
 }
 

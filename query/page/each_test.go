@@ -79,7 +79,7 @@ func TestAttendance(t *testing.T) {
 	for _, c := range []struct{ route, table, row string }{{"#/attendance/ended-1", "Attendance sheet", "Ada"}, {"#/person/ada", "Sessions of this person", "Yesterday"}} {
 		p.route(c.route)
 		p.wait(rowOf(c.table, c.row))
-		p.cells(rowOf(c.table, c.row), [][2]string{{"Closed by", "left"}, {"Attended", "^0:35:00$"}, {"Connected", "^0:35:00$"}, {"Connections", "^2"}, {"Longest gap", "^0:03:00$"}, {"% of session attended", "92 %"}})
+		p.cells(rowOf(c.table, c.row), [][2]string{{"Closed by", "left"}, {"Attended", "^0:35:00$"}, {"Connected", "^0:35:00$"}, {"Connections", "^2"}, {"Gaps", "^0:03:00$"}, {"% of session attended", "92 %"}})
 	}
 	p.route("#/attendance/ended-1")
 	p.wait(rowOf("Attendance sheet", "Grace"))

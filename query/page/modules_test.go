@@ -98,7 +98,7 @@ func TestFormat(t *testing.T) {
 		const f = `+module("format")+`;
 		const c = `+module("chart")+`;
 		for (const [in_, want] of [[0, "0:00:00"], [59.9, "0:00:59"], [3600, "1:00:00"], [360061, "100:01:01"], [-5, "0:00:00"], [null, "–"]]) is(f.duration(in_), want, "duration of " + in_);
-		for (const [in_, want] of [[10, "in 0:00:10"], [86400 * 3, "in 3 days"], [-5, "expired 5 s ago"], [-7300, "expired 2 h ago"]]) is(f.remaining(in_), want, "remaining of " + in_);
+		for (const [in_, want] of [[10, "expires in 0:00:10"], [86400 * 3, "expires in 3 days"], [-5, "expired 5 s ago"], [-7300, "expired 2 h ago"]]) is(f.remaining(in_), want, "remaining of " + in_);
 		for (const [in_, want] of [[0, "0 B"], [1023, "1023 B"], [1536, "1.5 KiB"], [48300000, "46.1 MiB"], [null, "–"]]) is(f.bytes(in_), want, "bytes of " + in_);
 		for (const [in_, want] of [["a\u202Eb", "a[U+202E]b"], ["👩\u200D👧", "👩\u200D👧"], ["a\u200Db", "a[U+200D]b"], ["\uD800", "[U+D800]"], ["x".repeat(90), "x".repeat(80) + "[… 10 more]"]]) is(f.flatText(in_), want, "flatText of " + JSON.stringify(in_));
 		// A leave at T is before a join at T; an empty interval counts nothing; all is cut at the end.

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"cmp"
 	"flag"
+	"fmt"
 	"image"
 	"image/color"
 	"image/png"
@@ -26,6 +27,9 @@ var views = []struct{ name, route, shown string }{
 	{"live", "#/live", "Weekly planning"},
 	{"session", lectureRoute, "Ada Lovelace"},
 	{"attendance", "#/attendance/ended-1", "Grace"},
+	{"stay", "#/attendance/ended-1/ada", "0:09:00"},
+	{"records", "#/session/ended-1?records=open", "recording.statusUpdate"},
+	{"as-known-at", fmt.Sprintf("%s?asOf=%d", lectureRoute, minute(3.2).UnixMilli()), "into the session"},
 	{"attendance-choose", "#/attendance", "Weekly planning"},
 	{"people", "#/people?q=grace", "grace.h@college.example"},
 	{"person", "#/person/ada", "Ada"},

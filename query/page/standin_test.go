@@ -170,7 +170,9 @@ func (s *standIn) find(parts []string, q url.Values) (items []doc, single doc) {
 	case path == "meetings/live":
 		return s.only("sessions", func(d doc) bool { return d["status"] == "LIVE" && (q.Get("stale") == "true" || d["stale"] != true) }), nil
 	case path == "sessions":
-		return s.only("sessions", func(d doc) bool { return strings.Contains(fmt.Sprint(d["title"]), q.Get("q")) }), nil
+		return s.only("sessions", func(d doc) bool {
+			return strings.Contains(fmt.Sprint(d["title"]), q.Get("q")) && (q.Get("meetingId") == "" || d["meetingId"] == q.Get("meetingId"))
+		}), nil
 	case path == "recordings":
 		return s.only("recordings", func(d doc) bool { return q.Get("sessionId") == "" || d["sessionId"] == q.Get("sessionId") }), nil
 	case path == "pipeline":
@@ -197,7 +199,12 @@ func (s *standIn) find(parts []string, q url.Values) (items []doc, single doc) {
 		slices.SortStableFunc(items, func(a, b doc) int { return cmp.Compare(fmt.Sprint(a["firstJoinedAt"]), fmt.Sprint(b["firstJoinedAt"])) })
 		return items, nil
 	case len(parts) == 3 && parts[2] == "events":
-		return append([]doc{}, s.events[parts[1]]...), nil
+		for _, e := range s.events[parts[1]] {
+			if (q.Get("type") == "" || e["type"] == q.Get("type")) && (q.Get("participantId") == "" || e["participantId"] == q.Get("participantId")) {
+				items = append(items, e)
+			}
+		}
+		return append([]doc{}, items...), nil
 	case q.Get("asOf") != "":
 		return nil, s.docs["asOf"][parts[1]]
 	default:

@@ -13,8 +13,8 @@ export function duration(seconds) {
 // remaining writes how long until something expires.
 export function remaining(seconds) {
   if (seconds <= 0) return `expired ${ago(-seconds)}`;
-  if (seconds >= 172800) return `in ${Math.floor(seconds / 86400)} days`;
-  return `in ${duration(seconds)}`;
+  if (seconds >= 172800) return `expires in ${Math.floor(seconds / 86400)} days`;
+  return `expires in ${duration(seconds)}`;
 }
 
 // ago writes an age in one unit.

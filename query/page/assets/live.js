@@ -4,7 +4,7 @@ import { all, get, id } from "./api.js";
 import { h, memo } from "./dom.js";
 import { count, millis } from "./format.js";
 import { loader, unescaped } from "./refresh.js";
-import { badge, csv, elapsed, field, flags, ident, recordingBadge, sessionBadge, sorted, sorting, state, table, text, to, when } from "./ui.js";
+import { FLAGS, badge, csv, elapsed, field, flags, ident, recordingBadge, sessionBadge, sorted, sorting, state, table, text, to, when } from "./ui.js";
 
 const SINGLES = 24;     // more changed sessions than this are fetched as one list
 
@@ -120,7 +120,7 @@ export function live({ params, draw, set, signal }) {
     { id: "uniqueParticipants", label: "Participants", num: true, sort: (s) => s.uniqueParticipants, cell: (s) => count(s.uniqueParticipants) },
     { id: "badges", label: "Recording / streaming", cell: (s) => h("span", { class: "badges", "data-none": "–" }, s.stale ? sessionBadge(s) : null, (s.recordings ?? []).slice(0, 3).map((r) => h("span", { key: r.recordingId, title: "recording" }, recordingBadge(r))), streams.has(s.meetingId) ? badge("air", "on air", "livestream is LIVE") : null) },
     { id: "lastEventAt", label: "Last event", sort: (s) => millis(s.lastEventAt), cell: (s) => when(s.lastEventAt) },
-    { id: "flags", label: "Flags", sort: (s) => s.anomalies.length, cell: (s) => flags(s) },
+    { id: "flags", label: "Flags", help: FLAGS, sort: (s) => s.anomalies.length, cell: (s) => flags(s) },
   ];
 
   function matching() {

@@ -4,7 +4,8 @@ import { all, get, id } from "./api.js";
 import { h, memo } from "./dom.js";
 import { bytes, count, duration, millis } from "./format.js";
 import { loader, unescaped } from "./refresh.js";
-import { badge, csv, elapsed, field, files, ident, next, recordingBadge, select, short, sorted, state, table, text, to, until, when } from "./ui.js";
+import { titles } from "./titles.js";
+import { badge, csv, elapsed, expires, field, files, ident, recordingBadge, select, short, sorted, sorting, state, table, text, to, when } from "./ui.js";
 
 const CAP = 5000;
 const SINGLES = 8;     // more changed recordings than this are fetched as one list
@@ -16,6 +17,7 @@ const TABS = [["all", "All"], ["stuck", "Stuck"], ["expiring", "Link expiring"],
 
 export function recordings({ params, draw, set, signal }) {
   const rows = memo();
+  const names = titles({ draw, signal });
   let items = [];
   let more = false;
   let at = 0;
@@ -25,7 +27,7 @@ export function recordings({ params, draw, set, signal }) {
   let tab = TABS.some(([name]) => name === params.get("tab")) ? params.get("tab") : "all";
   let stuckFor = Number(params.get("stuckFor") ?? 600);
   let within = Number(params.get("within") ?? 86400);
-  let sort = { by: "lastEventAt", down: true };
+  const sort = sorting({ params, set }, "-lastEventAt");
 
   const reading = loader(async () => {
     const changed = [...dirty];
@@ -69,15 +71,27 @@ export function recordings({ params, draw, set, signal }) {
     errors: (r) => r.status === "ERRORED" || r.conflict || r.error,
   };
 
+  function sessionOf(r) {
+    if (!r.sessionId) return text(null);
+    const title = names.of(r.sessionId);
+    return [h("a", { href: to("session", r.sessionId) }, title ? text(title, "–", 60) : h("bdi", {}, short(r.sessionId))), title ? h("span", { class: "sub" }, ident(r.sessionId)) : null];
+  }
+
+  // finished is when a recording got to its last state, or how long it has not.
+  function finished(r) {
+    if (FINAL.has(r.status)) return when(r.history.find((e) => e.status === r.status)?.at ?? r.lastEventAt);
+    return [elapsed(millis(r.lastEventAt)), h("span", { class: "sub" }, "in this state")];
+  }
+
   const columns = [
     { id: "status", label: "Status", sort: (r) => r.status, cell: (r) => h("span", { class: "badges" }, recordingBadge(r), r.conflict ? badge("warn", "conflict", "both ERRORED and UPLOADED were received") : null) },
     { id: "recordingId", label: "Recording", cell: (r) => [text(r.outputFileName, "no file yet", 60), h("span", { class: "sub" }, ident(r.recordingId))] },
-    { id: "session", label: "Session", cell: (r) => (r.sessionId ? h("a", { href: to("session", r.sessionId) }, h("bdi", {}, short(r.sessionId))) : text(null)) },
-    { id: "lastEventAt", label: "In this state for", num: true, sort: (r) => millis(r.lastEventAt), cell: (r) => (FINAL.has(r.status) ? when(r.lastEventAt) : elapsed(millis(r.lastEventAt))) },
+    { id: "session", label: "Session", sort: (r) => names.of(r.sessionId)?.toLowerCase(), cell: sessionOf },
     { id: "startedAt", label: "Started", sort: (r) => millis(r.startedAt), cell: (r) => when(r.startedAt) },
+    { id: "lastEventAt", label: "Finished", help: "When the file was there, or the recording failed. Before that: how long no event of it was received.", sort: (r) => millis(r.lastEventAt), cell: finished },
     { id: "durationSeconds", label: "Duration", num: true, sort: (r) => r.durationSeconds, cell: (r) => duration(r.durationSeconds) },
     { id: "fileSizeBytes", label: "Size", num: true, sort: (r) => r.fileSizeBytes, cell: (r) => bytes(r.fileSizeBytes) },
-    { id: "link", label: "Link", sort: (r) => millis(r.downloadUrlExpiresAt), cell: (r) => [files(r), r.downloadUrlExpiresAt ? h("span", { class: "sub" }, until(millis(r.downloadUrlExpiresAt))) : null] },
+    { id: "link", label: "Link", sort: (r) => millis(r.downloadUrlExpiresAt), cell: (r) => [files(r), expires(r.downloadUrlExpiresAt)] },
     { id: "error", label: "Error", cell: (r) => (r.error ? h("span", { class: "bad" }, "✖ ", text(r.error, "", 120)) : text(null)) },
   ];
 
@@ -96,6 +110,7 @@ export function recordings({ params, draw, set, signal }) {
   function render() {
     const now = Date.now();
     const list = sorted(items.filter((r) => chosen[tab](r, now)), columns, sort, (r) => r.recordingId);
+    names.want(list.slice(0, limit));
     const pick = (name) => {
       tab = name;
       limit = 100;
@@ -116,10 +131,7 @@ export function recordings({ params, draw, set, signal }) {
         })) : null,
         csv("/v1/recordings", tab === "stuck" ? { stuckFor: `${stuckFor}s` } : tab === "expiring" ? { expiresWithin: `${within}s` } : tab === "errors" ? { status: "ERRORED" } : {}, "recordings.csv")),
       state({ loading: !reading.loaded, error: reading.error, retry: load, empty: reading.loaded && !list.length ? (items.length ? "No matching recordings." : "No recordings yet.") : null }),
-      list.length ? table({ caption: "Recordings", columns, rows: list, key: (r) => r.recordingId, sort, limit, memo: rows, onSort: (by) => {
-        sort = next(sort, by);
-        draw();
-      }, onMore: (n) => {
+      list.length ? table({ caption: "Recordings", columns, rows: list, key: (r) => r.recordingId, sort, limit, memo: rows, inputs: (r) => [names.of(r.sessionId)], onSort: sort.click, onMore: (n) => {
         limit = n;
         draw();
       } }) : null,

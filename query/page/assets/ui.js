@@ -28,6 +28,16 @@ function copy(button, s) {
   }, () => {});
 }
 
+// copyLink copies the page's address, which holds what is chosen: who opens it sees the same.
+// Without https a browser lets nobody copy: then the link is shown.
+export const copyLink = () => h("button", { type: "button", class: "copy-link", key: "copy-link", onclick: (e) => (navigator.clipboard ? copy(e.currentTarget, location.href) : prompt("The link to this view:", location.href)) }, "Copy link");
+
+// help is a button that shows what a word means, above everything else.
+export const help = (word, ...words) => {
+  const name = `help-${word.replace(/\W+/g, "-")}`;
+  return h("span", { class: "helps", key: name }, h("button", { type: "button", class: "help", popovertarget: name, "aria-label": `What is ${word}?` }, "?"), h("span", { id: name, class: "help-text", popover: "auto", role: "note" }, words));
+};
+
 // when shows a time in the reader's zone; UTC, as it was sent, on hover.
 export function when(iso, fallback = "–") {
   const ms = millis(iso);
@@ -37,7 +47,10 @@ export function when(iso, fallback = "–") {
 
 // elapsed counts up from a time, until counts down to one.
 export const elapsed = (ms) => (ms === null ? "–" : h("span", { class: "tick", "data-since": ms }));
-export const until = (ms) => h("span", { class: "tick", "data-until": ms, title: `${new Date(ms).toISOString().replace("T", " ").replace("Z", "")} UTC` });
+const until = (ms) => h("span", { class: "tick", "data-until": ms, title: `${new Date(ms).toISOString().replace("T", " ").replace("Z", "")} UTC` });
+
+// expires says after a link how long it lasts: ", expires in 6 days".
+export const expires = (iso) => (millis(iso) === null ? null : [", ", until(millis(iso))]);
 
 // badge is a word with a mark: colour alone never says it.
 const MARKS = { good: "●", warn: "▲", bad: "✖", info: "◆", idle: "○", air: "◉" };
@@ -58,8 +71,12 @@ const ANOMALIES = {
   "join-unseen": "somebody left who was never seen to join",
   "left-before-joined": "somebody left before they joined",
   "left-after-end": "somebody left after the end",
+  "no-peer-id": "a join or leave does not say whose it is",
   "no-session-id": "its events name only the meeting",
 };
+
+// FLAGS explains them all at once.
+export const FLAGS = "What is odd about a session, none of which loses a fact: times that can't be read or contradict each other, a start, join or end that no event tells of, a record that was set aside. Hover or touch a flag for its meaning.";
 
 // flags lists what is odd about a session, each with its meaning.
 export function flags(s) {
@@ -74,13 +91,14 @@ export function flags(s) {
 const LONG = 200;
 
 // table draws rows by key, the first limit of them, and a button for more.
-// columns: {id, label, cell(row), sort, num}; sort {by, down}; onSort(id).
+// columns: {id, label, cell(row), sort, num, help}; sort {by, down}; onSort(id).
 export function table({ caption, columns, rows, key, sort, onSort, limit = 200, onMore, memo, inputs = () => [], rowClass }) {
   const head = columns.map((c) => {
     const on = sort && sort.by === c.id;
     const props = { key: c.id, role: "columnheader", scope: "col", class: c.num ? "num" : null, "aria-sort": on ? (sort.down ? "descending" : "ascending") : null };
-    if (!c.sort || !onSort) return h("th", props, c.label);
-    return h("th", props, h("button", { type: "button", class: "sort", onclick: () => onSort(c.id) }, c.label, h("span", { "aria-hidden": "true", class: "arrow" }, on ? (sort.down ? " ▼" : " ▲") : "")));
+    const about = c.help ? help(c.label, c.help) : null;
+    if (!c.sort || !onSort) return h("th", props, c.label, about);
+    return h("th", props, h("button", { type: "button", class: "sort", onclick: () => onSort(c.id) }, c.label, h("span", { "aria-hidden": "true", class: "arrow" }, on ? (sort.down ? " ▼" : " ▲") : "")), about);
   });
   const row = (r) => h("tr", { key: key(r), role: "row", class: rowClass?.(r) }, columns.map((c) => h("td", { key: c.id, role: "cell", "data-label": c.label, class: c.num ? "num" : null }, c.cell(r))));
   const shown = rows.slice(0, limit);
