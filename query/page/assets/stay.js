@@ -118,7 +118,7 @@ export function stay({ args: [sessionId, participantId], params, draw, set, sign
     { id: "at", label: "Happened", cell: (f) => when(f.at) },
     { id: "receivedAt", label: "Received", cell: (f) => when(f.receivedAt) },
     { id: "delay", label: "Delay", num: true, cell: delay },
-    { id: "then", label: "Before it", cell: (f) => h("a", { href: `${to("session", sessionId)}?asOf=${millis(f.receivedAt) - 1}`, "aria-label": `the session as known before the ${f.what} was received` }, "as known then") },
+    { id: "then", label: "Before it", cell: (f) => h("a", { href: `${to("session", sessionId)}?asOf=${millis(f.receivedAt) - 1}`, "aria-label": `as known then, before the ${f.what} was received` }, "as known then") },
   ];
 
   function late() {
