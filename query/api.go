@@ -63,6 +63,9 @@ type Config struct {
 	// addresses. It keeps pages of other sites from reaching a loopback address
 	// through a name that they make point to it. With Tokens it is not needed.
 	Hosts []string
+	// BasePath is the path below which everything is served, as CheckBasePath takes it;
+	// "": at /.
+	BasePath string
 	// Version is shown on the page.
 	Version string
 	// Now is the clock; nil: time.Now.
@@ -78,6 +81,8 @@ func (c Config) validate() error {
 		return errors.New("query: no replica: set Replica")
 	case c.Log == nil:
 		return errors.New("query: no log to read events from: set Log")
+	case CheckBasePath(c.BasePath) != nil:
+		return fmt.Errorf("query: BasePath: %w", CheckBasePath(c.BasePath))
 	case c.StaleAfter < 0:
 		return errors.New("query: StaleAfter is negative: leave it 0 for 24h")
 	}

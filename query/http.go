@@ -61,11 +61,11 @@ func (a *API) handler(closing <-chan struct{}) http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, req *http.Request) {
 		write(w, req, a.refuse(&route{path: "/"}, notFound("no such path; see /openapi.json")))
 	})
-	return a.guard(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+	return a.below(a.guard(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		req = literalDots(req)
 		defer func() { setPattern(w, req.Pattern) }() // also of an answer that is cut
 		mux.ServeHTTP(w, req)
-	}))
+	})))
 }
 
 // literalDots has "." and ".." below /v1/ mean the ids that they are: no path of

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -48,7 +49,7 @@ func (a *API) describe() ([]byte, error) {
 		"openapi": "3.1.0",
 		"info": map[string]any{"title": "Rollcall", "version": "1", "license": map[string]any{"name": "Apache License 2.0", "identifier": "Apache-2.0"},
 			"description": "Meetings, sessions, participants and recordings, from the providers' webhooks. Times are RFC 3339 in UTC, durations seconds."},
-		"servers": []any{map[string]any{"url": "/", "description": "The server that this was read from."}},
+		"servers": []any{map[string]any{"url": cmp.Or(a.config.BasePath, "/"), "description": "The server that this was read from."}},
 		"paths":   paths,
 		"components": map[string]any{"schemas": schemas, "securitySchemes": map[string]any{
 			"bearer": map[string]any{"type": "http", "scheme": "bearer", "description": "A token of --api-token-file. Without that flag none is needed."}}},

@@ -113,7 +113,7 @@ func TestViewerSeesNoLinksAndNoRecords(t *testing.T) {
 	ids := strings.NewReplacer("{sessionId}", "s1", "{recordingId}", "r1", "{participantId}", "ann", "{streamId}", "l1")
 	shown := map[string]bool{}
 	for path := range api.Paths {
-		if path == "/v1/changes" || path == "/v1/closings/{closingId}" {
+		if path == "/v1/changes" || strings.HasPrefix(path, "/v1/closings/") {
 			continue // keys alone, and no end; numbers alone, and none are closed here
 		}
 		for _, accept := range []string{"application/json", "text/csv"} {

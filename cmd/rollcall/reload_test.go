@@ -151,6 +151,7 @@ func TestConfigCheck(t *testing.T) {
 		"log-level: loud\n": {console.ExitUsage, "--log-level"},
 		"sources: [{name: a, scheme: rsa, key: /nowhere.pem}]\n": {console.ExitUsage, "/nowhere.pem"},
 		"api-addr: 0.0.0.0:8081\n":                               {console.ExitUsage, "--api-addr"},
+		"api-base-path: rollcall\n":                              {console.ExitUsage, "(api-base-path in config file " + file + " sets it)"},
 		"a: [\n":                                                 {console.ExitUsage, "read config file"},
 	} {
 		if err := os.WriteFile(file, []byte("data-dir: "+filepath.Join(dir, "data")+"\n"+text), 0o600); err != nil {

@@ -49,6 +49,7 @@ type serveCmd struct {
 	AccessLog          bool          `help:"Log each request to the read API: name of the token, method, route, status, duration, bytes."`
 	Pprof              bool          `help:"Serve profiles (/debug/pprof/) on --admin-addr, which must be loopback, or ask for a token of the role operator."`
 	APIHost            []string      `name:"api-host" help:"Name that the read API may be addressed by, beside localhost and addresses; repeatable. Only needed without --api-token-file." placeholder:"NAME"`
+	APIBasePath        string        `name:"api-base-path" help:"Path below which the read API and the page are served, like /rollcall, for a reverse proxy that passes it on; without it, at /." placeholder:"PATH"`
 	ReplicaDir         string        `help:"Directory of the query target's SQLite cache; by default within --data-dir, or a temporary one with --nats-url. It can be deleted at any time." type:"path" placeholder:"DIR"`
 	APIMaxConnections  int           `name:"api-max-connections" help:"Connections of the read API; one more is closed. 0 is what the limit of open files (ulimit -n) allows, at most 4,096." default:"0" placeholder:"N"`
 	NATSMaxConnections int           `name:"nats-max-connections" help:"Connections of clients without credentials, and of the role reader, to the embedded server; one more is refused. 0 is what the limit of open files (ulimit -n) allows, at most 4,096." default:"0" placeholder:"N"`

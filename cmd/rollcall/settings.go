@@ -299,6 +299,10 @@ func (c *settings) setAPI() (err error) {
 			return console.Usagef("--api-addr: %w", err)
 		}
 	}
+	if err := query.CheckBasePath(c.APIBasePath); err != nil {
+		return console.Usagef("--api-base-path: %w", err)
+	}
+	c.node.APIBasePath = c.APIBasePath
 	for _, host := range c.APIHost {
 		_, notAddress := netip.ParseAddr(host)
 		if host == "" || strings.ContainsAny(host, "/:@ ") || notAddress == nil {

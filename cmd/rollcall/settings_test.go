@@ -41,6 +41,7 @@ func TestBadSettingsTouchNothing(t *testing.T) {
 		{"--api-addr", "0.0.0.0:0"},
 		{"--api-host", "http://x"},
 		{"--api-host", "127.0.0.1"},
+		{"--api-base-path", "/rollcall/"},
 		{"--source", "x=rsa:" + missing},
 		{"--source", "x=rsa:" + nonsense},
 		{"--source", "x=standard:" + missing},

@@ -142,7 +142,12 @@ func (b *builder) resolve(name string, text []byte) ([]byte, error) {
 			failed = fmt.Errorf("%s: %w", name, err)
 			return match
 		}
-		return []byte(`"/assets/` + a.served + `"`)
+		// Below whatever path the page is served: a module's imports are relative to it,
+		// other references to the page.
+		if strings.HasPrefix(string(match), `"./`) {
+			return []byte(`"./` + a.served + `"`)
+		}
+		return []byte(`"assets/` + a.served + `"`)
 	})
 	return out, failed
 }

@@ -24,7 +24,8 @@ type Config struct {
 
 // Handler serves the page at / and its files below /assets/; everything else is
 // a 404. It answers GET and HEAD, from memory, and is safe for concurrent use.
-// The read API has to be served on the same origin.
+// The read API has to be served on the same origin, and below the same path: the page
+// names its files and the API relative to itself.
 //
 // It panics when the embedded files refer to each other in a circle or to one
 // that is not there: a defect of the build, found by the first test.

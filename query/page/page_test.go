@@ -35,7 +35,8 @@ func serve(t *testing.T, method, target string, header ...string) answer {
 	return answer{w.Code, w.Header(), w.Body.String()}
 }
 
-var served = regexp.MustCompile(`/assets/[A-Za-z0-9-]+(?:\.min)?\.[0-9a-f]{12}\.[a-z]+`)
+// served is a reference to an asset: relative to the page, or to the module that has it.
+var served = regexp.MustCompile(`"(?:assets|\.)/([A-Za-z0-9-]+(?:\.min)?\.[0-9a-f]{12}\.[a-z]+)"`)
 
 // TestAssets follows every reference from the index: each is served, for a year,
 // under a name that holds its hash, and the whole is light.
@@ -66,8 +67,8 @@ func TestAssets(t *testing.T) {
 			}
 			body = string(plain)
 		}
-		for _, next := range served.FindAllString(body, -1) {
-			if !seen[next] {
+		for _, found := range served.FindAllStringSubmatch(body, -1) {
+			if next := "/assets/" + found[1]; !seen[next] {
 				seen[next] = true
 				queue = append(queue, next)
 			}
@@ -88,8 +89,8 @@ func TestAssets(t *testing.T) {
 	if strings.Contains(index, "v1<b>") || !strings.Contains(index, "v1&lt;b&gt;") {
 		t.Error("the version is not escaped in the index")
 	}
-	if regexp.MustCompile(`(?i)<script(?: [^>]*)?>[^<]|<style|\sstyle=|\son[a-z]+=|https?://`).MatchString(index) {
-		t.Error("the index has an inline script or style, or an address elsewhere")
+	if regexp.MustCompile(`(?i)<script(?: [^>]*)?>[^<]|<style|\sstyle=|\son[a-z]+=|https?://|(?:href|src)="/`).MatchString(index) {
+		t.Error("the index has an inline script or style, or an address that is elsewhere or not relative")
 	}
 }
 
@@ -108,7 +109,7 @@ func TestHandler(t *testing.T) {
 		{"GET", "/assets/", nil, 404},
 		{"GET", "/assets/main.js", nil, 404},
 		{"GET", "/assets/../page.go", nil, 404},
-		{"GET", "/other/" + filepath.Base(served.FindString(serve(t, "GET", "/").body)), nil, 404},
+		{"GET", "/other/" + served.FindStringSubmatch(serve(t, "GET", "/").body)[1], nil, 404},
 	}
 	for _, c := range cases {
 		response := serve(t, c.method, c.target, c.header...)

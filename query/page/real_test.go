@@ -36,7 +36,10 @@ type product struct {
 	n    int
 }
 
-func newProduct(t *testing.T, tokens ...string) *product {
+func newProduct(t *testing.T, tokens ...string) *product { return newProductBelow(t, "", tokens...) }
+
+// newProductBelow serves the API and the page below a path.
+func newProductBelow(t *testing.T, base string, tokens ...string) *product {
 	t.Helper()
 	node := eventlogtest.Server(t)
 	js := node.JetStream(t)
@@ -74,7 +77,7 @@ func newProduct(t *testing.T, tokens ...string) *product {
 	for _, secret := range tokens {
 		named = append(named, query.Token{Name: "reader", Role: query.RoleReader, Secret: secret})
 	}
-	api, err := query.New(query.Config{Replica: replica, Log: log, Folds: projections.All(), Tokens: named, Logger: zerolog.Nop()})
+	api, err := query.New(query.Config{Replica: replica, Log: log, Folds: projections.All(), Tokens: named, BasePath: base, Logger: zerolog.Nop()})
 	if err != nil {
 		t.Fatal(err)
 	}

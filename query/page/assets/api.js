@@ -28,7 +28,13 @@ export function headers(more) {
   return t ? { ...more, Authorization: `Bearer ${t}` } : { ...more };
 }
 
+// HERE is the path that the page is served below, with a slash at its end: a reverse
+// proxy may put it elsewhere than at /.
+const HERE = new URL(".", document.baseURI).pathname;
+
+// address is a path of the API as a URL.
 export function address(path, params) {
+  path = HERE + path.slice(1);
   const q = new URLSearchParams();
   for (const [k, v] of Object.entries(params ?? {})) if (v !== undefined && v !== null && v !== "") q.set(k, v);
   const s = q.toString();

@@ -1,7 +1,7 @@
 // The change feed: server-sent events read by fetch, since EventSource can't
 // send a token. Resumes with Last-Event-ID; a dropped connection leaves no gap.
 
-import { request } from "./api.js";
+import { address, request } from "./api.js";
 
 const SILENCE = 60000;          // longer than the server's heartbeats: the connection is dead
 const HIDDEN = 60000;           // a tab hidden this long closes its connection: a browser has six per server
@@ -37,7 +37,7 @@ export function feed({ onChanges, onReset, onState }) {
     hide();
     try {
       const more = lastID ? { "Last-Event-ID": lastID } : {};
-      const answer = await request("/v1/changes", { accept: "text/event-stream", signal: cut.signal, more });
+      const answer = await request(address("/v1/changes"), { accept: "text/event-stream", signal: cut.signal, more });
       // This server does not know the position: start without one. The view is reloaded anyway.
       if (answer.status === 400) lastID = "";
       if (!answer.ok) throw new Error(`HTTP ${answer.status}`);

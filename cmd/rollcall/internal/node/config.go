@@ -47,6 +47,7 @@ type Config struct {
 	AccessLog                  bool          // of the read API
 	Pprof                      bool          // on AdminAddr: for operators, where that is not AdminLocal
 	APIHosts                   []string
+	APIBasePath                string // "": the read API is at /
 
 	StopTimeout time.Duration
 	Secrets     map[string]string // by flag: files that only their owner should read

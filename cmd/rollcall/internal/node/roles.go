@@ -69,7 +69,7 @@ func (n *Node) startQuery(ctx context.Context) error {
 	n.closers = append(n.closers, replica.Close)
 	monitor := pipeline.New(nil)
 	api, err := query.New(query.Config{
-		Replica: replica, Pipeline: monitor, Log: n.Log, Closings: closing.NewStore(js), Folds: projections.All(), StaleAfter: n.StaleAfter, IdleTimeout: n.APIIdleTimeout, Tokens: n.APITokens, AccessLog: n.AccessLog, Observe: n.observer(), Hosts: n.APIHosts, Version: n.Version.Version,
+		Replica: replica, Pipeline: monitor, Log: n.Log, Closings: closing.NewStore(js), Folds: projections.All(), StaleAfter: n.StaleAfter, IdleTimeout: n.APIIdleTimeout, Tokens: n.APITokens, AccessLog: n.AccessLog, Observe: n.observer(), Hosts: n.APIHosts, BasePath: n.APIBasePath, Version: n.Version.Version,
 		Registerer: n.registry, Logger: n.Logger.With().Str(console.KeyPart, "query").Logger(),
 	})
 	if err != nil {
