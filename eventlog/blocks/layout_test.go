@@ -2,6 +2,7 @@ package blocks_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -291,5 +292,33 @@ func TestSettingsFit(t *testing.T) {
 		if err := os.WriteFile(path, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestTooMuchIsNotMended: more messages than marks can stand for are an error, and
+// nothing is changed.
+func TestTooMuchIsNotMended(t *testing.T) {
+	_, s := filled(t, 1)
+	keep := t.TempDir()
+	r := &blocks.Report{Damage: []blocks.Damage{{From: 1, To: blocks.MaxMarks + 1}}}
+	if err := blocks.Mend(s, r, keep, mark); !errors.Is(err, blocks.ErrTooMuch) {
+		t.Errorf("Mend of %d lost messages = %v; want %v", r.Lost(), err, blocks.ErrTooMuch)
+	}
+	if left, err := os.ReadDir(keep); err != nil || len(left) != 0 {
+		t.Errorf("a Mend that was refused keeps %d files, %v; want none", len(left), err)
+	}
+}
+
+// TestFolderThatCanNotBeRead: what its blocks are is not known then.
+func TestFolderThatCanNotBeRead(t *testing.T) {
+	s := blocks.Stream{Name: "X", Dir: t.TempDir()}
+	if err := os.WriteFile(filepath.Join(s.Dir, "msgs"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if trusted, err := s.Trusted(); trusted || err == nil {
+		t.Errorf("Trusted() = %v, %v; want an error", trusted, err)
+	}
+	if n, err := s.Size(); err == nil {
+		t.Errorf("Size() = %d; want an error", n)
 	}
 }

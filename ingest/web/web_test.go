@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -81,8 +82,12 @@ func TestServeEndsInOrder(t *testing.T) {
 		if c.ends {
 			close(end)
 		}
-		if err, body := <-stopped, <-got; (err == nil) != c.ends || (body == "whole") != c.ends {
+		err, body := <-stopped, <-got
+		if (err == nil) != c.ends || (body == "whole") != c.ends {
 			t.Errorf("Serve with drain %v = %v, answer %q; want error %v and the answer %v", c.drain, err, body, !c.ends, c.ends)
+		}
+		if !c.ends && !strings.Contains(err.Error(), address+": requests cut after 1ms") {
+			t.Errorf("Serve with drain %v = %v; want an error that says that requests were cut", c.drain, err)
 		}
 	}
 }
@@ -135,5 +140,30 @@ func TestHosts(t *testing.T) {
 		if got := web.KnownHost(host, []string{"ours"}); got != want {
 			t.Errorf("KnownHost(%q) = %v; want %v", host, got, want)
 		}
+	}
+}
+
+// TestAnswer: the first status counts, or 200 where a body comes first.
+func TestAnswer(t *testing.T) {
+	r := httptest.NewRecorder()
+	a := &web.Answer{ResponseWriter: r}
+	a.WriteHeader(http.StatusEarlyHints)
+	a.WriteHeader(http.StatusTeapot)
+	if a.Status != http.StatusEarlyHints || r.Code == http.StatusOK {
+		t.Errorf("status after two = %d, answered %d; want the first one, and both passed on", a.Status, r.Code)
+	}
+	r = httptest.NewRecorder()
+	a = &web.Answer{ResponseWriter: r}
+	for _, part := range []string{"abc", "de"} {
+		if n, err := a.Write([]byte(part)); n != len(part) || err != nil {
+			t.Errorf("Write(%q) = %d, %v", part, n, err)
+		}
+	}
+	a.WriteHeader(http.StatusTeapot)
+	if a.Status != http.StatusOK || a.Bytes != 5 || r.Body.String() != "abcde" {
+		t.Errorf("status %d, %d bytes, body %q after a body without a status; want 200, 5, abcde", a.Status, a.Bytes, r.Body)
+	}
+	if a.Unwrap() != http.ResponseWriter(r) {
+		t.Error("Unwrap() is another writer")
 	}
 }
