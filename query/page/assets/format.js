@@ -31,12 +31,14 @@ export function millis(iso) {
 }
 
 const clockTime = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
-const dayAndTime = new Intl.DateTimeFormat(undefined, { year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+const calendarDay = new Intl.DateTimeFormat(undefined, { year: "numeric", month: "short", day: "numeric" });
 
-// local writes a time in the reader's zone; today's without the day.
+// local writes a time in the reader's zone; today's without the day. Where there is
+// little room its line breaks after the day, and nowhere else.
 export function local(ms) {
   const t = new Date(ms);
-  return t.toDateString() === new Date().toDateString() ? clockTime.format(t) : dayAndTime.format(t);
+  const time = clockTime.format(t);
+  return t.toDateString() === new Date().toDateString() ? time : `${calendarDay.format(t).replaceAll(" ", "\u00a0")}, ${time}`;
 }
 
 export function clock(ms) {

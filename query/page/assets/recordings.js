@@ -80,7 +80,7 @@ export function recordings({ params, draw, set, signal }) {
   // finished is when a recording got to its last state, or how long it has not.
   function finished(r) {
     if (FINAL.has(r.status)) return when(r.history.find((e) => e.status === r.status)?.at ?? r.lastEventAt);
-    return [elapsed(millis(r.lastEventAt)), h("span", { class: "sub" }, "in this state")];
+    return [h("span", { class: "sub" }, "not yet; in this state for"), elapsed(millis(r.lastEventAt))];
   }
 
   const columns = [
