@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,6 +16,7 @@ import (
 	"time"
 
 	"rollcall/deploy/internal/built"
+	"rollcall/deploy/internal/containers"
 )
 
 // TestReproducible builds one revision in two folders: same bytes, and no path of
@@ -108,55 +108,32 @@ func TestBillOfMaterials(t *testing.T) {
 	}
 }
 
-// runtime is a container engine with a store of its own, so that nothing is left of it.
-type runtime struct {
-	t     *testing.T
-	flags map[string][]string // of each program
-}
-
-func (r runtime) run(name string, args ...string) string {
-	r.t.Helper()
-	return strings.TrimSpace(built.Run(r.t, name, slices.Concat(r.flags[name], args)...))
-}
-
-// podman runs a command that may fail.
-func (r runtime) podman(args ...string) (string, error) {
-	out, err := exec.Command("podman", slices.Concat(r.flags["podman"], args)...).CombinedOutput()
-	return string(out), err
-}
-
-// confined are the flags of a container that may do little. Limits are set, since
-// an engine's own may be above what this machine allows. The image's health check
-// wants a systemd here: the test runs its command instead.
-var confined = []string{"run", "--no-healthcheck", "--network", "none", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges",
-	"--ulimit", "nofile=4096:4096", "--ulimit", "nproc=4096:4096"}
-
 // TestImage builds the last stage of the Dockerfile around the binary, without a
 // network, and starts it with a root file system that can't be written.
 func TestImage(t *testing.T) {
-	r := engine(t)
-	context := imageContext(t)
-	r.run("buildah", "bud", "--format", "docker", "--isolation", "chroot", "--build-arg", "VERSION=v1.2.3", "--build-arg", "REVISION=abc", "-t", "rollcall:test", context)
+	r := runtime{containers.New(t), t}
+	r.Build("rollcall:test", containers.Rollcall(t), "--build-arg", "VERSION=v1.2.3", "--build-arg", "REVISION=abc")
 	r.checkConfig()
 
-	if out, err := r.podman(slices.Concat(confined, []string{"--rm", "localhost/rollcall:test", "version"})...); err != nil {
+	confined := append(slices.Clone(containers.Run), "--network", "none", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
+	if out, err := r.Podman(slices.Concat(confined, []string{"--rm", "localhost/rollcall:test", "version"})...); err != nil {
 		t.Skipf("the image is built, but no container can be started here: %v: %s", err, out)
 	}
 	began := time.Now()
-	id := r.run("podman", slices.Concat(confined, []string{"-d", "-v", "data:/data", "localhost/rollcall:test", "serve", "--source", "test=none", "--insecure"})...)
-	t.Cleanup(func() { _, _ = r.podman("rm", "-f", "-t", "5", id) })
+	id := r.run(slices.Concat(confined, []string{"-d", "-v", "data:/data", "localhost/rollcall:test", "serve", "--source", "test=none", "--insecure"})...)
+	t.Cleanup(func() { _, _ = r.Podman("rm", "-f", "-t", "5", id) })
 	for deadline := time.After(time.Minute); ; {
 		if r.try(id, "/usr/bin/rollcall", "healthcheck") == nil {
 			break
 		}
 		select {
 		case <-deadline:
-			t.Fatalf("not ready within a minute:\n%s", r.run("podman", "logs", id))
+			t.Fatalf("not ready within a minute:\n%s", r.run("logs", id))
 		default:
 		}
 	}
 	ready := time.Since(began)
-	pid := r.run("podman", "inspect", "-f", "{{.State.Pid}}", id)
+	pid := r.run("inspect", "-f", "{{.State.Pid}}", id)
 	status, err := os.ReadFile("/proc/" + pid + "/status")
 	if err != nil {
 		t.Fatal(err)
@@ -172,17 +149,32 @@ func TestImage(t *testing.T) {
 			t.Errorf("%s runs in the image; want nothing but the program", program)
 		}
 	}
-	size := r.run("podman", "image", "inspect", "-f", "{{.Size}}", "localhost/rollcall:test")
-	r.run("podman", "stop", "-t", "30", id)
-	if code := r.run("podman", "inspect", "-f", "{{.State.ExitCode}}", id); code != "0" {
+	size := r.run("image", "inspect", "-f", "{{.Size}}", "localhost/rollcall:test")
+	r.run("stop", "-t", "30", id)
+	if code := r.run("inspect", "-f", "{{.State.ExitCode}}", id); code != "0" {
 		t.Errorf("exit code after SIGTERM = %s; want 0", code)
 	}
 	t.Logf("image: %s bytes; start to ready, as asked from within: %v; resident at rest: %s kB", size, ready.Round(10*time.Millisecond), field(status, "VmRSS:"))
 }
 
+type runtime struct {
+	containers.Engine
+	t *testing.T
+}
+
+// run is a podman command that has to succeed.
+func (r runtime) run(args ...string) string {
+	r.t.Helper()
+	out, err := r.Podman(args...)
+	if err != nil {
+		r.t.Fatalf("podman %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return strings.TrimSpace(out)
+}
+
 // try runs a command in the container.
 func (r runtime) try(id string, command ...string) error {
-	_, err := r.podman(append([]string{"exec", id}, command...)...)
+	_, err := r.Podman(append([]string{"exec", id}, command...)...)
 	return err
 }
 
@@ -198,7 +190,7 @@ func (r runtime) checkConfig() {
 		}
 		Healthcheck struct{ Test []string }
 	}
-	if err := json.Unmarshal([]byte(r.run("podman", "image", "inspect", "localhost/rollcall:test")), &image); err != nil || len(image) != 1 {
+	if err := json.Unmarshal([]byte(r.run("image", "inspect", "localhost/rollcall:test")), &image); err != nil || len(image) != 1 {
 		r.t.Fatalf("inspect image: %v, %d images", err, len(image))
 	}
 	c := image[0].Config
@@ -211,63 +203,6 @@ func (r runtime) checkConfig() {
 			r.t.Errorf("label %s = %q; want %q", label, got, want)
 		}
 	}
-}
-
-// engine skips where containers can't be run, and says why.
-func engine(t *testing.T) runtime {
-	t.Helper()
-	if os.Getuid() != 0 {
-		t.Skip("building and starting an image wants root here")
-	}
-	built.Tool(t, "buildah")
-	built.Tool(t, "podman")
-	dir, err := os.MkdirTemp("", "image")
-	if err != nil {
-		t.Fatal(err)
-	}
-	store := []string{"--root", dir + "/root", "--runroot", dir + "/run", "--storage-driver", "vfs"}
-	podman := append(slices.Clone(store), "--cgroup-manager", "cgroupfs", "--events-backend", "file")
-	if _, err := exec.LookPath("runc"); err == nil {
-		podman = append(podman, "--runtime", "runc") // crun of Debian 12 refuses control groups of both versions side by side
-	}
-	r := runtime{t, map[string][]string{"buildah": store, "podman": podman}}
-	t.Cleanup(func() {
-		_, _ = r.podman("rm", "-f", "-a", "-t", "5")
-		_, _ = r.podman("volume", "rm", "-f", "-a")
-		if err := os.RemoveAll(dir); err != nil {
-			t.Errorf("remove the store: %v", err)
-		}
-	})
-	return r
-}
-
-// imageContext is the Dockerfile's last stage, and what its first stage would have made.
-func imageContext(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	text, err := os.ReadFile("Dockerfile")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, last, found := strings.Cut(string(text), "\nFROM scratch\n")
-	if !found {
-		t.Fatal("Dockerfile has no stage FROM scratch")
-	}
-	last = "FROM scratch\n" + strings.ReplaceAll(strings.ReplaceAll(last, "--from=build ", ""), "/out/", "")
-	built.Run(t, "cp", built.Binary(t), filepath.Join(dir, "rollcall"))
-	roots, err := os.ReadFile("/etc/ssl/certs/ca-certificates.crt")
-	if err != nil {
-		t.Skipf("no ca-certificates here: %v", err)
-	}
-	for name, b := range map[string][]byte{"Dockerfile": []byte(last), "ca-certificates.crt": roots} {
-		if err := os.WriteFile(filepath.Join(dir, name), b, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.Mkdir(filepath.Join(dir, "data"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	return dir
 }
 
 // field is the first value of a line of /proc/<pid>/status.

@@ -23,8 +23,8 @@ import (
 // output is the board as a table.
 func TestBoardShowsData(t *testing.T) {
 	prometheus := built.Tool(t, "prometheus")
-	admin, api := startDemo(t)
-	address := startPrometheus(t, prometheus, admin, api)
+	demo := startDemo(t)
+	address := startPrometheus(t, prometheus, demo)
 	var table strings.Builder
 	for _, q := range boardQueries(t) {
 		rows := answers(t, address, q)
@@ -41,25 +41,27 @@ func TestBoardShowsData(t *testing.T) {
 // quiet are panels that are empty while all is well.
 var quiet = map[string]bool{"Refusals": true, "Audits": true}
 
-func startDemo(t *testing.T) (admin, api string) {
+// addresses are those of a demo's ready file.
+type addresses struct{ Ingest, API, Admin string }
+
+func startDemo(t *testing.T) (at addresses) {
 	t.Helper()
 	dir := t.TempDir()
 	ready := filepath.Join(dir, "ready")
 	start(t, built.Binary(t), "demo", "--ingest-addr", "127.0.0.1:0", "--api-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0", "--nats-listen", "127.0.0.1:0", "--data-dir", filepath.Join(dir, "data"), "--ready-file", ready)
-	var at struct{ Admin, API string }
 	eventually(t, "the demo to be ready", func() bool {
 		text, err := os.ReadFile(ready)
 		return err == nil && json.Unmarshal(text, &at) == nil && at.Admin != ""
 	})
-	return at.Admin, at.API
+	return at
 }
 
 // startPrometheus returns its address once it has scraped enough for a rate,
 // while somebody reads.
-func startPrometheus(t *testing.T, program, target, api string) string {
+func startPrometheus(t *testing.T, program string, demo addresses) string {
 	t.Helper()
 	dir := t.TempDir()
-	config := strings.NewReplacer("15s", "1s", "127.0.0.1:8082", target).Replace(read(t, "prometheus.yaml"))
+	config := strings.NewReplacer("15s", "1s", "127.0.0.1:8082", demo.Admin).Replace(read(t, "prometheus.yaml"))
 	for name, text := range map[string]string{"prometheus.yaml": config, "rules.yaml": read(t, "rules.yaml")} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -73,7 +75,7 @@ func startPrometheus(t *testing.T, program, target, api string) string {
 	free.Close()
 	start(t, program, "--config.file="+filepath.Join(dir, "prometheus.yaml"), "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address)
 	eventually(t, "Prometheus to have seen ten seconds of records", func() bool {
-		if answer, err := http.Get("http://" + api + "/v1/sessions"); err == nil {
+		if answer, err := http.Get("http://" + demo.API + "/v1/sessions"); err == nil {
 			answer.Body.Close()
 		}
 		rows, err := ask(address, `count_over_time(rollcall_ready[1m]) > 10 and on () sum(rate(rollcall_ingest_records_total[1m])) > 0`)
@@ -98,13 +100,18 @@ func start(t *testing.T, program string, args ...string) {
 // eventually asks again and again, for two minutes at most.
 func eventually(t *testing.T, what string, done func() bool) {
 	t.Helper()
+	within(t, 2*time.Minute, what, done)
+}
+
+func within(t *testing.T, limit time.Duration, what string, done func() bool) {
+	t.Helper()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.After(2 * time.Minute); !done(); {
+	for deadline := time.After(limit); !done(); {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("waited two minutes for %s", what)
+			t.Fatalf("waited %v for %s", limit, what)
 		}
 	}
 }

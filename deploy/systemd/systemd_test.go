@@ -175,7 +175,7 @@ func TestStartedBySystemd(t *testing.T) {
 	}
 	dir := t.TempDir()
 	built.Run(t, "cp", built.Binary(t), filepath.Join(dir, "rollcall"))
-	natsServer(t, filepath.Join(dir, "nats-server"))
+	built.NATSServer(t, filepath.Join(dir, "nats-server"))
 	script := file(t, "testdata/nats.sh") + protocol(t) + file(t, "testdata/watchdog.sh")
 	if err := os.WriteFile(filepath.Join(dir, "protocol.sh"), []byte(script), 0o600); err != nil {
 		t.Fatal(err)
@@ -208,16 +208,6 @@ func TestStartedBySystemd(t *testing.T) {
 		}
 	}
 	t.Logf("%s", log)
-}
-
-// natsServer builds the server of the version that the program has.
-func natsServer(t *testing.T, path string) {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", path, "github.com/nats-io/nats-server/v2")
-	cmd.Dir, cmd.Env = built.Root, append(os.Environ(), "GOFLAGS=", "GOWORK=off")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build nats-server: %v\n%s", err, out)
-	}
 }
 
 func file(t *testing.T, path string) string {

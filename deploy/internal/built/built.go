@@ -32,7 +32,18 @@ func Binary(t *testing.T) string {
 // Build builds the program of the tree at root.
 func Build(t *testing.T, root, path string) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", append(append([]string{"build"}, Flags...), "-o", path, "./cmd/rollcall")...)
+	build(t, root, path, "./cmd/rollcall")
+}
+
+// NATSServer builds the server, of the version that the program has in it.
+func NATSServer(t *testing.T, path string) {
+	t.Helper()
+	build(t, Root, path, "github.com/nats-io/nats-server/v2")
+}
+
+func build(t *testing.T, root, path, what string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", append(append([]string{"build"}, Flags...), "-o", path, what)...)
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off")
 	if out, err := cmd.CombinedOutput(); err != nil {

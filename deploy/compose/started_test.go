@@ -1,0 +1,258 @@
+package compose
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/compose-spec/compose-go/v2/types"
+
+	"rollcall/deploy/internal/built"
+	"rollcall/deploy/internal/containers"
+)
+
+// within says that a test runs in a network of its own.
+const within = "ROLLCALL_TEST_NETWORK"
+
+// TestClusterIsStarted starts each service of cluster.yaml but Prometheus and Grafana
+// as it stands there, by podman, in a network namespace of its own: no registry is
+// asked, so the image of NATS holds the server of that version, built here. Deliveries
+// become a session, also once a NATS server and a projector are gone.
+func TestClusterIsStarted(t *testing.T) {
+	if os.Getenv(within) == "" {
+		again(t)
+		return
+	}
+	built.Run(t, "ip", "link", "set", "lo", "up")
+	network(t)
+	c := &cluster{t: t, Engine: containers.New(t), project: mustLoad(t, "cluster.yaml"), brought: brought(t), at: map[string]string{}}
+	c.Build("localhost/rollcall:local", containers.Rollcall(t))
+	nats := containers.Folder(t, "FROM scratch\nCOPY nats-server /\nENTRYPOINT [\"/nats-server\"]\n")
+	built.NATSServer(t, filepath.Join(nats, "nats-server"))
+	c.Build("docker.io/library/"+c.project.Services["nats-1"].Image, nats)
+
+	c.start()
+	c.deliver("meeting.started.json", "meeting.participantJoined.json")
+	c.reads("query-1", `"status":"LIVE"`, 2)
+	c.reads("query-2", `"status":"LIVE"`, 2)
+	c.podman("stop", "-t", "5", "nats-2", "project-1")
+	c.deliver("meeting.participantLeft.json", "meeting.ended.json")
+	c.reads("query-1", `"status":"ENDED"`, 4)
+	c.reads("query-2", `"status":"ENDED"`, 4)
+	t.Logf("started: %s", strings.Join(slices.Sorted(maps.Keys(c.at)), ", "))
+}
+
+// again runs the test in a new network namespace.
+func again(t *testing.T) {
+	t.Helper()
+	for _, name := range []string{"unshare", "ip"} {
+		built.Tool(t, name)
+	}
+	if _, err := os.Stat("/usr/lib/cni/bridge"); err != nil {
+		t.Skip("no network for containers here (Debian: apt-get install containernetworking-plugins)")
+	}
+	test, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "unshare", "--net", "--mount", "--", test, "-test.run", "^TestClusterIsStarted$", "-test.v")
+	cmd.Env = append(os.Environ(), within+"=own", "ROLLCALL_BINARY="+built.Binary(t))
+	out, err := cmd.CombinedOutput()
+	switch {
+	case err != nil:
+		t.Fatalf("%v\n%s", err, out)
+	case strings.Contains(string(out), "--- SKIP"):
+		t.Skipf("%s", out)
+	}
+	t.Logf("%s", out)
+}
+
+// network has podman make a bridge without rules of a firewall.
+func network(t *testing.T) {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"cni/test.conflist": `{"cniVersion":"0.4.0","name":"test","plugins":[{"type":"bridge","bridge":"test0","isGateway":true,
+			"ipam":{"type":"host-local","dataDir":"` + dir + `/leases","ranges":[[{"subnet":"10.89.0.0/24"}]]}}]}`,
+		"containers.conf": "[network]\nnetwork_backend = \"cni\"\ncni_plugin_dirs = [\"/usr/lib/cni\"]\nnetwork_config_dir = \"" + dir + "/cni\"\ndefault_network = \"test\"\n",
+	} {
+		write(t, filepath.Join(dir, name), text)
+	}
+	t.Setenv("CONTAINERS_CONF", filepath.Join(dir, "containers.conf"))
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// token is of the file that the operator brings.
+const token = "a-token-of-the-test-that-is-long-enough"
+
+// brought are the files that the operator brings, by name.
+func brought(t *testing.T) map[string]string {
+	t.Helper()
+	dir := t.TempDir()
+	built.Run(t, built.Binary(t), "keygen", filepath.Join(dir, "keys"))
+	write(t, filepath.Join(dir, "api.tokens"), "test reader "+token+"\n")
+	public := filepath.Join(dir, "keys", "public.pem")
+	if err := os.Chmod(public, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return map[string]string{"prod.pem": public, "private.pem": filepath.Join(dir, "keys", "private.pem"), "api.tokens": filepath.Join(dir, "api.tokens")}
+}
+
+// cluster is cluster.yaml under way.
+type cluster struct {
+	containers.Engine
+	t       *testing.T
+	project *types.Project
+	brought map[string]string
+	at      map[string]string // addresses of its services
+}
+
+func (c *cluster) podman(args ...string) string {
+	c.t.Helper()
+	out, err := c.Podman(args...)
+	if err != nil {
+		c.t.Fatalf("podman %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return out
+}
+
+// start runs the services, NATS first, and waits until ours are ready.
+func (c *cluster) start() {
+	c.t.Helper()
+	var names []string
+	for name, s := range c.project.Services {
+		if ours(s) || strings.HasPrefix(s.Image, "nats:") {
+			names = append(names, name)
+		}
+	}
+	slices.SortFunc(names, func(a, b string) int { // nats-… first
+		return strings.Compare(fmt.Sprint(!strings.HasPrefix(a, "nats"), a), fmt.Sprint(!strings.HasPrefix(b, "nats"), b))
+	})
+	for i, name := range names {
+		c.at[name] = fmt.Sprintf("10.89.0.%d", 10+i)
+	}
+	for _, name := range names {
+		c.podman(c.command(name)...)
+	}
+	for _, name := range names {
+		if ours(c.project.Services[name]) {
+			c.ready(name)
+		}
+	}
+}
+
+// command is what runs a service as the file has it.
+func (c *cluster) command(name string) []string {
+	s := c.project.Services[name]
+	args := append(slices.Clone(containers.Run), "-d", "--name", name, "--restart", s.Restart, "--network", "test", "--ip", c.at[name])
+	for other, at := range c.at {
+		args = append(args, "--add-host", other+":"+at)
+		if network := c.project.Services[other].Networks["default"]; network != nil {
+			for _, alias := range network.Aliases {
+				args = append(args, "--add-host", alias+":"+at)
+			}
+		}
+	}
+	for key, value := range s.Environment {
+		args = append(args, "--env", key+"="+*value)
+	}
+	for _, f := range s.Configs {
+		args = append(args, "--volume", c.file(c.project.Configs[f.Source].File)+":"+f.Target+":ro")
+	}
+	for _, f := range s.Secrets {
+		args = append(args, "--volume", c.file(c.project.Secrets[f.Source].File)+":/run/secrets/"+f.Source+":ro")
+	}
+	for _, v := range s.Volumes {
+		args = append(args, "--volume", v.Source+":"+v.Target)
+	}
+	for _, m := range s.Tmpfs {
+		path, owner, _ := strings.Cut(m, ":")
+		if owner != "uid=65532,gid=65532" {
+			c.t.Errorf("%s: tmpfs %s belongs to %q; want our user", name, path, owner)
+		}
+		args = append(args, "--mount", "type=tmpfs,destination="+path+",U=true") // podman takes no uid
+	}
+	for _, capability := range s.CapDrop {
+		args = append(args, "--cap-drop", capability)
+	}
+	for _, option := range s.SecurityOpt {
+		args = append(args, "--security-opt", strings.TrimSuffix(option, ":true"))
+	}
+	if s.ReadOnly {
+		args = append(args, "--read-only")
+	}
+	image := "localhost/rollcall:local"
+	if !ours(s) {
+		image = "docker.io/library/" + s.Image
+	}
+	return slices.Concat(args, []string{image}, s.Command)
+}
+
+// file is where a file of the project lies.
+func (c *cluster) file(path string) string {
+	if at, ok := c.brought[filepath.Base(path)]; ok {
+		return at
+	}
+	return path
+}
+
+// ready waits for a service's own health check.
+func (c *cluster) ready(name string) {
+	c.t.Helper()
+	for deadline := time.After(2 * time.Minute); ; {
+		out, err := c.Podman("exec", name, "/usr/bin/rollcall", "healthcheck")
+		if err == nil {
+			return
+		}
+		select {
+		case <-deadline:
+			logs, _ := c.Podman("logs", name)
+			c.t.Fatalf("%s is not ready within two minutes: %s\n%s", name, out, logs)
+		default:
+		}
+	}
+}
+
+func (c *cluster) deliver(names ...string) {
+	c.t.Helper()
+	args := []string{"send", "--key", c.brought["private.pem"], "--url", "http://" + c.at["ingest"] + ":8080/webhooks/prod"}
+	for _, name := range names {
+		args = append(args, filepath.Join(built.Root, "eventlog/testdata/samples/rtk", name))
+	}
+	built.Run(c.t, built.Binary(c.t), args...)
+}
+
+// reads asks a query process for what it has once it has a record.
+func (c *cluster) reads(service, want string, sequence int) {
+	c.t.Helper()
+	req, err := http.NewRequestWithContext(c.t.Context(), http.MethodGet, fmt.Sprintf("http://%s:8081/v1/sessions?minSequence=%d&wait=30s", c.at[service], sequence), nil)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if body, err := io.ReadAll(res.Body); err != nil || res.StatusCode != http.StatusOK || !strings.Contains(string(body), want) {
+		c.t.Errorf("%s answers %d %s, %v; want %s", service, res.StatusCode, body, err, want)
+	}
+}
