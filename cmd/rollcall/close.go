@@ -15,18 +15,16 @@ import (
 	"rollcall/projections"
 	"rollcall/projector"
 	"rollcall/projector/viewstore"
-	"rollcall/query"
 	"rollcall/query/closing"
 )
 
 // closeCmd is `rollcall close`.
 type closeCmd struct {
 	attach.OperatorFlags
-	console.OutputFlag
-	Month    string        `arg:"" help:"The month, like 2026-10."`
-	Timezone string        `help:"Time zone that the month is one of." default:"UTC" placeholder:"NAME"`
-	Again    bool          `help:"Close it once more where it is closed; both closings stay."`
-	Wait     time.Duration `help:"How long to wait for the views to hold what the log holds." default:"30s" placeholder:"DURATION"`
+	console.OutputFlag `set:"timezone=Time zone that the month is one of (default: UTC)."`
+	Month              string        `arg:"" help:"The month, like 2026-10."`
+	Again              bool          `help:"Close it once more where it is closed; both closings stay."`
+	Wait               time.Duration `help:"How long to wait for the views to hold what the log holds." default:"30s" placeholder:"DURATION"`
 }
 
 // Help is the command's example.
@@ -45,10 +43,7 @@ func (c *closeCmd) Run(a *app) (err error) {
 	if err != nil {
 		return console.Usagef("%w", err)
 	}
-	zone, err := query.ParseZone(c.Timezone)
-	if err != nil {
-		return console.Usagef("--timezone: %w", err)
-	}
+	zone := c.Timezone.Or(time.UTC)
 	l, err := c.Attach(a.Ctx)
 	if err != nil {
 		return err
@@ -60,10 +55,10 @@ func (c *closeCmd) Run(a *app) (err error) {
 	}
 	existing, err := closing.NewStore(l.JetStream).Save(a.Ctx, made, c.Again)
 	if errors.Is(err, closing.ErrExists) {
-		return fmt.Errorf("close %s in %s: %w: %s, at record %d; --again closes it once more", c.Month, c.Timezone, err, existing.ID, existing.Sequence)
+		return fmt.Errorf("close %s in %s: %w: %s, at record %d; --again closes it once more", c.Month, zone, err, existing.ID, existing.Sequence)
 	}
 	if err != nil {
-		return attach.NeedRights(fmt.Errorf("close %s in %s: %w", c.Month, c.Timezone, err), l.Conn)
+		return attach.NeedRights(fmt.Errorf("close %s in %s: %w", c.Month, zone, err), l.Conn)
 	}
 	if now := time.Now().In(zone); now.Before(time.Date(end.Year, end.Month, 1, 0, 0, 0, 0, zone)) {
 		fmt.Fprintf(a.Stderr, "%s is not over in %s: what comes will show as changes\n", c.Month, c.Timezone)
@@ -72,7 +67,7 @@ func (c *closeCmd) Run(a *app) (err error) {
 }
 
 func (c *closeCmd) show(w io.Writer, made *closing.Closing) error {
-	g := &console.Grid{Columns: []string{"id", "month", "timezone", "sequence", "sessions", "participantSeconds", "attendedSeconds", "recordingSeconds"}}
+	g := &console.Grid{Columns: []string{"id", "month", "timezone", "sequence", "sessions", "participantSeconds", "attendedSeconds", "recordingSeconds"}, Whole: []string{"id"}, Least: []string{"month", "timezone"}}
 	g.Add(made.ID, made.Month, made.Timezone, made.Sequence, made.Sessions, made.ParticipantSeconds.Float(), made.AttendedSeconds.Float(), made.RecordingSeconds.Float())
 	return c.Print(w, g)
 }
@@ -83,7 +78,7 @@ func (c *closeCmd) make(ctx context.Context, l *attach.Attached, zone *time.Loca
 	if err != nil {
 		return nil, fmt.Errorf("read head of log: %w", err)
 	}
-	h := closing.Head{Month: c.Month, Timezone: c.Timezone, Incarnation: head.Incarnation, ClosedAt: eventlog.TimeOf(time.Now()),
+	h := closing.Head{Month: c.Month, Timezone: zone.String(), Incarnation: head.Incarnation, ClosedAt: eventlog.TimeOf(time.Now()),
 		Sequences: map[string]eventlog.Seq{}, Versions: map[string]string{}}
 	reader := viewReader{reader: viewstore.NewReader(l.JetStream), least: head.Last, wait: c.Wait, head: &h}
 	sessions, err := read[projections.UsageSession](ctx, reader, closing.ViewUsage)

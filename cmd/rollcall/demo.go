@@ -32,6 +32,7 @@ type demoCmd struct {
 	AdminAddr  string        `help:"Address of /livez, /readyz and /metrics." default:"127.0.0.1:8082" placeholder:"HOST:PORT"`
 	NATSListen string        `name:"nats-listen" help:"Address of the embedded NATS server." default:"127.0.0.1:4222" placeholder:"HOST:PORT"`
 	ReadyFile  string        `help:"File to write the real addresses to, as JSON, once everything runs." type:"path" placeholder:"FILE"`
+	console.TableFlags
 }
 
 // Help is the command's example.
@@ -152,7 +153,7 @@ func (c *demoCmd) show(ctx context.Context, a *app, n *node.Node, key provider.K
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return c.post(ctx, p, plan) })
 	group.Go(func() error {
-		board := &board{out: a.Stdout, live: console.IsTerminal(a.Stdout)}
+		board := &board{out: a.Stdout, as: c.TableFlags, live: console.IsTerminal(a.Stdout)}
 		return board.run(ctx, viewstore.NewReader(js))
 	})
 	return group.Wait()

@@ -19,6 +19,7 @@ import (
 // terminal, lines elsewhere.
 type board struct {
 	out      io.Writer
+	as       console.TableFlags
 	live     bool
 	sessions map[string]projections.Session
 	drawn    int
@@ -61,9 +62,9 @@ func (b *board) put(s projections.Session) {
 	}
 	switch {
 	case !known && s.Status == "LIVE":
-		fmt.Fprintf(b.out, "%s  started  %-28s %s\n", s.StartedAt.Std().Format("15:04:05"), console.Printable(s.Title), s.SessionID)
+		fmt.Fprintf(b.out, "%s  started  %-28s %s\n", b.as.Time(s.StartedAt.Std()), console.Printable(s.Title), s.SessionID)
 	case s.Status == "ENDED" && before.Status != "ENDED":
-		fmt.Fprintf(b.out, "%s  ended    %-28s %s  %.1f s, %d people, %s\n", s.EndedAt.Std().Format("15:04:05"), console.Printable(s.Title), s.SessionID,
+		fmt.Fprintf(b.out, "%s  ended    %-28s %s  %.1f s, %d people, %s\n", b.as.Time(s.EndedAt.Std()), console.Printable(s.Title), s.SessionID,
 			seconds(s), s.UniqueParticipants, s.EndReason)
 	}
 }
@@ -93,7 +94,7 @@ func (b *board) sorted() []projections.Session {
 }
 
 func (b *board) draw(now time.Time) {
-	g := &console.Grid{Columns: []string{"status", "title", "in", "people", "started", "lasts", "session"}}
+	g := &console.Grid{Columns: []string{"status", "title", "in", "people", "startedAt", "lasts", "session"}, Least: []string{"lasts", "people"}}
 	live := 0
 	for i, s := range b.sorted() {
 		if s.Status == "LIVE" {
@@ -106,11 +107,11 @@ func (b *board) draw(now time.Time) {
 		if s.Status == "ENDED" {
 			lasts = time.Duration(seconds(s) * float64(time.Second))
 		}
-		g.Add(s.Status, s.Title, s.LiveParticipants, s.UniqueParticipants, s.StartedAt.Std().Format("15:04:05"), lasts.Round(100*time.Millisecond), s.SessionID)
+		g.Add(s.Status, s.Title, s.LiveParticipants, s.UniqueParticipants, s.StartedAt, lasts.Round(100*time.Millisecond), s.SessionID)
 	}
 	var text strings.Builder
-	_ = console.OutputFlag{Output: "table"}.Print(&text, g) // a Builder takes everything
-	fmt.Fprintf(&text, " %d live, %d seen, log at %d; Ctrl-C ends the demo\n", live, len(b.sessions), b.sequence)
+	_ = b.as.Draw(&text, g, b.out) // a Builder takes everything
+	text.WriteString(b.as.Line(b.out, " ", fmt.Sprintf("%d live, %d seen, log at %d; Ctrl-C ends the demo", live, len(b.sessions), b.sequence)))
 	if b.drawn > 0 {
 		fmt.Fprintf(b.out, "\x1b[%dA\x1b[J", b.drawn)
 	}

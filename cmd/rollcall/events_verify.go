@@ -98,14 +98,19 @@ func (c *eventsVerifyCmd) files(a *app) error {
 	if console.ExitCode(err) == console.ExitUsage || errors.Is(err, context.Canceled) {
 		return err
 	}
-	g := &console.Grid{Columns: []string{"file", "sealed", "records", "after", "last", "sha256"}}
-	for _, f := range all {
-		g.Add(f.File, f.Sealed, f.Records, f.After, f.Last, f.SHA256)
-	}
+	g := sealedGrid(all)
 	if err != nil {
 		return errors.Join(c.Print(a.Stdout, g), console.Differencef("%w", err))
 	}
 	return c.Print(a.Stdout, g)
+}
+
+func sealedGrid(all []backup.Checked) *console.Grid {
+	g := &console.Grid{Columns: []string{"file", "sealed", "records", "after", "last", "sha256"}, Least: []string{"sha256", "after"}}
+	for _, f := range all {
+		g.Add(f.File, f.Sealed, f.Records, f.After, f.Last, f.SHA256)
+	}
+	return g
 }
 
 func (f *audit) add(seq eventlog.Seq, err error) {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -31,7 +32,7 @@ type moved struct {
 // movedColumns are those of moved.
 var movedColumns = []string{"view", "generation", "bucket", "state", "before", "pauseMs", "records", "changed", "carried", "elapsedSeconds"}
 
-func movedLine(a *app, form, view string, b projector.Rebuilt) error {
+func movedLine(a *app, form, view string, b projector.Rebuilt, as console.TableFlags) error {
 	if b.AnnounceErr != nil {
 		a.Logger.Warn().Err(b.AnnounceErr).Str(console.KeyView, view).Msg("active; not all changes were published on plain subjects")
 	}
@@ -45,8 +46,8 @@ func movedLine(a *app, form, view string, b projector.Rebuilt) error {
 		g.Add(m.View, m.Generation, m.Bucket, string(m.State), m.Before, m.PauseMs, m.Records, m.Changed, m.Carried, m.Elapsed)
 		return g.CSVRows(a.Stdout)
 	}
-	_, err := fmt.Fprintf(a.Stdout, "%s: generation %d is active, after %d; cut over in %.1f ms, %d records folded, %d keys changed; `rollcall rollback %s` returns\n",
-		view, m.Generation, m.Before, m.PauseMs, m.Records, m.Changed, view)
+	_, err := io.WriteString(a.Stdout, as.Line(a.Stdout, "", fmt.Sprintf("%s: generation %d is active, after %d; cut over in %.1f ms, %d records folded, %d keys changed; `rollcall rollback %s` returns",
+		view, m.Generation, m.Before, m.PauseMs, m.Records, m.Changed, view)))
 	return err
 }
 
@@ -72,7 +73,7 @@ func (c *viewAction) move(a *app, do func(ctx context.Context, r projector.Switc
 				return err
 			}
 		}
-		return movedLine(a, c.Output, c.View, b)
+		return movedLine(a, c.Output, c.View, b, c.TableFlags)
 	})
 }
 
@@ -86,13 +87,17 @@ func (c *viewAction) remove(a *app, do func(ctx context.Context, r projector.Rem
 		if err != nil {
 			return err
 		}
-		slices.SortFunc(gone, func(x, y projector.Generation) int { return x.Number - y.Number })
-		g := &console.Grid{Columns: []string{"view", "generation", "bucket", "state", "version"}}
-		for _, x := range gone {
-			g.Add(x.View, x.Number, x.Bucket, string(x.State), x.Version)
-		}
-		return c.Print(a.Stdout, g)
+		return c.Print(a.Stdout, generationGrid(gone))
 	})
+}
+
+func generationGrid(gone []projector.Generation) *console.Grid {
+	slices.SortFunc(gone, func(x, y projector.Generation) int { return x.Number - y.Number })
+	g := &console.Grid{Columns: []string{"view", "generation", "bucket", "state", "version"}}
+	for _, x := range gone {
+		g.Add(x.View, x.Number, x.Bucket, string(x.State), x.Version)
+	}
+	return g
 }
 
 type promoteCmd struct {

@@ -35,7 +35,7 @@ func (c *keygenCmd) Run(a *app) error {
 		return err
 	}
 	if c.Output == "table" {
-		_, err := fmt.Fprintf(a.Stdout, "private key  %s\npublic key   %s\n", private, public)
+		_, err := fmt.Fprint(a.Stdout, c.Line(a.Stdout, "private key  ", private), c.Line(a.Stdout, "public key   ", public))
 		return err
 	}
 	g := &console.Grid{Columns: []string{"privateKey", "publicKey"}}

@@ -347,7 +347,7 @@ func TestCompletionCompletes(t *testing.T) {
 	}
 	_, script, _ := inProcess(t, nil, "completion", "bash")
 	for line, want := range map[string]string{"rollcall ver": "verify version", "rollcall events fol": "follow", "rollcall serve --ingest-a": "--ingest-addr",
-		"rollcall report live --output c": "csv", "rollcall report session s-1 -o s": "svg", "rollcall rebuild atten": "attendance", "rollcall views get rec": "recordings", "rollcall rebuild sessions us": "usage"} {
+		"rollcall report live --output c": "csv", "rollcall report usage --output s": "sheet svg", "rollcall report recordings -o s": "sheet", "rollcall report session s-1 -o s": "svg", "rollcall rebuild atten": "attendance", "rollcall views get rec": "recordings", "rollcall rebuild sessions us": "usage"} {
 		words := strings.Fields(line)
 		try := fmt.Sprintf("%s\nCOMP_WORDS=(%s) COMP_CWORD=%d\n_rollcall\necho ${COMPREPLY[@]}\n", script, line, len(words)-1)
 		out, err := exec.Command(bash, "-c", try).CombinedOutput()

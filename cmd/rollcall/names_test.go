@@ -30,7 +30,7 @@ var (
 )
 
 // foreignFlags are those of other programs that are named.
-var foreignFlags = []string{"user", "check", "data-binary", "defaults", "server", "js", "raw", "from-file", "from-literal", "lines", "no-pager", "now", "property", "set"}
+var foreignFlags = []string{"user", "check", "data-binary", "defaults", "server", "js", "raw", "from-file", "from-literal", "lines", "no-pager", "now", "property", "set", "no-legend", "plain"}
 
 // TestWhatIsNamedExists: each command, flag and metric that a string of the
 // program or a document names is there, and the flags of a command line are that

@@ -47,18 +47,27 @@ func (c *parkedListCmd) Run(a *app) error {
 				return err
 			}
 		}
-		g := &console.Grid{Columns: []string{"view", "sequence", "type", "entity", "receivedAt", "parkedAt", "error"}}
+		g := parkedGrid()
 		for _, view := range views {
 			parked, err := r.Parked(a.Ctx, view)
 			if err != nil {
 				return viewError(err, view)
 			}
 			for _, p := range parked {
-				g.Add(view, p.Sequence, p.Type, p.Entity, p.ReceivedAt, p.ParkedAt, p.Error)
+				addParked(g, view, p)
 			}
 		}
 		return c.Print(a.Stdout, g)
 	})
+}
+
+func parkedGrid() *console.Grid {
+	return &console.Grid{Columns: []string{"view", "sequence", "type", "entity", "receivedAt", "parkedAt", "error"},
+		Whole: []string{"view", "sequence"}, Least: []string{"parkedAt", "receivedAt", "entity", "type"}}
+}
+
+func addParked(g *console.Grid, view string, p projector.Parked) {
+	g.Add(view, p.Sequence, p.Type, p.Entity, p.ReceivedAt, p.ParkedAt, p.Error)
 }
 
 type parkedShowCmd struct {
@@ -104,7 +113,8 @@ func (c *parkedShowCmd) show(w io.Writer, p shownParked) error {
 	if c.Output == "json" {
 		return console.PrintJSON(w, p)
 	}
-	g := &console.Grid{Columns: []string{"sequence", "type", "entity", "receivedAt", "parkedAt", "error", "eventId", "source", "body"}}
+	g := &console.Grid{Columns: []string{"sequence", "type", "entity", "receivedAt", "parkedAt", "error", "eventId", "source", "body"},
+		Least: []string{"source", "eventId", "parkedAt", "body", "receivedAt"}}
 	g.Add(p.Parked.Sequence, p.Parked.Type, p.Entity, p.Parked.ReceivedAt, p.ParkedAt, p.Error, p.Record.EventID, p.Record.Source, string(p.Record.Body))
 	return console.OutputFlag(c.DocumentFlag).Print(w, g)
 }

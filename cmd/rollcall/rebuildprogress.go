@@ -92,7 +92,7 @@ func (r *reporter) done(i int, view string, b projector.Rebuilt) error {
 	if r.writer != nil {
 		r.bars[i].MarkAsDone()
 	}
-	return movedLine(r.app, r.form, view, b)
+	return movedLine(r.app, r.form, view, b, console.TableFlags{})
 }
 
 func (r *reporter) stop() {

@@ -43,6 +43,17 @@ type apiFlags struct {
 	console.OutputFlag
 }
 
+// listFlags are those of a report that is a list of the API: it has the API's forms.
+type listFlags struct {
+	apiFlags `set:"forms=table,json,csv,sheet" set:"formsHelp=table, json, csv for programs, or sheet for spreadsheets"`
+}
+
+// outputSheet is the form for spreadsheets.
+const outputSheet = "sheet"
+
+// asFile reports whether the API writes the form that was chosen.
+func (f apiFlags) asFile() bool { return f.Output == "csv" || f.Output == outputSheet }
+
 // item is an item of the API, its values as they came.
 type item map[string]jsontext.Value
 
@@ -132,9 +143,15 @@ func (f apiConn) ask(ctx context.Context, path string, v any) error {
 	return nil
 }
 
-// csv copies a list as the API writes it, to its end. Without header the first
+// copy copies a list as the API writes it, to its end. Without header the first
 // line is left out.
-func (f apiConn) csv(ctx context.Context, w io.Writer, path string, query url.Values, header bool) error {
+func (f apiFlags) copy(ctx context.Context, w io.Writer, path string, query url.Values, header bool) error {
+	if f.Output == outputSheet {
+		query.Set("format", outputSheet)
+		if f.Timezone.Location != nil {
+			query.Set("timezone", f.Timezone.String())
+		}
+	}
 	if len(query) > 0 {
 		path += "?" + query.Encode()
 	}
@@ -153,7 +170,7 @@ func (f apiConn) csv(ctx context.Context, w io.Writer, path string, query url.Va
 		}
 	}
 	if _, err := io.Copy(w, from); err != nil {
-		return fmt.Errorf("copy the API's CSV: %w", err)
+		return fmt.Errorf("copy the API's list: %w", err)
 	}
 	return nil
 }
@@ -202,7 +219,7 @@ func set(q url.Values, name, value string) {
 }
 
 type reportRecordingsCmd struct {
-	apiFlags
+	listFlags
 	Status        string `help:"Only recordings of this status." placeholder:"STATUS"`
 	Session       string `help:"Only recordings of this session." placeholder:"ID"`
 	Meeting       string `help:"Only recordings of this meeting." placeholder:"ID"`
@@ -223,8 +240,8 @@ func (c *reportRecordingsCmd) Run(a *app) error {
 	set(q, "meetingId", c.Meeting)
 	set(q, "stuckFor", c.StuckFor)
 	set(q, "expiresWithin", c.ExpiresWithin)
-	if c.Output == outputCSV {
-		return c.csv(a.Ctx, a.Stdout, "/v1/recordings", q, true)
+	if c.asFile() {
+		return c.copy(a.Ctx, a.Stdout, "/v1/recordings", q, true)
 	}
 	items, err := c.items(a.Ctx, "/v1/recordings", q)
 	if err != nil {
@@ -238,7 +255,7 @@ var recordingColumns = []string{"recordingId", "status", "sessionId", "meetingId
 	"downloadUrlExpiresAt", "error", "lastEventAt"}
 
 type reportLiveCmd struct {
-	apiFlags
+	listFlags
 	Stale bool `help:"Also sessions that are LIVE but stale: superseded, or long without an event."`
 }
 
@@ -251,8 +268,8 @@ func (c *reportLiveCmd) Run(a *app) error {
 	if c.Stale {
 		q.Set("stale", "true")
 	}
-	if c.Output == outputCSV {
-		return c.csv(a.Ctx, a.Stdout, "/v1/meetings/live", q, true)
+	if c.asFile() {
+		return c.copy(a.Ctx, a.Stdout, "/v1/meetings/live", q, true)
 	}
 	items, err := c.items(a.Ctx, "/v1/meetings/live", q)
 	if err != nil {
@@ -269,4 +286,4 @@ var liveColumns = []string{"sessionId", "meetingId", "title", "startedAt", "live
 // first one first: what another column says as well, or few ask for.
 var leastColumns = []string{"stale", "connections", "connectedSeconds", "revisedAt", "participantSeconds", "attendedMinutes", "recordingSeconds", "longestGapSeconds",
 	"gaps", "present", "lastLeftAt", "firstJoinedAt",
-	"meetingId", "downloadUrlExpiresAt", "uniqueParticipants", "organizerId", "lastEventAt", "durationSeconds", "fileSizeBytes"}
+	"meetingId", "downloadUrlExpiresAt", "uniqueParticipants", "organizerId", "lastEventAt", "closedBy", "peerId", "durationSeconds", "fileSizeBytes"}

@@ -44,16 +44,7 @@ func TestReportOfHostileIDs(t *testing.T) {
 		q.Set("minSequence", fmt.Sprint(last))
 		q.Set("wait", "30s")
 		q.Set("format", "csv")
-		res, err := http.Get(api + path + "?" + q.Encode())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer res.Body.Close()
-		b, err := io.ReadAll(res.Body)
-		if err != nil || res.StatusCode != http.StatusOK {
-			t.Fatalf("GET %s = %d %s, %v; want 200", path, res.StatusCode, b, err)
-		}
-		return string(b)
+		return httpText(t, api+path+"?"+q.Encode())
 	}
 	report := func(args ...string) string {
 		t.Helper()
@@ -92,6 +83,21 @@ func TestReportOfHostileIDs(t *testing.T) {
 			t.Errorf("report person %q = %d %s%q; want what the API answers, %q, a header and a row", id, code, stderr, got, want)
 		}
 	}
+	sheet := func(path string, q url.Values, args ...string) {
+		t.Helper()
+		q.Set("format", "sheet")
+		q.Set("timezone", "Asia/Kolkata")
+		want := httpText(t, api+path+"?"+q.Encode())
+		code, got, stderr := inProcess(t, nil, append(append([]string{"report"}, args...), "--api-url", api, "--output", "sheet", "--timezone", "Asia/Kolkata")...)
+		if code != 0 || got != want || !strings.HasPrefix(got, "\ufeff") || strings.Count(got, "\ufeff") != 1 {
+			t.Errorf("report %v as a sheet = %d %s%q; want what the API answers, %q", args, code, stderr, got, want)
+		}
+	}
+	sheet("/v1/meetings/live", url.Values{"stale": {"true"}}, "live", "--stale")
+	sheet("/v1/recordings", url.Values{}, "recordings")
+	sheet("/v1/usage", url.Values{"groupBy": {"organizer"}}, "usage", "--group-by", "organizer")
+	sheet("/v1/sessions/s1/participants", url.Values{}, "attendance", "s1")
+	sheet("/v1/participants/s1/sessions", url.Values{}, "person", "s1")
 	all := report("attendance")
 	if got := strings.Count(all, "\r\n"); got != 1+len(hostile) {
 		t.Errorf("report attendance = %d lines; want a header and %d", got, len(hostile))
@@ -104,6 +110,21 @@ func TestReportOfHostileIDs(t *testing.T) {
 			}
 		}
 	}
+}
+
+// httpText is what a GET answers.
+func httpText(t *testing.T, address string) string {
+	t.Helper()
+	res, err := http.Get(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != http.StatusOK {
+		t.Fatalf("GET %s = %d %s, %v; want 200", address, res.StatusCode, b, err)
+	}
+	return string(b)
 }
 
 // TestReportColumns: what a table shows of a document is a column of the API.

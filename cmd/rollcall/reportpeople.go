@@ -14,7 +14,7 @@ import (
 )
 
 type reportAttendanceCmd struct {
-	apiFlags
+	listFlags
 	span
 	attendedFlag
 	ID      string `arg:"" optional:"" name:"session" help:"Only this session."`
@@ -57,8 +57,8 @@ func (c *reportAttendanceCmd) Run(a *app) error {
 			sessions = append(sessions, console.JSONText(it["sessionId"]))
 		}
 	}
-	if c.Output == outputCSV {
-		return c.attendanceCSV(a, sessions)
+	if c.asFile() {
+		return c.attendanceFile(a, sessions)
 	}
 	var rows []item
 	for _, id := range sessions {
@@ -71,13 +71,13 @@ func (c *reportAttendanceCmd) Run(a *app) error {
 	return c.show(a.Stdout, rows, query.Columns("Participant")...)
 }
 
-// attendanceCSV writes the sessions' participants under one header.
-func (c *reportAttendanceCmd) attendanceCSV(a *app, sessions []string) error {
+// attendanceFile writes the sessions' participants under one header.
+func (c *reportAttendanceCmd) attendanceFile(a *app, sessions []string) error {
 	if len(sessions) == 0 {
 		return c.show(a.Stdout, nil, query.Columns("Participant")...)
 	}
 	for i, id := range sessions {
-		if err := c.csv(a.Ctx, a.Stdout, "/v1/sessions/"+segment(id)+"/participants", c.add(url.Values{}), i == 0); err != nil {
+		if err := c.copy(a.Ctx, a.Stdout, "/v1/sessions/"+segment(id)+"/participants", c.add(url.Values{}), i == 0); err != nil {
 			return err
 		}
 	}
@@ -85,7 +85,7 @@ func (c *reportAttendanceCmd) attendanceCSV(a *app, sessions []string) error {
 }
 
 type reportPersonCmd struct {
-	apiFlags
+	listFlags
 	span
 	attendedFlag
 	Person string `arg:"" name:"name-or-id" help:"The person's id, or a part of it or of a name; letter case and accents don't count."`
@@ -108,8 +108,8 @@ func (c *reportPersonCmd) Run(a *app) error {
 	switch {
 	case len(people) == 0:
 		return console.NotFoundf("nobody has %q in an id or a name: give a shorter part of it", c.Person)
-	case !one && c.Output == outputCSV:
-		return c.csv(a.Ctx, a.Stdout, "/v1/participants", url.Values{"q": {c.Person}}, true)
+	case !one && c.asFile():
+		return c.copy(a.Ctx, a.Stdout, "/v1/participants", url.Values{"q": {c.Person}}, true)
 	case !one:
 		if c.Output == "table" {
 			for _, p := range people {
@@ -120,8 +120,8 @@ func (c *reportPersonCmd) Run(a *app) error {
 		return c.show(a.Stdout, people, query.Columns("Person")...)
 	}
 	path, q := "/v1/participants/"+segment(who)+"/sessions", c.add(c.values())
-	if c.Output == outputCSV {
-		return c.csv(a.Ctx, a.Stdout, path, q, true)
+	if c.asFile() {
+		return c.copy(a.Ctx, a.Stdout, path, q, true)
 	}
 	sessions, err := c.items(a.Ctx, path, q)
 	if err != nil {

@@ -13,37 +13,16 @@ import (
 	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/eventlog"
 	"rollcall/projections"
-	"rollcall/query"
 	"rollcall/query/chart"
 )
 
 // outputSVG is the form of a drawn report.
 const outputSVG = "svg"
 
-// outputCSV is the form of a report for programs: the API's own.
-const outputCSV = "csv"
-
-// drawFlags are those of a report that can also be drawn.
-type drawFlags struct {
-	apiConn
-	Output string `short:"o" help:"Output format: table, json, csv, or svg for a chart." default:"table" enum:"table,json,csv,svg" placeholder:"FORM"`
-	console.TableFlags
-}
-
-// output is the flag of what is not drawn.
-func (f drawFlags) output() console.OutputFlag {
-	return console.OutputFlag{Output: f.Output, TableFlags: f.TableFlags}
-}
-
-func (f drawFlags) show(w io.Writer, items []item, columns ...string) error {
-	return apiFlags{f.apiConn, f.output()}.show(w, items, columns...)
-}
-
 type reportSessionCmd struct {
-	drawFlags
+	apiFlags `set:"forms=table,json,csv,svg" set:"formsHelp=table, json, csv, or svg for a chart" set:"timezone=Time zone of times, like Europe/Berlin; without it tables have the local one, charts UTC."`
 	ID       string `arg:"" name:"session" help:"Session."`
 	AsOf     string `help:"As it was at this time, or up to this sequence." placeholder:"TIME|SEQUENCE"`
-	Timezone string `help:"Time zone of the drawn times." default:"UTC" placeholder:"NAME"`
 }
 
 // Help is the command's example.
@@ -54,10 +33,6 @@ func (reportSessionCmd) Help() string {
 
 // Run reports.
 func (c *reportSessionCmd) Run(a *app) error {
-	zone, err := query.ParseZone(c.Timezone)
-	if err != nil {
-		return console.Usagef("--timezone: %w", err)
-	}
 	q := url.Values{}
 	set(q, "asOf", c.AsOf)
 	var document jsontext.Value
@@ -78,7 +53,7 @@ func (c *reportSessionCmd) Run(a *app) error {
 		if err != nil {
 			return err
 		}
-		return c.show(a.Stdout, rows, "participantId", "displayName", "peerId", "joinedAt", "leftAt", "closedBy", "seconds")
+		return c.show(a.Stdout, rows, connectionColumns...)
 	}
 	session, err := projections.Parse[projections.Session](document)
 	if err != nil {
@@ -88,9 +63,12 @@ func (c *reportSessionCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	_, err = a.Stdout.Write(chart.Timeline(session, participants, chart.Options{Zone: zone, Now: c.drawnUntil()}))
+	_, err = a.Stdout.Write(chart.Timeline(session, participants, chart.Options{Zone: c.Timezone.Or(time.UTC), Now: c.drawnUntil()}))
 	return err
 }
+
+// connectionColumns are those of a session's connections.
+var connectionColumns = []string{"participantId", "displayName", "peerId", "joinedAt", "leftAt", "closedBy", "seconds"}
 
 // drawnUntil is where connections that are still open end.
 func (c *reportSessionCmd) drawnUntil() time.Time {

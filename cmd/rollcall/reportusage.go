@@ -12,18 +12,16 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"rollcall/cmd/rollcall/internal/console"
-	"rollcall/query"
 )
 
 type reportUsageCmd struct {
-	drawFlags
+	apiFlags `set:"forms=table,json,csv,sheet,svg" set:"formsHelp=table, json, csv for programs, sheet for spreadsheets, or svg for a chart" set:"timezone=Time zone that days are counted in (default: UTC), and of times."`
 	span
 	ThisMonth bool   `help:"The month that it is in the time zone."`
 	LastMonth bool   `help:"The month before."`
 	GroupBy   string `help:"What a row is for: one of day, week and month, and organizer, meeting." default:"day,organizer" placeholder:"LIST"`
 	Organizer string `help:"Only this organizer." placeholder:"ID"`
 	Meeting   string `help:"Only this meeting." placeholder:"ID"`
-	Timezone  string `help:"Time zone that days are counted in." default:"UTC" placeholder:"NAME"`
 }
 
 // Help is the command's example.
@@ -37,20 +35,17 @@ Examples:
 
 // Run reports.
 func (c *reportUsageCmd) Run(a *app) error {
-	zone, err := query.ParseZone(c.Timezone)
-	if err != nil {
-		return console.Usagef("--timezone: %w", err)
-	}
+	zone := c.Timezone.Or(time.UTC)
 	if err := c.preset(time.Now().In(zone)); err != nil {
 		return err
 	}
 	q := c.values()
 	set(q, "groupBy", c.GroupBy)
-	set(q, "timezone", c.Timezone)
+	set(q, "timezone", zone.String())
 	set(q, "organizerId", c.Organizer)
 	set(q, "meetingId", c.Meeting)
-	if c.Output == outputCSV {
-		return c.csv(a.Ctx, a.Stdout, "/v1/usage", q, true)
+	if c.asFile() {
+		return c.copy(a.Ctx, a.Stdout, "/v1/usage", q, true)
 	}
 	items, err := c.items(a.Ctx, "/v1/usage", q)
 	if err != nil {
@@ -58,7 +53,7 @@ func (c *reportUsageCmd) Run(a *app) error {
 	}
 	switch c.Output {
 	case outputSVG:
-		return drawUsage(a.Stdout, items, c.Timezone)
+		return drawUsage(a.Stdout, items, zone.String())
 	case "table":
 		if err := c.table(a.Stdout, items); err != nil {
 			return err
@@ -117,7 +112,7 @@ func (c *reportUsageCmd) table(w io.Writer, items []item) error {
 		}
 		g.Add(row...)
 	}
-	return c.output().Print(w, g)
+	return c.Print(w, g)
 }
 
 // inPart says what of the sessions that started in these days counts in part only, or
@@ -137,7 +132,7 @@ func (c *reportUsageCmd) inPart(ctx context.Context, w io.Writer, q url.Values) 
 	if err := c.ask(ctx, "/v1/usage/cases?"+q.Encode(), &n); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "Of %d sessions %d are LIVE (%d of them stale), with %d open connections, which count once they end; %d have a leave after their end, cut there; %d have no organizer.\n",
-		n.Sessions, n.Live, n.Stale, n.OpenConnections, n.LeftAfterEnd, n.WithoutOrganizer)
+	_, err := io.WriteString(w, c.Line(w, "", fmt.Sprintf("Of %d sessions %d are LIVE (%d of them stale), with %d open connections, which count once they end; %d have a leave after their end, cut there; %d have no organizer.",
+		n.Sessions, n.Live, n.Stale, n.OpenConnections, n.LeftAfterEnd, n.WithoutOrganizer)))
 	return err
 }

@@ -63,7 +63,7 @@ func (c *sendCmd) Run(a *app) error {
 			return a.Left(err, "nothing was sent")
 		}
 	}
-	g := &console.Grid{Columns: []string{"file", "sequence", "eventId", "duplicate"}}
+	g := &console.Grid{Columns: []string{"file", "sequence", "eventId", "duplicate"}, Whole: []string{"sequence", "eventId"}}
 	for i, name := range c.Files {
 		r, err := p.Post(a.Ctx, c.Provider, c.headers(), bodies[i])
 		if err != nil {

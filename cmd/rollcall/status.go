@@ -150,27 +150,28 @@ func (c *statusCmd) show(a *app, s status) error {
 	if c.Output == "json" {
 		return console.PrintJSON(a.Stdout, s)
 	}
-	g := &console.Grid{Columns: []string{"view", "state", "sequence", "headSequence", "lag", "lagSeconds", "parked", "bucket", "version"}}
+	g := &console.Grid{Columns: []string{"view", "state", "sequence", "headSequence", "lag", "lagSeconds", "parked", "bucket", "version"},
+		Least: []string{"version", "headSequence", "bucket", "sequence"}}
 	for _, v := range s.Projections {
 		g.Add(v.Name, v.State, v.Sequence, v.HeadSequence, v.Lag, v.LagSeconds, v.Parked, v.Bucket, v.Version)
 	}
 	if c.Output == "table" {
 		last := "never"
 		if s.Log.LastStoredAt != nil {
-			last = console.Human(*s.Log.LastStoredAt)
+			last = c.Time(*s.Log.LastStoredAt)
 		}
-		fmt.Fprintf(a.Stdout, "server      %s\nlog         %d records, %d bytes, sequences %d to %d, last stored %s\ndurability  %s\n\n",
-			s.Server, s.Log.Records, s.Log.Bytes, s.Log.FirstSequence, s.Log.LastSequence, last, s.Log.Durability)
+		log := fmt.Sprintf("%d records, %d bytes, sequences %d to %d, last stored %s", s.Log.Records, s.Log.Bytes, s.Log.FirstSequence, s.Log.LastSequence, last)
+		fmt.Fprint(a.Stdout, c.Line(a.Stdout, "server      ", s.Server), c.Line(a.Stdout, "log         ", log), c.Line(a.Stdout, "durability  ", s.Log.Durability), "\n")
 	}
 	if err := c.Print(a.Stdout, g); err != nil || c.Output != "table" {
 		return err
 	}
-	return s.details(a.Stdout)
+	return c.details(a.Stdout, s)
 }
 
 // details prints what is unusual: other generations, and problems.
-func (s status) details(w io.Writer) error {
-	g := &console.Grid{Columns: []string{"view", "generation", "state", "sequence", "version", "bucket", "changedAt"}}
+func (c *statusCmd) details(w io.Writer, s status) error {
+	g := &console.Grid{Columns: []string{"view", "generation", "state", "sequence", "version", "bucket", "changedAt"}, Least: []string{"bucket", "version"}}
 	var wrong []string
 	for _, v := range s.Projections {
 		for _, x := range v.Generations {
@@ -193,7 +194,7 @@ func (s status) details(w io.Writer) error {
 	}
 	if len(g.Rows) > 0 {
 		fmt.Fprintln(w, "\nother generations")
-		if err := (console.OutputFlag{Output: "table"}).Print(w, g); err != nil {
+		if err := c.Print(w, g); err != nil {
 			return err
 		}
 	}
@@ -201,7 +202,7 @@ func (s status) details(w io.Writer) error {
 		fmt.Fprintln(w, "\nproblems")
 	}
 	for _, line := range wrong {
-		if _, err := fmt.Fprintln(w, " "+console.Printable(line)); err != nil {
+		if _, err := io.WriteString(w, c.Line(w, " ", console.Printable(line))); err != nil {
 			return err
 		}
 	}

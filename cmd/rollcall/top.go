@@ -163,20 +163,27 @@ func liveMeetings(ctx context.Context, nc *nats.Conn) []liveMeeting {
 func (t top) picture(before top, terminal io.Writer, as console.TableFlags) string {
 	var b strings.Builder
 	s := t.status
-	fmt.Fprintf(&b, "%s  %s\n%d records, %.1f MB\n%s\n", t.at.UTC().Format("15:04:05Z"), s.Server, s.Log.Records, float64(s.Log.Bytes)/1e6, t.incoming())
+	line := func(format string, args ...any) {
+		b.WriteString(as.Line(terminal, "", console.Printable(fmt.Sprintf(format, args...))))
+	}
+	line("%s  %s", as.Time(t.at), s.Server)
+	line("%d records, %.1f MB", s.Log.Records, float64(s.Log.Bytes)/1e6)
+	for _, said := range t.incoming() {
+		line("%s", said)
+	}
 	for _, r := range t.pipeline.Rebuilds {
 		left := "unknown"
 		if r.ETASeconds != nil {
 			left = time.Duration(*r.ETASeconds * float64(time.Second)).Round(time.Second).String()
 		}
-		fmt.Fprintf(&b, "rebuild of %s: generation %d, %s, %.1f %%, %.0f/s, %s left\n", console.Printable(r.View), r.Generation, console.Printable(r.State), 100*r.Share, r.PerSecond, left)
+		line("rebuild of %s: generation %d, %s, %.1f %%, %.0f/s, %s left", r.View, r.Generation, r.State, 100*r.Share, r.PerSecond, left)
 	}
 	b.WriteString("\n")
 	_ = as.Draw(&b, t.projections(before), terminal) // a Builder takes everything
 	if len(t.meetings) == 0 {
 		return b.String()
 	}
-	g := &console.Grid{Columns: []string{"meeting", "in", "peak", "unique", "lasts", "recording", "flags", "session"}}
+	g := &console.Grid{Columns: []string{"meeting", "in", "peak", "unique", "lasts", "recording", "flags", "session"}, Least: []string{"flags", "unique"}}
 	for _, m := range t.meetings {
 		var recording []string
 		for _, r := range m.Recording {
@@ -190,21 +197,20 @@ func (t top) picture(before top, terminal io.Writer, as console.TableFlags) stri
 }
 
 // incoming is what the ingesters report, in words.
-func (t top) incoming() string {
+func (t top) incoming() []string {
 	in := t.pipeline.Ingest
 	if in.Processes == 0 {
-		return "no ingester has reported yet"
+		return []string{"no ingester has reported yet"}
 	}
 	var now pipeline.Rates
 	if n := len(t.pipeline.History); n > 0 {
 		now = t.pipeline.History[n-1]
 	}
-	say := fmt.Sprintf("per second %.1f stored, %.1f duplicates, %.1f refused\nsince the start %d, %d, %d",
-		now.Records, now.Duplicates, now.Refusals, in.Records, in.Duplicates, in.Refusals)
+	ever := fmt.Sprintf("since the start %d, %d, %d", in.Records, in.Duplicates, in.Refusals)
 	if in.Processes > 1 {
-		say += fmt.Sprintf(", at %d ingesters", in.Processes)
+		ever += fmt.Sprintf(", at %d ingesters", in.Processes)
 	}
-	return say
+	return []string{fmt.Sprintf("per second %.1f stored, %.1f duplicates, %.1f refused", now.Records, now.Duplicates, now.Refusals), ever}
 }
 
 // projections are the log and the views, with what the last audit found.
@@ -222,7 +228,7 @@ func (t top) projections(before top) *console.Grid {
 	for _, x := range t.pipeline.Audits {
 		audits[x.View] = x.Result
 	}
-	g := &console.Grid{Columns: []string{"name", "state", "sequence", "perSecond", "lag", "lagSeconds", "parked", "verified", "bucket"}}
+	g := &console.Grid{Columns: []string{"name", "state", "sequence", "perSecond", "lag", "lagSeconds", "parked", "verified", "bucket"}, Least: []string{"bucket", "perSecond"}}
 	g.Add("log", "", t.status.Log.LastSequence, perSecond(t.status.Log.LastSequence, before.status.Log.LastSequence), nil, nil, nil, "", "")
 	for _, v := range t.status.Projections {
 		g.Add(v.Name, v.State, v.Sequence, perSecond(v.Sequence, last[v.Name]), v.Lag, v.LagSeconds, v.Parked, audits[v.Name], v.Bucket)

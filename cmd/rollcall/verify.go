@@ -136,7 +136,8 @@ func (c *verifyCmd) show(w io.Writer, results []projector.Verified) error {
 	if c.Output == "json" {
 		return console.PrintJSON(w, results)
 	}
-	g := &console.Grid{Columns: []string{"view", "bucket", "sequence", "records", "entities", "keys", "equal", "sealed", "parked", "differences"}}
+	g := &console.Grid{Columns: []string{"view", "bucket", "sequence", "records", "entities", "keys", "equal", "sealed", "parked", "differences"},
+		Least: []string{"bucket", "sealed", "records", "entities", "equal", "sequence"}}
 	for _, v := range results {
 		g.Add(v.View, v.Bucket, v.Sequence, v.Records, v.Entities, v.Keys, v.Equal, v.Sealed, v.Parked, len(v.Differences))
 	}
@@ -145,9 +146,13 @@ func (c *verifyCmd) show(w io.Writer, results []projector.Verified) error {
 	}
 	for _, v := range results {
 		for _, d := range v.Differences {
-			fmt.Fprintf(w, "\n%s %s: %s, from record %d on (%s)\n", v.View, console.Printable(d.Key), d.Kind, d.First, console.Printable(d.FirstType))
+			said := "\n" + c.Line(w, "", fmt.Sprintf("%s %s: %s, from record %d on (%s)", v.View, console.Printable(d.Key), d.Kind, d.First, console.Printable(d.FirstType)))
 			for _, f := range d.Fields {
-				fmt.Fprintf(w, "  %-28s view %s\n  %-28s log  %s\n", f.Name, console.Printable(string(f.View)), "", console.Printable(string(f.Log)))
+				said += c.Line(w, fmt.Sprintf("  %-28s view ", f.Name), console.Printable(string(f.View))) +
+					c.Line(w, fmt.Sprintf("  %-28s log  ", ""), console.Printable(string(f.Log)))
+			}
+			if _, err := io.WriteString(w, said); err != nil {
+				return err
 			}
 		}
 	}

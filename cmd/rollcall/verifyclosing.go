@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 
 	"rollcall/cmd/rollcall/internal/attach"
 	"rollcall/cmd/rollcall/internal/console"
@@ -78,24 +79,23 @@ func (c *verifyCmd) showClosings(a *app, results []verifiedClosing) error {
 	if c.Output == "json" {
 		return console.PrintJSON(a.Stdout, results)
 	}
-	g := &console.Grid{Columns: []string{"closing", "sequence", "sessions", "differences"}}
+	g := &console.Grid{Columns: []string{"closing", "sequence", "sessions", "differences"}, Whole: []string{"closing", "differences"}}
 	for _, v := range results {
 		g.Add(v.ID, v.Sequence, v.Sessions, v.Differences)
 	}
 	if err := c.Print(a.Stdout, g); err != nil || c.Output == "csv" {
 		return err
 	}
+	said := ""
 	for _, v := range results {
 		for _, s := range v.Changes {
 			for _, d := range s.Differences {
 				before, _ := d.Before.MarshalJSON()
 				after, _ := d.After.MarshalJSON()
-				fmt.Fprintf(a.Stdout, "\n%s session %s on %s: %s closing %s, log %s", v.ID, console.Printable(s.SessionID), d.Day, d.Member, before, after)
+				said += "\n" + c.Line(a.Stdout, "", fmt.Sprintf("%s session %s on %s: %s closing %s, log %s", v.ID, console.Printable(s.SessionID), d.Day, d.Member, before, after))
 			}
 		}
-		if len(v.Changes) > 0 {
-			fmt.Fprintln(a.Stdout)
-		}
 	}
-	return nil
+	_, err := io.WriteString(a.Stdout, said)
+	return err
 }

@@ -99,7 +99,7 @@ func (c *viewsLsCmd) keys(a *app, r *viewstore.Reader) error {
 		keys = append(keys, key)
 	}
 	slices.Sort(keys)
-	g := &console.Grid{Columns: []string{"key"}}
+	g := &console.Grid{Columns: []string{"key"}, Whole: []string{"key"}}
 	for _, key := range slices.Compact(keys) { // a key written during the listing comes twice
 		g.Add(key)
 	}
@@ -180,7 +180,7 @@ func (c *viewsGetCmd) all(a *app, r *viewstore.Reader) error {
 }
 
 func (c *viewsGetCmd) rows(w io.Writer, keys []string, documents map[string][]byte) error {
-	g := &console.Grid{Columns: []string{"key"}}
+	g := &console.Grid{Columns: []string{"key"}, Least: append([]string{"degradedSince", "implicit", "anomalies", "roomName", "endReason", "sessionId", "participantId", "recordingId", "streamId"}, leastColumns...)}
 	for _, key := range keys {
 		if err := g.AddDocument(documents[key], key); err != nil {
 			return fmt.Errorf("%s: %w", key, err)
@@ -245,6 +245,10 @@ func (c *viewsWatchCmd) Run(a *app) error {
 	}
 	return c.WithReader(a.Ctx, func(r *viewstore.Reader) error {
 		var held []viewstore.Change
+		show, err := c.shows(a.Stdout)
+		if err != nil {
+			return err
+		}
 		loading := c.New
 		var at eventlog.Seq
 		for change, err := range r.Follow(a.Ctx, c.View, viewstore.Position{}) {
@@ -257,7 +261,7 @@ func (c *viewsWatchCmd) Run(a *app) error {
 			case viewstore.Commit:
 				if !loading {
 					for _, h := range held {
-						if err := c.show(a.Stdout, h, change.Checkpoint.Sequence); err != nil {
+						if err := show(h, change.Checkpoint.Sequence); err != nil {
 							return err
 						}
 					}
@@ -273,21 +277,40 @@ func (c *viewsWatchCmd) Run(a *app) error {
 	})
 }
 
-func (c *viewsWatchCmd) show(w io.Writer, change viewstore.Change, seq eventlog.Seq) error {
-	doc := jsontext.Value(change.Value)
+// changeColumns are those of changes, and a row of what they hold as a rule.
+func changeColumns() *console.Grid {
+	g := &console.Grid{Columns: []string{"sequence", "kind", "key", "document"}}
+	g.Add(99_999_999, "delete", "00000000-0000-0000-0000-000000000000.participant", strings.Repeat("x", 60))
+	return g
+}
+
+// shows returns what writes a change.
+func (c *viewsWatchCmd) shows(w io.Writer) (show func(change viewstore.Change, seq eventlog.Seq) error, err error) {
+	switch c.Output {
+	case "json":
+		return func(change viewstore.Change, seq eventlog.Seq) error {
+			doc := jsontext.Value(change.Value)
+			if change.Kind == viewstore.Delete {
+				doc = jsontext.Value("null")
+			}
+			return console.PrintLine(w, watched{change.Kind.String(), change.Key, change.Bucket, change.Revision, seq, doc})
+		}, nil
+	case "csv":
+		return func(change viewstore.Change, seq eventlog.Seq) error {
+			g := &console.Grid{Rows: [][]any{{seq, change.Kind.String(), change.Key, documentText(change)}}}
+			return g.CSVRows(w)
+		}, nil
+	}
+	table, err := c.Stream(w, w, changeColumns())
+	return func(change viewstore.Change, seq eventlog.Seq) error {
+		return table.Add(seq, change.Kind.String(), change.Key, documentText(change))
+	}, err
+}
+
+// documentText is a change's document; "" where it is deleted.
+func documentText(change viewstore.Change) string {
 	if change.Kind == viewstore.Delete {
-		doc = nil
+		return ""
 	}
-	if c.Output == "json" {
-		if doc == nil {
-			doc = jsontext.Value("null")
-		}
-		return console.PrintLine(w, watched{change.Kind.String(), change.Key, change.Bucket, change.Revision, seq, doc})
-	}
-	if c.Output == "csv" {
-		g := &console.Grid{Rows: [][]any{{seq, change.Kind.String(), change.Key, string(doc)}}}
-		return g.CSVRows(w)
-	}
-	_, err := fmt.Fprintf(w, "%-10d %-6s %s  %s\n", seq, change.Kind, console.Printable(change.Key), console.Printable(string(doc)))
-	return err
+	return string(change.Value)
 }

@@ -27,8 +27,10 @@ type column struct {
 	cells  []string
 	widths []int // of the cells
 	width  int   // of the widest cell, cut as it will be
-	// longer, to: cells that are longer than the one will be cut to the other.
-	longer, to int
+	to     int   // what cells that are longer will be cut to; 0: none will
+	// short: its ids are abbreviated. They are kept here, for all tries to fit them.
+	short bool
+	brief *column
 }
 
 // set sets a cell.
@@ -98,15 +100,34 @@ func (c *column) room() int { return max(c.width, longest(c.title)) }
 // words are those of the title.
 func (c *column) words() []string { return strings.Fields(strings.Join(c.title, " ")) }
 
-// cut notes how the cells will be cut.
-func (c *column) cut(longer, to int) {
-	c.longer, c.to, c.width = longer, to, 0
-	for _, w := range c.widths {
-		if w > longer {
-			w = to
-		}
-		c.width = max(c.width, w)
+// ids reports whether a column has ids, which are known by their beginning.
+func ids(name string) bool {
+	return strings.HasSuffix(name, "Id") || slices.Contains([]string{"session", "key", "entity", "sha256"}, name)
+}
+
+// abbreviated is an id as a narrow terminal has it; a key has several.
+func (c *column) abbreviated(id string) string {
+	parts := []string{id}
+	if c.name == "key" {
+		parts = strings.Split(id, ".")
 	}
+	for i, p := range parts {
+		if widthOf(p) > longID {
+			parts[i] = snipped(p, shortID+1)
+		}
+	}
+	return strings.Join(parts, ".")
+}
+
+// abbreviate makes ids short.
+func (c *column) abbreviate() {
+	if c.brief.cells == nil {
+		c.brief.cells, c.brief.widths = make([]string, len(c.cells)), make([]int, len(c.cells))
+		for i, id := range c.cells {
+			c.brief.set(i, c.abbreviated(id))
+		}
+	}
+	c.short, c.cells, c.widths, c.width = true, c.brief.cells, c.brief.widths, c.brief.width
 }
 
 // fit makes the rows no wider than the terminal: titles take several lines, ids
@@ -134,7 +155,11 @@ func (t form) fit(g *Grid, all []column) (fits []column, left []string) {
 		all = slices.Delete(all, i, i+1)
 	}
 	for i := range fits {
-		fits[i].apply()
+		c := &fits[i]
+		if slices.Contains(g.Whole, c.name) && (c.short || c.to > 0) {
+			left = append(left, "parts of "+strings.Join(c.title, " "))
+		}
+		c.apply()
 	}
 	return fits, left
 }
@@ -146,7 +171,7 @@ func (c *column) apply() {
 	}
 	c.cells, c.widths = slices.Clone(c.cells), slices.Clone(c.widths)
 	for i, w := range c.widths {
-		if w > c.longer {
+		if w > c.to {
 			c.set(i, snipped(c.cells[i], c.to))
 		}
 	}
@@ -181,9 +206,8 @@ func (g *Grid) fixed(name string) bool {
 func (t form) narrow(all []column, fixed func(name string) bool) {
 	t.wrap(all)
 	for i := range all {
-		c := &all[i]
-		if id := strings.HasSuffix(c.name, "Id") || c.name == "session"; id && !fixed(c.name) && t.over(all) > 0 && c.width > longID {
-			c.cut(longID, shortID+1)
+		if c := &all[i]; ids(c.name) && !fixed(c.name) && t.over(all) > 0 && c.width > longID {
+			c.abbreviate()
 		}
 	}
 	t.wrap(all)
@@ -197,8 +221,8 @@ func (t form) narrow(all []column, fixed func(name string) bool) {
 		if at < 0 {
 			return
 		}
-		to := max(widest-over, leastText, widest/2)
-		all[at].cut(to, to)
+		all[at].to = max(widest-over, leastText, widest/2)
+		all[at].width = all[at].to
 		t.wrap(all)
 	}
 }

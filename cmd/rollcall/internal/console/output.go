@@ -15,9 +15,10 @@ import (
 	"rollcall/query"
 )
 
-// OutputFlag chooses the form of data on stdout.
+// OutputFlag chooses the form of data on stdout. The variables forms and formsHelp are
+// for commands that have more of them.
 type OutputFlag struct {
-	Output string `short:"o" help:"Output format: table, json or csv." default:"table" enum:"table,json,csv" placeholder:"FORM"`
+	Output string `short:"o" help:"Output format: ${formsHelp=table, json or csv}." default:"table" enum:"${forms=table,json,csv}" placeholder:"FORM"`
 	TableFlags
 }
 

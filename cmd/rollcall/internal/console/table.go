@@ -15,10 +15,12 @@ import (
 	"rollcall/eventlog"
 )
 
-// TableFlags choose how a table shows what it has.
+// TableFlags choose how a table shows what it has. The variable timezone says what
+// else a command uses its time zone for.
 type TableFlags struct {
-	Wide bool `help:"Tables with all columns and whole ids, however wide the terminal."`
-	UTC  bool `name:"utc" help:"Times in tables in UTC, not in the local time zone."`
+	Wide     bool `help:"Tables with all columns and whole ids, however wide the terminal."`
+	UTC      bool `name:"utc" help:"Times in tables in UTC, whatever the time zone."`
+	Timezone Zone `help:"${timezone=Time zone of times, like Europe/Berlin; without it tables have the local one, sheets UTC.}" placeholder:"NAME"`
 }
 
 // form is how a table is drawn. width 0 has room for everything.
@@ -31,10 +33,7 @@ type form struct {
 // tableOf is the form for a writer: that of its terminal, or of COLUMNS. What
 // goes elsewhere has everything, for whoever searches in it.
 func tableOf(w io.Writer, f TableFlags) form {
-	t := form{zone: time.Local, color: !noColor(w)}
-	if f.UTC {
-		t.zone = time.UTC
-	}
+	t := form{zone: f.zone(), color: !noColor(w)}
 	if f.Wide {
 		return t
 	}
@@ -103,17 +102,12 @@ func (t form) write(b *strings.Builder, columns []column, rows int) {
 func (t form) columns(g *Grid) []column {
 	all := make([]column, len(g.Columns))
 	for i, name := range g.Columns {
-		c := column{name: name, cells: make([]string, len(g.Rows)), widths: make([]int, len(g.Rows))}
+		c := column{name: name, cells: make([]string, len(g.Rows)), widths: make([]int, len(g.Rows)), brief: &column{}}
 		var zones []string
 		for j, row := range g.Rows {
-			at, isTime := timeOf(name, row[i])
-			if !isTime {
-				c.set(j, shown(name, row[i]))
-				continue
-			}
-			at = at.In(t.zone)
-			c.set(j, at.Format(time.DateTime))
-			if zone, _ := at.Zone(); !slices.Contains(zones, zone) {
+			cell, zone := t.text(name, row[i])
+			c.set(j, cell)
+			if zone != "" && !slices.Contains(zones, zone) {
 				zones = append(zones, zone)
 			}
 		}
@@ -127,11 +121,24 @@ func (t form) columns(g *Grid) []column {
 	return all
 }
 
+// text is a cell, and the zone of the time that it holds; "": it holds none.
+func (t form) text(name string, cell any) (shows, zone string) {
+	at, isTime := timeOf(name, cell)
+	if !isTime {
+		return shown(name, cell), ""
+	}
+	at = at.In(t.zone)
+	zone, _ = at.Zone()
+	return at.Format(time.DateTime), zone
+}
+
 // timeOf is the time that a cell holds: as one, or as JSON has it.
 func timeOf(name string, cell any) (time.Time, bool) {
 	switch v := cell.(type) {
 	case time.Time:
 		return v, true
+	case eventlog.Time:
+		return v.Std(), true
 	case string:
 		if t, ok := eventlog.ParseTime(v); ok && (strings.HasSuffix(name, "At") || name == "time") {
 			return t.Std(), true
@@ -143,6 +150,9 @@ func timeOf(name string, cell any) (time.Time, bool) {
 // duration is the name without its unit of a column that is shown as h:mm:ss.
 // How far and how long something here is stays a number, as it may be a fraction.
 func duration(name string) (measure string, ok bool) {
+	if name == "seconds" {
+		return "duration", true
+	}
 	measure, ok = strings.CutSuffix(name, "Seconds")
 	return measure, ok && measure != "lag" && measure != "elapsed"
 }

@@ -144,3 +144,64 @@ func BenchmarkTable(b *testing.B) {
 		})
 	}
 }
+
+// TestZone: times are of the zone that is named; --utc is stronger.
+func TestZone(t *testing.T) {
+	t.Parallel()
+	var z Zone
+	for _, name := range []string{"Local", "Nowhere", "posix/UTC"} {
+		if err := z.UnmarshalText([]byte(name)); err == nil {
+			t.Errorf("UnmarshalText(%q) = nil; want an error", name)
+		}
+	}
+	if err := z.UnmarshalText([]byte("Asia/Kolkata")); err != nil {
+		t.Fatal(err)
+	}
+	at := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+	for want, f := range map[string]TableFlags{"2026-03-02 17:30:00 IST": {Timezone: z}, "2026-03-02 12:00:00 UTC": {Timezone: z, UTC: true}, at.Local().Format("2006-01-02 15:04:05 MST"): {}} {
+		if got := f.Time(at); got != want {
+			t.Errorf("Time() with %+v = %q; want %q", f, got, want)
+		}
+	}
+}
+
+// TestLine: what has no room beside a label goes on below it, and no sign of it is lost.
+func TestLine(t *testing.T) {
+	t.Setenv("COLUMNS", "20")
+	for _, c := range []struct{ label, said, want string }{
+		{"log   ", "short", "log   short\n"},
+		{"log   ", "three words and more of them", "log   three words\n      and more of\n      them\n"},
+		{"a label that is wide ", "word", "a label that is wide\nword\n"},
+		{"", strings.Repeat("x", 45), strings.Repeat("x", 20) + "\n" + strings.Repeat("x", 20) + "\n" + "xxxxx\n"},
+		{"  ", "", "  \n"},
+	} {
+		if got := (TableFlags{}).Line(io.Discard, c.label, c.said); got != c.want {
+			t.Errorf("Line(%q, %q) = %q; want %q", c.label, c.said, got, c.want)
+		}
+	}
+	if got := (TableFlags{Wide: true}).Line(io.Discard, "", strings.Repeat("x", 45)); got != strings.Repeat("x", 45)+"\n" {
+		t.Errorf("Line with --wide = %q; want it whole", got)
+	}
+}
+
+// TestStream: rows that come one by one keep the width and the zone of the head; without
+// a terminal nothing is cut.
+func TestStream(t *testing.T) {
+	like := &Grid{Columns: []string{"sequence", "receivedAt", "sessionId", "type"}}
+	like.Add(1, "2026-01-01T12:00:00Z", strings.Repeat("i", 36), strings.Repeat("t", 20))
+	for columns, want := range map[string]string{
+		"60": " 1234567   2026-03-02 12:00:00  5f1e2a3b…  meeting.partici… \n",
+		"":   " 1234567   2026-03-02 12:00:00  5f1e2a3b-0c4d-4e5f-8a9b-0c1d2e3f4a5b  meeting.participantJoined \n",
+	} {
+		t.Setenv("COLUMNS", columns)
+		var b strings.Builder
+		s, err := TableFlags{UTC: true}.Stream(&b, &b, like)
+		if err != nil || !strings.Contains(b.String(), "(UTC)") {
+			t.Fatalf("Stream() = %v, %q; want a head with UTC", err, b.String())
+		}
+		b.Reset()
+		if err := s.Add(1234567, "2026-03-02T12:00:00Z", "5f1e2a3b-0c4d-4e5f-8a9b-0c1d2e3f4a5b", "meeting.participantJoined"); err != nil || b.String() != want {
+			t.Errorf("a row at %q columns = %q, %v; want %q", columns, b.String(), err, want)
+		}
+	}
+}
