@@ -15,6 +15,12 @@ func connected(p *tab) {
 	p.wait(`document.querySelector("#feed.connected")`)
 }
 
+// settled waits until what follows the window's size, such as a chart, has followed it.
+func (p *tab) settled() {
+	p.t.Helper()
+	p.eval("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(0))))", nil)
+}
+
 // TestViews: every view draws what the API has, on a desktop and within a
 // phone's width, without an error in the console (open sees to that: a breach of
 // the Content-Security-Policy is one).
@@ -29,6 +35,7 @@ func TestViews(t *testing.T) {
 			p.text(v.shown)
 			connected(p)
 			p.size(390, 844)
+			p.settled()
 			var wide []string
 			p.eval(`[document.documentElement.scrollWidth > innerWidth ? "page" : null, ...[...document.querySelectorAll("main *")].filter((e) =>
 				e.getBoundingClientRect().right > innerWidth + 1 && !e.closest(".scroll, .tabs, .sr, .axis, .bars, thead")).map((e) => e.className || e.tagName)].filter(Boolean)`, &wide)
@@ -198,6 +205,24 @@ func TestFilter(t *testing.T) {
 	p.eval(`document.querySelectorAll("input[type=checkbox]")[1].click()`, nil)
 	p.wait(`document.querySelectorAll("tbody tr").length === 1 && location.hash.includes("q=ghost") && location.hash.includes("stale=true")`)
 	p.text("stale")
+}
+
+// TestAddress: the order of each list, as every filter, lives in the address.
+func TestAddress(t *testing.T) {
+	t.Parallel()
+	s := newStandIn(t)
+	scene(s)
+	p := open(t, s.URL)
+	for _, c := range []struct{ route, shown, column string }{
+		{"#/live?sort=-uniqueParticipants", "Weekly planning", "Participants"}, {"#/attendance/ended-1?sort=-attendedSeconds", "Grace", "Attended"}, {"#/people?sort=-sessions", "grace.h@", "Sessions"},
+		{"#/person/grace?sort=-attendanceRatio", "Seminar", "% of session attended"}, {"#/recordings?tab=all&sort=-durationSeconds", "rec-stuck", "Duration"}, {"#/livestreams?sort=-onAirSeconds", "stream-1", "On air before"},
+	} {
+		p.route(c.route)
+		p.text(c.shown)
+		p.wait(fmt.Sprintf(`document.querySelector('main [aria-sort="descending"]').innerText.startsWith(%q)`, c.column))
+		p.eval(`document.querySelector('main [aria-sort="descending"] .sort').click()`, nil)
+		p.wait(fmt.Sprintf(`document.querySelector('main [aria-sort="ascending"]').innerText.startsWith(%q) && !location.hash.includes("sort=-")`, c.column))
+	}
 }
 
 // TestTicking: elapsed times go on without a change.

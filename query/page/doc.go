@@ -20,6 +20,13 @@
 // so an answer can't be older than the change. After a cut it resumes with
 // Last-Event-ID and reloads the open view, so that no change is lost.
 //
+// # Address
+//
+// What is chosen in a view, its filter, order, moment and what is open, stands in the
+// address, so that a link leads to exactly that; another address opens the view with
+// what it says. Questions over many sessions (People) and the explanation of one
+// figure (assets/stay.js) are views like any other.
+//
 // # Cost
 //
 // Many changes in one animation frame are drawn once. A view keeps its documents

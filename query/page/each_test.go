@@ -107,11 +107,12 @@ func TestRecordingTabs(t *testing.T) {
 	}
 	pick("Stuck")
 	p.wait(rowOf("Recordings", "rec-stuck") + ` && !` + rowOf("Recordings", "rec-new") + ` && document.querySelector("a[download]").href.includes("stuckFor=600s")`)
+	p.cells(rowOf("Recordings", "rec-stuck"), [][2]string{{"Finished", `^not yet; in this state for\s+\d:\d\d:\d\d$`}})
 	choose("10")
 	p.wait(rowOf("Recordings", "rec-new") + ` && document.querySelector("a[download]").href.includes("stuckFor=10s")`)
 	pick("Link expiring")
 	p.wait(rowOf("Recordings", "rec-done") + ` && document.querySelectorAll('[aria-label="Recordings"] tbody tr').length === 1`)
-	p.cells(rowOf("Recordings", "rec-done"), [][2]string{{"Link", `download[^]*in \d+:\d\d:\d\d`}, {"Size", "46.1 MiB"}, {"Duration", "0:09:00"}})
+	p.cells(rowOf("Recordings", "rec-done"), [][2]string{{"Link", `^download, expires in \d+:\d\d:\d\d$`}, {"Session", `^Yesterday's lecture\s+ended-1$`}, {"Finished", `^\d\d:\d\d:\d\d$|, \d`}, {"Size", "46.1 MiB"}, {"Duration", "0:09:00"}})
 	s.put("recordings", "rec-done", aRecording("rec-done", "ended-1", "UPLOADED", doc{"downloadUrl": nil, "files": []doc{
 		{"participantId": "student-7", "url": "https://files.example/7.webm", "audioUrl": nil}, {"participantId": nil, "url": nil, "audioUrl": "https://files.example/8.mp3"}}}))
 	p.cells(rowOf("Recordings", "rec-done"), [][2]string{{"Link", "2 files"}})

@@ -51,6 +51,7 @@ func TestFits(t *testing.T) {
 		p.text(v.shown)
 		for _, width := range []int{1280, 390} {
 			p.size(width, 844)
+			p.settled()
 			var cut []string
 			p.eval(`[...document.querySelectorAll("main .scroll, main td, main .cards > li")].filter((e) => e.scrollWidth > e.clientWidth + 1 && e.checkVisibility()).map((e) => (e.ariaLabel ?? e.dataset.label ?? e.tagName) + " " + e.scrollWidth + " in " + e.clientWidth)`, &cut)
 			if len(cut) > 0 {

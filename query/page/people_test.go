@@ -75,6 +75,11 @@ func TestHostilePeople(t *testing.T) {
 	}
 	s.fill("sessions", map[string]doc{"all": aSession("all", hostile[0], nil)})
 	s.fill("attendance", people)
+	records := []doc{}
+	for i, h := range hostile {
+		records = append(records, doc{"sequence": i, "eventId": fmt.Sprint("e", i), "source": h, "type": h, "receivedAt": stamp(base), "peerId": h, "participantId": h, "displayName": h, "body": doc{h: h}})
+	}
+	s.events["all"] = records
 	p := open(t, s.URL+"/#/people?q="+strings.ReplaceAll(`"><img src=x onerror=window.pwned=1>`, " ", "%20"))
 	p.text("No matching people.")
 	p.route("#/people")
@@ -84,4 +89,12 @@ func TestHostilePeople(t *testing.T) {
 	p.eval(`[...document.querySelectorAll("tbody a")].find((a) => a.innerText.includes("onerror")).click()`, nil)
 	p.wait(`location.hash.startsWith("#/person/") && document.querySelector("h1").innerText.includes("onerror") && document.querySelectorAll("tbody tr").length === 1`)
 	harmless(p, "person")
+	p.eval(`document.querySelector("tbody a").click()`, nil)
+	p.wait(`location.hash.startsWith("#/attendance/all/") && document.querySelector("h1").innerText.includes("onerror") && document.querySelector('[aria-label="Stretches"]')`)
+	harmless(p, "stay")
+	p.route("#/session/all?records=open&type=" + "%3Cimg%20src%3Dx%20onerror%3Dwindow.pwned%3D1%3E")
+	p.text("No matching records.")
+	p.route("#/session/all?records=open")
+	p.wait(fmt.Sprintf(`document.querySelectorAll('[aria-label="Raw records"] tbody tr').length === %d && document.querySelectorAll("#records-people option").length === %d`, len(records), len(people)))
+	harmless(p, "records")
 }

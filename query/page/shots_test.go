@@ -67,7 +67,7 @@ func TestShots(t *testing.T) {
 					p.wait(`document.querySelector(".plot canvas")`)
 				}
 				p.wait(`document.getElementById("feed").classList.contains("connected")`)
-				p.eval("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(0))))", nil)
+				p.settled()
 				if err := os.WriteFile(filepath.Join(*shots, v.name+"-"+look.name+".png"), small(t, p.shot()), 0o644); err != nil {
 					t.Fatal(err)
 				}

@@ -53,7 +53,7 @@ export function pipeline({ draw, signal }) {
   }
 
   const columns = [
-    { id: "name", label: "Projection", cell: (p) => h("a", { class: "main", href: to("list", p.name) }, text(p.name)) },
+    { id: "name", label: "Projection", help: "What computes one of the views, such as attendance, from the records, and how far it is. Choose its name to see the view.", cell: (p) => h("a", { class: "main", href: to("list", p.name) }, text(p.name)) },
     { id: "state", label: "State", cell: (p) => [badge(KINDS[p.state] ?? "warn", text(p.state, "unknown", 30)), filled(p)] },
     { id: "sequence", label: "Sequence", num: true, cell: (p) => count(p.sequence) },
     { id: "headSequence", label: "Log head", num: true, cell: (p) => count(p.headSequence) },
