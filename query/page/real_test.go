@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
 	"rollcall/eventlog/eventlogtest"
@@ -24,6 +25,7 @@ import (
 	"rollcall/projector"
 	"rollcall/projector/viewstore"
 	"rollcall/query"
+	"rollcall/query/closing"
 	"rollcall/query/replica"
 )
 
@@ -31,6 +33,7 @@ import (
 // provider posts to, the log, the projectors and the read API with the page.
 type product struct {
 	t    *testing.T
+	js   jetstream.JetStream
 	api  *httptest.Server
 	hook *httptest.Server
 	n    int
@@ -77,7 +80,7 @@ func newProductBelow(t *testing.T, base string, tokens ...string) *product {
 	for _, secret := range tokens {
 		named = append(named, query.Token{Name: "reader", Role: query.RoleReader, Secret: secret})
 	}
-	api, err := query.New(query.Config{Replica: replica, Log: log, Folds: projections.All(), Tokens: named, BasePath: base, Logger: zerolog.Nop()})
+	api, err := query.New(query.Config{Replica: replica, Log: log, Folds: projections.All(), Tokens: named, BasePath: base, Closings: closing.NewStore(js), Logger: zerolog.Nop()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +92,7 @@ func newProductBelow(t *testing.T, base string, tokens ...string) *product {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &product{t: t, api: httptest.NewServer(api.Handler()), hook: httptest.NewServer(hook)}
+	p := &product{t: t, js: js, api: httptest.NewServer(api.Handler()), hook: httptest.NewServer(hook)}
 	t.Cleanup(func() {
 		p.api.CloseClientConnections()
 		p.api.Close()
@@ -126,6 +129,20 @@ func (p *product) post(body string) {
 	defer response.Body.Close()
 	if answer, _ := io.ReadAll(response.Body); response.StatusCode != http.StatusOK {
 		p.t.Fatalf("POST = %d %s; want 200", response.StatusCode, answer)
+	}
+}
+
+// until waits for something that the product comes to by itself.
+func (p *product) until(what string, done func() bool) {
+	p.t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for limit := time.After(patience); !done(); {
+		select {
+		case <-tick.C:
+		case <-limit:
+			p.t.Fatalf("%s: waited in vain", what)
+		}
 	}
 }
 
