@@ -36,9 +36,10 @@ func TestBasePath(t *testing.T) {
 	proxy := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) }})
 	t.Cleanup(proxy.Close)
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	get := func(path string) *http.Response {
+	// ask reads an answer to its end, or until read has what it wants.
+	ask := func(path string, read func(*http.Response)) {
 		t.Helper()
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, proxy.URL+path, nil)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, proxy.URL+path, http.NoBody)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -46,32 +47,42 @@ func TestBasePath(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { _ = resp.Body.Close() })
-		return resp
+		defer resp.Body.Close()
+		read(resp)
 	}
 	for path, want := range map[string]int{"/tools/rollcall/": 200, "/tools/rollcall/v1/sessions": 200, "/tools/rollcall/v1/sessions/..": 404, "/tools/rollcall/v1/sessions?format=csv": 200,
 		"/tools/rollcall/assets/x.js": 404, "/tools/rollcall/nothing": 404, "/": 404, "/v1/sessions": 404, "/tools/rollcallx/": 404, "/tools": 404} {
-		if resp := get(path); resp.StatusCode != want {
-			t.Errorf("GET %s = %d; want %d", path, resp.StatusCode, want)
+		ask(path, func(resp *http.Response) {
+			if resp.StatusCode != want {
+				t.Errorf("GET %s = %d; want %d", path, resp.StatusCode, want)
+			}
+		})
+	}
+	ask("/tools/rollcall?a=b", func(resp *http.Response) {
+		if resp.StatusCode != http.StatusTemporaryRedirect || resp.Header.Get("Location") != "/tools/rollcall/?a=b" {
+			t.Errorf("GET /tools/rollcall = %d, Location %q; want 307 to the page", resp.StatusCode, resp.Header.Get("Location"))
 		}
-	}
-	if resp := get("/tools/rollcall?a=b"); resp.StatusCode != http.StatusTemporaryRedirect || resp.Header.Get("Location") != "/tools/rollcall/?a=b" {
-		t.Errorf("GET /tools/rollcall = %d, Location %q; want 307 to the page", resp.StatusCode, resp.Header.Get("Location"))
-	}
-	var problem struct{ Detail string }
-	if err := json.NewDecoder(get("/v1/sessions").Body).Decode(&problem); err != nil || !strings.Contains(problem.Detail, "below /tools/rollcall/ (--api-base-path)") {
-		t.Errorf("GET /v1/sessions says %q, %v; want where the API is", problem.Detail, err)
-	}
-	var described struct{ Servers []struct{ URL string } }
-	if err := json.NewDecoder(get("/tools/rollcall/openapi.json").Body).Decode(&described); err != nil || len(described.Servers) != 1 || described.Servers[0].URL != "/tools/rollcall" {
-		t.Errorf("servers of openapi.json = %v, %v; want /tools/rollcall", described.Servers, err)
-	}
-	feed := bufio.NewScanner(get("/tools/rollcall/v1/changes").Body)
-	w.post(started("s1", "m1", "Algebra", 0))
-	for feed.Scan() {
-		if strings.Contains(feed.Text(), `"key":"live.s1"`) {
-			return
+	})
+	ask("/v1/sessions", func(resp *http.Response) {
+		var problem struct{ Detail string }
+		if err := json.NewDecoder(resp.Body).Decode(&problem); err != nil || !strings.Contains(problem.Detail, "below /tools/rollcall/ (--api-base-path)") {
+			t.Errorf("GET /v1/sessions says %q, %v; want where the API is", problem.Detail, err)
 		}
-	}
-	t.Errorf("the change feed ended without the change: %v", feed.Err())
+	})
+	ask("/tools/rollcall/openapi.json", func(resp *http.Response) {
+		var described struct{ Servers []struct{ URL string } }
+		if err := json.NewDecoder(resp.Body).Decode(&described); err != nil || len(described.Servers) != 1 || described.Servers[0].URL != "/tools/rollcall" {
+			t.Errorf("servers of openapi.json = %v, %v; want /tools/rollcall", described.Servers, err)
+		}
+	})
+	ask("/tools/rollcall/v1/changes", func(resp *http.Response) {
+		feed := bufio.NewScanner(resp.Body)
+		w.post(started("s1", "m1", "Algebra", 0))
+		for feed.Scan() {
+			if strings.Contains(feed.Text(), `"key":"live.s1"`) {
+				return
+			}
+		}
+		t.Errorf("the change feed ended without the change: %v", feed.Err())
+	})
 }
