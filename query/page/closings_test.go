@@ -76,7 +76,7 @@ func TestClosing(t *testing.T) {
 	p.cells(rowOf("Changed sessions", "Lecture"), [][2]string{
 		{"As closed → now", `^2026-10-02: participant time 0:05:00 → 0:07:30.250 \(\+0:02:30.250\)\n2026-10-02: attended time [^\n]*\n2026-10-02: peak 3 → 2 \(−1\)$`}, {"Received", `2026, 10:30:00$`}})
 	p.cells(rowOf("Changed sessions", "ended-1"), [][2]string{{"Session", "^no title"}, {"Record that did it", "not found in time"}})
-	p.cells(rowOf("Changed sessions", "recordings without a session"), [][2]string{{"As closed → now", "recording time 0:00:00 → 0:01:30"}})
+	p.cells(rowOf("Changed sessions", "recordings without a session"), [][2]string{{"As closed → now", "recording time 0:00:00 → 0:01:30"}, {"Record that did it", "^–$"}})
 	p.text("2 sessions can't be compared")
 	p.wait(`[...document.querySelectorAll("a[download]")].every((a) => a.getAttribute("href").includes("/v1/closings/2026-10.Europe.Berlin/rows?timezone=Europe%2FBerlin"))`)
 	p.eval(rowOf("Changed sessions", "Lecture")+`.querySelector("summary").focus()`, nil)

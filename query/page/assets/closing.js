@@ -74,7 +74,7 @@ export function closing({ args: [closingId], draw, signal }) {
   const changeColumns = [
     { id: "session", label: "Session", cell: (c) => (c.sessionId ? [h("a", { class: "main", href: to("session", c.sessionId) }, text(c.title, "no title", 80)), h("span", { class: "sub" }, ident(c.sessionId))] : h("span", { class: "none" }, "recordings without a session")) },
     { id: "differences", label: "As closed → now", cell: (c) => h("ul", { class: "plain" }, c.differences.map(difference)) },
-    { id: "record", label: "Record that did it", cell: (c) => record(c.record) },
+    { id: "record", label: "Record that did it", cell: (c) => (c.sessionId ? record(c.record) : h("span", { class: "none" }, "–")) },
     { id: "revisedAt", label: "Received", cell: (c) => when(c.revisedAt) },
   ];
 
