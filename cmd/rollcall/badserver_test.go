@@ -1,9 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"errors"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -17,25 +14,21 @@ import (
 // refused runs a command that must fail, and returns its exit code and message.
 func refused(t *testing.T, args ...string) (int, string) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "rollcall", append(args, "--log-level", "error")...)
-	var errs bytes.Buffer
-	cmd.Stderr = &errs
-	err := cmd.Run()
-	exit := (*exec.ExitError)(nil)
-	if !errors.As(err, &exit) {
-		t.Fatalf("rollcall %s: %v; want it to fail", strings.Join(args, " "), err)
+	code, _, stderr := inProcess(t, nil, append(args, "--log-level", "error")...)
+	if code == console.ExitDone {
+		t.Fatalf("rollcall %s = %d; want it to fail", strings.Join(args, " "), code)
 	}
 	var own []string
-	for line := range strings.Lines(errs.String()) {
+	for line := range strings.Lines(stderr) {
 		if strings.HasPrefix(line, "rollcall: ") {
 			own = append(own, strings.TrimSpace(line))
 		}
 	}
 	if len(own) != 1 {
-		t.Errorf("rollcall %s prints %d errors; want one line:\n%s", strings.Join(args, " "), len(own), &errs)
-		return exit.ExitCode(), errs.String()
+		t.Errorf("rollcall %s prints %d errors; want one line:\n%s", strings.Join(args, " "), len(own), stderr)
+		return code, stderr
 	}
-	return exit.ExitCode(), own[0]
+	return code, own[0]
 }
 
 func TestServersThatCanNotHoldTheLog(t *testing.T) {

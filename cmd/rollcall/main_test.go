@@ -40,6 +40,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv("GORACE") == "" {
 		_ = os.Setenv("GORACE", raceExit) // without it tests are slower, no more
 	}
+	if _, err := os.UserCacheDir(); err != nil {
+		_ = os.Setenv("XDG_CACHE_HOME", os.TempDir()) // TestScripts says so where it is not set
+	}
 	testscript.Main(m, map[string]func(){
 		"rollcall":          main,
 		"nats-server":       natsServer,
@@ -142,12 +145,34 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script", RequireExplicitExec: true, RequireUniqueNames: true,
 		Setup: func(env *testscript.Env) error {
+			cache, err := os.UserCacheDir() // where a server leaves the login of the user who runs it
+			env.Setenv("XDG_CACHE_HOME", cache)
 			env.Setenv("NO_COLOR", "1")
 			env.Setenv("GORACE", os.Getenv("GORACE"))
-			return nil
+			return err
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"ready": cmdReady, "code": cmdCode},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"ready": cmdReady, "code": cmdCode, "run": cmdRun},
 	})
+}
+
+// cmdRun runs a command of the program in the process of the test, as inProcess
+// does: run ARG… Files are named from $WORK on, the folder of the script.
+func cmdRun(ts *testscript.TestScript, neg bool, args []string) {
+	if code, _ := runIn(ts, args); (code != console.ExitDone) != neg {
+		ts.Fatalf("run %s ends with %d", strings.Join(args, " "), code)
+	}
+}
+
+// runIn runs a command with the environment of a script, which gets its output.
+func runIn(ts *testscript.TestScript, args []string) (code int, stderr string) {
+	var out, errs bytes.Buffer
+	lookup := func(name string) (string, bool) { v := ts.Getenv(name); return v, v != "" }
+	code = run(context.Background(), args, lookup, strings.NewReader(""), &out, &errs)
+	_, err := ts.Stdout().Write(out.Bytes())
+	ts.Check(err)
+	_, err = ts.Stderr().Write(errs.Bytes())
+	ts.Check(err)
+	return code, errs.String()
 }
 
 // cmdReady waits for a ready file and sets PREFIX_INGEST, _API, _ADMIN, _NATS:
@@ -178,23 +203,34 @@ func waitReady(ctx context.Context, path string, limit time.Duration) (at node.A
 	}
 }
 
-// cmdCode runs a command that must end with an exit code: code N COMMAND ARG…
+// cmdCode runs a command that must end with an exit code, in the process of the test
+// or in its own: code N run ARG…, code N exec rollcall ARG…
 func cmdCode(ts *testscript.TestScript, _ bool, args []string) {
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
-	err = ts.Exec(args[1], args[2:]...)
-	got := 0
-	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
-		got = exit.ExitCode()
-	} else if err != nil {
-		ts.Fatalf("run %v: %v", args[1:], err)
+	got, text := 0, ""
+	if args[1] == "exec" {
+		got, text = execIn(ts, args[2:])
+	} else {
+		got, text = runIn(ts, args[2:])
 	}
 	if got != want {
-		ts.Fatalf("%v ends with %d; want %d\nstderr: %s", args[1:], got, want, ts.ReadFile("stderr"))
+		ts.Fatalf("%v ends with %d; want %d\nstderr: %s", args[1:], got, want, text)
 	}
-	if text := ts.ReadFile("stderr"); got > 1 && strings.Count(text, "rollcall: ") == 1 && strings.Count(strings.TrimSpace(lastError(text)), "\n") > 0 {
+	if got > 1 && strings.Count(text, "rollcall: ") == 1 && strings.Count(strings.TrimSpace(lastError(text)), "\n") > 0 {
 		ts.Fatalf("%v prints its error on several lines:\n%s", args[1:], text)
 	}
+}
+
+// execIn runs a program in a process of its own.
+func execIn(ts *testscript.TestScript, args []string) (code int, stderr string) {
+	err := ts.Exec(args[0], args[1:]...)
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		code = exit.ExitCode()
+	} else if err != nil {
+		ts.Fatalf("run %v: %v", args, err)
+	}
+	return code, ts.ReadFile("stderr")
 }
 
 // lastError is what follows the last "rollcall: ".
@@ -202,7 +238,8 @@ func lastError(text string) string {
 	return text[strings.LastIndex(text, "rollcall: "):]
 }
 
-// inProcess runs the program's own run function.
+// inProcess runs a command of the program to its end, under the race detector, but
+// not in a process of its own: there most commands take less time than their start.
 func inProcess(t *testing.T, env map[string]string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer

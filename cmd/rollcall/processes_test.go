@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/cmd/rollcall/internal/node"
 	"rollcall/eventlog/wire"
 )
@@ -140,16 +141,14 @@ func (p *process) active(view string) bool {
 	return s == "live" || s == "catching-up"
 }
 
-// cli runs a command of the program to its end.
+// cliCommand runs a command of the program to its end.
 func cliCommand(t *testing.T, args ...string) string {
 	t.Helper()
-	cmd := exec.Command("rollcall", args...)
-	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	if err := cmd.Run(); err != nil {
-		t.Fatalf("rollcall %s: %v\n%s", strings.Join(args, " "), err, &errs)
+	code, stdout, stderr := inProcess(t, nil, args...)
+	if code != console.ExitDone {
+		t.Fatalf("rollcall %s = %d; want %d\n%s", strings.Join(args, " "), code, console.ExitDone, stderr)
 	}
-	return out.String()
+	return stdout
 }
 
 // plainNATS starts a nats-server process with JetStream and nothing else.
