@@ -3,7 +3,6 @@ package compose
 import (
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -22,32 +21,37 @@ import (
 // within says that a test runs in a network of its own.
 const within = "ROLLCALL_TEST_NETWORK"
 
-// TestClusterIsStarted starts each service of cluster.yaml but Prometheus and Grafana
-// as it stands there, by podman, in a network namespace of its own: no registry is
-// asked, so the image of NATS holds the server of that version, built here. Deliveries
-// become a session, also once a NATS server and a projector are gone.
-func TestClusterIsStarted(t *testing.T) {
+// TestFormsAreStarted starts each service of both files but Prometheus and Grafana as
+// it stands there, by podman, in a network namespace of its own: no registry is asked,
+// so the image of NATS holds the server of that version, built here. Deliveries become
+// a session, in the cluster also once a NATS server and a projector are gone.
+func TestFormsAreStarted(t *testing.T) {
 	if os.Getenv(within) == "" {
 		again(t)
 		return
 	}
 	built.Run(t, "ip", "link", "set", "lo", "up")
 	network(t)
-	c := &cluster{t: t, Engine: containers.New(t), project: mustLoad(t, "cluster.yaml"), brought: brought(t), at: map[string]string{}}
-	c.Build("localhost/rollcall:local", containers.Rollcall(t))
+	engine, files := containers.New(t), brought(t)
+	cluster := &form{t: t, Engine: engine, project: mustLoad(t, "cluster.yaml"), brought: files, at: map[string]string{}}
+	one := &form{t: t, Engine: engine, project: mustLoad(t, "compose.yaml"), brought: files, at: map[string]string{}}
+	engine.Build("localhost/rollcall:local", containers.Rollcall(t))
 	nats := containers.Folder(t, "FROM scratch\nCOPY nats-server /\nENTRYPOINT [\"/nats-server\"]\n")
 	built.NATSServer(t, filepath.Join(nats, "nats-server"))
-	c.Build("docker.io/library/"+c.project.Services["nats-1"].Image, nats)
+	engine.Build("docker.io/library/"+cluster.project.Services["nats-1"].Image, nats)
 
-	c.start()
-	c.deliver("meeting.started.json", "meeting.participantJoined.json")
-	c.reads("query-1", `"status":"LIVE"`, 2)
-	c.reads("query-2", `"status":"LIVE"`, 2)
-	c.podman("stop", "-t", "5", "nats-2", "project-1")
-	c.deliver("meeting.participantLeft.json", "meeting.ended.json")
-	c.reads("query-1", `"status":"ENDED"`, 4)
-	c.reads("query-2", `"status":"ENDED"`, 4)
-	t.Logf("started: %s", strings.Join(slices.Sorted(maps.Keys(c.at)), ", "))
+	one.start(200)
+	one.deliver("rollcall", "meeting.started.json", "meeting.ended.json")
+	one.reads("rollcall", `"status":"ENDED"`, 2)
+
+	cluster.start(10)
+	cluster.deliver("ingest", "meeting.started.json", "meeting.participantJoined.json")
+	cluster.reads("query-1", `"status":"LIVE"`, 2)
+	cluster.reads("query-2", `"status":"LIVE"`, 2)
+	cluster.podman("stop", "-t", "5", "nats-2", "project-1")
+	cluster.deliver("ingest", "meeting.participantLeft.json", "meeting.ended.json")
+	cluster.reads("query-1", `"status":"ENDED"`, 4)
+	cluster.reads("query-2", `"status":"ENDED"`, 4)
 }
 
 // again runs the test in a new network namespace.
@@ -63,7 +67,7 @@ func again(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), "unshare", "--net", "--mount", "--", test, "-test.run", "^TestClusterIsStarted$", "-test.v")
+	cmd := exec.CommandContext(t.Context(), "unshare", "--net", "--mount", "--", test, "-test.run", "^TestFormsAreStarted$", "-test.v")
 	cmd.Env = append(os.Environ(), within+"=own", "ROLLCALL_BINARY="+built.Binary(t))
 	out, err := cmd.CombinedOutput()
 	switch {
@@ -115,8 +119,8 @@ func brought(t *testing.T) map[string]string {
 	return map[string]string{"prod.pem": public, "private.pem": filepath.Join(dir, "keys", "private.pem"), "api.tokens": filepath.Join(dir, "api.tokens")}
 }
 
-// cluster is cluster.yaml under way.
-type cluster struct {
+// form is a compose file under way.
+type form struct {
 	containers.Engine
 	t       *testing.T
 	project *types.Project
@@ -124,7 +128,7 @@ type cluster struct {
 	at      map[string]string // addresses of its services
 }
 
-func (c *cluster) podman(args ...string) string {
+func (c *form) podman(args ...string) string {
 	c.t.Helper()
 	out, err := c.Podman(args...)
 	if err != nil {
@@ -133,8 +137,9 @@ func (c *cluster) podman(args ...string) string {
 	return out
 }
 
-// start runs the services, NATS first, and waits until ours are ready.
-func (c *cluster) start() {
+// start runs the services, NATS first, at addresses from first on, and waits until ours
+// are ready.
+func (c *form) start(first int) {
 	c.t.Helper()
 	var names []string
 	for name, s := range c.project.Services {
@@ -146,7 +151,7 @@ func (c *cluster) start() {
 		return strings.Compare(fmt.Sprint(!strings.HasPrefix(a, "nats"), a), fmt.Sprint(!strings.HasPrefix(b, "nats"), b))
 	})
 	for i, name := range names {
-		c.at[name] = fmt.Sprintf("10.89.0.%d", 10+i)
+		c.at[name] = fmt.Sprintf("10.89.0.%d", first+i)
 	}
 	for _, name := range names {
 		c.podman(c.command(name)...)
@@ -159,7 +164,7 @@ func (c *cluster) start() {
 }
 
 // command is what runs a service as the file has it.
-func (c *cluster) command(name string) []string {
+func (c *form) command(name string) []string {
 	s := c.project.Services[name]
 	args := append(slices.Clone(containers.Run), "-d", "--name", name, "--restart", s.Restart, "--network", "test", "--ip", c.at[name])
 	for other, at := range c.at {
@@ -206,7 +211,7 @@ func (c *cluster) command(name string) []string {
 }
 
 // file is where a file of the project lies.
-func (c *cluster) file(path string) string {
+func (c *form) file(path string) string {
 	if at, ok := c.brought[filepath.Base(path)]; ok {
 		return at
 	}
@@ -214,7 +219,7 @@ func (c *cluster) file(path string) string {
 }
 
 // ready waits for a service's own health check.
-func (c *cluster) ready(name string) {
+func (c *form) ready(name string) {
 	c.t.Helper()
 	for deadline := time.After(2 * time.Minute); ; {
 		out, err := c.Podman("exec", name, "/usr/bin/rollcall", "healthcheck")
@@ -230,9 +235,9 @@ func (c *cluster) ready(name string) {
 	}
 }
 
-func (c *cluster) deliver(names ...string) {
+func (c *form) deliver(to string, names ...string) {
 	c.t.Helper()
-	args := []string{"send", "--key", c.brought["private.pem"], "--url", "http://" + c.at["ingest"] + ":8080/webhooks/prod"}
+	args := []string{"send", "--key", c.brought["private.pem"], "--url", "http://" + c.at[to] + ":8080/webhooks/prod"}
 	for _, name := range names {
 		args = append(args, filepath.Join(built.Root, "eventlog/testdata/samples/rtk", name))
 	}
@@ -240,7 +245,7 @@ func (c *cluster) deliver(names ...string) {
 }
 
 // reads asks a query process for what it has once it has a record.
-func (c *cluster) reads(service, want string, sequence int) {
+func (c *form) reads(service, want string, sequence int) {
 	c.t.Helper()
 	req, err := http.NewRequestWithContext(c.t.Context(), http.MethodGet, fmt.Sprintf("http://%s:8081/v1/sessions?minSequence=%d&wait=30s", c.at[service], sequence), nil)
 	if err != nil {
