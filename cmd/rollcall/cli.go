@@ -28,9 +28,9 @@ type cli struct {
 	Verify   verifyCmd   `cmd:"" help:"Compare views with what the log says." group:"Repair"`
 	Parked   parkedCmd   `cmd:"" help:"Records that a view leaves out because their fold fails." group:"Repair"`
 	Rebuild  rebuildCmd  `cmd:"" help:"Replay the log into a new generation of a view." group:"Repair"`
-	Promote  promoteCmd  `cmd:"" help:"Make a generation that is ready the active one." group:"Repair"`
+	Promote  promoteCmd  `cmd:"" help:"Make a generation live that is ready." group:"Repair"`
 	Rollback rollbackCmd `cmd:"" help:"Go back to the previous generation." group:"Repair"`
-	Drop     dropCmd     `cmd:"" help:"Remove generations that were active before." group:"Repair"`
+	Drop     dropCmd     `cmd:"" help:"Remove generations that were live before." group:"Repair"`
 	Abort    abortCmd    `cmd:"" help:"Cancel a rebuild." group:"Repair"`
 	Restore  restoreCmd  `cmd:"" help:"Fill an empty log from exports, and make its views." group:"Repair"`
 

@@ -21,7 +21,7 @@ type eventsCmd struct {
 	Export eventsExportCmd `cmd:"" help:"Write the log to a file: NDJSON, one record a line."`
 	Import eventsImportCmd `cmd:"" help:"Put an export into an empty log, as it is."`
 	Scan   eventsScanCmd   `cmd:"" help:"Look for damaged records, and repair the log around them."`
-	Verify eventsVerifyCmd `cmd:"" help:"Check the signatures of the records once more."`
+	Verify eventsVerifyCmd `cmd:"" help:"Check the signatures of the records, or exports against their seals."`
 }
 
 // Help is an example of its commands.

@@ -15,7 +15,7 @@ import (
 	"rollcall/projector/viewstore"
 )
 
-// moved describes a change of the active generation.
+// moved describes a change of the live generation.
 type moved struct {
 	View       string                    `json:"view"`
 	Generation int                       `json:"generation"`
@@ -34,7 +34,7 @@ var movedColumns = []string{"view", "generation", "bucket", "state", "before", "
 
 func movedLine(a *app, form, view string, b projector.Rebuilt, as console.TableFlags) error {
 	if b.AnnounceErr != nil {
-		a.Logger.Warn().Err(b.AnnounceErr).Str(console.KeyView, view).Msg("active; not all changes were published on plain subjects")
+		a.Logger.Warn().Err(b.AnnounceErr).Str(console.KeyView, view).Msg("live; not all changes were published on plain subjects")
 	}
 	m := moved{view, b.After.Number, b.After.Bucket, projector.GenerationLive, b.Before.Number, console.Round(float64(b.Pause) / float64(time.Millisecond)),
 		b.Records, b.Changed, b.Carried, console.Round(b.Elapsed.Seconds())}
@@ -46,7 +46,7 @@ func movedLine(a *app, form, view string, b projector.Rebuilt, as console.TableF
 		g.Add(m.View, m.Generation, m.Bucket, string(m.State), m.Before, m.PauseMs, m.Records, m.Changed, m.Carried, m.Elapsed)
 		return g.CSVRows(a.Stdout)
 	}
-	_, err := io.WriteString(a.Stdout, as.Line(a.Stdout, "", fmt.Sprintf("%s: generation %d is active, after %d; cut over in %.1f ms, %d records folded, %d keys changed; `rollcall rollback %s` returns",
+	_, err := io.WriteString(a.Stdout, as.Line(a.Stdout, "", fmt.Sprintf("%s: generation %d is live, after %d; cut over in %.1f ms, %d records folded, %d keys changed; `rollcall rollback %s` returns",
 		view, m.Generation, m.Before, m.PauseMs, m.Records, m.Changed, view)))
 	return err
 }
@@ -107,12 +107,12 @@ type promoteCmd struct {
 
 // forceFlag lets readers step back.
 type forceFlag struct {
-	Force bool `help:"Also where that generation is behind the active one: readers step back until a projector of its version has caught up."`
+	Force bool `help:"Also where that generation is behind the live one: readers step back until a projector of its version has caught up."`
 }
 
 // Help is the command's example.
 func (promoteCmd) Help() string {
-	return "Activates the generation that a rebuild with --hold has made ready.\n\nExample:\n  rollcall promote sessions"
+	return "Makes the generation live that a rebuild with --hold has made ready.\n\nExample:\n  rollcall promote sessions"
 }
 
 // Run promotes.
@@ -130,7 +130,7 @@ type rollbackCmd struct {
 
 // Help is the command's example.
 func (rollbackCmd) Help() string {
-	return "Activates the previous generation again. It has followed the log all the time.\n\nExample:\n  rollcall rollback sessions"
+	return "Makes the previous generation live again. It has followed the log all the time.\n\nExample:\n  rollcall rollback sessions"
 }
 
 // Run rolls back.
@@ -145,7 +145,7 @@ type dropCmd struct{ viewAction }
 
 // Help is the command's example.
 func (dropCmd) Help() string {
-	return "Removes generations of a view that were active before, or have failed. There is no way back to them.\n\nExample:\n  rollcall drop sessions"
+	return "Removes generations of a view that were live before, or have failed. There is no way back to them.\n\nExample:\n  rollcall drop sessions"
 }
 
 // Run drops.

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -40,6 +41,11 @@ func (parkedListCmd) Help() string {
 
 // Run lists.
 func (c *parkedListCmd) Run(a *app) error {
+	if len(c.View) > 0 && !slices.Contains(viewNames(), c.View[0]) {
+		if near := closest(c.View[0], []string{"list", "show", "retry", "drop"}); len(near) > 0 {
+			return console.Usagef("no view %q; did you mean `rollcall parked %s`?", c.View[0], near[0])
+		}
+	}
 	return c.WithReader(a.Ctx, func(r *viewstore.Reader) (err error) {
 		views := c.View
 		if len(views) == 0 {

@@ -23,7 +23,7 @@ func foldOf(view string) (eventlog.Fold, error) {
 			return f, nil
 		}
 	}
-	return nil, console.NotFoundf("no view %q; there are %s", view, strings.Join(viewNames(), ", "))
+	return nil, console.NotFoundf("no view %q; %s", view, viewsThereAre(view))
 }
 
 // rebuildCache is the default of --cache-bytes.
@@ -33,9 +33,9 @@ const rebuildCache = 768 << 20
 type rebuildCmd struct {
 	attach.OperatorFlags
 	View         []string `arg:"" help:"Views to rebuild."`
-	Hold         bool     `help:"Do not activate the new generation: follow the log until rollcall promote, called elsewhere, does."`
+	Hold         bool     `help:"Do not make the new generation live: follow the log until rollcall promote, called elsewhere, does."`
 	Carry        bool     `help:"Where the log no longer begins at its first record: copy what the view holds of earlier ones."`
-	WithDropped  bool     `help:"Also bring back what the active view has dropped because of its age; a projector with --view-max-age drops it again."`
+	WithDropped  bool     `help:"Also bring back what the live view has dropped because of its age; a projector with --view-max-age drops it again."`
 	MaxPerSecond int      `help:"Maximum records read per second, so that live traffic keeps its pace; 0 is no limit." default:"0" placeholder:"N"`
 	CacheBytes   string   `help:"Memory for the entities held, by all views together." default:"768MiB" placeholder:"SIZE"`
 	Output       string   `short:"o" help:"Progress format: table, json (one object per line), csv (the result alone), or auto: a bar on a terminal, else json." default:"auto" enum:"auto,table,json,csv" placeholder:"FORM"`
@@ -43,8 +43,8 @@ type rebuildCmd struct {
 
 // Help is the command's example.
 func (rebuildCmd) Help() string {
-	return `Replays the log into a new generation of a view, while the active one goes on serving and following. When
-nothing is missing the new one is activated. A rebuild that was stopped continues where it was when it is called again.
+	return `Replays the log into a new generation of a view, while the live one goes on serving and following. When
+nothing is missing the new one becomes live. A rebuild that was stopped continues where it was when it is called again.
 
 Examples:
   rollcall rebuild sessions

@@ -53,7 +53,7 @@ func remedies() map[string]remedy {
 		"alias was moved by somebody else":                                                 everywhere(aliasMoved),
 		"log … begins at record N, so a new generation would lack what came before":        everywhere(beginsLater),
 		"move alias of VIEW: …; look at rollcall status":                                   everywhere(moveUnanswered),
-		"active; not all changes were published on plain subjects":                         everywhere(unpublished),
+		"live; not all changes were published on plain subjects":                           everywhere(unpublished),
 		"the alias of VIEW was deleted; a projector makes it again":                        everywhere(aliasDeleted),
 		"this needs the rights of an operator":                                             embeddedOnly(noRights),
 		"host … is not known here":                                                         everywhere(unknownHost),

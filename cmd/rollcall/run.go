@@ -80,7 +80,14 @@ func (a *app) parse() (*cli, error) {
 	}
 	a.parsed, err = parser.Parse(a.args)
 	if err != nil {
-		return nil, console.Usagef("%w; %s", err, remedyOf(a.args))
+		ask, between := meant(parser.Model.Node, a.args, err), "; "
+		if ask != "" {
+			ask = "; " + ask
+		}
+		if strings.HasSuffix(err.Error()+ask, "?") { // kong has asked, or we have
+			between = " "
+		}
+		return nil, console.Usagef("%w%s%s%s", err, ask, between, remedyOf(a.args))
 	}
 	return grammar, nil
 }

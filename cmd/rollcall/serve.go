@@ -29,7 +29,7 @@ type serveCmd struct {
 	attach.Auth
 
 	Source   []string `help:"A source of webhooks: NAME=rsa:FILE_OR_URL, NAME=standard:FILE or NAME=none; repeatable." placeholder:"NAME=SCHEME[:ARG]"`
-	Insecure bool     `help:"Allow what is only safe on a closed network: sources without signatures and an API without a token on addresses that are not loopback."`
+	Insecure bool     `help:"Allow what is only safe on a closed network: sources without signatures, an API without a token and a NATS port without --nats-users, on addresses that are not loopback."`
 
 	Replicas           int           `help:"Replicas of the log and the views on a cluster: 1, 3 or 5; 0 keeps what exists." default:"0" placeholder:"N"`
 	MaxAge             time.Duration `help:"Remove records older than this; 0 keeps what is set, -1s removes the limit. A log without limits can be rebuilt from its start." default:"0" placeholder:"DURATION"`

@@ -178,10 +178,9 @@ func (c *settings) setViews() error {
 	if len(c.Views) > 0 && !c.node.Roles.Project {
 		return console.Usagef("--views limits --target=project, which this process is not")
 	}
-	names := viewNames()
 	for _, v := range c.Views {
-		if !slices.Contains(names, v) {
-			return console.Usagef("--views %q: no such view; there are %s", v, strings.Join(names, ", "))
+		if !slices.Contains(viewNames(), v) {
+			return console.Usagef("--views %q: no such view; %s", v, viewsThereAre(v))
 		}
 	}
 	if c.node.Roles.Project {

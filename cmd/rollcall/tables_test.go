@@ -167,12 +167,12 @@ func busy(text func(string) string) top {
 		StartedAt: eventlog.TimeOf(noon.Add(-time.Hour)), In: 312, Peak: 315, Unique: 318, Recording: []liveRecorded{{Status: "RECORDING"}}}}}
 	now.pipeline.Ingest = pipeline.IngestTotals{Processes: 3, Records: 1234567, Duplicates: 12345, Refusals: 1234}
 	now.pipeline.History = []pipeline.Rates{{Records: 1234.5, Duplicates: 123.4, Refusals: 12.3}}
-	now.pipeline.Rebuilds = []pipeline.Rebuild{{View: "attendance", Generation: 12, State: "building", Share: 0.123, PerSecond: 123456}}
+	now.pipeline.Rebuilds = []pipeline.Rebuild{{View: "attendance", Generation: 12, State: string(projector.GenerationStaging), Share: 0.123, PerSecond: 123456}}
 	now.status = status{Server: "nats://rollcall.internal.example.com:4222 (nats-server 2.15.2)", Log: logStatus{Records: 1234567, Bytes: 12345678901, FirstSequence: 1, LastSequence: 1234567, LastStoredAt: &noon,
 		Durability: "every record is on disk before it is acknowledged (embedded server, sync always)"}}
 	for _, name := range []string{"sessions", "attendance"} {
 		now.status.Projections = append(now.status.Projections, viewStatus{Name: name, State: "catching-up", Sequence: 1234567, HeadSequence: 1234567, Bucket: name + "_g1", Version: "7",
-			Generations: []generationStatus{{Generation: 2, Bucket: name + "_g2", State: "building", Version: "7", Sequence: 123456, ChangedAt: &noon}},
+			Generations: []generationStatus{{Generation: 2, Bucket: name + "_g2", State: string(projector.GenerationStaging), Version: "7", Sequence: 123456, ChangedAt: &noon}},
 			Problem:     text("the view was made by another version: it holds version 6, this program folds version 7") + "; run `rollcall rebuild " + name + "`"})
 	}
 	return now

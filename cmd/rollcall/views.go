@@ -43,7 +43,7 @@ func (viewsCmd) Help() string {
 func viewError(err error, view string) error {
 	switch {
 	case errors.Is(err, viewstore.ErrNoView) && !slices.Contains(viewNames(), view):
-		return console.NotFoundf("no view %q; there are %s", view, strings.Join(viewNames(), ", "))
+		return console.NotFoundf("no view %q; %s", view, viewsThereAre(view))
 	case errors.Is(err, viewstore.ErrNoView):
 		return console.NotFoundf("view %s does not exist yet; a process with --target=project makes it", view)
 	case errors.Is(err, viewstore.ErrNotFound):

@@ -179,9 +179,9 @@ func shown(name string, cell any) string {
 
 // colors are those of states.
 var colors = map[string]text.Color{
-	"LIVE": text.FgGreen, "live": text.FgGreen, "ready": text.FgGreen, "UPLOADED": text.FgGreen, "active": text.FgGreen,
+	"LIVE": text.FgGreen, "live": text.FgGreen, "ready": text.FgGreen, "UPLOADED": text.FgGreen,
 	"ERRORED": text.FgRed, "absent": text.FgRed, "lost": text.FgRed, "failed": text.FgRed,
-	"catching-up": text.FgYellow, "RECORDING": text.FgYellow, "UPLOADING": text.FgYellow, "building": text.FgYellow,
+	"catching-up": text.FgYellow, "RECORDING": text.FgYellow, "UPLOADING": text.FgYellow, "staging": text.FgYellow,
 }
 
 // colored gives a state its color. The sequences are written whatever the
