@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"sigs.k8s.io/yaml"
+
 	"rollcall/deploy/internal/built"
 )
 
@@ -41,4 +43,42 @@ func TestUnknownKey(t *testing.T) {
 	if out, err := check(t, path); err == nil || !strings.Contains(out, "mod_timestamps") {
 		t.Errorf("goreleaser check of a config with mod_timestamps: %v\n%s", err, out)
 	}
+}
+
+// TestArchives: what an archive holds is there, and is what an operator installs:
+// units, alerts and their like, without their tests.
+func TestArchives(t *testing.T) {
+	text, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var release struct{ Archives []struct{ Files []string } }
+	if err := yaml.Unmarshal(text, &release); err != nil || len(release.Archives) != 1 {
+		t.Fatalf("%s: %v, %d archives; want one", config, err, len(release.Archives))
+	}
+	held := map[string]bool{}
+	for _, glob := range release.Archives[0].Files {
+		paths, err := filepath.Glob(filepath.Join(built.Root, glob))
+		if err != nil || len(paths) == 0 {
+			t.Errorf("%s names %s, which is nothing: %v", config, glob, err)
+		}
+		for _, path := range paths {
+			held[strings.TrimPrefix(path, built.Root+"/")] = true
+			if strings.Contains(path, "test") {
+				t.Errorf("an archive would hold %s; want no tests", path)
+			}
+		}
+	}
+	for _, want := range []string{"LICENSE", "docs/OPERATIONS.md", "docs/examples/nats-server.conf", "deploy/README.md", "deploy/systemd/rollcall@.service", "deploy/monitoring/board.json", "deploy/monitoring/rules.yaml"} {
+		if !held[want] {
+			t.Errorf("an archive would not hold %s", want)
+		}
+	}
+}
+
+// TestDistIsIgnored: goreleaser works in dist/, and a tree with files that git does not
+// know would put "+dirty" into the version of what is built there.
+func TestDistIsIgnored(t *testing.T) {
+	built.Tool(t, "git")
+	built.Run(t, "git", "-C", built.Root, "check-ignore", "dist/x")
 }
