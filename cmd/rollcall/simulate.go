@@ -99,16 +99,21 @@ func (c *simulateCmd) Run(a *app) error {
 	return a.Left(err, "%d deliveries were posted, and what was stored stays; the same --seed posts them again", total)
 }
 
+// limiter lets perSecond deliveries through; 0: any number.
+func limiter(perSecond float64) *rate.Limiter {
+	if perSecond > 0 {
+		return rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond/50)))
+	}
+	return rate.NewLimiter(rate.Inf, 1)
+}
+
 // post sends every delivery over a number of connections. A delivery that a
 // provider would give up on is counted; the first such error is returned at the
 // end.
 func (c *simulateCmd) post(a *app, cfg traffic.Config, p *provider.Poster, t *tally) error {
 	bar := newBar(a.Stderr, func() int { return traffic.Count(cfg) })
 	defer bar.stop()
-	limit := rate.NewLimiter(rate.Inf, 1)
-	if c.Rate > 0 {
-		limit = rate.NewLimiter(rate.Limit(c.Rate), max(1, int(c.Rate/50)))
-	}
+	limit := limiter(c.Rate)
 	work := make(chan traffic.Delivery)
 	group, ctx := errgroup.WithContext(a.Ctx)
 	var first error

@@ -214,7 +214,7 @@ func TestTornEnd(t *testing.T) {
 		indexed bool
 		cut     int64
 		known   bool
-	}{{true, 100, true}, {true, secondAt - 10, true}, {false, 100, true}, {false, secondAt - 10, false}} {
+	}{{true, 100, true}, {true, secondAt - 10, true}, {false, 100, true}, {false, secondAt - 12, true}, {false, secondAt - 11, false}} {
 		t.Run(fmt.Sprintf("index %v, %d bytes", c.indexed, c.cut), func(t *testing.T) {
 			node, s := filled(t, 40)
 			path := filepath.Join(s.Dir, "msgs", "4.blk")

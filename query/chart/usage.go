@@ -100,7 +100,7 @@ func daily(rows []projections.UsageRow) (days []projections.Date, people, record
 	}
 }
 
-// niceTop is the least 1, 2 or 5 times a power of ten that is not below v.
+// niceTop is the least of 1, 2, 4, 5 and 8 times a power of ten that is not below v.
 func niceTop(v float64) float64 {
 	if v <= 0 {
 		return 1

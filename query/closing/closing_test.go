@@ -66,6 +66,9 @@ func TestStoreKeepsAMonth(t *testing.T) {
 	if c.Sessions != 5000 || c.AttendedSeconds != 5000*1800*eventlog.Second {
 		t.Errorf("Make() has %d sessions, attended %v; want 5000, of 1800 seconds each", c.Sessions, c.AttendedSeconds)
 	}
+	if r := c.Rows[0]; r.MeetingID == "" || r.SessionID == "" || r.Organizer.ID == "" || r.Day == (projections.Date{}) {
+		t.Errorf("the first row of a closing = %+v; want its day, organizer, meeting and session", r)
+	}
 	if _, err := s.Save(t.Context(), c, false); err != nil {
 		t.Fatal(err)
 	}
@@ -103,6 +106,11 @@ func TestStoreClosesOnce(t *testing.T) {
 	if !errors.Is(err, closing.ErrExists) || existing == nil || existing.ID != "2026-10.Asia.Kolkata" || existing.Sessions != 3 {
 		t.Errorf("Save() twice = %v, %v; want ErrExists and the first", existing, err)
 	}
+	earlier := month(t, 2)
+	earlier.Month = "2026-09"
+	if existing, err := s.Save(ctx, earlier, false); err != nil {
+		t.Errorf("Save() of another month = %v, %v; want it stored", existing, err)
+	}
 	results := make(chan error, 2)
 	for range 2 {
 		go func() {
@@ -119,8 +127,8 @@ func TestStoreClosesOnce(t *testing.T) {
 		}
 	}
 	heads, err := s.List(ctx)
-	if err != nil || len(heads) != 3-failed || heads[1].ID != "2026-10.Asia.Kolkata.2" {
-		t.Fatalf("List() = %+v, %v; want 3 closings but for the %d refused", heads, err, failed)
+	if err != nil || len(heads) != 4-failed || heads[1].ID != "2026-09.Asia.Kolkata" || heads[2].ID != "2026-10.Asia.Kolkata.2" {
+		t.Fatalf("List() = %+v, %v; want 4 closings but for the %d refused", heads, err, failed)
 	}
 	for _, h := range heads {
 		if c, err := s.Load(ctx, h.ID); err != nil || len(c.Rows) != h.Sessions {

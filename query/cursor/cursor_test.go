@@ -1,6 +1,7 @@
 package cursor_test
 
 import (
+	"encoding/base64"
 	"errors"
 	"testing"
 
@@ -26,6 +27,31 @@ func TestCursor(t *testing.T) {
 	}
 	if got, err := cursor.Decode(text, other); !errors.Is(err, cursor.ErrForeign) {
 		t.Errorf("Decode for another list = %v, %v; want %v", got, err, cursor.ErrForeign)
+	}
+}
+
+// TestCursorOfOtherPlace: the sum of one cursor does not fit the place of another; and
+// cursors that a client holds stay good over an update.
+func TestCursorOfOtherPlace(t *testing.T) {
+	t.Parallel()
+	scope := cursor.ScopeOf("/v1/sessions")
+	var raw [2][]byte
+	for i, id := range []string{"s1", "s2"} {
+		text, err := cursor.Encode(cursor.Place{Number: 1, ID: id}, scope)
+		if err == nil {
+			raw[i], err = base64.RawURLEncoding.DecodeString(text)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	mixed := base64.RawURLEncoding.EncodeToString(append(raw[0][:8:8], raw[1][8:]...))
+	if got, err := cursor.Decode(mixed, scope); !errors.Is(err, cursor.ErrForeign) {
+		t.Errorf("Decode of one cursor's sum and another's place = %v, %v; want %v", got, err, cursor.ErrForeign)
+	}
+	const held = "JdvkLVgsEth7Im4iOjEsImkiOiJzMSJ9"
+	if got, err := cursor.Decode(held, scope); err != nil || got.ID != "s1" {
+		t.Errorf("Decode of a cursor of version 1 = %v, %v; want s1", got, err)
 	}
 }
 

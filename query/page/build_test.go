@@ -1,6 +1,10 @@
 package page
 
 import (
+	"mime"
+	"net/http"
+	"net/http/httptest"
+	"path"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -50,5 +54,38 @@ func TestNamesFollowContent(t *testing.T) {
 	}
 	if same != 1 || a.index.hash == b.index.hash {
 		t.Errorf("after a change in leaf.js %d of 3 names stayed, index changed: %v; want other.css's alone, and true", same, a.index.hash != b.index.hash)
+	}
+}
+
+// TestOthersAreServedAsTheyAre: references in vendored and plain files are none of
+// ours, modules alone load ahead, and a machine's own list of types changes nothing.
+func TestOthersAreServedAsTheyAre(t *testing.T) {
+	if err := mime.AddExtensionType(".css", "text/x-other"); err != nil {
+		t.Fatal(err)
+	}
+	const refers = `see "./leaf.js"`
+	s, err := build(fstest.MapFS{
+		"assets/index.html":   {Data: []byte("<!--modules-->")},
+		"assets/leaf.js":      {Data: []byte("1")},
+		"assets/uplot.min.js": {Data: []byte(refers)},
+		"assets/a.txt":        {Data: []byte(refers)},
+		"assets/a.css":        {Data: []byte("a{}")},
+	}, Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	types := map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".txt": "text/plain; charset=utf-8"}
+	for name, a := range s.assets {
+		if text := string(a.plain); strings.Contains(text, "see") && text != refers {
+			t.Errorf("%s is served as %q; want it as it is", name, text)
+		}
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/assets/"+name, nil))
+		if got := w.Header().Get("Content-Type"); got != types[path.Ext(name)] || w.Code != http.StatusOK {
+			t.Errorf("GET %s = %d of type %q; want %q", name, w.Code, got, types[path.Ext(name)])
+		}
+	}
+	if index := string(s.index.plain); strings.Count(index, "modulepreload") != 1 || !strings.Contains(index, "assets/leaf.") {
+		t.Errorf("index = %q; want leaf.js alone to load ahead", index)
 	}
 }

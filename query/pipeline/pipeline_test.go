@@ -47,7 +47,11 @@ func TestPipelineRates(t *testing.T) {
 		t.Errorf("ingest = %+v; want the sum of both", s.Ingest)
 	}
 
-	now = now.Add(silentAfter + time.Second)
+	now = now.Add(silentAfter)
+	if s = p.Overview(); s.Processes[0].Lost || s.Ingest.Processes != 2 {
+		t.Errorf("%v after its last status a process is lost = %v, %d count; want both", silentAfter, s.Processes[0].Lost, s.Ingest.Processes)
+	}
+	now = now.Add(time.Second)
 	p.take(counted(processB, 10, 17, 0, 0))
 	p.mark()
 	s = p.Overview()
@@ -65,8 +69,11 @@ func TestPipelineRates(t *testing.T) {
 	for range historyPoints {
 		p.mark()
 	}
-	if n := len(p.Overview().History); n != historyPoints {
-		t.Errorf("history has %d points; want %d", n, historyPoints)
+	for range 2 {
+		p.mark()
+		if n := len(p.Overview().History); n != historyPoints {
+			t.Errorf("history has %d points; want %d", n, historyPoints)
+		}
 	}
 }
 
@@ -176,6 +183,7 @@ func TestReadStatus(t *testing.T) {
 		"no JSON":                   with(func(m *nats.Msg) { m.Data = []byte("+OK") }),
 		"an answer of JetStream":    with(func(m *nats.Msg) { m.Data = []byte(`{"type":"io.nats.jetstream.api.v1.stream_info_response"}`) }),
 		"a member that is none":     edited(func(all map[string]any) { all["config"] = 1 }),
+		"one at its end":            edited(func(all map[string]any) { all["zone"] = 1 }),
 		"a host of 200 letters":     edited(func(all map[string]any) { all["host"] = strings.Repeat("h", 200) }),
 		"a reason of 200 letters": edited(func(all map[string]any) {
 			all["ingest"].(map[string]any)["refusals"] = map[string]int{strings.Repeat("r", 200): 1}

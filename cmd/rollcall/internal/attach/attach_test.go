@@ -29,7 +29,7 @@ func terminal(t *testing.T) *console.IO {
 // gone waits until a server has no connection but those that were there.
 func gone(t *testing.T, node *eventlogtest.Node, were int) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); node.NATS().NumClients() > were; {
+	for deadline := time.Now().Add(10 * time.Second); node.NATS().NumClients() > were; {
 		if time.Now().After(deadline) || wire.Pause(t.Context(), time.Millisecond) != nil {
 			t.Fatalf("%d connections are left; want %d", node.NATS().NumClients(), were)
 		}
