@@ -1,6 +1,10 @@
 package chart
 
-import "testing"
+import (
+	"testing"
+
+	"rollcall/projections"
+)
 
 // TestNiceTop: the top of a scale is round, and nothing stands above it.
 func TestNiceTop(t *testing.T) {
@@ -10,5 +14,13 @@ func TestNiceTop(t *testing.T) {
 		if got := niceTop(v); got != want {
 			t.Errorf("niceTop(%v) = %v; want %v", v, got, want)
 		}
+	}
+}
+
+// TestStepsOfNoTime: who left as he joined was not there, and is not taken away either.
+func TestStepsOfNoTime(t *testing.T) {
+	c := timeline{people: []projections.Participant{{Connections: []projections.Connection{{JoinedAt: 10, LeftAt: 90}, {JoinedAt: 50, LeftAt: 50}}}}}
+	if got := c.steps(); len(got) != 2 || got[0] != (step{10, 1}) || got[1] != (step{90, 0}) {
+		t.Errorf("steps() = %v; want one from 10 to 90", got)
 	}
 }

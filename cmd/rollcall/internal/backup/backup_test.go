@@ -207,6 +207,29 @@ func TestSealFitsItsFrame(t *testing.T) {
 	}
 }
 
+// TestCutExportIsNotCommitted: what could not be written to its end gets no name.
+func TestCutExportIsNotCommitted(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.ndjson")
+	f, err := Create(path, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Stream = NewStream(fullDisk{})
+	all := records(1, 1)
+	if err := errors.Join(f.Add(&all[0]), f.Commit()); !errors.Is(err, errFullDisk) {
+		t.Errorf("Commit on a full disk = %v; want %v", err, errFullDisk)
+	}
+	if left, _ := filepath.Glob(path + "*"); len(left) != 0 {
+		t.Errorf("an export on a full disk leaves %v; want nothing", left)
+	}
+}
+
+var errFullDisk = errors.New("no space left on device")
+
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, errFullDisk }
+
 // TestAbortLeavesNothing: neither does an export whose name can't be had.
 func TestAbortLeavesNothing(t *testing.T) {
 	dir := t.TempDir()
