@@ -21,6 +21,14 @@ func (p *tab) settled() {
 	p.eval("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(0))))", nil)
 }
 
+// beyond lists what is wider than the window, but for what scrolls or is cut off on purpose.
+func (p *tab) beyond() (wide []string) {
+	p.t.Helper()
+	p.eval(`[document.documentElement.scrollWidth > innerWidth ? "page" : null, ...[...document.querySelectorAll("main *")].filter((e) =>
+		e.getBoundingClientRect().right > innerWidth + 1 && !e.closest(".scroll, .tabs, .sr, .axis, .bars, thead")).map((e) => e.className || e.tagName)].filter(Boolean)`, &wide)
+	return wide
+}
+
 // TestViews: every view draws what the API has, on a desktop and within a
 // phone's width, without an error in the console (open sees to that: a breach of
 // the Content-Security-Policy is one).
@@ -36,9 +44,7 @@ func TestViews(t *testing.T) {
 			connected(p)
 			p.size(390, 844)
 			p.settled()
-			var wide []string
-			p.eval(`[document.documentElement.scrollWidth > innerWidth ? "page" : null, ...[...document.querySelectorAll("main *")].filter((e) =>
-				e.getBoundingClientRect().right > innerWidth + 1 && !e.closest(".scroll, .tabs, .sr, .axis, .bars, thead")).map((e) => e.className || e.tagName)].filter(Boolean)`, &wide)
+			wide := p.beyond()
 			if len(wide) > 0 {
 				t.Errorf("%s at 390 px: wider than the phone: %v; want none", v.name, wide)
 			}

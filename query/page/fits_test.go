@@ -53,7 +53,8 @@ func TestFits(t *testing.T) {
 			p.size(width, 844)
 			p.settled()
 			var cut []string
-			p.eval(`[...document.querySelectorAll("main .scroll, main td, main .cards > li")].filter((e) => e.scrollWidth > e.clientWidth + 1 && e.checkVisibility()).map((e) => (e.ariaLabel ?? e.dataset.label ?? e.tagName) + " " + e.scrollWidth + " in " + e.clientWidth)`, &cut)
+			p.eval(`[...document.querySelectorAll("main .scroll, main td, main .cards > li, main .figure")].filter((e) => e.scrollWidth > e.clientWidth + 1 && e.checkVisibility()).map((e) => (e.ariaLabel ?? e.dataset.label ?? e.tagName) + " " + e.scrollWidth + " in " + e.clientWidth)`, &cut)
+			cut = append(cut, p.beyond()...)
 			if len(cut) > 0 {
 				t.Errorf("%s at %d px: cut off: %v; want nothing", v.route, width, cut)
 			}

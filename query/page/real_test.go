@@ -189,7 +189,7 @@ func TestWebhookAppears(t *testing.T) {
 	p.text("c-p-3")
 	ended := fmt.Sprintf(`{"event":"meeting.ended",%s,"reason":"HOST_ENDED_MEETING"}`, meeting[:len(meeting)-1]+fmt.Sprintf(`,"endedAt":%q}`, stamp(start.Add(50*time.Second))))
 	appears(ended, `document.querySelector("tbody").innerText.includes("meeting end")`)
-	for _, v := range []struct{ route, shown string }{{"#/people?q=GRÁCE", "c-p-2"}, {"#/person/c-p-2", "Thesis defence"}, {"#/recordings", "rec-77"}, {"#/usage", "City College"}, {"#/pipeline", "all up to date"}, {"#/livestreams", "No livestreams yet."}, {"#/attendance", "Thesis defence"}, {"#/list/recordings", "rec-77"}, {"#/list/sessions", "Thesis defence"}} {
+	for _, v := range []struct{ route, shown string }{{"#/people?q=GRÁCE", "c-p-2"}, {"#/person/c-p-2", "Thesis defence"}, {"#/attendance/s-1/c-p-2?records=open", "0:00:25 of 0:00:50 while the session ran: 50 %."}, {"#/session/s-1?records=open&person=c-p-2&type=meeting.participantLeft", "c-p-2"}, {"#/recordings", "rec-77"}, {"#/usage", "City College"}, {"#/pipeline", "all up to date"}, {"#/livestreams", "No livestreams yet."}, {"#/attendance", "Thesis defence"}, {"#/list/recordings", "rec-77"}, {"#/list/sessions", "Thesis defence"}} {
 		p.route(v.route)
 		p.text(v.shown)
 		// What a link to CSV promises is what the API answers.

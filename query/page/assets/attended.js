@@ -18,8 +18,9 @@ const connectionList = (p) => h("details", {}, h("summary", {}, count(p.connecti
 function gapList(p) {
   if (!p.longestGapSeconds) return h("span", { class: "none" }, "–");
   if (!p.gaps?.length) return `longest ${duration(p.longestGapSeconds)}`;
-  const summary = p.gaps.length === 1 ? duration(p.longestGapSeconds) : `${count(p.gaps.length)}, longest ${duration(p.longestGapSeconds)}`;
-  return h("details", {}, h("summary", {}, summary), h("ul", {}, p.gaps.map((g) => h("li", { key: g.from }, when(g.from), " to ", when(g.to), ", ", duration(g.seconds)))));
+  const one = p.gaps.length === 1;
+  return [h("details", {}, h("summary", {}, one ? duration(p.longestGapSeconds) : count(p.gaps.length)), h("ul", {}, p.gaps.map((g) => h("li", { key: g.from }, when(g.from), " to ", when(g.to), ", ", duration(g.seconds))))),
+    one ? null : h("span", { class: "sub" }, `longest ${duration(p.longestGapSeconds)}`)];
 }
 
 // share is the part of the session that was attended, as a bar and a figure.

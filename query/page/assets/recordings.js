@@ -74,7 +74,7 @@ export function recordings({ params, draw, set, signal }) {
   function sessionOf(r) {
     if (!r.sessionId) return text(null);
     const title = names.of(r.sessionId);
-    return [h("a", { href: to("session", r.sessionId) }, title ? text(title, "–", 60) : h("bdi", {}, short(r.sessionId))), title ? h("span", { class: "sub" }, ident(r.sessionId)) : null];
+    return [h("a", { href: to("session", r.sessionId) }, title ? text(title, "–", 80) : h("bdi", {}, short(r.sessionId))), title ? h("span", { class: "sub" }, ident(r.sessionId)) : null];
   }
 
   // finished is when a recording got to its last state, or how long it has not.

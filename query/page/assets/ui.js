@@ -96,9 +96,8 @@ export function table({ caption, columns, rows, key, sort, onSort, limit = 200, 
   const head = columns.map((c) => {
     const on = sort && sort.by === c.id;
     const props = { key: c.id, role: "columnheader", scope: "col", class: c.num ? "num" : null, "aria-sort": on ? (sort.down ? "descending" : "ascending") : null };
-    const about = c.help ? help(c.label, c.help) : null;
-    if (!c.sort || !onSort) return h("th", props, c.label, about);
-    return h("th", props, h("button", { type: "button", class: "sort", onclick: () => onSort(c.id) }, c.label, h("span", { "aria-hidden": "true", class: "arrow" }, on ? (sort.down ? " ▼" : " ▲") : "")), about);
+    const label = !c.sort || !onSort ? c.label : h("button", { type: "button", class: "sort", onclick: () => onSort(c.id) }, c.label, h("span", { "aria-hidden": "true", class: "arrow" }, on ? (sort.down ? " ▼" : " ▲") : ""));
+    return h("th", props, h("span", { class: "head" }, label, c.help ? help(c.label, c.help) : null));
   });
   const row = (r) => h("tr", { key: key(r), role: "row", class: rowClass?.(r) }, columns.map((c) => h("td", { key: c.id, role: "cell", "data-label": c.label, class: c.num ? "num" : null }, c.cell(r))));
   const shown = rows.slice(0, limit);
