@@ -5,7 +5,6 @@ package docs
 import (
 	"fmt"
 	"go/ast"
-	"go/build"
 	"go/parser"
 	"go/token"
 	"os"
@@ -103,20 +102,6 @@ func mutations(t *testing.T, pkg string) (all []mutation) {
 		all[i].nth = seen[name]
 	}
 	return all
-}
-
-// sourcesOf lists the files of a package that this system builds, tests left out.
-func sourcesOf(t *testing.T, pkg string) (paths []string) {
-	t.Helper()
-	dir := filepath.Join(root, filepath.FromSlash(pkg))
-	p, err := build.ImportDir(dir, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range p.GoFiles {
-		paths = append(paths, filepath.Join(dir, name))
-	}
-	return paths
 }
 
 func functionName(f *ast.FuncDecl) string {

@@ -27,15 +27,20 @@ type broken struct {
 var brokenFiles = []string{"promises", "holes"}
 
 // readBroken reads one of brokenFiles.
-func readBroken(t *testing.T, name string) (all []broken) {
+func readBroken(t *testing.T, name string) []broken {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("testdata", name+".txt"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	return parseBroken(t, name, string(text))
+}
+
+func parseBroken(t *testing.T, name, text string) (all []broken) {
+	t.Helper()
 	var headings []string
 	open := false // headings may still be added
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(text) {
 		line = strings.TrimSuffix(line, "\n")
 		mark, rest, _ := strings.Cut(line, " ")
 		switch {
