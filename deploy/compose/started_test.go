@@ -36,6 +36,9 @@ func TestFormsAreStarted(t *testing.T) {
 	cluster := &form{t: t, Engine: engine, project: mustLoad(t, "cluster.yaml"), brought: files, at: map[string]string{}}
 	one := &form{t: t, Engine: engine, project: mustLoad(t, "compose.yaml"), brought: files, at: map[string]string{}}
 	engine.Build("localhost/rollcall:local", containers.Rollcall(t))
+	if out, err := engine.Podman(append(slices.Clone(containers.Run), "--rm", "--network", "test", "localhost/rollcall:local", "version")...); err != nil {
+		t.Skipf("no container can be started in a network here: %v: %s", err, out)
+	}
 	nats := containers.Folder(t, "FROM scratch\nCOPY nats-server /\nENTRYPOINT [\"/nats-server\"]\n")
 	built.NATSServer(t, filepath.Join(nats, "nats-server"))
 	engine.Build("docker.io/library/"+cluster.project.Services["nats-1"].Image, nats)
@@ -57,8 +60,11 @@ func TestFormsAreStarted(t *testing.T) {
 // again runs the test in a new network namespace.
 func again(t *testing.T) {
 	t.Helper()
-	for _, name := range []string{"unshare", "ip"} {
+	for _, name := range []string{"unshare", "ip", "podman"} {
 		built.Tool(t, name)
+	}
+	if out, err := exec.Command("unshare", "--net", "--mount", "true").CombinedOutput(); err != nil {
+		t.Skipf("no network of its own can be made here: %v: %s", err, out)
 	}
 	if _, err := os.Stat("/usr/lib/cni/bridge"); err != nil {
 		t.Skip("no network for containers here (Debian: apt-get install containernetworking-plugins)")
