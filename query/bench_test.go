@@ -97,6 +97,7 @@ func BenchmarkAPI(b *testing.B) {
 		{"organizer", "/v1/sessions?organizerId=org-7", "SELECT doc FROM T WHERE organizerId = 'org-7' ORDER BY startedAt DESC LIMIT 101"},
 		{"participant", "/v1/sessions?participantId=person-3", ""},
 		{"month", "/v1/sessions?from=2026-05-01&to=2026-06-01", ""},
+		{"usageCases", "/v1/usage/cases?from=2026-05-01&to=2026-06-01", ""},
 		{"sortTitle", "/v1/sessions?sort=title", "SELECT doc FROM T ORDER BY title, sessionId LIMIT 101"},
 		{"sortDuration", "/v1/sessions?sort=-durationSeconds", "SELECT doc FROM T ORDER BY durationSeconds DESC, sessionId LIMIT 101"},
 		{"sortUnindexed", "/v1/sessions?sort=-endReason", "SELECT doc FROM T ORDER BY endReason DESC, sessionId LIMIT 101"},

@@ -38,6 +38,10 @@ func TestAccessible(t *testing.T) {
 			p.visit(s.URL + "/" + v.route)
 			p.text(v.shown)
 			connected(p)
+			if v.name == "usage" || v.name == "closing" {
+				p.eval(`document.querySelectorAll("main details").forEach((d) => (d.open = true))`, nil) // what is shown on demand too
+				p.wait(`[...document.querySelectorAll("main details")].some((d) => d.clientHeight > 60)`)
+			}
 			p.eval(string(axe)+"\n;0", nil)
 			for _, dark := range []bool{false, true} {
 				p.dark(dark)

@@ -83,8 +83,10 @@ func TestClosing(t *testing.T) {
 	p.press("Enter", "Enter", 13)
 	p.wait(rowOf("Changed sessions", "Lecture") + `.querySelector("pre").innerText.includes('"leftAt"')`)
 	asked := s.asked("/v1/closings/2026-10.Europe.Berlin")
+	later := s.put("livestreams", "stream-1", doc{"streamId": "stream-1", "status": "OFFLINE", "transitions": []doc{}, "onAirSeconds": 0.0})
 	p.eval(`[...document.querySelectorAll("button")].find((b) => b.innerText === "Compare again").focus()`, nil)
 	p.press("Enter", "Enter", 13)
+	p.wait(fmt.Sprintf(`document.querySelector("#changes-h + p").innerText.includes("with record %d.")`, later))
 	p.wait(rowOf("Changed sessions", "Lecture") + `.querySelector("details").open`)
 	if n := s.asked("/v1/closings/2026-10.Europe.Berlin") - asked; n != 1 {
 		t.Errorf("Compare again asked %d times; want once", n)

@@ -13,6 +13,9 @@
 // reference from one asset to another by a name that holds the hash of the
 // content, and compresses each once. Nothing is fetched from elsewhere.
 //
+// The page names its files and the API relative to itself, so that it works below any
+// path of a reverse proxy.
+//
 // # Order
 //
 // The page holds no state that the API doesn't have. A change event names a view,

@@ -83,6 +83,27 @@ func TestUsageMonths(t *testing.T) {
 	p.wait(`location.hash.includes("sort=-sessions") && document.querySelector('[aria-sort="descending"]').innerText.startsWith("Sessions")`)
 }
 
+// TestUsageKeyboard: a period, what counts and the order of rows without a mouse.
+func TestUsageKeyboard(t *testing.T) {
+	t.Parallel()
+	s := newStandIn(t)
+	scene(s)
+	p := open(t, s.URL+"/#/usage?groupBy=organizer")
+	p.wait(rowOf("Usage rows", "Northwind"))
+	enter := func(element, then string) {
+		t.Helper()
+		p.eval(element+`.focus()`, nil)
+		p.press("Enter", "Enter", 13)
+		p.wait(then)
+	}
+	enter(`[...document.querySelectorAll(".tabs button")].find((b) => b.innerText === "This month")`, `document.activeElement.innerText === "This month" && document.activeElement.ariaPressed === "true" && location.hash.includes("from=")`)
+	p.press("Tab", "Tab", 9)
+	p.press("Tab", "Tab", 9)
+	p.wait(`document.activeElement.type === "date" || document.activeElement.innerText === "Last 30 days"`)
+	enter(`document.querySelector("#cases summary")`, `document.getElementById("cases").open && document.querySelector('[aria-label="What counts as usage"]').clientHeight > 100`)
+	enter(`[...document.querySelectorAll("th button")].find((b) => b.innerText.startsWith("Organizer"))`, `document.querySelector('[aria-label="Usage rows"] tbody td').innerText.startsWith("Northwind") && document.activeElement.closest("th")`)
+}
+
 // TestDays: months, weeks and days end where calendars say, and a time is on the day of
 // its time zone.
 func TestDays(t *testing.T) {

@@ -3,7 +3,7 @@
 
 import { ApiError, all, get, id } from "./api.js";
 import { h } from "./dom.js";
-import { clock, count, duration } from "./format.js";
+import { clock, count, duration, flatText } from "./format.js";
 import { loader } from "./refresh.js";
 import { csv, figure, figures, ident, next, sorted, state, table, text, to, when } from "./ui.js";
 import { minutes, rowKey, usageColumns } from "./usagerows.js";
@@ -110,5 +110,5 @@ export function closing({ args: [closingId], draw, signal }) {
   }
 
   reading.load();
-  return { title: () => closingId, render };
+  return { title: () => flatText(closingId), render };
 }
