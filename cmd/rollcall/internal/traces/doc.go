@@ -11,7 +11,7 @@
 // One delivery ends up in a commit of each view, and one commit holds many deliveries. So
 // a commit is no child: it is a trace of its own with links to the deliveries' spans. What
 // it links to is in the record's header, since another process may fold it; only records
-// whose delivery was sampled have one. A commit without any makes no span.
+// whose delivery was sampled have one. A commit without any makes no span. See ADR 0022.
 //
 // # Why not the SDK
 //
