@@ -1,5 +1,5 @@
 # Everything anyone runs here. `make help` lists it.
-# Only stock tools are needed: make, go, and a C compiler for the race detector.
+# What has to be installed for which target: docs/TESTING.md.
 
 GO            ?= go
 RACE          ?= -race

@@ -3,14 +3,14 @@
 //
 //	HTTP, NATS micro ──▶ route ──▶ call (parsed parameters) ──▶ answer ──▶ JSON, CSV
 //	                                   │ asks
-//	           ┌───────────────┬───────┴───────┬────────────────┐
-//	           ▼               ▼               ▼                ▼
-//	        replica         history           feed           pipeline
-//	     views in SQLite  records, the past  changes     what processes do
+//	           ┌───────────────┬───────┴───────┬────────────────┬───────────────┐
+//	           ▼               ▼               ▼                ▼               ▼
+//	        replica         history           feed           pipeline        closing
+//	     views in SQLite  records, the past  changes     what processes do  closed months
 //
 // # The API
 //
-// A view is declared once: its fields beside its fold in projections, what only
+// A view is declared once: its fields with its document in projections, what only
 // readers need (id, filters, indexes) in a file view_<name>.go here. [Tables], the
 // list and item routes, sorting, CSV and the OpenAPI document follow from both.
 //

@@ -8,8 +8,8 @@
 //	rollcall.state.<bucket>.checkpoint         how far all of this is
 //	rollcall.state.<bucket>.takeover.<id>      who wrote it, up to where
 //
-// The bucket "rollcall" holds alias.<view>, which generation is live, and
-// lease.<bucket>, who writes it.
+// The bucket "rollcall" holds alias.<view>, which generation is live,
+// generation.<view>.<N>, what each generation is, and lease.<bucket>, who writes it.
 //
 // # Writing
 //
