@@ -192,8 +192,9 @@ func TestBatchIsSettledByReading(t *testing.T) {
 	l := open(t, node.JetStream(t), natslog.Config{Batch: natslog.BatchConfig{
 		Timeout: 300 * time.Millisecond, Settle: 10 * time.Second, Singles: 1,
 	}})
-	other := open(t, node.JetStream(t), natslog.Config{})
-	appendAll(t, other, 1000, 1003) // so that the batch does not stand where it might be guessed
+	// Another's batch: ours does not stand where it might be guessed, and is not that one.
+	other := open(t, node.JetStream(t), natslog.Config{Batch: natslog.BatchConfig{Singles: 1}})
+	together(t, other, rec(1000), rec(1001), rec(1002), rec(1003), rec(1004))
 	l.DropAcks(true)
 	var records []*eventlog.Record
 	for i := range 40 {
