@@ -9,7 +9,9 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"rollcall/cmd/rollcall/internal/attach"
 	"rollcall/eventlog"
+	"rollcall/projector/viewstore"
 )
 
 // readyzText is what /readyz?verbose says.
@@ -74,6 +76,30 @@ func TestStatesAfterARebuild(t *testing.T) {
 		}
 	}
 	w.says("sessions", "live, ")
+}
+
+// TestStatusUnderTraffic: a view that holds what came after the log was looked at is no
+// view of a log that lost its tail.
+func TestStatusUnderTraffic(t *testing.T) {
+	client := attach.ClientFlags{NATSURL: filledServer(t)}
+	l, err := client.Attach(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	head, err := l.Log.Head(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	head.Last -= 2
+	fold, err := foldOf("sessions")
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := viewLook{js: l.JetStream, reader: viewstore.NewReader(l.JetStream), log: l.Log, head: head}.at(t.Context(), fold)
+	if err != nil || v.State != "live" || v.Problem != "" || v.HeadSequence != 4 || v.Lag != 0 {
+		t.Errorf("a view at record 4, of a log that ended at 2 a moment ago = %+v, %v; want it live, at record 4 of 4", v, err)
+	}
 }
 
 // TestStatusOfAViewThatFails: status says what is wrong, what to run, and what the

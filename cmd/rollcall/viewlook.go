@@ -56,6 +56,12 @@ func (l viewLook) at(ctx context.Context, fold eventlog.Fold) (v viewStatus, err
 	case err != nil:
 		return v, err
 	}
+	if cp.Sequence > l.head.Last { // what it holds may have come since the log was looked at
+		if l.head, err = l.log.Head(ctx); err != nil {
+			return v, err
+		}
+		v.HeadSequence = l.head.Last
+	}
 	v.Sequence, v.Parked = cp.Sequence, cp.Parked
 	v.Lag = uint64(l.head.Last - min(cp.Sequence, l.head.Last))
 	if v.LagSeconds, err = l.age(ctx, cp.Sequence); err != nil {

@@ -20,7 +20,7 @@ import (
 type TableFlags struct {
 	Wide     bool `help:"Tables with all columns and whole ids, however wide the terminal."`
 	UTC      bool `name:"utc" help:"Times in tables in UTC, whatever the time zone."`
-	Timezone Zone `help:"${timezone=Time zone of times, like Europe/Berlin; without it tables have the local one, sheets UTC.}" placeholder:"NAME"`
+	Timezone Zone `help:"${timezone=Time zone of the times in tables, like Europe/Berlin; the local one by default.}" placeholder:"NAME"`
 }
 
 // form is how a table is drawn. width 0 has room for everything.
