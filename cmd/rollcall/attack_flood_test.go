@@ -97,11 +97,11 @@ func TestAttackReadersOfTheWholeLog(t *testing.T) {
 					}
 				})
 			}
-			_, _, refused := postBeside(t, n, 60)
+			_, _, refused := postBeside(t, n, besideReaders())
 			close(done)
 			readers.Wait()
 			if len(refused) > 0 {
-				t.Errorf("of 60 webhooks beside eight readers were refused, by status: %v; want none", refused)
+				t.Errorf("of %d webhooks beside eight readers were refused, by status: %v; want none", besideReaders(), refused)
 			}
 		})
 	}
