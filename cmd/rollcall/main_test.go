@@ -208,12 +208,11 @@ func waitReady(ctx context.Context, path string, limit time.Duration) (at node.A
 func cmdCode(ts *testscript.TestScript, _ bool, args []string) {
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
-	got, text := 0, ""
+	do := runIn
 	if args[1] == "exec" {
-		got, text = execIn(ts, args[2:])
-	} else {
-		got, text = runIn(ts, args[2:])
+		do = execIn
 	}
+	got, text := do(ts, args[2:])
 	if got != want {
 		ts.Fatalf("%v ends with %d; want %d\nstderr: %s", args[1:], got, want, text)
 	}

@@ -45,7 +45,7 @@ type apiFlags struct {
 
 // listFlags are those of a report that is a list of the API: it has the API's forms.
 type listFlags struct {
-	apiFlags `set:"forms=table,json,csv,sheet" set:"formsHelp=table, json, csv for programs, or sheet for spreadsheets" set:"timezone=Time zone of times, like Europe/Berlin; without it tables have the local one, sheets UTC."`
+	apiFlags `kong:"set='forms=table,json,csv,sheet',set='formsHelp=table, json, csv for programs, or sheet for spreadsheets',set='timezone=Time zone of times, like Europe/Berlin; without it tables have the local one, sheets UTC.'"`
 }
 
 // outputSheet is the form for spreadsheets.

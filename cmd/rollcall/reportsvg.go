@@ -20,7 +20,7 @@ import (
 const outputSVG = "svg"
 
 type reportSessionCmd struct {
-	apiFlags `set:"forms=table,json,csv,svg" set:"formsHelp=table, json, csv, or svg for a chart" set:"timezone=Time zone of times, like Europe/Berlin; without it tables have the local one, charts UTC."`
+	apiFlags `kong:"set='forms=table,json,csv,svg',set='formsHelp=table, json, csv, or svg for a chart',set='timezone=Time zone of times, like Europe/Berlin; without it tables have the local one, charts UTC.'"`
 	ID       string `arg:"" name:"session" help:"Session."`
 	AsOf     string `help:"As it was at this time, or up to this sequence." placeholder:"TIME|SEQUENCE"`
 }

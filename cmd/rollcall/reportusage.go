@@ -15,7 +15,7 @@ import (
 )
 
 type reportUsageCmd struct {
-	apiFlags `set:"forms=table,json,csv,sheet,svg" set:"formsHelp=table, json, csv for programs, sheet for spreadsheets, or svg for a chart" set:"timezone=Time zone that days are counted in (default: UTC), and of times."`
+	apiFlags `kong:"set='forms=table,json,csv,sheet,svg',set='formsHelp=table, json, csv for programs, sheet for spreadsheets, or svg for a chart',set='timezone=Time zone that days are counted in (default: UTC), and of times.'"`
 	span
 	ThisMonth bool   `help:"The month that it is in the time zone."`
 	LastMonth bool   `help:"The month before."`
