@@ -116,6 +116,26 @@ func TestParkedWithoutKeyStaysParked(t *testing.T) {
 	})
 }
 
+// TestParkedStaysWhileItFails: a record on which the fold still fails stays parked, and
+// what is stored stays as it is.
+func TestParkedStaysWhileItFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		records := script(60, 5)
+		ill := toy{panicOn: records[31].EventID}
+		log, store := newMemLog(records...), newMemStore()
+		_, stop := start(t, projector.Config{Projection: ill, Source: log, Store: store})
+		reach(t, store, 60)
+		if err := stop(); err != nil {
+			t.Fatalf("Run() = %v; want nil", err)
+		}
+		before := maps.Clone(store.docs)
+		n, err := projector.RetryParked(t.Context(), projector.MaintenanceConfig{Projection: ill, Source: log, Store: store})
+		if n != 0 || err != nil || len(store.parked) != 1 || !maps.Equal(store.docs, before) {
+			t.Errorf("RetryParked() by the fold that panics = %d, %v, %d stay parked; want 0, nil, 1, and the same documents", n, err, len(store.parked))
+		}
+	})
+}
+
 // TestParkedBesideADamagedState: a parked record of an entity whose state can't be
 // read stays parked, and nothing is written over what is stored.
 func TestParkedBesideADamagedState(t *testing.T) {

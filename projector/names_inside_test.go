@@ -1,9 +1,12 @@
 package projector
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
+
+	"rollcall/eventlog"
 )
 
 // TestNamesAtTheirEdges: what a store takes as a key and as a part's name, to the
@@ -63,5 +66,27 @@ func TestParkedSet(t *testing.T) {
 	s.remove(3)
 	if s.since("a") != 0 || s.count() != 1 || len(s.list(100)) != 1 {
 		t.Errorf("since = %d, %d records; want none of a, and one", s.since("a"), s.count())
+	}
+}
+
+// lostRecord is a log whose record at a checkpoint can't be read, for some reason.
+type lostRecord struct {
+	Source
+	err error
+}
+
+func (l lostRecord) Record(context.Context, eventlog.Seq) (eventlog.Record, error) {
+	return eventlog.Record{}, l.err
+}
+
+// TestCheckpointOfALostRecord: a record that is gone from the log's middle is damage,
+// which no retry mends; a log that does not answer is not.
+func TestCheckpointOfALostRecord(t *testing.T) {
+	head := eventlog.Head{Incarnation: "log", First: 1, Last: 9}
+	for cause, final := range map[error]bool{eventlog.ErrNotFound: true, eventlog.ErrUnavailable: false} {
+		err := checkPoint(t.Context(), lostRecord{err: cause}, "usage", Checkpoint{Incarnation: "log", Sequence: 7}, head)
+		if err == nil || errors.Is(err, eventlog.ErrDamaged) != final || fatal(err) != final {
+			t.Errorf("checkPoint where record 7 is %v = %v; want damage: %v", cause, err, final)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package natslog_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -289,5 +290,33 @@ func TestFlushFails(t *testing.T) {
 				t.Errorf("Append after a failed flush of %s = %v; want an error for good", what, err)
 			}
 		})
+	}
+}
+
+// TestOpenNeedsNames: a folder that can't be synced at open is an error, whichever it is.
+func TestOpenNeedsNames(t *testing.T) {
+	node, p := eventlogtest.Server(t), newPower(t)
+	broken := errors.New("input/output error")
+	for nth := 1; ; nth++ {
+		folders := 0
+		c := p.config(node, natslog.Config{}).WithFlush(p.data, func(f *os.File) error {
+			if folders++; folders == nth {
+				return broken
+			}
+			return p.names(f)
+		})
+		l, err := natslog.Open(t.Context(), node.JetStream(t), c)
+		if err == nil {
+			l.Close()
+		}
+		if folders < nth { // all were tried
+			if nth < 3 || err != nil {
+				t.Errorf("Open syncs %d folders, %v; want the log's and those above it", folders, err)
+			}
+			return
+		}
+		if !errors.Is(err, broken) {
+			t.Errorf("Open where folder %d can't be synced = %v; want %v", nth, err, broken)
+		}
 	}
 }
