@@ -2,6 +2,7 @@ package eventlog
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -285,4 +286,10 @@ func (d Seconds) Clock() string {
 		sign, s = "-", (Second/2-d)/Second
 	}
 	return fmt.Sprintf("%s%d:%02d:%02d", sign, s/3600, s/60%60, s%60)
+}
+
+// Percent returns a share as a percentage with one decimal and without its sign, like
+// 83.3; a half is rounded up.
+func Percent(share float64) string {
+	return strconv.FormatFloat(math.Floor(1000*share+0.5)/10, 'f', 1, 64)
 }

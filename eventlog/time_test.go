@@ -78,3 +78,16 @@ func TestSecondsJSON(t *testing.T) {
 		}
 	}
 }
+
+// TestPercent: a half is rounded up, as people do it and as the page does; to the
+// nearest even digit 45 s of an hour would be 1.2 %.
+func TestPercent(t *testing.T) {
+	for _, c := range []struct {
+		of, all float64
+		want    string
+	}{{0, 1, "0.0"}, {45, 3600, "1.3"}, {2997, 3600, "83.3"}, {1, 3, "33.3"}, {2, 3, "66.7"}, {3599, 3600, "100.0"}, {1, 1, "100.0"}} {
+		if got := Percent(c.of / c.all); got != c.want {
+			t.Errorf("Percent(%v of %v) = %q; want %q", c.of, c.all, got, c.want)
+		}
+	}
+}

@@ -73,7 +73,7 @@ func sheetValue(kind projections.Kind, c string, zone *time.Location) (string, b
 		return d.Clock(), err == nil
 	case projections.KindRatio:
 		x, err := strconv.ParseFloat(c, 64)
-		return strconv.FormatFloat(100*x, 'f', 1, 64) + "%", err == nil
+		return eventlog.Percent(x) + "%", err == nil
 	case projections.KindBool:
 		return strings.ToUpper(c), c == "true" || c == "false"
 	case projections.KindInteger:

@@ -155,7 +155,7 @@ func TestSheetCells(t *testing.T) {
 		{projections.KindText, strings.Repeat("5", 256), `"` + strings.Repeat("5", 256) + `"`},
 		{projections.KindTime, "2026-01-31T23:30:00.75Z", "2026-02-01 00:30:00"}, {projections.KindTime, "x", `"x"`}, {projections.KindDate, "2026-01-31", "2026-01-31"}, {projections.KindDate, "2026", `"=""2026"""`},
 		{projections.KindSeconds, "93789", "26:03:09"}, {projections.KindSeconds, "59.5", "0:01:00"}, {projections.KindSeconds, "0", "0:00:00"}, {projections.KindSeconds, "36000000", "10000:00:00"},
-		{projections.KindRatio, "0.85", "85.0%"}, {projections.KindRatio, "1", "100.0%"}, {projections.KindBool, "true", "TRUE"}, {projections.KindBool, "false", "FALSE"}, {projections.KindInteger, "12", "12"},
+		{projections.KindRatio, "0.85", "85.0%"}, {projections.KindRatio, "0.8325", "83.3%"}, {projections.KindRatio, "1", "100.0%"}, {projections.KindBool, "true", "TRUE"}, {projections.KindBool, "false", "FALSE"}, {projections.KindInteger, "12", "12"},
 	} {
 		if got := string(query.AppendSheet(nil, []projections.Kind{c.kind}, []string{c.in}, time.FixedZone("", 3600))); got != c.want+"\r\n" {
 			t.Errorf("sheet's cell of %q = %q; want %q", c.in, got, c.want+"\r\n")

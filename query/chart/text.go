@@ -51,12 +51,6 @@ func escape(s string) string {
 // label is what a name becomes in a chart.
 func label(s string, limit int) string { return escape(Visible(s, limit)) }
 
-// hms writes a duration as h:mm:ss.
-func hms(d time.Duration) string {
-	s := int64(max(0, d) / time.Second)
-	return fmt.Sprintf("%d:%02d:%02d", s/3600, s/60%60, s%60)
-}
-
 // ticks are round moments in a range, at most n and one; none in more than 100 years.
 func ticks(from, to time.Time, n int) []time.Time {
 	seconds := []int{1, 2, 5, 10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400}

@@ -198,7 +198,7 @@ func (t *timeline) bars(b *strings.Builder, rows []projections.Participant, y in
 			}
 			wide := max(2, t.x(s.to)-t.x(s.from))
 			fmt.Fprintf(b, "<rect class=\"%s\" x=\"%.1f\" y=\"%d\" width=\"%.1f\" height=\"11\" rx=\"2\"><title>%s to %s, %s, %s, peer %s</title></rect>\n", class, t.x(s.from), y+at*lane+1, wide,
-				t.clock(s.from, time.TimeOnly), t.clock(s.to, time.TimeOnly), hms(s.to.Sub(s.from).Std()), how, label(s.peer, 60))
+				t.clock(s.from, time.TimeOnly), t.clock(s.to, time.TimeOnly), s.to.Sub(s.from).Clock(), how, label(s.peer, 60))
 			if s.open {
 				fmt.Fprintf(b, "<path class=\"goeson\" d=\"M%.1f,%dv11m3,-11v11\"/>\n", t.x(s.to)-3, y+at*lane+1)
 			}

@@ -22,7 +22,7 @@ func closingDocs() map[string]doc {
 		return doc{"sequence": sequence, "eventId": "01JD0000000000000000000009", "type": "meeting.participantLeft", "receivedAt": "2026-11-04T09:30:00.000000Z"}
 	}
 	changes := []doc{
-		{"sessionId": "lecture-1", "title": "Lecture: distributed systems", "revisedAt": "2026-11-04T09:30:00.000000Z", "record": record(48209), "differences": []doc{difference("participantSeconds", 300, 450.25), difference("attendedSeconds", 300, 450.25), difference("peakParticipants", 3, 2)}},
+		{"sessionId": "lecture-1", "title": "Lecture: distributed systems", "revisedAt": "2026-11-04T09:30:00.000000Z", "record": record(48209), "differences": []doc{difference("participantSeconds", 300, 450.57), difference("attendedSeconds", 300, 450.25), difference("peakParticipants", 3, 2)}},
 		{"sessionId": "ended-1", "title": nil, "revisedAt": "2026-11-05T09:30:00.000000Z", "record": nil, "differences": []doc{difference("sessions", 1, 0)}},
 		{"sessionId": nil, "title": nil, "revisedAt": "2026-11-05T10:30:00.000000Z", "record": nil, "differences": []doc{difference("recordingSeconds", 0, 90)}},
 	}
@@ -74,7 +74,7 @@ func TestClosing(t *testing.T) {
 	p.wait(`document.querySelector("h1").innerText === "2026-10 in Europe/Berlin" && document.querySelector(".summary").innerText.endsWith("at record 48,000")`)
 	p.wait(`document.querySelectorAll('[aria-label="Rows as closed"] tbody tr').length === 24 && document.querySelector("code").innerText === "rollcall verify --closing 2026-10.Europe.Berlin"`)
 	p.cells(rowOf("Changed sessions", "Lecture"), [][2]string{
-		{"As closed → now", `^2026-10-02: participant time 0:05:00 → 0:07:30.250 \(\+0:02:30.250\)\n2026-10-02: attended time [^\n]*\n2026-10-02: peak 3 → 2 \(−1\)$`}, {"Received", `2026, 10:30:00$`}})
+		{"As closed → now", `^2026-10-02: participant time 0:05:00 → 0:07:30.570 \(\+0:02:30.570\)\n2026-10-02: attended time [^\n]*\n2026-10-02: peak 3 → 2 \(−1\)$`}, {"Received", `2026, 10:30:00$`}})
 	p.cells(rowOf("Changed sessions", "ended-1"), [][2]string{{"Session", "^no title"}, {"Record that did it", "not found in time"}})
 	p.cells(rowOf("Changed sessions", "recordings without a session"), [][2]string{{"As closed → now", "recording time 0:00:00 → 0:01:30"}, {"Record that did it", "^–$"}})
 	p.text("2 sessions can't be compared")

@@ -3,9 +3,12 @@
 package page_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
+
+	"rollcall/eventlog"
 )
 
 // module imports one of the page's modules by its source's name.
@@ -97,7 +100,7 @@ func TestFormat(t *testing.T) {
 	inPage(p, `
 		const f = `+module("format")+`;
 		const c = `+module("chart")+`;
-		for (const [in_, want] of [[0, "0:00:00"], [59.9, "0:00:59"], [3600, "1:00:00"], [360061, "100:01:01"], [-5, "0:00:00"], [null, "–"]]) is(f.duration(in_), want, "duration of " + in_);
+		for (const [in_, want] of [[0, "0:00:00"], [59.9, "0:01:00"], [3600, "1:00:00"], [360061, "100:01:01"], [-5, "0:00:00"], [null, "–"]]) is(f.duration(in_), want, "duration of " + in_);
 		for (const [in_, want] of [[10, "expires in 0:00:10"], [86400 * 3, "expires in 3 days"], [-5, "expired 5 s ago"], [-7300, "expired 2 h ago"]]) is(f.remaining(in_), want, "remaining of " + in_);
 		for (const [in_, want] of [[0, "0 B"], [1023, "1023 B"], [1536, "1.5 KiB"], [48300000, "46.1 MiB"], [null, "–"]]) is(f.bytes(in_), want, "bytes of " + in_);
 		for (const [in_, want] of [["a\u202Eb", "a[U+202E]b"], ["👩\u200D👧", "👩\u200D👧"], ["a\u200Db", "a[U+200D]b"], ["\uD800", "[U+D800]"], ["x".repeat(90), "x".repeat(80) + "[… 10 more]"]]) is(f.flatText(in_), want, "flatText of " + JSON.stringify(in_));
@@ -107,4 +110,29 @@ func TestFormat(t *testing.T) {
 		const line = c.steps({ status: "ENDED", endedAt: at(30) }, [person([0, 10]), person([10, 20]), person([5, 5]), person([15, 40]), person([29, 29])], 0);
 		is(line.map((s) => [s.at / 60000, s.n]), [[0, 1], [10, 1], [15, 2], [20, 1], [30, 0]], "steps");
 		is(Math.max(...c.ticks({ from: 0, to: 3 * 366 * 86400000 }, 6).map((_, i) => i)) < 7, true, "few ticks");`)
+}
+
+// TestSameFigures: a duration and a percentage are the same on the page as in
+// spreadsheets and in the commands' tables, halves too.
+func TestSameFigures(t *testing.T) {
+	t.Parallel()
+	s := newStandIn(t)
+	p := open(t, s.URL)
+	connected(p)
+	figures := [][]any{}
+	for s := range 3601 {
+		attended := eventlog.Seconds(s)*eventlog.Second + eventlog.Seconds(s%4)*eventlog.Second/4
+		ratio := float64(s) / 3600
+		figures = append(figures, []any{attended.Float(), attended.Clock(), ratio, strings.Replace(eventlog.Percent(ratio), ".0", "", 1) + " %"})
+	}
+	list, err := json.Marshal(figures)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inPage(p, `
+		const f = `+module("format")+`;
+		for (const [seconds, clock, ratio, percent] of `+string(list)+`) {
+			is(f.duration(seconds), clock, "duration of " + seconds);
+			is(f.percent(ratio), percent, "percent of " + ratio);
+		}`)
 }

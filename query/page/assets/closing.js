@@ -14,8 +14,9 @@ const GROUPS = ["day", "organizer"];
 // exact writes a member's value; seconds to the millisecond where there are any.
 function exact(member, value) {
   if (!member.endsWith("Seconds")) return count(value);
-  const ms = Math.floor((value % 1) * 1000);
-  return ms ? `${duration(value)}.${String(ms).padStart(3, "0")}` : duration(value);
+  const ms = Math.round(value * 1000);
+  const whole = duration(Math.floor(ms / 1000));
+  return ms % 1000 ? `${whole}.${String(ms % 1000).padStart(3, "0")}` : whole;
 }
 
 function difference(d) {

@@ -3,10 +3,11 @@
 
 const two = (n) => String(n).padStart(2, "0");
 
-// duration writes seconds as h:mm:ss; null is a dash.
+// duration writes seconds as h:mm:ss, rounded as in spreadsheets and the commands'
+// tables; null is a dash.
 export function duration(seconds) {
   if (seconds === null || seconds === undefined || Number.isNaN(seconds)) return "–";
-  const whole = Math.max(0, Math.floor(seconds));
+  const whole = Math.max(0, Math.round(seconds));
   return `${Math.floor(whole / 3600)}:${two(Math.floor(whole / 60) % 60)}:${two(whole % 60)}`;
 }
 

@@ -171,7 +171,7 @@ func shown(name string, cell any) string {
 		case ok:
 			return eventlog.Seconds(x * 1e6).Clock()
 		case strings.HasSuffix(name, "Ratio"):
-			return strconv.FormatFloat(100*x, 'f', 1, 64) + " %"
+			return eventlog.Percent(x) + " %"
 		}
 	}
 	return Human(cell)

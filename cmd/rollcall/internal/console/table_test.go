@@ -30,9 +30,9 @@ func TestTableTimes(t *testing.T) {
 	}
 	g := &Grid{Columns: []string{"startedAt", "durationSeconds", "lagSeconds", "attendanceRatio"}}
 	g.Add("2026-01-31T23:30:00.5Z", "93789.4", 0.25, "0.85")
-	g.Add("2026-07-01T10:00:00Z", nil, 1.0, nil)
+	g.Add("2026-07-01T10:00:00Z", nil, 1.0, "0.8325")
 	got := drawn(t, form{zone: berlin}, g)
-	for _, want := range []string{"Started at (CET/CEST)", "2026-02-01 00:30:00", "2026-07-01 12:00:00", "Duration", "26:03:09", "0.25", "85.0 %"} {
+	for _, want := range []string{"Started at (CET/CEST)", "2026-02-01 00:30:00", "2026-07-01 12:00:00", "Duration", "26:03:09", "0.25", "85.0 %", "83.3 %"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("table =\n%s\nwant it to have %q", got, want)
 		}
