@@ -201,13 +201,12 @@ func cellText(cell any) string {
 	return fmt.Sprint(cell)
 }
 
-// Human is a cell for people: control characters are shown, not acted on.
-func Human(cell any) string {
+// human is a cell for people that holds no time: control characters are shown, not
+// acted on.
+func human(cell any) string {
 	switch v := cell.(type) {
 	case nil:
 		return "-"
-	case time.Time:
-		return v.UTC().Format("2006-01-02 15:04:05Z")
 	case time.Duration:
 		return v.Round(time.Millisecond).String()
 	case float64:

@@ -174,7 +174,7 @@ func shown(name string, cell any) string {
 			return eventlog.Percent(x) + " %"
 		}
 	}
-	return Human(cell)
+	return human(cell)
 }
 
 // colors are those of states.
