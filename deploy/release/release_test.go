@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -81,4 +82,23 @@ func TestArchives(t *testing.T) {
 func TestDistIsIgnored(t *testing.T) {
 	built.Tool(t, "git")
 	built.Run(t, "git", "-C", built.Root, "check-ignore", "dist/x")
+}
+
+// TestChangelog: every section but the first, Unreleased, is of a version with a date,
+// as a tag finds it.
+func TestChangelog(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(built.Root, "CHANGELOG.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sections := regexp.MustCompile(`(?m)^## .*$`).FindAllString(string(text), -1)
+	version := regexp.MustCompile(`^## \[\d+\.\d+\.\d+\] - \d{4}-\d{2}-\d{2}$`)
+	for i, section := range sections {
+		if i == 0 && section != "## [Unreleased]" || i > 0 && !version.MatchString(section) {
+			t.Errorf("CHANGELOG.md has the section %q; want Unreleased, then versions with dates", section)
+		}
+	}
+	if len(sections) < 2 {
+		t.Errorf("CHANGELOG.md has %d sections; want Unreleased and a version", len(sections))
+	}
 }
