@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"rollcall/eventlog/eventlogtest"
+	"rollcall/eventlog/wire"
 	"rollcall/projector/viewstore"
 	"rollcall/query/replica"
 )
@@ -40,7 +41,7 @@ func (w *world) until(path, column, want string) {
 			}
 			return
 		}
-		if a.status != http.StatusServiceUnavailable && a.status != http.StatusGatewayTimeout || time.Now().After(deadline) {
+		if a.status != http.StatusServiceUnavailable && a.status != http.StatusGatewayTimeout || time.Now().After(deadline) || wire.Pause(w.t.Context(), time.Millisecond) != nil {
 			w.t.Fatalf("GET %s = %d %s; want 503, then %s", path, a.status, a.body, want)
 		}
 	}
@@ -280,7 +281,7 @@ func TestReplicaAudit(t *testing.T) {
 			_, w, _ = run(time.Millisecond)
 			w.last = last
 			for deadline := time.Now().Add(time.Minute); w.get("/v1/sessions").status != 200 || w.items("/v1/sessions?sort=sessionId").column("title") != want; {
-				if time.Now().After(deadline) {
+				if time.Now().After(deadline) || wire.Pause(t.Context(), time.Millisecond) != nil {
 					t.Fatalf("titles after an audit = %s; want %s", w.items("/v1/sessions?sort=sessionId").column("title"), want)
 				}
 			}
@@ -349,7 +350,7 @@ func TestReplicaOfAnotherTimeline(t *testing.T) {
 			if a.status == http.StatusOK && shared.items("/v1/sessions?sort=sessionId").column("sessionId") == want {
 				break
 			}
-			if time.Now().After(deadline) {
+			if time.Now().After(deadline) || wire.Pause(t.Context(), time.Millisecond) != nil {
 				t.Fatalf("round %d: sessions = %s; want %s", i, a.body, want)
 			}
 		}

@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"rollcall/eventlog/wire"
 	"rollcall/query/replica"
 )
 
@@ -98,8 +98,7 @@ func TestFullDisk(t *testing.T) {
 			w.serve()
 			w.generations(s)
 			// What was stored is read before the writer has said that it could be.
-			for end := time.Now().Add(10 * time.Second); len(replica.Waiting()) > 0 && time.Now().Before(end); {
-				runtime.Gosched()
+			for end := time.Now().Add(10 * time.Second); len(replica.Waiting()) > 0 && time.Now().Before(end) && wire.Pause(t.Context(), time.Millisecond) == nil; {
 			}
 			if got := replica.Waiting(); len(got) > 0 {
 				t.Errorf("Waiting() = %v; want nothing", got)

@@ -111,7 +111,7 @@ func TestAnswerLostIsPublished(t *testing.T) {
 			}
 			break
 		}
-		if testContext(t).Err() != nil {
+		if !tick(testContext(t), time.Millisecond) {
 			t.Fatal(err)
 		}
 	}

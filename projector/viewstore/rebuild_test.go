@@ -320,7 +320,7 @@ func TestDeletedAlias(t *testing.T) {
 		}
 		var after viewstore.Alias
 		ctx := testContext(t)
-		for after, err = d.store.Alias(ctx, d.fold.Name()); errors.Is(err, viewstore.ErrNoView) && ctx.Err() == nil; {
+		for after, err = d.store.Alias(ctx, d.fold.Name()); errors.Is(err, viewstore.ErrNoView) && tick(ctx, time.Millisecond); {
 			after, err = d.store.Alias(ctx, d.fold.Name())
 		}
 		if err != nil || after.Bucket != before.Bucket || after.Version != before.Version || after.Epoch <= before.Epoch {
