@@ -80,6 +80,9 @@ func TestLandedCommitIsSeen(t *testing.T) {
 		if n := store.counts["acquire"]; n != 1 || store.counts["commit"] != len(store.commits) {
 			t.Errorf("the store was acquired %d times, and asked for %d commits, which came to %d; want once, and as many", n, store.counts["commit"], len(store.commits))
 		}
+		if reads, n := store.counts["checkpoint"], store.counts["commit"]; reads >= n {
+			t.Errorf("%d commits, of which each second one failed, read the checkpoint %d times; want it after those alone", n, reads)
+		}
 		if err := stop(); err != nil {
 			t.Errorf("Run() = %v; want nil", err)
 		}

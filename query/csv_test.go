@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"unicode"
@@ -91,6 +92,13 @@ func TestCSVEndsWithAllRows(t *testing.T) {
 		if err != nil || len(rows) != want+1 {
 			t.Errorf("GET %s = %d rows, %v; want a header and %d", path, len(rows), err, want)
 			continue
+		}
+		item := "Session"
+		if strings.Contains(path, "participants") {
+			item = "Participant"
+		}
+		if columns := query.Columns(item); strings.Contains(path, "csv") && !slices.Equal(rows[0], columns) {
+			t.Errorf("GET %s has the header %q; Columns(%s) says %q", path, rows[0], item, columns)
 		}
 		seen := map[string]bool{}
 		for _, row := range rows[1:] {
