@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/eventlog"
 	"rollcall/projections"
 )
@@ -26,15 +27,15 @@ func boardSession(id, status string, minute int) projections.Session {
 // TestBoardLines: without a terminal each session is a line as it starts and one as it ends.
 func TestBoardLines(t *testing.T) {
 	var out bytes.Buffer
-	b := &board{out: &out, sessions: map[string]projections.Session{}}
+	b := &board{out: &out, sessions: map[string]projections.Session{}, as: console.TableFlags{UTC: true}}
 	for range 2 { // the second time nothing is new
 		b.put(boardSession("a", "LIVE", 1))
 	}
 	for range 2 {
 		b.put(boardSession("a", "ENDED", 1))
 	}
-	want := "10:01:00  started  Title of a                   a\n" +
-		"10:02:30  ended    Title of a                   a  90.0 s, 3 people, ALL_PARTICIPANTS_LEFT\n"
+	want := "2026-01-05 10:01:00 UTC  started  Title of a                   a\n" +
+		"2026-01-05 10:02:30 UTC  ended    Title of a                   a  90.0 s, 3 people, ALL_PARTICIPANTS_LEFT\n"
 	if out.String() != want {
 		t.Errorf("lines = %q; want %q", out.String(), want)
 	}
