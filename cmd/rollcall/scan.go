@@ -149,14 +149,19 @@ func (c *eventsScanCmd) online(a *app) (err error) {
 		return err
 	}
 	fmt.Fprintf(a.Stderr, "%d records in %s\n", n, elapsed(began))
+	return lostError(found)
+}
+
+// lostError says what can't be read of a log that runs; nil: nothing.
+func lostError(found []scanned) error {
 	lost := uint64(0)
 	for _, d := range found {
 		lost += uint64(d.To - d.From + 1)
 	}
-	if lost > 0 {
-		return console.Differencef("%s, the first is record %d; stop rollcall and run `rollcall events scan --repair --data-dir DIR` with its data directory", lostWords(lost), found[0].From)
+	if lost == 0 {
+		return nil
 	}
-	return nil
+	return console.Differencef("%s, the first is record %d; stop rollcall and run `rollcall events scan --repair --data-dir DIR` with its data directory", lostWords(lost), found[0].From)
 }
 
 // unreadable reads the log and returns what can't be.
