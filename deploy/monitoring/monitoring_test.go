@@ -103,6 +103,7 @@ func TestCasesSeeEachAlert(t *testing.T) {
 type caseFile struct {
 	RuleFiles          []string   `json:"rule_files"`
 	EvaluationInterval string     `json:"evaluation_interval"`
+	GroupOrder         []string   `json:"group_eval_order"`
 	Tests              []testCase `json:"tests"`
 }
 
