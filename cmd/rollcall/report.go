@@ -177,6 +177,11 @@ func (f apiFlags) copy(ctx context.Context, w io.Writer, path string, query url.
 
 // show prints items with the columns of the table; JSON has them whole.
 func (f apiFlags) show(w io.Writer, items []item, columns ...string) error {
+	return f.list(w, items, &console.Grid{Columns: columns, Least: leastColumns})
+}
+
+// list prints items as show does, in the table g.
+func (f apiFlags) list(w io.Writer, items []item, g *console.Grid) error {
 	if f.Output == "json" {
 		if items == nil {
 			items = []item{}
@@ -188,10 +193,9 @@ func (f apiFlags) show(w io.Writer, items []item, columns ...string) error {
 		_, err = fmt.Fprintf(w, "%s\n", b)
 		return err
 	}
-	g := &console.Grid{Columns: columns, Least: leastColumns}
 	for _, it := range items {
-		cells := make([]any, len(columns))
-		for i, c := range columns {
+		cells := make([]any, len(g.Columns))
+		for i, c := range g.Columns {
 			cells[i] = console.Cell(it[c])
 		}
 		g.Add(cells...)

@@ -142,3 +142,14 @@ func TestReportColumns(t *testing.T) {
 		}
 	}
 }
+
+// TestIDsToChooseFrom: who is to be named by id has a whole id, on a narrow terminal too.
+func TestIDsToChooseFrom(t *testing.T) {
+	t.Setenv("COLUMNS", "80")
+	got := fits(t, "report-people", 80, tables(t, strings.Clone)["report-people"])
+	for _, want := range []string{" anna.mueller@college.example ", " " + uuidS + " ", "2026-03-02 09:00:10"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("report person of two people =\n%s\nwant %q in it", got, want)
+		}
+	}
+}

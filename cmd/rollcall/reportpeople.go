@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"net/url"
 	"strings"
 
@@ -117,7 +118,7 @@ func (c *reportPersonCmd) Run(a *app) error {
 			}
 			fmt.Fprintf(a.Stderr, "%d people have %q in an id or a name: name one by id\n", len(people), c.Person)
 		}
-		return c.show(a.Stdout, people, query.Columns("Person")...)
+		return c.showPeople(a.Stdout, people)
 	}
 	path, q := "/v1/participants/"+segment(who)+"/sessions", c.add(c.values())
 	if c.asFile() {
@@ -133,6 +134,11 @@ func (c *reportPersonCmd) Run(a *app) error {
 		}
 	}
 	return c.show(a.Stdout, sessions, personColumns...)
+}
+
+// showPeople prints the people of one name. One is to be named by id, so the ids stay whole.
+func (f apiFlags) showPeople(w io.Writer, people []item) error {
+	return f.list(w, people, &console.Grid{Columns: query.Columns("Person"), Whole: []string{"participantId"}, Least: []string{"names", "sessions"}})
 }
 
 // chosen is the person that a text names: the one of exactly this id, else the

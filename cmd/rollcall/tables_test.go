@@ -50,6 +50,8 @@ const (
 "downloadUrlExpiresAt":"2026-03-09T10:00:00Z","error":null,"lastEventAt":"2026-03-02T10:00:00Z"}]`
 	usage = `[{"day":"2026-03-02","organizerId":"org-1","organizerName":"City College of Applied Sciences and Letters","meetingId":null,"sessions":12,"participantSeconds":360000.5,"attendedSeconds":351000,"recordingSeconds":7200,
 "peakParticipants":315,"revisedAt":"2026-03-03T08:00:00Z"}]`
+	sameName = `[{"participantId":"anna.mueller@college.example","displayName":"Anna Müller","names":"Anna Müller, Anna from the evening class","sessions":4,"lastJoinedAt":"2026-03-02T09:00:10Z"},
+{"participantId":"` + uuidS + `","displayName":"Anna Müller","names":"Anna Müller","sessions":12,"lastJoinedAt":"2026-03-01T09:00:10Z"}]`
 	connections = `[{"participantId":"student-42","displayName":"Ada Lovelace","peerId":"` + uuidS + `","joinedAt":"2026-03-02T09:00:10Z","leftAt":"2026-03-02T10:30:00Z","closedBy":"MEETING_END","seconds":5389.75}]`
 	onePerson   = `[{"sessionId":"` + uuidS + `","title":"Introduction to the theory of computation, part two","startedAt":"2026-03-02T09:00:00Z","displayName":"Ada Lovelace","durationSeconds":5400,"attendedSeconds":5100,"attendanceRatio":0.9444,
 "gaps":[{},{}],"longestGapSeconds":300}]`
@@ -72,6 +74,7 @@ func tables(t *testing.T, text func(string) string) map[string]func(a *app) erro
 		"report-live":       report(live, liveColumns...),
 		"report-recordings": report(recordings, recordingColumns...),
 		"report-person":     report(onePerson, personColumns...),
+		"report-people":     func(a *app) error { return apiFlags{OutputFlag: as}.showPeople(a.Stdout, itemsOf(t, sameName, text)) },
 		"report-session":    report(connections, connectionColumns...),
 		"report-usage": func(a *app) error {
 			c := reportUsageCmd{apiFlags: apiFlags{OutputFlag: as}, GroupBy: "day,organizer"}
