@@ -44,6 +44,7 @@ export function address(path, params) {
 // DOTS are ids that a browser takes out of a path, however they are escaped, in
 // the form that keys of views have.
 const DOTS = {
+  __proto__: null,
   ".": "h_cdb4ee2aea69cc6a83331bbe96dc2caa9a299d21329efb0336fc02a82e1839a8",
   "..": "h_5ec1f7e700f37c3d0b2981d04855fc34b94aaa15457b05ca571817442d228f81",
 };

@@ -1,6 +1,7 @@
 // Attendance: choose a session, then its sheet, then one person in it.
 
 import { all } from "./api.js";
+import { isDay } from "./days.js";
 import { h } from "./dom.js";
 import { count, duration, flatText } from "./format.js";
 import { loader } from "./refresh.js";
@@ -17,7 +18,7 @@ function choose({ params, draw, set, signal }) {
   let items = [];
   let more = false;
   let limit = 100;
-  const filter = { q: params.get("q") ?? "", status: params.get("status") ?? "", from: params.get("from") ?? "" };
+  const filter = { q: params.get("q") ?? "", status: params.get("status") ?? "", from: isDay(params.get("from")) ? params.get("from") : "" };
 
   const reading = loader(async () => {
     const from = filter.from ? new Date(`${filter.from}T00:00:00`).toISOString() : null;

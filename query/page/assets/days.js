@@ -4,6 +4,9 @@ const DAY = 86400000;
 const midnight = (day) => Date.parse(`${day}T00:00:00Z`);
 const iso = (ms) => new Date(ms).toISOString().slice(0, 10);
 
+// isDay reports whether a text, as of an address, is a day.
+export const isDay = (text) => /^\d{4}-\d\d-\d\d$/.test(text) && !Number.isNaN(midnight(text));
+
 export const daysFrom = (day, n) => iso(midnight(day) + n * DAY);
 
 // monthFrom is the first day of the month n months after a day's.

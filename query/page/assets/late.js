@@ -8,6 +8,7 @@ const LATE = 60;        // seconds
 
 // A fact's name, and where its time stands in the body.
 const FACTS = {
+  __proto__: null,
   "meeting.started": ["start", (b) => b.meeting?.startedAt],
   "meeting.ended": ["end", (b) => b.meeting?.endedAt],
   "meeting.participantJoined": ["join", (b) => b.participant?.joinedAt],
@@ -17,8 +18,13 @@ const FACTS = {
   "provider.session": ["end, from the provider's API", (b) => b.data?.ended_at ?? b.data?.endedAt],
 };
 
-const fact = (r) => (Object.hasOwn(FACTS, r.type ?? "") ? FACTS[r.type] : null);
-const happened = (r) => fact(r)?.[1](r.body ?? {}) ?? null;
+const fact = (r) => FACTS[r.type];
+
+// happened is that time; what is no text is no time.
+function happened(r) {
+  const at = fact(r)?.[1](r.body ?? {});
+  return typeof at === "string" ? at : null;
+}
 
 // late is how many seconds passed until a record was received; null: it doesn't say.
 export function late(r) {

@@ -6,7 +6,7 @@ import { count, duration, millis } from "./format.js";
 import { loader } from "./refresh.js";
 import { badge, csv, elapsed, ident, sorted, sorting, state, table, text, when } from "./ui.js";
 
-const KINDS = { LIVE: "good", ERRORED: "bad", OFFLINE: "idle" };
+const KINDS = { __proto__: null, LIVE: "good", ERRORED: "bad", OFFLINE: "idle" };
 const CAP = 2000;
 const LATEST = 12;
 

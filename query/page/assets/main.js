@@ -19,9 +19,10 @@ import { session } from "./session.js";
 import { usage } from "./usage.js";
 import { state } from "./ui.js";
 
-const VIEWS = { live, session, attendance, people, person, recordings, livestreams, usage, closings, pipeline, list };
+// No name of an address is a member that every object has.
+const VIEWS = { __proto__: null, live, session, attendance, people, person, recordings, livestreams, usage, closings, pipeline, list };
 const NAV = [["live", "Live"], ["attendance", "Attendance"], ["people", "People"], ["recordings", "Recordings"], ["livestreams", "Livestreams"], ["usage", "Usage"], ["pipeline", "Pipeline"]];
-const HOME = { session: "live", person: "people", closings: "usage", list: "pipeline" };
+const HOME = { __proto__: null, session: "live", person: "people", closings: "usage", list: "pipeline" };
 const MINUTE = 60000;
 
 const main = document.getElementById("main");

@@ -7,6 +7,7 @@ import { clock, duration, millis } from "./format.js";
 import { badge, when } from "./ui.js";
 
 const CAP = 5000;
+const LATEST = Date.UTC(9999, 11, 31); // that can be asked for
 
 // The types that begin a session; before the first of them nothing is known of it.
 const BEGINS = new Set(["meeting.started", "meeting.participantJoined", "meeting.participantLeft", "meeting.ended", "meeting.chatSynced", "meeting.transcript", "provider.session"]);
@@ -16,7 +17,8 @@ const known = (r) => millis(r.receivedAt) + 1;
 
 // moment is that control. onPick is called when another moment was chosen.
 export function moment({ path, params, set, signal, onPick }) {
-  let at = Number(params.get("asOf")) || null;    // ms
+  const asked = Number(params.get("asOf"));
+  let at = asked > 0 && asked <= LATEST ? asked : null;     // ms
   let times = null;         // when each record was received, in order, from the first that began the session
   let reading = null;
 

@@ -13,8 +13,8 @@ import { FLAGS, badge, copyLink, elapsed, expires, figure, figures, files, flags
 const ROWS = 100;
 
 // The provider's reasons in words; any other is shown as it was sent.
-const REASONS = { ALL_PARTICIPANTS_LEFT: "Everyone left", HOST_ENDED_MEETING: "Ended by the host", UNKNOWN: "Unknown" };
-const ended = (reason) => (Object.hasOwn(REASONS, reason) ? REASONS[reason] : text(reason));
+const REASONS = { __proto__: null, ALL_PARTICIPANTS_LEFT: "Everyone left", HOST_ENDED_MEETING: "Ended by the host", UNKNOWN: "Unknown" };
+const ended = (reason) => REASONS[reason] ?? text(reason);
 
 export function session({ args: [sessionId], params, draw, set, signal }) {
   const path = `/v1/sessions/${id(sessionId ?? "")}`;

@@ -56,7 +56,7 @@ export const expires = (iso) => (millis(iso) === null ? null : [", ", until(mill
 const MARKS = { good: "●", warn: "▲", bad: "✖", info: "◆", idle: "○", air: "◉" };
 export const badge = (kind, label, title) => h("span", { class: `badge ${kind}`, title }, h("span", { class: "mark", "aria-hidden": "true" }, MARKS[kind]), label);
 
-const RECORDING = { UPLOADED: "good", ERRORED: "bad", UPLOADING: "info", RECORDING: "info", PAUSED: "warn", INVOKED: "idle" };
+const RECORDING = { __proto__: null, UPLOADED: "good", ERRORED: "bad", UPLOADING: "info", RECORDING: "info", PAUSED: "warn", INVOKED: "idle" };
 export const recordingBadge = (r) => badge(RECORDING[r.status] ?? "idle", flatText(r.status ?? "unknown", 20));
 
 export function sessionBadge(s) {

@@ -2,7 +2,7 @@
 // meeting, in any time zone.
 
 import { all, get } from "./api.js";
-import { dayIn, daysFrom, monthFrom, secondsOf } from "./days.js";
+import { dayIn, daysFrom, isDay, monthFrom, secondsOf } from "./days.js";
 import { h } from "./dom.js";
 import { count, flatText } from "./format.js";
 import { dayChart } from "./plot.js";
@@ -54,7 +54,7 @@ export function usage({ params, draw, set, signal }) {
   const timezone = zones.find((z) => z === params.get("timezone")) ?? own;
   const query = { ...presets(timezone)[2][1], organizerId: "", meetingId: "" };
   for (const name of FILTERS) query[name] = params.get(name) ?? query[name];
-  for (const name of ["from", "to"]) if (Number.isNaN(Date.parse(`${query[name]}T00:00:00Z`))) query[name] = presets(timezone)[2][1][name];
+  for (const name of ["from", "to"]) if (!isDay(query[name])) query[name] = presets(timezone)[2][1][name];
   query.timezone = timezone;
   let groups = (params.get("groupBy") ?? "day,organizer").split(",");
   let sort = sortOf(params.get("sort"), groups);
