@@ -19,6 +19,7 @@ import (
 	"rollcall/projections"
 	"rollcall/query/feed"
 	"rollcall/query/history"
+	"rollcall/query/pace"
 	"rollcall/query/pipeline"
 	"rollcall/query/replica"
 )
@@ -96,16 +97,19 @@ type API struct {
 	replica  *replica.Replica
 	log      *history.Reader
 	closings Closings
-	changed  counts
-	folds    map[string]eventlog.Fold
-	views    []*view
-	routes   []*route
-	byPath   map[string]*route
-	openAPI  []byte
-	metrics  *metrics
-	feeds    *feed.Feeds
-	doors    atomic.Pointer[doors]
-	now      func() time.Time
+	// rows is the place of who reads a closing's rows: they may be many, and are decoded
+	// at the cost of a core.
+	rows    pace.Pace
+	changed counts
+	folds   map[string]eventlog.Fold
+	views   []*view
+	routes  []*route
+	byPath  map[string]*route
+	openAPI []byte
+	metrics *metrics
+	feeds   *feed.Feeds
+	doors   atomic.Pointer[doors]
+	now     func() time.Time
 	// wholeLog: up to so many records a session's are looked for in all slices.
 	wholeLog eventlog.Seq
 }
@@ -125,7 +129,7 @@ func New(c Config) (*API, error) {
 		c.Pipeline = pipeline.New(c.Now)
 	}
 	a := &API{config: c, replica: c.Replica, log: history.NewReader(c.Log, maxWait+answerTimeout), now: c.Now, folds: map[string]eventlog.Fold{},
-		byPath: map[string]*route{}, wholeLog: wholeLog, feeds: feed.New(c.Replica, c.Logger)}
+		byPath: map[string]*route{}, wholeLog: wholeLog, rows: pace.New(1), feeds: feed.New(c.Replica, c.Logger)}
 	a.SetTokens(c.Tokens)
 	a.changed.byID = map[string]stamped{}
 	if a.closings = c.Closings; a.closings == nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"rollcall/projections"
+	"rollcall/query/closing"
 	"rollcall/query/replica"
 )
 
@@ -19,17 +20,22 @@ func closingRowFields() []field {
 
 // closingRows lists the rows of a closing as they were.
 func (a *API) closingRows(ctx context.Context, c *call) (ans *answer, err error) {
-	kept, err := a.findClosing(ctx, c.text["closingId"])
+	h, err := a.findClosing(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	h := &kept.Head
 	of := []any{"sequence", fmt.Append(nil, h.Sequence), "timezone", quote(h.Timezone), "closedAt", h.ClosedAt.AppendJSON(nil)}
 	var items []replica.Item
-	for _, r := range kept.ByOrganizer() {
-		it := usageItemOf(&r)
-		it.Document = splice(it.Document, of...)
-		items = append(items, it)
+	err = a.withRows(ctx, *h, func(kept *closing.Closing) error {
+		for _, r := range kept.ByOrganizer() {
+			it := usageItemOf(&r)
+			it.Document = splice(it.Document, of...)
+			items = append(items, it)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	err = a.read(ctx, c, c.route.views, func(_ context.Context, s *replica.Snapshot) error {
 		p, err := pageOf(items, c.route.fields, "day", c.values, c.key)

@@ -1,10 +1,15 @@
 package query_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
+
+	"rollcall/query"
+	"rollcall/query/closing"
 )
 
 // TestClosingRows: a closing's rows are a list, as they were, and a file of them says
@@ -33,5 +38,60 @@ func TestClosingRows(t *testing.T) {
 	}
 	if first := w.items(path + "?limit=1"); first.NextCursor == nil || w.items(path+"?limit=1&cursor="+*first.NextCursor).column("participantSeconds") != "300" {
 		t.Errorf("page of one row = %v; want another after it, of 300 seconds", first)
+	}
+}
+
+// heldClosings are closings whose rows are read only after a word.
+type heldClosings struct {
+	query.Closings
+	reading chan string
+	word    chan struct{}
+}
+
+// LoadRows says that it reads, and waits.
+func (c heldClosings) LoadRows(ctx context.Context, h closing.Head) (*closing.Closing, error) {
+	c.reading <- h.ID
+	select {
+	case <-c.word:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	return c.Closings.LoadRows(ctx, h)
+}
+
+// TestClosingRowsOneAtATime: however many ask, the rows of one closing are read at a
+// time. Who waits for a record does not keep others from theirs.
+func TestClosingRowsOneAtATime(t *testing.T) {
+	t.Parallel()
+	held := heldClosings{reading: make(chan string, 100), word: make(chan struct{})}
+	w := newWorld(t, func(c *query.Config) { held.Closings = c.Closings; c.Closings = held })
+	w.post(started("s1", "m1", "Algebra", 0))
+	w.post(left("s1", "m1", "p1", "ann", 0, 600))
+	w.close("2026-02")
+	id := w.close("2026-03").ID
+	first := make(chan int)
+	go func() { first <- w.get("/v1/closings/" + id).status }()
+	<-held.reading
+	for _, path := range []string{"/v1/closings", "/v1/closings/" + id, "/v1/closings/" + id + "/rows", "/v1/closings/" + id + "/rows?minSequence=1000&wait=30s"} {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.server.URL+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res, err := http.DefaultClient.Do(req); err == nil {
+			res.Body.Close()
+			t.Errorf("GET %s while rows are read = %d; want none yet", path, res.StatusCode)
+		}
+		cancel()
+	}
+	if n := len(held.reading); n > 0 {
+		t.Errorf("rows were read %d times more while one closing's were; want none", n)
+	}
+	close(held.word)
+	if status := <-first; status != http.StatusOK {
+		t.Errorf("the first = %d; want 200", status)
+	}
+	if l := w.items("/v1/closings"); len(l.Items) != 2 || l.Items[0]["changed"] != 0.0 || l.Items[1]["changed"] != 0.0 {
+		t.Errorf("closings = %v; want two that nothing has changed", l.Items)
 	}
 }

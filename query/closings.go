@@ -146,33 +146,74 @@ func (a *API) listClosings(ctx context.Context, c *call) (ans *answer, err error
 	if err != nil {
 		return nil, err
 	}
-	// Rows are read from NATS between two looks at the replica: nobody waits for them there.
-	loaded := map[string]*closing.Closing{}
-	for {
-		var missing []closing.Head
-		err := a.read(ctx, c, c.route.views, func(ctx context.Context, s *replica.Snapshot) (err error) {
-			ans, missing, err = a.pageOfClosings(ctx, c, s, heads, loaded)
+	counted := map[string]*int{}
+	page := func() (missing []closing.Head, err error) {
+		err = a.read(ctx, c, c.route.views, func(ctx context.Context, s *replica.Snapshot) (err error) {
+			ans, missing, err = a.pageOfClosings(ctx, c, s, heads, counted)
 			return err
 		})
+		return missing, err
+	}
+	if missing, err := page(); err != nil || len(missing) == 0 {
+		return ans, err
+	}
+	leave, err := a.rows.Enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	for {
+		missing, err := page() // others may have counted while this call waited
 		if err != nil || len(missing) == 0 {
 			return ans, err
 		}
 		for _, h := range missing {
-			if loaded[h.ID], err = a.closings.LoadRows(ctx, h); err != nil {
+			if counted[h.ID], err = a.count(ctx, c, h); err != nil {
 				return nil, err
 			}
 		}
 	}
 }
 
-// pageOfClosings answers a list of closings, where the rows of all that have to be
-// compared are loaded; missing are those which are not.
-func (a *API) pageOfClosings(ctx context.Context, c *call, s *replica.Snapshot, heads []closing.Head, loaded map[string]*closing.Closing) (ans *answer, missing []closing.Head, err error) {
+// count is how many sessions have changed since a closing. Its rows are read from NATS
+// outside of the replica: nobody waits for them there.
+func (a *API) count(ctx context.Context, c *call, h closing.Head) (changed *int, err error) {
+	kept, err := a.closings.LoadRows(ctx, h)
+	if err != nil {
+		return nil, err
+	}
+	err = a.read(ctx, c, c.route.views, func(ctx context.Context, s *replica.Snapshot) (err error) {
+		changed, err = a.changedSince(ctx, s, &h, kept)
+		return err
+	})
+	return changed, err
+}
+
+// withRows calls f with a closing and its rows.
+func (a *API) withRows(ctx context.Context, h closing.Head, f func(kept *closing.Closing) error) error {
+	leave, err := a.rows.Enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	kept, err := a.closings.LoadRows(ctx, h)
+	if err != nil {
+		return err
+	}
+	return f(kept)
+}
+
+// pageOfClosings answers a list of closings; missing are those whose changes have to be
+// counted before.
+func (a *API) pageOfClosings(ctx context.Context, c *call, s *replica.Snapshot, heads []closing.Head, counted map[string]*int) (ans *answer, missing []closing.Head, err error) {
 	items := make([]replica.Item, len(heads))
 	for i := range heads {
 		doc := closingDocOf(&heads[i])
 		if s.Sequence(c.route.views) >= heads[i].Sequence {
-			if doc.Changed, err = a.changedSince(ctx, s, &heads[i], loaded[heads[i].ID]); err != nil {
+			if doc.Changed = counted[doc.ID]; doc.Changed == nil {
+				doc.Changed, err = a.changedSince(ctx, s, &heads[i], nil)
+			}
+			if err != nil {
 				return nil, nil, err
 			}
 			if doc.Changed == nil {
@@ -242,35 +283,25 @@ func queryOf(h *closing.Head) (projections.UsageQuery, error) {
 }
 
 func (a *API) closing(ctx context.Context, c *call) (*answer, error) {
-	kept, err := a.findClosing(ctx, c.text["closingId"])
+	h, err := a.findClosing(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	doc := closingWhole{closingDoc: closingDocOf(&kept.Head), Rows: kept.ByOrganizer()}
+	doc := closingWhole{closingDoc: closingDocOf(h)}
 	var seq eventlog.Seq
-	err = a.read(ctx, c, c.route.views, func(ctx context.Context, s *replica.Snapshot) error {
-		if seq = s.Sequence(c.route.views); seq < kept.Sequence {
-			return fmt.Errorf("%w: the views hold record %d, the closing %d", replica.ErrBehind, seq, kept.Sequence)
-		}
-		changes, dropped, err := changesSince(ctx, s, kept)
-		if err != nil {
-			return err
-		}
-		n := len(changes)
-		doc.Changed, doc.Dropped = &n, dropped
-		for _, ch := range changes {
-			shown, err := changeOf(ctx, s, ch)
-			if err != nil {
-				return err
+	err = a.withRows(ctx, *h, func(kept *closing.Closing) error {
+		doc.Rows = kept.ByOrganizer()
+		return a.read(ctx, c, c.route.views, func(ctx context.Context, s *replica.Snapshot) error {
+			if seq = s.Sequence(c.route.views); seq < h.Sequence {
+				return fmt.Errorf("%w: the views hold record %d, the closing %d", replica.ErrBehind, seq, h.Sequence)
 			}
-			doc.Changes = append(doc.Changes, shown)
-		}
-		return nil
+			return doc.compare(ctx, s, kept)
+		})
 	})
 	if err != nil {
 		return nil, err
 	}
-	a.findRecords(ctx, kept.Sequence, doc.Changes)
+	a.findRecords(ctx, h.Sequence, doc.Changes)
 	b, err := json.Marshal(&doc)
 	if err != nil {
 		return nil, fmt.Errorf("encode closing: %w", err)
@@ -278,17 +309,39 @@ func (a *API) closing(ctx context.Context, c *call) (*answer, error) {
 	return &answer{doc: b, sequence: seq}, nil
 }
 
-// findClosing is a closing with its rows.
-func (a *API) findClosing(ctx context.Context, id string) (*closing.Closing, error) {
+// compare says what has changed since a closing.
+func (w *closingWhole) compare(ctx context.Context, s *replica.Snapshot, kept *closing.Closing) error {
+	changes, dropped, err := changesSince(ctx, s, kept)
+	if err != nil {
+		return err
+	}
+	n := len(changes)
+	w.Changed, w.Dropped = &n, dropped
+	for _, ch := range changes {
+		shown, err := changeOf(ctx, s, ch)
+		if err != nil {
+			return err
+		}
+		w.Changes = append(w.Changes, shown)
+	}
+	return nil
+}
+
+// findClosing is the closing that a call names. Before, it waits for what the call does:
+// nobody waits within withRows.
+func (a *API) findClosing(ctx context.Context, c *call) (*closing.Head, error) {
+	if err := a.replica.Wait(ctx, c.need(c.route.views)); err != nil {
+		return nil, err
+	}
 	heads, err := a.closings.List(ctx)
 	if err != nil {
 		return nil, err
 	}
-	i := slices.IndexFunc(heads, func(h closing.Head) bool { return h.ID == id })
+	i := slices.IndexFunc(heads, func(h closing.Head) bool { return h.ID == c.text["closingId"] })
 	if i < 0 {
-		return nil, notFound("no closing %q", id)
+		return nil, notFound("no closing %q", c.text["closingId"])
 	}
-	return a.closings.LoadRows(ctx, heads[i])
+	return &heads[i], nil
 }
 
 // changesSince compares a closing with the views. A session that the views have no
