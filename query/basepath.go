@@ -3,6 +3,7 @@ package query
 import (
 	"fmt"
 	"net/http"
+	"path"
 	"regexp"
 	"strings"
 )
@@ -29,8 +30,9 @@ func (a *API) below(next http.Handler) http.Handler {
 		write(w, req, a.refuse(&route{path: "/"}, notFound("no such path: the read API and the page are below %s/ (--api-base-path); a reverse proxy in front must pass that on", base)))
 	}))
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		asked := req.URL.EscapedPath() // nothing of base is escaped
 		switch {
-		case req.URL.Path == base:
+		case asked == base:
 			to := base + "/"
 			if req.URL.RawQuery != "" {
 				to += "?" + req.URL.RawQuery
@@ -38,10 +40,21 @@ func (a *API) below(next http.Handler) http.Handler {
 			// The page's references are relative to it: they need the slash.
 			w.Header().Set("Location", to)
 			w.WriteHeader(http.StatusTemporaryRedirect)
-		case strings.HasPrefix(req.URL.Path, base+"/"):
+		case strings.HasPrefix(asked, base+"/") && !unclean(asked[len(base):]):
 			inside.ServeHTTP(w, req)
 		default:
 			outside.ServeHTTP(w, req)
 		}
 	})
+}
+
+// unclean reports whether a path has empty parts, or ones that go up or nowhere, which
+// are no ids (literalDots). A ServeMux redirects to the clean one, which would be
+// outside of the base path.
+func unclean(below string) bool {
+	if strings.HasPrefix(below, "/v1/") {
+		return strings.Contains(below, "//")
+	}
+	clean := path.Clean(below)
+	return below != clean && below != clean+"/"
 }

@@ -51,10 +51,11 @@ func TestBasePath(t *testing.T) {
 		read(resp)
 	}
 	for path, want := range map[string]int{"/tools/rollcall/": 200, "/tools/rollcall/v1/sessions": 200, "/tools/rollcall/v1/sessions/..": 404, "/tools/rollcall/v1/sessions?format=csv": 200,
-		"/tools/rollcall/assets/x.js": 404, "/tools/rollcall/nothing": 404, "/": 404, "/v1/sessions": 404, "/tools/rollcallx/": 404, "/tools": 404} {
+		"/tools/rollcall/assets/x.js": 404, "/tools/rollcall/nothing": 404, "/": 404, "/v1/sessions": 404, "/tools/rollcallx/": 404, "/tools": 404,
+		"/tools/rollcall//v1/sessions": 404, "/tools/rollcall/a/../v1/sessions": 404, "/tools/rollcall/../v1/sessions": 404, "/tools%2Frollcall/v1/sessions": 404, "/tools/%72ollcall/v1/sessions": 404} {
 		ask(path, func(resp *http.Response) {
-			if resp.StatusCode != want {
-				t.Errorf("GET %s = %d; want %d", path, resp.StatusCode, want)
+			if resp.StatusCode != want || resp.Header.Get("X-Frame-Options") != "DENY" {
+				t.Errorf("GET %s = %d, Location %q, X-Frame-Options %q; want %d, from behind the guard", path, resp.StatusCode, resp.Header.Get("Location"), resp.Header.Get("X-Frame-Options"), want)
 			}
 		})
 	}
