@@ -86,7 +86,7 @@ var rooms = map[string]room{
 		never:   []string{natsClient, natsServer},
 	},
 	"query": {
-		imports: []string{"eventlog", "ingest/web", "projections", "query/closing", "query/cursor", "query/feed", "query/history", "query/page", "query/pipeline", "query/replica"},
+		imports: []string{"eventlog", "ingest/web", "projections", "query/closing", "query/cursor", "query/feed", "query/history", "query/pace", "query/page", "query/pipeline", "query/replica"},
 		never:   []string{natsServer},
 	},
 	"query/replica": {
