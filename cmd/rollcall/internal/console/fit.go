@@ -81,17 +81,32 @@ func lines(said string, width int) (all []string) {
 	return append(all, broken(line, width)...)
 }
 
-// broken breaks a word that is wider than a line.
+// broken breaks a word that is wider than a line. It looks at a line's worth at a time:
+// a word may be a document.
 func broken(word string, width int) (all []string) {
-	for widthOf(word) > width {
-		head := strings.TrimSuffix(snipped(word, width+1), "…")
+	for {
+		part := beginning(word, 8*width+64)
+		if part == word && widthOf(word) <= width {
+			return append(all, word)
+		}
+		head := strings.TrimSuffix(snipped(part, width+1), "…")
 		if head == "" { // one sign is wider
 			_, n := utf8.DecodeRuneInString(word)
 			head = word[:n]
 		}
 		all, word = append(all, head), word[len(head):]
 	}
-	return append(all, word)
+}
+
+// beginning is as much of a text as so many bytes hold.
+func beginning(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	for most > 1 && !utf8.RuneStart(s[most]) {
+		most--
+	}
+	return s[:most]
 }
 
 // room is what a column takes, without the gap.

@@ -182,6 +182,11 @@ func TestLine(t *testing.T) {
 	if got := (TableFlags{Wide: true}).Line(io.Discard, "", strings.Repeat("x", 45)); got != strings.Repeat("x", 45)+"\n" {
 		t.Errorf("Line with --wide = %q; want it whole", got)
 	}
+	// A word may be a document: 4 MB of one are a moment's work, not a quarter of an hour's.
+	whole := strings.Repeat("é,", 4<<20/3)
+	if got := (TableFlags{}).Line(io.Discard, "", whole); strings.ReplaceAll(got, "\n", "") != whole || strings.Count(got, "\n") != (2*(4<<20/3)+19)/20 {
+		t.Errorf("Line of %d bytes = %d bytes on %d lines; want all of them, 20 to a line", len(whole), len(got), strings.Count(got, "\n"))
+	}
 }
 
 // TestStream: rows that come one by one keep the width and the zone of the head; without
