@@ -87,3 +87,29 @@ func TestSessionsOfMany(t *testing.T) {
 	p.wait(`document.querySelector(".figure dd")?.innerText === "more than 1,000"`)
 	p.text("The latest 1,000 are listed and added up.")
 }
+
+// TestTitlesOfMany: the titles of many meetings' sessions are read a few at a time, so
+// that what the view asks for itself does not wait for them.
+func TestTitlesOfMany(t *testing.T) {
+	t.Parallel()
+	s := newStandIn(t)
+	sessions, recordings := map[string]doc{}, map[string]doc{}
+	for i := range 90 {
+		id := fmt.Sprintf("s-%02d", i)
+		sessions[id] = aSession(id, "Title of "+id, nil)
+		recordings[id] = aRecording("rec-"+id, id, "UPLOADED", doc{"meetingId": "meeting-" + id})
+	}
+	s.fill("sessions", sessions)
+	s.fill("recordings", recordings)
+	p := open(t, s.URL+"/#/livestreams")
+	connected(p)
+	p.eval(`(() => { const whole = window.fetch; let now = 0; window.most = 0;
+		window.fetch = (url, options) => {
+			if (!url.includes("meetingId=")) return whole(url, options);
+			window.most = Math.max(window.most, ++now);
+			return whole(url, options).finally(() => now--);
+		}; })()`, nil)
+	p.route("#/recordings")
+	p.wait(`[...document.querySelectorAll('[aria-label="Recordings"] tbody tr')].filter((r) => r.innerText.includes("Title of")).length === 90`)
+	p.wait(`window.most > 0 && window.most <= 2`)
+}
