@@ -288,6 +288,6 @@ var liveColumns = []string{"sessionId", "meetingId", "title", "startedAt", "live
 
 // leastColumns are those of any report that a narrow terminal does without, the
 // first one first: what another column says as well, or few ask for.
-var leastColumns = []string{"stale", "connections", "connectedSeconds", "revisedAt", "participantSeconds", "attendedMinutes", "recordingSeconds", "longestGapSeconds",
+var leastColumns = []string{"stale", "connections", "connectedSeconds", "revisedAt", "participantSeconds", "recordingSeconds", "longestGapSeconds",
 	"gaps", "present", "lastLeftAt", "firstJoinedAt",
 	"meetingId", "downloadUrlExpiresAt", "uniqueParticipants", "organizerId", "lastEventAt", "closedBy", "peerId", "durationSeconds", "fileSizeBytes"}

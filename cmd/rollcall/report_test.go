@@ -153,3 +153,15 @@ func TestIDsToChooseFrom(t *testing.T) {
 		}
 	}
 }
+
+// TestUsageSaysWhatItIsOf: on a narrow terminal too a row of usage says which meeting it
+// is of, and has its three measures in one unit.
+func TestUsageSaysWhatItIsOf(t *testing.T) {
+	t.Setenv("COLUMNS", "80")
+	got := fits(t, "report-usage-meetings", 80, tables(t, strings.Clone)["report-usage-meetings"])
+	for _, want := range []string{" room-seminar ", " 5f1e2a3b… ", " 6000.01 ", " 5850.00 ", " 120.00 "} {
+		if !strings.Contains(got, want) {
+			t.Errorf("report usage by meeting =\n%s\nwant %q in it", got, want)
+		}
+	}
+}

@@ -80,9 +80,13 @@ func (c *reportUsageCmd) preset(now time.Time) error {
 	return nil
 }
 
+// leastUsage are the columns that a narrow table does without: the measures stay in one
+// unit, and what a row is of stays.
+var leastUsage = []string{"revisedAt", "recordingSeconds", "attendedSeconds", "participantSeconds", "organizerId", "peakParticipants"}
+
 // table prints the groups that were asked for, and minutes beside seconds.
 func (c *reportUsageCmd) table(w io.Writer, items []item) error {
-	g := &console.Grid{Least: leastColumns}
+	g := &console.Grid{Least: leastUsage}
 	for _, by := range []struct {
 		group   string
 		columns []string

@@ -50,6 +50,8 @@ const (
 "downloadUrlExpiresAt":"2026-03-09T10:00:00Z","error":null,"lastEventAt":"2026-03-02T10:00:00Z"}]`
 	usage = `[{"day":"2026-03-02","organizerId":"org-1","organizerName":"City College of Applied Sciences and Letters","meetingId":null,"sessions":12,"participantSeconds":360000.5,"attendedSeconds":351000,"recordingSeconds":7200,
 "peakParticipants":315,"revisedAt":"2026-03-03T08:00:00Z"}]`
+	usageOfMeetings = `[{"month":"2026-03","meetingId":"room-seminar","sessions":12,"participantSeconds":360000.5,"attendedSeconds":351000,"recordingSeconds":7200,"peakParticipants":315,"revisedAt":"2026-03-03T08:00:00Z"},
+{"month":"2026-03","meetingId":"` + uuidS + `","sessions":1,"participantSeconds":3600,"attendedSeconds":3600,"recordingSeconds":0,"peakParticipants":3,"revisedAt":"2026-03-03T08:00:00Z"}]`
 	sameName = `[{"participantId":"anna.mueller@college.example","displayName":"Anna Müller","names":"Anna Müller, Anna from the evening class","sessions":4,"lastJoinedAt":"2026-03-02T09:00:10Z"},
 {"participantId":"` + uuidS + `","displayName":"Anna Müller","names":"Anna Müller","sessions":12,"lastJoinedAt":"2026-03-01T09:00:10Z"}]`
 	connections = `[{"participantId":"student-42","displayName":"Ada Lovelace","peerId":"` + uuidS + `","joinedAt":"2026-03-02T09:00:10Z","leftAt":"2026-03-02T10:30:00Z","closedBy":"MEETING_END","seconds":5389.75}]`
@@ -79,6 +81,10 @@ func tables(t *testing.T, text func(string) string) map[string]func(a *app) erro
 		"report-usage": func(a *app) error {
 			c := reportUsageCmd{apiFlags: apiFlags{OutputFlag: as}, GroupBy: "day,organizer"}
 			return c.table(a.Stdout, itemsOf(t, usage, text))
+		},
+		"report-usage-meetings": func(a *app) error {
+			c := reportUsageCmd{apiFlags: apiFlags{OutputFlag: as}, GroupBy: "month,meeting"}
+			return c.table(a.Stdout, itemsOf(t, usageOfMeetings, text))
 		},
 		"top": func(a *app) error {
 			_, err := io.WriteString(a.Stdout, busy(text).picture(top{}, a.Stdout, as.TableFlags))
