@@ -37,12 +37,15 @@ export function moment({ path, params, set, signal, onPick }) {
     onPick();
   }
 
+  // passed is cut to whole seconds, as the clock beside it.
+  const passed = (ms) => duration(Math.floor(ms / 1000));
+
   // inside says where in the session's own time a moment is.
   function inside(session, ms) {
     const start = millis(session.startedAt);
     const end = millis(session.endedAt);
-    if (ms < start) return `${duration((start - ms) / 1000)} before the session's start`;
-    return end !== null && ms > end ? `${duration((ms - end) / 1000)} after the session's end` : `${duration((ms - start) / 1000)} into the session`;
+    if (ms < start) return `${passed(start - ms)} before the session's start`;
+    return end !== null && ms > end ? `${passed(ms - end)} after the session's end` : `${passed(ms - start)} into the session`;
   }
 
   function render(session) {
