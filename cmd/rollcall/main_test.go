@@ -1,11 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"slices"
@@ -165,12 +165,12 @@ func cmdRun(ts *testscript.TestScript, neg bool, args []string) {
 
 // runIn runs a command with the environment of a script, which gets its output.
 func runIn(ts *testscript.TestScript, args []string) (code int, stderr string) {
-	var out, errs bytes.Buffer
+	var out, errs lockedBuffer
 	lookup := func(name string) (string, bool) { v := ts.Getenv(name); return v, v != "" }
 	code = run(context.Background(), args, lookup, strings.NewReader(""), &out, &errs)
-	_, err := ts.Stdout().Write(out.Bytes())
+	_, err := io.WriteString(ts.Stdout(), out.String())
 	ts.Check(err)
-	_, err = ts.Stderr().Write(errs.Bytes())
+	_, err = io.WriteString(ts.Stderr(), errs.String())
 	ts.Check(err)
 	return code, errs.String()
 }
@@ -241,7 +241,7 @@ func lastError(text string) string {
 // not in a process of its own: there most commands take less time than their start.
 func inProcess(t *testing.T, env map[string]string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
-	var out, errs bytes.Buffer
+	var out, errs lockedBuffer // as files do, they take what several goroutines write
 	lookup := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
 	code = run(t.Context(), args, lookup, strings.NewReader(""), &out, &errs)
 	return code, out.String(), errs.String()

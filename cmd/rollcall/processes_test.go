@@ -31,7 +31,7 @@ type process struct {
 	ended chan struct{}
 }
 
-// lockedBuffer takes a child's output while the test may look at it.
+// lockedBuffer takes the output of a child, or of several goroutines, while the test may look at it.
 type lockedBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
