@@ -33,7 +33,7 @@ build: ## build the binary into bin/rollcall
 	$(GO) build -o bin/rollcall ./cmd/rollcall
 
 .PHONY: test
-test: ## vet, arrows, and every test with the race detector: what CI runs, within 4 minutes on 2 cores
+test: ## vet, arrows, and every test with the race detector: what CI runs; 5 minutes on 2 cores, 4 are the aim
 	$(GO) vet $(RACEFLAGS) ./... # with the same flags, so that dependencies are compiled once for both
 	$(GO) test $(RACEFLAGS) $(LINKFLAGS) -vet=off -parallel 4 -timeout 15m $(PKG) # vetted above; many tests wait for processes; 15m is a limit for a stuck one, not an aim
 
