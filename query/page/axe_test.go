@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// axePath is where make axe puts axe-core, which only this test uses.
+// axePath is where make browser puts axe-core, which only this test uses.
 const axePath = "../../.cache/axe-core-4.14.1/axe.min.js"
 
 // TestAccessible holds axe-core's rules (WCAG 2.2 A and AA, and best practices)
@@ -19,9 +19,9 @@ func TestAccessible(t *testing.T) {
 	axe, err := os.ReadFile(axePath)
 	if errors.Is(err, fs.ErrNotExist) {
 		if os.Getenv("CI") == "true" {
-			t.Fatal("no axe-core; run make axe")
+			t.Fatal("no axe-core; make browser fetches it")
 		}
-		t.Skip("no axe-core; run make axe")
+		t.Skip("no axe-core; make browser fetches it")
 	}
 	if err != nil {
 		t.Fatal(err)
