@@ -8,6 +8,8 @@ RACE          ?= -race
 RACEFLAGS     := $(if $(RACE),$(RACE) -gcflags=modernc.org/sqlite/lib=-race=false)
 # Without DWARF, which nobody reads of 30 test programs, linking takes two thirds of the time. Stacks and the race detector's reports don't need it.
 LINKFLAGS     := -ldflags=-w
+# A program under the race detector waits a second at its end for late reports: half a minute in all, and what a test starts waits too.
+export GORACE ?= atexit_sleep_ms=0
 PKG           ?= ./...
 FUZZTIME      ?= 30s
 CHAOS_TIMEOUT ?= 60m

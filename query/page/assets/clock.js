@@ -6,7 +6,7 @@ import { duration, remaining } from "./format.js";
 // tick writes one element's text.
 export function tick(el, now) {
   const { since, until } = el.dataset;
-  const text = since !== undefined ? duration((now - Number(since)) / 1000) : remaining((Number(until) - now) / 1000);
+  const text = since !== undefined ? duration(Math.floor((now - Number(since)) / 1000)) : remaining((Number(until) - now) / 1000);
   if (el.textContent !== text) el.textContent = text;
 }
 
