@@ -35,9 +35,9 @@ build: ## build the binary into bin/rollcall
 	$(GO) build -o bin/rollcall ./cmd/rollcall
 
 .PHONY: test
-test: ## vet, arrows, and every test with the race detector: what CI runs; 5 minutes on 2 cores, 4 are the aim
+test: ## vet, arrows, and every test but the attacks with the race detector: what CI runs; 5 minutes on 2 cores, 4 are the aim
 	$(GO) vet $(RACEFLAGS) ./... # with the same flags, so that dependencies are compiled once for both
-	$(GO) test $(RACEFLAGS) $(LINKFLAGS) -vet=off -parallel 4 -timeout 15m $(PKG) # vetted above; many tests wait for processes; 15m is a limit for a stuck one, not an aim
+	$(GO) test $(RACEFLAGS) $(LINKFLAGS) -vet=off -parallel 4 -timeout 15m -skip '^TestAttack' $(PKG) # vetted above; `make attack` has the attacks; many tests wait for processes; 15m is a limit for a stuck one, not an aim
 
 .PHONY: arrows
 arrows: ## the import table, the size caps and the links of docs/ alone
@@ -97,7 +97,7 @@ attack: ## what hostile readers, senders and disks could do (TestAttack…); .ci
 	$(GO) test $(RACEFLAGS) -count=1 -timeout 10m -run '^TestAttack' $$(git grep -l 'func TestAttack' -- '*_test.go' | xargs -n 1 dirname | sort -u | sed 's|^|./|')
 
 .PHONY: rounds
-rounds: ## all rounds of what `make test` runs in part, without the race detector; .ci/run runs it too
+rounds: ## all rounds of what `make test` and `make attack` run in part, without the race detector; .ci/run runs it too
 	$(GO) test -count=1 -timeout 10m -run '^(TestFuzzAPI|TestDamagedFile|TestFoldsOnFromAnyPrefix|TestAttackPulls|TestAttackReadersOfTheWholeLog)$$' ./query ./projector/viewstore ./cmd/rollcall
 	$(GO) test -count=1 -timeout 10m -run '^TestSchedules$$' ./projector -args -schedules 2000
 

@@ -108,12 +108,7 @@ func (c *Import) intoServer(js jetstream.JetStream) (int, error) {
 // or nothing: what an import that was killed left is removed by the next one,
 // and until then the directory is refused to everybody else.
 func (c *Import) intoDir(js jetstream.JetStream, dir string) (int, error) {
-	if _, err := os.Stat(natsd.ImportMark(dir)); err == nil {
-		if err := js.DeleteStream(c.IO.Ctx, eventlog.Stream); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
-			return 0, fmt.Errorf("remove what an import left: %w", err)
-		}
-	}
-	log, err := natslog.Open(c.IO.Ctx, js, natslog.Config{StoreDir: natsd.StoreDir(dir)})
+	log, err := c.openDir(js, dir)
 	if err != nil {
 		return 0, err
 	}
@@ -137,8 +132,36 @@ func (c *Import) intoDir(js jetstream.JetStream, dir string) (int, error) {
 	return n, c.IO.Left(errors.Join(err, os.Remove(natsd.ImportMark(dir))), "nothing was kept in %s; call it again", dir)
 }
 
-// removeTimeout bounds the removal of half an import.
-const removeTimeout = 30 * time.Second
+const (
+	// removeTimeout bounds the removal of half an import.
+	removeTimeout = 30 * time.Second
+	// folderTimeout bounds the wait for the server, which removes the folder of an account's
+	// streams a moment after it has said that the last one is gone: also while it makes a
+	// new one there, which fails then (nats-server 2.15.2, stream.stop).
+	folderTimeout, folderPause = 5 * time.Second, 20 * time.Millisecond
+)
+
+// openDir opens the log of a data directory, without what an import that was killed left.
+func (c *Import) openDir(js jetstream.JetStream, dir string) (*natslog.Log, error) {
+	config := natslog.Config{StoreDir: natsd.StoreDir(dir)}
+	if _, err := os.Stat(natsd.ImportMark(dir)); err != nil {
+		return natslog.Open(c.IO.Ctx, js, config)
+	}
+	if err := js.DeleteStream(c.IO.Ctx, eventlog.Stream); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil, fmt.Errorf("remove what an import left: %w", err)
+	}
+	for until := time.Now().Add(folderTimeout); ; {
+		log, err := natslog.Open(c.IO.Ctx, js, config)
+		if !errors.Is(err, eventlog.ErrUnavailable) || time.Now().After(until) {
+			return log, err
+		}
+		select {
+		case <-c.IO.Ctx.Done():
+			return nil, c.IO.Ctx.Err()
+		case <-time.After(folderPause):
+		}
+	}
+}
 
 // Compare reads the log again, and holds it against the files: event ids, received
 // times, bodies, all that an export has of a record but its sequence. It reads up

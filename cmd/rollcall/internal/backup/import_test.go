@@ -5,9 +5,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"rollcall/cmd/rollcall/internal/console"
+	"rollcall/cmd/rollcall/internal/natsd"
 	"rollcall/eventlog/eventlogtest"
 	"rollcall/eventlog/natslog"
 )
@@ -76,5 +78,39 @@ func TestChangedBetweenCheckAndImport(t *testing.T) {
 	defer log.Close()
 	if n, err := log.Import(t.Context(), Records(path)); err == nil || !strings.Contains(err.Error(), "checksum") {
 		t.Errorf("Import of a file that was changed = %d, %v; want its checksum refused", n, err)
+	}
+}
+
+// TestImportAgainAtOnce: the server removes the empty folders of an account after it has said
+// that its last stream is gone, also while it makes a new one there. Here they are removed
+// again and again, as a busy machine may do it late.
+func TestImportAgainAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	js := eventlogtest.Connect(t, eventlogtest.Options{Dir: natsd.StoreDir(dir)})
+	if err := os.WriteFile(natsd.ImportMark(dir), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	account := filepath.Join(natsd.StoreDir(dir), "jetstream", "$G")
+	var removing sync.WaitGroup
+	ended := make(chan struct{})
+	removing.Go(func() {
+		for {
+			select {
+			case <-ended:
+				return
+			default:
+				_ = os.Remove(filepath.Join(account, "streams")) // not where it holds one
+				_ = os.Remove(account)
+			}
+		}
+	})
+	defer removing.Wait()
+	defer close(ended)
+	for n := range 20 {
+		log, err := (&Import{IO: &console.IO{Ctx: t.Context()}}).openDir(js, dir)
+		if err != nil {
+			t.Fatalf("log after %d removals = %v; want it opened", n, err)
+		}
+		log.Close()
 	}
 }
