@@ -45,7 +45,7 @@ arrows: ## the import table, the size caps and the links of docs/ alone
 
 .PHONY: browser
 browser: $(AXE) ## the page in headless Chromium (apt-get install chromium), within 60 seconds
-	$(GO) test -tags browser -count=1 -timeout 5m ./query/page/...
+	$(GO) test -tags browser -count=1 -parallel 4 -timeout 5m ./query/page/...
 
 .PHONY: shots
 shots: ## the pictures in docs/img and the figures in docs/perf/page.txt, made again

@@ -136,3 +136,31 @@ func TestSameFigures(t *testing.T) {
 			is(f.percent(ratio), percent, "percent of " + ratio);
 		}`)
 }
+
+// TestChosenIsReadAtOnce: changes wait until a view has rested, what a person chose
+// does not. No timer ends here, so that nothing else can end the rest.
+func TestChosenIsReadAtOnce(t *testing.T) {
+	t.Parallel()
+	s := newStandIn(t)
+	p := open(t, s.URL)
+	connected(p)
+	inPage(p, `
+		const { loader } = `+module("refresh")+`;
+		const timer = window.setTimeout;
+		const settle = () => new Promise((done) => timer.call(window, done, 0));
+		let reads = 0;
+		const view = loader(async () => { reads++; }, { draw() {}, signal: new AbortController().signal, rest: 2000 });
+		window.setTimeout = () => 0;
+		view.load();
+		await settle();
+		view.load();
+		await settle();
+		is(reads, 1, "reads while the view rests");
+		view.now();
+		await settle();
+		is(reads, 2, "reads after a choice while it rests");
+		view.now();
+		await settle();
+		is(reads, 3, "reads after another choice");
+		window.setTimeout = timer;`)
+}

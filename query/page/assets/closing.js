@@ -81,7 +81,7 @@ export function closing({ args: [closingId], draw, signal }) {
 
   function changesPart() {
     return h("section", { key: "changes", "aria-labelledby": "changes-h" }, h("h2", { id: "changes-h" }, "Changed since"),
-      h("p", { class: "summary" }, `Compared at ${clock(seen.at)}, with record ${count(seen.sequence)}. `, h("button", { type: "button", class: "quiet", onclick: reading.load }, "Compare again")),
+      h("p", { class: "summary" }, `Compared at ${clock(seen.at)}, with record ${count(seen.sequence)}. `, h("button", { type: "button", class: "quiet", onclick: reading.now }, "Compare again")),
       doc.changes.length ? table({ caption: "Changed sessions", columns: changeColumns, rows: doc.changes, key: (c) => c.sessionId ?? "", limit: limits.changes, onMore: more("changes") })
         : h("p", { class: "note" }, "Nothing has changed: Usage says the same as the closing."),
       doc.dropped ? h("p", { class: "note warn" }, `▲ ${count(doc.dropped)} sessions can't be compared: the views have dropped them because of their age.`) : null);

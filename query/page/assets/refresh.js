@@ -1,19 +1,21 @@
 // Reloading without piling up: one load at a time, one more if something
 // came in meanwhile, and never more than a fixed share of the time.
 
-// refresher returns a function that runs load(soonest) now if nothing runs, else
-// once more afterwards. After a load that took t, the next waits t, at least rest
-// and at most 2 s, so that a flood of changes costs half of the time, not all.
+// refresher returns soon, which runs load() now if nothing runs, else once more
+// afterwards, and now, which is for what a person asked for. After a load that took
+// t, soon waits t, at least rest and at most 2 s, so that a flood of changes costs
+// half of the time, not all; now waits for the load that runs alone.
 function refresher(load, { rest = 0 } = {}) {
   let running = false;
   let again = false;
+  let urgent = false;
   let earliest = 0;
+  let wake = () => {};
   const run = async () => {
     running = true;
-    again = false;
-    const wait = earliest - performance.now();
-    if (wait > 0) await new Promise((done) => setTimeout(done, wait));
-    again = false;
+    const wait = urgent ? 0 : earliest - performance.now();
+    if (wait > 0) await new Promise((done) => { wake = done; setTimeout(done, wait); });
+    again = urgent = false;
     const from = performance.now();
     try {
       await load();
@@ -24,18 +26,25 @@ function refresher(load, { rest = 0 } = {}) {
       if (again) run();
     }
   };
-  return () => {
+  const soon = () => {
     if (running) again = true;
     else run();
   };
+  const now = () => {
+    urgent = true;
+    soon();
+    wake();
+  };
+  return { soon, now };
 }
 
 // loader reads for a view, and keeps how that went: loaded once a read succeeded,
 // error while the last one failed. failed may look at an error, and returns what is
-// shown of it; null: nothing. A view that is closed draws no more.
+// shown of it; null: nothing. A view that is closed draws no more. load is for changes,
+// now for what a person chose.
 export function loader(read, { draw, signal, rest = 0, failed = (err) => err }) {
   const self = { loaded: false, error: null };
-  self.load = refresher(async () => {
+  const { soon, now } = refresher(async () => {
     try {
       await read();
       self.loaded = true;
@@ -46,7 +55,7 @@ export function loader(read, { draw, signal, rest = 0, failed = (err) => err }) 
     }
     draw();
   }, { rest });
-  return self;
+  return Object.assign(self, { load: soon, now });
 }
 
 // unescaped returns the id that a key's part stands for, or null where it is a

@@ -92,7 +92,7 @@ export function usage({ params, draw, set, signal }) {
     Object.assign(query, values);
     limit = 100;
     set(values);
-    load();
+    reading.now();
   };
 
   const group = (list) => {
@@ -100,7 +100,7 @@ export function usage({ params, draw, set, signal }) {
     sort = sortOf(null, groups);
     limit = 100;
     set({ groupBy: groups.join(), sort: null });
-    load();
+    reading.now();
   };
   const period = () => groups.find((g) => PERIODS.some(([id]) => id === g)) ?? "";
   const within = (g) => h("label", { class: "check", key: g }, h("input", { type: "checkbox", name: g, checked: groups.includes(g), onchange: (e) => group([...groups.filter((o) => o !== g), ...(e.currentTarget.checked ? [g] : [])]) }), `by ${g}`);
