@@ -35,7 +35,7 @@ build: ## build the binary into bin/rollcall
 	$(GO) build -o bin/rollcall ./cmd/rollcall
 
 .PHONY: test
-test: ## vet, arrows, and every test but the attacks with the race detector: what CI runs; 5 minutes on 2 cores, 4 are the aim
+test: ## vet, arrows, and every test but the attacks with the race detector: what CI runs; 4 minutes on 2 quiet cores
 	$(GO) vet $(RACEFLAGS) ./... # with the same flags, so that dependencies are compiled once for both
 	$(GO) test $(RACEFLAGS) $(LINKFLAGS) -vet=off -parallel 4 -timeout 15m -skip '^TestAttack' $(PKG) # vetted above; `make attack` has the attacks; many tests wait for processes; 15m is a limit for a stuck one, not an aim
 
