@@ -61,7 +61,7 @@ func (c *closeCmd) Run(a *app) (err error) {
 		return attach.NeedRights(fmt.Errorf("close %s in %s: %w", c.Month, zone, err), l.Conn)
 	}
 	if now := time.Now().In(zone); now.Before(time.Date(end.Year, end.Month, 1, 0, 0, 0, 0, zone)) {
-		fmt.Fprintf(a.Stderr, "%s is not over in %s: what comes will show as changes\n", c.Month, c.Timezone)
+		fmt.Fprintf(a.Stderr, "%s is not over in %s: what comes will show as changes\n", c.Month, zone)
 	}
 	return c.show(a.Stdout, made)
 }

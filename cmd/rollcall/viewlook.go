@@ -86,7 +86,7 @@ func (l viewLook) judge(fold eventlog.Fold, cp projector.Checkpoint, alias views
 	case cp.Sequence > l.head.Last:
 		err = fmt.Errorf("%w: it holds record %d, the log ends at %d; %s", eventlog.ErrLostTail, cp.Sequence, l.head.Last, next)
 	case l.head.First > cp.Sequence+1:
-		err = fmt.Errorf("%w: it ends at record %d, the log begins at %d; %s --carry", eventlog.ErrTrimmed, cp.Sequence, l.head.First, "run `rollcall rebuild "+fold.Name())
+		err = fmt.Errorf("%w: it ends at record %d, the log begins at %d; run `rollcall rebuild %s --carry`", eventlog.ErrTrimmed, cp.Sequence, l.head.First, fold.Name())
 	case lagSeconds > behindSeconds:
 		return string(projector.RunCatchingUp), ""
 	default:

@@ -9,14 +9,18 @@ import (
 // Line is a line of text for a writer: where that is a terminal, what has no room
 // beside the label goes on below, indented.
 func (f TableFlags) Line(w io.Writer, label, said string) string {
-	width, indent := tableOf(w, f).width, widthOf(label)
-	if width <= 0 || indent+widthOf(said) <= width {
+	return tableOf(w, f).line(label, said)
+}
+
+func (t form) line(label, said string) string {
+	indent := widthOf(label)
+	if t.width <= 0 || indent+widthOf(said) <= t.width {
 		return label + said + "\n"
 	}
-	if indent > width/2 {
+	if indent > t.width/2 {
 		label, said, indent = "", label+said, 0
 	}
-	return label + strings.Join(lines(said, width-indent), "\n"+strings.Repeat(" ", indent)) + "\n"
+	return label + strings.Join(lines(said, t.width-indent), "\n"+strings.Repeat(" ", indent)) + "\n"
 }
 
 // Stream is a table whose rows come one by one. Its columns are as wide as those of
@@ -31,8 +35,7 @@ type Stream struct {
 // Stream writes the head of a table whose rows look like those of g.
 func (f TableFlags) Stream(w, end io.Writer, g *Grid) (*Stream, error) {
 	s := &Stream{form: tableOf(end, f), w: w}
-	all := s.form.columns(g)
-	s.columns, _ = s.fit(g, slices.Clone(all))
+	s.columns, _ = s.fit(g, s.form.columns(g))
 	if last := &s.columns[len(s.columns)-1]; s.width > 0 {
 		last.width = last.room() - s.over(s.columns) // it has the rest of the line
 	}

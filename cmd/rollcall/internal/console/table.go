@@ -55,8 +55,7 @@ func (t form) print(w io.Writer, g *Grid) error {
 	var b strings.Builder
 	t.write(&b, fits, len(g.Rows))
 	if len(left) > 0 {
-		said := "Left out: " + strings.Join(left, ", ") + " (--wide shows all)"
-		b.WriteString(strings.Join(lines(said, t.width), "\n") + "\n")
+		b.WriteString(t.line("", "Left out: "+strings.Join(left, ", ")+" (--wide shows all)"))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -148,8 +148,7 @@ func (g *Guard) answer(v visitor, m *nats.Msg) {
 		v.ask(rest, m)
 		return
 	}
-	kinds := map[string]string{"CREATE": "create", "DELETE": "delete", "NAMES": "names", "LIST": "list", "INFO": "info"}
-	kind := "io.nats.jetstream.api.v1.consumer_" + kinds[verb] + "_response"
+	kind := "io.nats.jetstream.api.v1.consumer_" + strings.ToLower(verb) + "_response"
 	var answer []byte
 	err := v.pay(stateCost)
 	switch {
