@@ -90,6 +90,9 @@ type reply struct {
 	} `json:"error"`
 }
 
+// browserZone is the time zone of who looks at the page.
+const browserZone = "Europe/Berlin"
+
 func launch(path string) (*browser, error) {
 	folder, err := os.MkdirTemp("", "rollcall-chromium-")
 	if err != nil {
@@ -107,7 +110,7 @@ func launch(path string) (*browser, error) {
 		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--lang=en-GB",
 		"--disable-background-timer-throttling", "--disable-renderer-backgrounding", "--disable-backgrounding-occluded-windows",
 		"--no-proxy-server", "--remote-debugging-pipe", "--user-data-dir="+folder, "about:blank")
-	cmd.Env = append(os.Environ(), "TZ=Europe/Berlin")
+	cmd.Env = append(os.Environ(), "TZ="+browserZone)
 	cmd.ExtraFiles = []*os.File{theirIn, theirOut}
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", path, err)

@@ -13,6 +13,20 @@ var base = time.Now().UTC().Truncate(time.Second).Add(-42 * time.Minute)
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000Z") }
 
+// clockPattern is how the page writes a moment of the scenarios: with its day where
+// midnight has come since they began.
+func clockPattern() string {
+	zone, err := time.LoadLocation(browserZone)
+	if err != nil {
+		panic(err) // of the machine: there are no zones
+	}
+	const clock = `\d\d:\d\d:\d\d`
+	if began, now := base.In(zone), time.Now().In(zone); began.Day() != now.Day() {
+		return `(?:\w+\s\w+,?\s\d{4},\s)?` + clock
+	}
+	return clock
+}
+
 func minute(n float64) time.Time { return base.Add(time.Duration(n * float64(time.Minute))) }
 
 // aSession is a LIVE session with sensible figures; change overwrites some.

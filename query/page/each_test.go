@@ -53,7 +53,8 @@ func TestSession(t *testing.T) {
 	const bars = `[...document.querySelectorAll(".gantt tbody tr")].find((r) => r.innerText.includes("Grace Hopper")).querySelectorAll(".bar")`
 	p.wait(bars + `.length === 2 && ` + bars + `[0].ariaLabel.endsWith("0:09:00, left") && ` + bars + `[1].ariaLabel.endsWith("still in")`)
 	p.wait(`/^Participants over time: peak \d+ at \d\d:\d\d:\d\d/.test(document.querySelector(".steps svg").ariaLabel) && document.querySelector(".steps figcaption").innerText.includes("peak")`)
-	p.wait(`/INVOKED \d\d:\d\d:\d\d\s+RECORDING \d\d:\d\d:\d\d/.test(document.querySelector(".stages").innerText)`)
+	at := clockPattern()
+	p.wait(`/INVOKED ` + at + `\s+RECORDING ` + at + `/.test(document.querySelector(".stages").innerText)`)
 	p.wait(`/chat[^]*download[^]*in \d+:\d\d:\d\d/.test(document.querySelector("[aria-labelledby=art-h]").innerText)`)
 	p.eval(`window.then = document.querySelector("[aria-labelledby=art-h] .tick").innerText`, nil)
 	p.wait(`document.querySelector("[aria-labelledby=art-h] .tick").innerText !== window.then`)

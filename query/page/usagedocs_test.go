@@ -14,8 +14,13 @@ import (
 // usageDocs are what three organizers' meetings add to each of 70 days.
 func usageDocs() map[string]doc {
 	all := map[string]doc{}
+	zone, err := time.LoadLocation(browserZone) // the days of the page, which may be past midnight
+	if err != nil {
+		panic(err) // of the machine: there are no zones
+	}
+	today := time.Now().In(zone)
 	for i := range 70 {
-		at := time.Now().AddDate(0, 0, -i)
+		at := today.AddDate(0, 0, -i)
 		year, week := at.ISOWeek()
 		for j, name := range []string{"Acme GmbH", "Northwind", "City College"} {
 			n := float64((i*37+j*11)%23 + 2)
