@@ -24,7 +24,7 @@ function gapList(p) {
 }
 
 // share is the part of the session that was attended, as a bar and a figure.
-export const share = (p) => (p.attendanceRatio === null || p.attendanceRatio === undefined ? text(null) : h("span", { class: "ratio" }, h("span", { class: "track", "aria-hidden": "true" }, h("span", { class: "fill", style: { width: `${p.attendanceRatio * 100}%` } })), percent(p.attendanceRatio)));
+const share = (p) => (p.attendanceRatio === null || p.attendanceRatio === undefined ? text(null) : h("span", { class: "ratio" }, h("span", { class: "track", "aria-hidden": "true" }, h("span", { class: "fill", style: { width: `${p.attendanceRatio * 100}%` } })), percent(p.attendanceRatio)));
 
 const SHARE = "The time attended as a part of the time from the session's start to its end, at most 100 %. It is not known before the end.";
 

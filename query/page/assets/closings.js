@@ -6,7 +6,7 @@ import { dayIn, monthFrom } from "./days.js";
 import { h } from "./dom.js";
 import { count } from "./format.js";
 import { loader } from "./refresh.js";
-import { badge, csv, next, sorted, state, table, to, when } from "./ui.js";
+import { badge, csv, sorted, sorting, state, table, to, when } from "./ui.js";
 import { minutes } from "./usagerows.js";
 
 // changedBadge says how many sessions are different now; null: not known yet.
@@ -40,22 +40,18 @@ export function closings(view) {
 
 function closingList({ params, draw, set, signal }) {
   let items = [];
-  let sort = { by: (params.get("sort") ?? "-closedAt").replace(/^-/, ""), down: (params.get("sort") ?? "-").startsWith("-") };
+  const sort = sorting({ params, set }, "-closedAt");
 
   const reading = loader(async () => {
     ({ items } = await all("/v1/closings", {}, { signal }));
   }, { draw, signal, rest: 2000 });
 
   function render() {
-    const onSort = (by) => {
-      sort = next(sort, by);
-      set({ sort: `${sort.down ? "-" : ""}${by}` });
-    };
     return [
       h("div", { class: "title", key: "title" }, h("h1", {}, "Closed months"), h("p", { class: "summary" }, reading.loaded ? `${count(items.length)} closed` : ""), h("a", { href: to("usage") }, "Usage")),
       items.length ? h("div", { class: "filters", key: "filters" }, csv("/v1/closings", {}, "closings.csv")) : null,
       state({ loading: !reading.loaded, error: reading.error, retry: reading.load, empty: reading.loaded && !items.length ? "No month is closed yet." : null }),
-      items.length ? table({ caption: "Closed months", columns, rows: sorted(items, columns, sort, (c) => c.id), key: (c) => c.id, sort, onSort, limit: items.length }) : null,
+      items.length ? table({ caption: "Closed months", columns, rows: sorted(items, columns, sort, (c) => c.id), key: (c) => c.id, sort, onSort: sort.click, limit: items.length }) : null,
       howTo(),
     ];
   }

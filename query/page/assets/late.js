@@ -27,7 +27,7 @@ function happened(r) {
 }
 
 // late is how many seconds passed until a record was received; null: it doesn't say.
-export function late(r) {
+function late(r) {
   const at = millis(happened(r));
   const got = millis(r.receivedAt);
   return at === null || got === null ? null : (got - at) / 1000;

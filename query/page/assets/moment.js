@@ -61,7 +61,10 @@ export function moment({ path, params, set, signal, onPick }) {
         h("button", { type: "button", disabled: times !== null && value <= first, onclick: () => pick(() => times.findLast((t) => t < value) ?? first), "aria-label": "one record back" }, "◀"),
         h("div", { class: "range" },
           h("input", { type: "range", id: "asof", min: first, max: last, step: Math.max(1, Math.min(1000, Math.round((last - first) / 500))), value, "aria-label": "as known at, by received time", "aria-valuetext": at ? `${clock(at)}, ${inside(session, at)}` : "now",
-            onfocus: read, oninput: (e) => pick(((ms) => () => whole(ms))(Number(e.currentTarget.value))) }),
+            onfocus: read, oninput: (e) => {
+            const ms = whole(Number(e.currentTarget.value));
+            pick(() => ms);
+          } }),
           h("span", { class: "ran", "aria-hidden": "true", title: "the session ran", style: { left: from, width: `calc(${to} - ${from})` } })),
         h("button", { type: "button", onclick: () => pick(() => whole(times.find((t) => t > value) ?? last)), "aria-label": "one record on", disabled: at === null }, "▶"),
         h("output", { for: "asof" }, at ? h("span", { class: "then" }, when(new Date(at).toISOString())) : "now"),
@@ -75,8 +78,9 @@ export function moment({ path, params, set, signal, onPick }) {
   return {
     render,
     at: () => at,
-    // ready waits until it is known whether there is anything to ask for.
-    ready: () => (at === null ? null : read()),
+    // ready waits until it is known whether there is anything to ask for; once it is, later
+    // records don't change that.
+    ready: () => (at === null || times?.length ? null : read()),
     before,
     nothing: () => (before() ? h("p", { class: "note", key: "gone" }, badge("idle", "unknown"), " Nothing was known about this session at that time: its first record was received at ", when(new Date(times[0] - 1).toISOString()), ".") : null),
     // changed forgets the times: there are more records.

@@ -30,11 +30,10 @@ export function people({ params, draw, set, signal }) {
     { id: "lastJoinedAt", label: "Last joined", sort: (p) => millis(p.lastJoinedAt), cell: (p) => when(p.lastJoinedAt) },
   ];
 
-  // namesakes counts the names that several of the people found go by.
+  // namesakes reports whether several of the people found go by one name.
   function namesakes() {
-    const by = new Map();
-    for (const p of items) if (p.displayName) by.set(p.displayName, (by.get(p.displayName) ?? 0) + 1);
-    return [...by.values()].filter((n) => n > 1).length;
+    const names = items.map((p) => p.displayName).filter(Boolean);
+    return new Set(names).size < names.length;
   }
 
   const render = () => [

@@ -3,7 +3,7 @@
 import { get, id } from "./api.js";
 import { sheetColumns, threshold } from "./attended.js";
 import { h, memo } from "./dom.js";
-import { clock, count, duration, flatText, millis } from "./format.js";
+import { clock, count, duration, flatText, percent } from "./format.js";
 import { loader } from "./refresh.js";
 import { roster } from "./roster.js";
 import { copyLink, csv, field, figure, figures, ident, sessionBadge, sorted, sorting, state, table, text, to, when } from "./ui.js";
@@ -64,7 +64,7 @@ export function sheet({ args: [sessionId], params, draw, set, signal }) {
     const everybody = people.list();
     const found = everybody.filter((p) => least.lets(p) && (!needle || p.displayName?.toLowerCase().includes(needle) || p.participantId.toLowerCase().includes(needle)));
     const list = sorted(found, columns, sort, (p) => p.participantId);
-    const narrowed = least.least === null ? "" : `, only who attended at least ${Math.round(least.least * 1000) / 10} %`;
+    const narrowed = least.least === null ? "" : `, only who attended at least ${percent(least.least)}`;
     return [
       h("div", { class: "title", key: "title" }, h("h1", {}, "Attendance: ", text(session.title ?? session.roomName, "untitled", 120)), h("p", { class: "summary" }, sessionBadge(session), " ", h("a", { class: "button", href: to("session", sessionId) }, "Timeline"))),
       totals(everybody),

@@ -129,9 +129,9 @@ export function stay({ args: [sessionId, participantId], params, draw, set, sign
   }
 
   function render() {
-    const heading = (...more) => h("div", { class: "title", key: "title" }, h("h1", {}, more));
-    if (!session) return [heading("Attendance"), reading.error?.status === 404 ? state({ empty: "No sessions for this participant." }) : state({ loading: !reading.error, error: reading.error, retry: reading.load })];
-    if (!who) return [heading("Attendance"), state({ empty: "This participant was not in this session." }), h("p", { key: "back" }, h("a", { href: to("attendance", sessionId) }, "Who was"))];
+    const heading = h("div", { class: "title", key: "title" }, h("h1", {}, "Attendance"));
+    if (!session) return [heading, reading.error?.status === 404 ? state({ empty: "No sessions for this participant." }) : state({ loading: !reading.error, error: reading.error, retry: reading.load })];
+    if (!who) return [heading, state({ empty: "This participant was not in this session." }), h("p", { key: "back" }, h("a", { href: to("attendance", sessionId) }, "Who was"))];
     const list = stretches(who, session);
     return [
       h("div", { class: "title", key: "title" }, h("h1", {}, text(who.displayName || participantId, "–", 80), " in ", text(session.title ?? session.roomName, "untitled session", 80)), h("p", { class: "summary" }, sessionBadge(session), " ",

@@ -14,7 +14,6 @@ import { PERIODS, minutes, rowKey, usageColumns } from "./usagerows.js";
 const CAP = 5000;
 const MOST_DAYS = 1100; // that are drawn
 const MEASURES = ["sessions", "participantSeconds", "attendedSeconds", "recordingSeconds"];
-const FILTERS = ["from", "to", "timezone", "organizerId", "meetingId"];
 
 // presets are the periods that are asked for most.
 function presets(timezone) {
@@ -52,10 +51,8 @@ export function usage({ params, draw, set, signal }) {
   const own = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "UTC";
   const zones = [...new Set(["UTC", own, ...Intl.supportedValuesOf("timeZone")])];
   const timezone = zones.find((z) => z === params.get("timezone")) ?? own;
-  const query = { ...presets(timezone)[2][1], organizerId: "", meetingId: "" };
-  for (const name of FILTERS) query[name] = params.get(name) ?? query[name];
-  for (const name of ["from", "to"]) if (!isDay(query[name])) query[name] = presets(timezone)[2][1][name];
-  query.timezone = timezone;
+  const query = { ...presets(timezone)[2][1], organizerId: params.get("organizerId") ?? "", meetingId: params.get("meetingId") ?? "", timezone };
+  for (const name of ["from", "to"]) if (isDay(params.get(name))) query[name] = params.get(name);
   let groups = (params.get("groupBy") ?? "day,organizer").split(",");
   let sort = sortOf(params.get("sort"), groups);
   let shown = null;              // {query, groups, rows, more, days, cases}: what was read together
