@@ -256,7 +256,7 @@ func TestFuzzAPI(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.story()
-	w.get("/v1/sessions")
+	w.everywhere()
 	s := w.spec()
 	tries := eventlogtest.Rounds(1200, 300)
 	if testing.Short() {
