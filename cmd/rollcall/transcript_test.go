@@ -24,7 +24,7 @@ import (
 	"rollcall/ingest"
 )
 
-var update = flag.Bool("update", false, "write the transcripts of TestTranscripts into docs/OPERATIONS.md")
+var update = flag.Bool("update", false, "write the transcripts of TestTranscripts into docs/ANSWERS.md")
 
 // The address in the document, and the lines around the transcripts in it.
 const (
@@ -66,7 +66,7 @@ func transcripts() []transcript {
 }
 
 // TestTranscripts has the real server give each of its answers to curl, and
-// holds docs/OPERATIONS.md to it. -update writes the document.
+// holds docs/ANSWERS.md to it. -update writes the document.
 func TestTranscripts(t *testing.T) {
 	t.Parallel()
 	node := eventlogtest.Server(t)
@@ -84,7 +84,7 @@ func TestTranscripts(t *testing.T) {
 			t.Errorf("%s: answer = %q; want %s", tr.title, out, want)
 		}
 	}
-	path := filepath.Join("..", "..", "docs", "OPERATIONS.md")
+	path := filepath.Join("..", "..", "docs", "ANSWERS.md")
 	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +92,7 @@ func TestTranscripts(t *testing.T) {
 	before, rest, ok1 := strings.Cut(string(b), transcriptsBegin)
 	old, after, ok2 := strings.Cut(rest, transcriptsEnd)
 	if !ok1 || !ok2 {
-		t.Fatalf("OPERATIONS.md has no lines %q and %q", transcriptsBegin, transcriptsEnd)
+		t.Fatalf("ANSWERS.md has no lines %q and %q", transcriptsBegin, transcriptsEnd)
 	}
 	if *update {
 		if err := os.WriteFile(path, []byte(before+transcriptsBegin+got.String()+transcriptsEnd+after), 0o644); err != nil {
