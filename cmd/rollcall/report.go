@@ -84,6 +84,33 @@ func segment(id string) string {
 	return url.PathEscape(id)
 }
 
+// sessionID is the id of the session that a text names: it is that id, or the beginning
+// of no other's, as tables shorten them.
+func (f apiConn) sessionID(ctx context.Context, text string) (id string, err error) {
+	missing := f.ask(ctx, "/v1/sessions/"+segment(text), &item{})
+	if missing == nil || console.ExitCode(missing) != console.ExitNotFound {
+		return text, missing
+	}
+	begins := strings.TrimSuffix(text, "…")
+	like, err := f.items(ctx, "/v1/sessions", url.Values{"q": {begins}})
+	if err != nil {
+		return "", err
+	}
+	n := 0
+	for _, it := range like {
+		if its := console.JSONText(it["sessionId"]); strings.HasPrefix(its, begins) {
+			id, n = its, n+1
+		}
+	}
+	switch n {
+	case 0:
+		return "", missing
+	case 1:
+		return id, nil
+	}
+	return "", console.Usagef("%d sessions have an id that begins with %q: give more of it", n, begins)
+}
+
 // open asks the API for a path. The caller closes the body.
 func (f apiConn) open(ctx context.Context, client *http.Client, path, form string) (io.ReadCloser, error) {
 	base := strings.TrimSuffix(f.APIURL, "/")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"net/url"
@@ -18,7 +19,7 @@ type reportAttendanceCmd struct {
 	listFlags
 	span
 	attendedFlag
-	ID      string `arg:"" optional:"" name:"session" help:"Only this session."`
+	ID      string `arg:"" optional:"" name:"session" help:"Only this session: its id, or a beginning that no other's has."`
 	Session string `help:"The same as the argument." placeholder:"ID"`
 	Meeting string `help:"Only sessions of this meeting." placeholder:"ID"`
 }
@@ -45,18 +46,9 @@ func (c *reportAttendanceCmd) Run(a *app) error {
 	if c.ID != "" && c.Session != "" && c.ID != c.Session {
 		return console.Usagef("sessions %q and %q are both named: give one of them", c.ID, c.Session)
 	}
-	sessions := []string{cmp.Or(c.ID, c.Session)}
-	if sessions[0] == "" {
-		q := c.values()
-		set(q, "meetingId", c.Meeting)
-		items, err := c.items(a.Ctx, "/v1/sessions", q)
-		if err != nil {
-			return err
-		}
-		sessions = sessions[:0]
-		for _, it := range items {
-			sessions = append(sessions, console.JSONText(it["sessionId"]))
-		}
+	sessions, err := c.sessions(a.Ctx)
+	if err != nil {
+		return err
 	}
 	if c.asFile() {
 		return c.attendanceFile(a, sessions)
@@ -70,6 +62,21 @@ func (c *reportAttendanceCmd) Run(a *app) error {
 		rows = append(rows, people...)
 	}
 	return c.show(a.Stdout, rows, query.Columns("Participant")...)
+}
+
+// sessions are the ids of those that are reported.
+func (c *reportAttendanceCmd) sessions(ctx context.Context) (ids []string, err error) {
+	if one := cmp.Or(c.ID, c.Session); one != "" {
+		id, err := c.sessionID(ctx, one)
+		return []string{id}, err
+	}
+	q := c.values()
+	set(q, "meetingId", c.Meeting)
+	items, err := c.items(ctx, "/v1/sessions", q)
+	for _, it := range items {
+		ids = append(ids, console.JSONText(it["sessionId"]))
+	}
+	return ids, err
 }
 
 // attendanceFile writes the sessions' participants under one header.

@@ -21,7 +21,7 @@ const outputSVG = "svg"
 
 type reportSessionCmd struct {
 	apiFlags `kong:"set='forms=table,json,csv,svg',set='formsHelp=table, json, csv, or svg for a chart',set='timezone=Time zone of times, like Europe/Berlin; without it tables have the local one, charts UTC.'"`
-	ID       string `arg:"" name:"session" help:"Session."`
+	ID       string `arg:"" name:"session" help:"The session's id, or a beginning that no other's has."`
 	AsOf     string `help:"As it was at this time, or up to this sequence." placeholder:"TIME|SEQUENCE"`
 }
 
@@ -35,8 +35,12 @@ func (reportSessionCmd) Help() string {
 func (c *reportSessionCmd) Run(a *app) error {
 	q := url.Values{}
 	set(q, "asOf", c.AsOf)
+	id, err := c.sessionID(a.Ctx, c.ID)
+	if err != nil {
+		return err
+	}
 	var document jsontext.Value
-	path := "/v1/sessions/" + segment(c.ID)
+	path := "/v1/sessions/" + segment(id)
 	at := path
 	if len(q) > 0 {
 		at += "?" + q.Encode()

@@ -13,6 +13,8 @@ const (
 	// not fit.
 	shortID = 8
 	longID  = 12
+	// leastApart is how much is shown of what differs: the widest sign.
+	leastApart = 2
 	// Texts that don't fit are cut, evenly, to no less than leastText.
 	leastText = 16
 	// gap is what stands around a cell.
@@ -31,6 +33,8 @@ type column struct {
 	// short: its ids are abbreviated. They are kept here, for all tries to fit them.
 	short bool
 	brief *column
+	// apart is how much of each part of an id tells it from the others; none: not known.
+	apart []int
 }
 
 // set sets a cell.
@@ -120,23 +124,67 @@ func ids(name string) bool {
 	return strings.HasSuffix(name, "Id") || slices.Contains([]string{"session", "key", "entity", "sha256"}, name)
 }
 
-// abbreviated is an id as a narrow terminal has it; a key has several.
-func (c *column) abbreviated(id string) string {
-	parts := []string{id}
+// parts are the ids that a cell has: a key has several.
+func (c *column) parts(id string) []string {
 	if c.name == "key" {
-		parts = strings.Split(id, ".")
+		return strings.Split(id, ".")
 	}
+	return []string{id}
+}
+
+// abbreviated is an id as a narrow terminal has it.
+func (c *column) abbreviated(id string) string {
+	parts := c.parts(id)
 	for i, p := range parts {
-		if widthOf(p) > longID {
-			parts[i] = snipped(p, shortID+1)
+		to := shortID
+		if i < len(c.apart) {
+			to = c.apart[i]
+		}
+		if widthOf(p) > max(longID, to+1) {
+			parts[i] = snipped(p, to+1)
 		}
 	}
 	return strings.Join(parts, ".")
 }
 
+// tellApart works out how much of an id has to be shown: ids of which one is to be
+// chosen must not look the same.
+func (c *column) tellApart() {
+	var each [][]string
+	for _, id := range c.cells {
+		for i, p := range c.parts(id) {
+			if i == len(each) {
+				each = append(each, nil)
+			}
+			each[i] = append(each[i], p)
+		}
+	}
+	c.apart = nil
+	for _, list := range each {
+		slices.Sort(list)
+		to := shortID
+		for i, id := range list[1:] {
+			if before := list[i]; id != before {
+				to = max(to, widthOf(alike(before, id))+leastApart)
+			}
+		}
+		c.apart = append(c.apart, to)
+	}
+}
+
+// alike is the beginning that two texts share.
+func alike(a, b string) string {
+	n := 0
+	for n < min(len(a), len(b)) && a[n] == b[n] {
+		n++
+	}
+	return beginning(a, n)
+}
+
 // abbreviate makes ids short.
 func (c *column) abbreviate() {
 	if c.brief.cells == nil {
+		c.tellApart()
 		c.brief.cells, c.brief.widths = make([]string, len(c.cells)), make([]int, len(c.cells))
 		for i, id := range c.cells {
 			c.brief.set(i, c.abbreviated(id))
@@ -154,13 +202,13 @@ func (t form) fit(g *Grid, all []column) (fits []column, left []string) {
 	}
 	for {
 		fits = slices.Clone(all)
-		t.narrow(fits, g.fixed)
+		t.narrow(fits, func(c *column) bool { return c.short || g.fixed(c.name) })
 		i := g.least(all)
 		if i < 0 && t.over(fits) > 0 { // what should stay whole is too wide alone
 			for i := range fits {
 				fits[i].title = fits[i].words()
 			}
-			t.narrow(fits, func(string) bool { return false })
+			t.narrow(fits, func(*column) bool { return false })
 			i = len(all) - 1
 		}
 		if t.over(fits) <= 0 || len(all) == 1 {
@@ -218,10 +266,10 @@ func (g *Grid) fixed(name string) bool {
 }
 
 // narrow makes columns narrower until the rows fit, or nothing helps.
-func (t form) narrow(all []column, fixed func(name string) bool) {
+func (t form) narrow(all []column, fixed func(c *column) bool) {
 	t.wrap(all)
 	for i := range all {
-		if c := &all[i]; ids(c.name) && !fixed(c.name) && t.over(all) > 0 && c.width > longID {
+		if c := &all[i]; ids(c.name) && !fixed(c) && t.over(all) > 0 && c.width > longID {
 			c.abbreviate()
 		}
 	}
@@ -229,7 +277,7 @@ func (t form) narrow(all []column, fixed func(name string) bool) {
 	for over := t.over(all); over > 0; over = t.over(all) {
 		widest, at := leastText, -1
 		for i, c := range all {
-			if c.width > max(widest, longest(c.title)) && !fixed(c.name) {
+			if c.width > max(widest, longest(c.title)) && !fixed(&all[i]) {
 				widest, at = c.width, i
 			}
 		}

@@ -210,3 +210,31 @@ func TestStream(t *testing.T) {
 		}
 	}
 }
+
+// TestShortIDsDiffer: ids that get short stay different from one another, however far
+// they begin alike; what goes instead is another column.
+func TestShortIDsDiffer(t *testing.T) {
+	t.Parallel()
+	ids := []string{"0193a1b2-7f00-7abc-8def-000000000001", "0193a1b2-7f00-7abc-8def-000000000002", "5f1e2a3b-0c4d-4e5f-8a9b-0c1d2e3f4a5b"}
+	alike := []string{"lesson-2026-03-02-a", "lesson-2026-03-02-b", "会議会議会議会議会議会議議", "会議会議会議会議会議会議会"}
+	for _, list := range [][]string{ids, ids[1:], alike} {
+		g := &Grid{Columns: []string{"sessionId", "title", "startedAt", "attendedSeconds", "attendanceRatio"}, Least: []string{"attendanceRatio"}}
+		for _, id := range list {
+			g.Add(id, "Introduction to the theory of computation, part two", "2026-03-02T09:00:00Z", "5100", "0.9444")
+		}
+		got := drawn(t, form{zone: time.UTC, width: 80}, g)
+		seen := map[string]bool{}
+		for line := range strings.Lines(got) {
+			if first, _, _ := strings.Cut(strings.TrimSpace(line), " "); first != "" {
+				for _, id := range list {
+					if first == id || strings.HasSuffix(first, "…") && strings.HasPrefix(id, strings.TrimSuffix(first, "…")) {
+						seen[first] = true
+					}
+				}
+			}
+		}
+		if len(seen) != len(list) {
+			t.Errorf("table at 80 columns =\n%s\nwant %d ids that differ", got, len(list))
+		}
+	}
+}
