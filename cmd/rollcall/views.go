@@ -284,7 +284,7 @@ func changeColumns() *console.Grid {
 	return g
 }
 
-// shows returns what writes a change.
+// shows writes the head of a list of changes, and returns what writes one.
 func (c *viewsWatchCmd) shows(w io.Writer) (show func(change viewstore.Change, seq eventlog.Seq) error, err error) {
 	switch c.Output {
 	case "json":
@@ -299,7 +299,7 @@ func (c *viewsWatchCmd) shows(w io.Writer) (show func(change viewstore.Change, s
 		return func(change viewstore.Change, seq eventlog.Seq) error {
 			g := &console.Grid{Rows: [][]any{{seq, change.Kind.String(), change.Key, documentText(change)}}}
 			return g.CSVRows(w)
-		}, nil
+		}, (&console.Grid{Columns: changeColumns().Columns}).CSV(w)
 	}
 	table, err := c.Stream(w, w, changeColumns())
 	return func(change viewstore.Change, seq eventlog.Seq) error {
