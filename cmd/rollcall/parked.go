@@ -42,7 +42,11 @@ func (parkedListCmd) Help() string {
 // Run lists.
 func (c *parkedListCmd) Run(a *app) error {
 	if len(c.View) > 0 && !slices.Contains(viewNames(), c.View[0]) {
-		if near := closest(c.View[0], []string{"list", "show", "retry", "drop"}); len(near) > 0 {
+		var verbs []string
+		for _, verb := range a.parsed.Selected().Parent.Children {
+			verbs = append(verbs, verb.Name)
+		}
+		if near := closest(c.View[0], verbs); len(near) > 0 {
 			return console.Usagef("no view %q; did you mean `rollcall parked %s`?", c.View[0], near[0])
 		}
 	}

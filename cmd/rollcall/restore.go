@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -53,21 +52,17 @@ func (c *restoreCmd) Run(a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	js, offline, closeAll, err := c.Open(a.IO, attach.WhichLog{DataDir: defaultDir})
+	js, dir, closeAll, err := c.Open(a.IO, attach.WhichLog{DataDir: defaultDir})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeAll()) }()
-	dir := ""
-	if offline {
-		dir = cmp.Or(c.DataDir, defaultDir)
-	}
 	n, err := in.Into(js, dir)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(a.Stderr, "log: %d records of %d files are stored after %s\n", n, len(files), elapsed(began))
-	parked, err := c.views(a, js, offline, &in, eventlog.Seq(n), cache, say)
+	parked, err := c.views(a, js, dir != "", &in, eventlog.Seq(n), cache, say)
 	if err != nil {
 		const left = "the log is restored, its views are not all there; `rollcall serve`, or any process with --target=project, makes them from the log; `rollcall rebuild VIEW` goes on with what was begun, `rollcall abort VIEW` removes it"
 		return a.Left(fmt.Errorf("%w; %s", err, left), left)

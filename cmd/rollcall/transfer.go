@@ -158,16 +158,12 @@ func (c *eventsImportCmd) Run(a *app) (err error) {
 	if _, err := in.Check(); err != nil {
 		return err
 	}
-	js, offline, closeAll, err := c.Open(a.IO, attach.WhichLog{DataDir: defaultDir})
+	js, dir, closeAll, err := c.Open(a.IO, attach.WhichLog{DataDir: defaultDir})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeAll()) }()
 	began := time.Now()
-	dir := ""
-	if offline {
-		dir = cmp.Or(c.DataDir, defaultDir)
-	}
 	n, err := in.Into(js, dir)
 	if err != nil {
 		return err

@@ -113,17 +113,17 @@ func TestWhichLog(t *testing.T) {
 		t.Errorf("a missing directory was made: %v", err)
 	}
 	node := eventlogtest.Server(t)
-	js, offline, closeAll, err := WhichLog{}.Open(terminal(t), WhichLog{NATSURL: node.URL()})
-	if err != nil || offline || js.Conn().ConnectedUrl() != node.URL() {
-		t.Fatalf("Open(neither) = offline %v, %v; want the server %s", offline, err, node.URL())
+	js, dir, closeAll, err := WhichLog{}.Open(terminal(t), WhichLog{NATSURL: node.URL()})
+	if err != nil || dir != "" || js.Conn().ConnectedUrl() != node.URL() {
+		t.Fatalf("Open(neither) = directory %q, %v; want the server %s", dir, err, node.URL())
 	}
 	if err := closeAll(); err != nil {
 		t.Error(err)
 	}
 	gone(t, node, 0)
-	_, offline, closeAll, err = WhichLog{}.Open(terminal(t), WhichLog{DataDir: missing})
-	if err != nil || !offline {
-		t.Fatalf("Open(neither) of an import = offline %v, %v; want a directory that is made", offline, err)
+	_, dir, closeAll, err = WhichLog{}.Open(terminal(t), WhichLog{DataDir: missing})
+	if err != nil || dir != missing {
+		t.Fatalf("Open(neither) of an import = directory %q, %v; want %s, which is made", dir, err, missing)
 	}
 	if _, _, _, err := (WhichLog{DataDir: missing}).Open(terminal(t), WhichLog{}); err == nil || !strings.Contains(err.Error(), "--nats-url works on the log of a server that runs") {
 		t.Errorf("Open(directory that is in use) = %v; want what works there", err)

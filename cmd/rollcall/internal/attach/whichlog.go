@@ -20,10 +20,11 @@ type WhichLog struct {
 	Auth
 }
 
-// Open connects to the log's server. close ends what was opened.
-func (f WhichLog) Open(a *console.IO, otherwise WhichLog) (js jetstream.JetStream, offline bool, closeAll func() error, err error) {
+// Open connects to the log's server, that of otherwise where none is named. dir is the
+// data directory that it works on, "" where a server runs. closeAll ends what was opened.
+func (f WhichLog) Open(a *console.IO, otherwise WhichLog) (js jetstream.JetStream, dir string, closeAll func() error, err error) {
 	if f.DataDir != "" && f.NATSURL != "" {
-		return nil, false, nil, console.Usagef("--data-dir and --nats-url can't be used together: name the directory of a stopped server, or a running server")
+		return nil, "", nil, console.Usagef("--data-dir and --nats-url can't be used together: name the directory of a stopped server, or a running server")
 	}
 	if f.DataDir == "" && f.NATSURL == "" {
 		f.DataDir, f.NATSURL = otherwise.DataDir, otherwise.NATSURL
@@ -32,29 +33,29 @@ func (f WhichLog) Open(a *console.IO, otherwise WhichLog) (js jetstream.JetStrea
 	if f.NATSURL != "" {
 		client := OperatorFlags{ClientFlags{NATSURL: f.NATSURL, Auth: f.Auth}}
 		if nc, js, err = client.ConnectOperator(a.Ctx); err != nil {
-			return nil, false, nil, err
+			return nil, "", nil, err
 		}
-		return js, false, func() error { nc.Close(); return nil }, nil
+		return js, "", func() error { nc.Close(); return nil }, nil
 	}
 	// The directory's own is made by an import only: a mistyped one must not become an empty server.
 	if _, err := os.Stat(f.DataDir); otherwise.DataDir == "" && errors.Is(err, os.ErrNotExist) {
-		return nil, false, nil, console.NotFoundf("no data directory %s; check --data-dir", f.DataDir)
+		return nil, "", nil, console.NotFoundf("no data directory %s; check --data-dir", f.DataDir)
 	}
 	e, err := natsd.Start(a.Ctx, natsd.Config{Dir: f.DataDir, Logger: a.Logger})
 	if err != nil {
-		return nil, false, nil, fmt.Errorf("%w; --nats-url works on the log of a server that runs", err)
+		return nil, "", nil, fmt.Errorf("%w; --nats-url works on the log of a server that runs", err)
 	}
 	if nc, err = e.Connect(nats.Name("rollcall-cli")); err == nil {
 		js, err = jetstream.New(nc)
 	}
 	if err != nil {
-		return nil, false, nil, errors.Join(err, e.Stop())
+		return nil, "", nil, errors.Join(err, e.Stop())
 	}
 	closeAll = func() error { nc.Close(); return e.Stop() }
 	if err := natsd.CheckImported(f.DataDir); err != nil && otherwise.DataDir == "" {
-		return nil, false, nil, errors.Join(err, closeAll())
+		return nil, "", nil, errors.Join(err, closeAll())
 	}
-	return js, true, closeAll, nil
+	return js, f.DataDir, closeAll, nil
 }
 
 // Attach opens a log that is there, by default that of the local server. The
