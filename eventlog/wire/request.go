@@ -3,6 +3,7 @@ package wire
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -10,6 +11,10 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
+
+// unanswered is after how long a question is asked again; the next time it is twice
+// as long.
+const unanswered = time.Second
 
 // API is the subject of a JetStream request, with the prefix or in the domain
 // that js was made with.
@@ -27,7 +32,8 @@ func API(js jetstream.JetStream, request string) string {
 // LeaderLast returns the last message of a subject as the stream's leader has
 // it. A direct get may be answered by a replica that lags, so ask here before
 // concluding that something is gone. jetstream.ErrMsgNotFound: the subject
-// has none. jetstream.ErrStreamNotFound: there is no such stream.
+// has none. jetstream.ErrStreamNotFound: there is no such stream. The wait for an answer
+// ends after 5 s at the latest.
 func LeaderLast(ctx context.Context, js jetstream.JetStream, stream, subject string) (*Message, error) {
 	return fromLeader(ctx, js, stream, map[string]any{"last_by_subj": subject})
 }
@@ -37,12 +43,27 @@ func LeaderMessage(ctx context.Context, js jetstream.JetStream, stream string, s
 	return fromLeader(ctx, js, stream, map[string]any{"seq": sequence})
 }
 
+// insist asks until there is an answer, ctx ends or setup has passed: a server that was the leader, or
+// follows one that is gone, drops a request without a word.
+func insist(ctx context.Context, nc *nats.Conn, subject string, request []byte) (*nats.Msg, error) {
+	ctx, cancel := context.WithTimeout(ctx, setup)
+	defer cancel()
+	for wait := unanswered; ; wait *= 2 {
+		try, cancel := context.WithTimeout(ctx, wait)
+		reply, err := nc.RequestWithContext(try, subject, request)
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+			return reply, err
+		}
+	}
+}
+
 func fromLeader(ctx context.Context, js jetstream.JetStream, stream string, which map[string]any) (*Message, error) {
 	request, err := json.Marshal(which)
 	if err != nil {
 		return nil, err
 	}
-	reply, err := js.Conn().RequestWithContext(ctx, API(js, "STREAM.MSG.GET."+stream), request)
+	reply, err := insist(ctx, js.Conn(), API(js, "STREAM.MSG.GET."+stream), request)
 	if err != nil {
 		return nil, fmt.Errorf("ask the leader of %s: %w", stream, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -381,6 +382,33 @@ func TestAPI(t *testing.T) {
 	for js, want := range map[jetstream.JetStream]string{plain: "$JS.API.INFO", domain: "$JS.hub.API.INFO", prefix: "js.a.INFO"} {
 		if got := wire.API(js, "INFO"); got != want {
 			t.Errorf("API(INFO) = %s; want %s", got, want)
+		}
+	}
+}
+
+// TestLeaderDoesNotAnswer: a question that is lost is asked again, and one that stays
+// without an answer ends, also where its context has no end.
+func TestLeaderDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	node := eventlogtest.Server(t)
+	fill(t, node.JetStream(t), 1, 1)
+	for _, c := range []struct {
+		lost int64
+		want error
+	}{{1, nil}, {1000, context.DeadlineExceeded}} {
+		var asked atomic.Int64
+		w := &eventlogtest.Wire{Plan: func(subject string) eventlogtest.Moment {
+			if subject == "$JS.API.STREAM.MSG.GET.S" && asked.Add(1) <= c.lost {
+				return eventlogtest.Lost
+			}
+			return eventlogtest.Never
+		}}
+		js, err := jetstream.New(node.ConnectTCP(t, nats.SetCustomDialer(w)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := wire.LeaderLast(t.Context(), js, stream, "s.1"); !errors.Is(err, c.want) || asked.Load() < 2 {
+			t.Errorf("LeaderLast() with %d answers lost = %v after %d questions; want %v", c.lost, err, asked.Load(), c.want)
 		}
 	}
 }

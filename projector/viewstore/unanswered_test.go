@@ -137,3 +137,24 @@ func TestParkedOfNoView(t *testing.T) {
 		t.Errorf("Parked(nobodys) = %v; want %v", err, want)
 	}
 }
+
+// TestFollowWithoutAnAnswer: a server that is no longer the leader, and doesn't know
+// yet, drops a request without a word. A follower that asks whether a take-over went
+// on from what it has read asks again.
+func TestFollowWithoutAnAnswer(t *testing.T) {
+	t.Parallel()
+	node := eventlogtest.Server(t)
+	lost := new(atomic.Int64)
+	reading, broken := failing(t, node, eventlogtest.Lost, func(subject string) bool {
+		return strings.HasPrefix(subject, "$JS.API.STREAM.MSG.GET.KV_toy_g1") && lost.Add(1) == 1
+	})
+	writing := open(t, node.JetStream(t), viewstore.Config{})
+	commit(t, acquire(t, writing, projector.LeaseRequest{}), 1, "a", "1")
+	f := follow(t, reading, viewstore.Position{})
+	f.until(1)
+	broken.Store(true)
+	commit(t, acquire(t, writing, projector.LeaseRequest{Steal: true}), 2, "a", "2")
+	if f.until(2) || lost.Load() < 2 {
+		t.Errorf("a follower whose question was lost began again, or asked %d times; want that it asks again and goes on", lost.Load())
+	}
+}
