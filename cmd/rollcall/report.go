@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -84,31 +85,31 @@ func segment(id string) string {
 	return url.PathEscape(id)
 }
 
-// sessionID is the id of the session that a text names: it is that id, or the beginning
-// of no other's, as tables shorten them.
-func (f apiConn) sessionID(ctx context.Context, text string) (id string, err error) {
-	missing := f.ask(ctx, "/v1/sessions/"+segment(text), &item{})
+// ofSession has read ask for the session that a text names: the one of this id, else the
+// only one whose id begins so, as tables shorten them.
+func (f apiConn) ofSession(ctx context.Context, text string, read func(id string) error) error {
+	missing := read(text)
 	if missing == nil || console.ExitCode(missing) != console.ExitNotFound {
-		return text, missing
+		return missing
 	}
 	begins := strings.TrimSuffix(text, "…")
 	like, err := f.items(ctx, "/v1/sessions", url.Values{"q": {begins}})
 	if err != nil {
-		return "", err
+		return err
 	}
-	n := 0
+	var ids []string
 	for _, it := range like {
-		if its := console.JSONText(it["sessionId"]); strings.HasPrefix(its, begins) {
-			id, n = its, n+1
+		if id := console.JSONText(it["sessionId"]); strings.HasPrefix(id, begins) {
+			ids = append(ids, id)
 		}
 	}
-	switch n {
-	case 0:
-		return "", missing
-	case 1:
-		return id, nil
+	switch {
+	case len(ids) == 0 || slices.Contains(ids, text):
+		return missing
+	case len(ids) > 1:
+		return console.Usagef("%d sessions have an id that begins with %q: give more of it", len(ids), begins)
 	}
-	return "", console.Usagef("%d sessions have an id that begins with %q: give more of it", n, begins)
+	return read(ids[0])
 }
 
 // open asks the API for a path. The caller closes the body.

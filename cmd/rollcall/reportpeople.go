@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"io"
 	"net/url"
@@ -46,10 +45,24 @@ func (c *reportAttendanceCmd) Run(a *app) error {
 	if c.ID != "" && c.Session != "" && c.ID != c.Session {
 		return console.Usagef("sessions %q and %q are both named: give one of them", c.ID, c.Session)
 	}
-	sessions, err := c.sessions(a.Ctx)
+	if one := cmp.Or(c.ID, c.Session); one != "" {
+		return c.ofSession(a.Ctx, one, func(id string) error { return c.report(a, []string{id}) })
+	}
+	q := c.values()
+	set(q, "meetingId", c.Meeting)
+	items, err := c.items(a.Ctx, "/v1/sessions", q)
 	if err != nil {
 		return err
 	}
+	var sessions []string
+	for _, it := range items {
+		sessions = append(sessions, console.JSONText(it["sessionId"]))
+	}
+	return c.report(a, sessions)
+}
+
+// report prints the participants of sessions.
+func (c *reportAttendanceCmd) report(a *app, sessions []string) error {
 	if c.asFile() {
 		return c.attendanceFile(a, sessions)
 	}
@@ -62,21 +75,6 @@ func (c *reportAttendanceCmd) Run(a *app) error {
 		rows = append(rows, people...)
 	}
 	return c.show(a.Stdout, rows, query.Columns("Participant")...)
-}
-
-// sessions are the ids of those that are reported.
-func (c *reportAttendanceCmd) sessions(ctx context.Context) (ids []string, err error) {
-	if one := cmp.Or(c.ID, c.Session); one != "" {
-		id, err := c.sessionID(ctx, one)
-		return []string{id}, err
-	}
-	q := c.values()
-	set(q, "meetingId", c.Meeting)
-	items, err := c.items(ctx, "/v1/sessions", q)
-	for _, it := range items {
-		ids = append(ids, console.JSONText(it["sessionId"]))
-	}
-	return ids, err
 }
 
 // attendanceFile writes the sessions' participants under one header.

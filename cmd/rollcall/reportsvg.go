@@ -35,17 +35,17 @@ func (reportSessionCmd) Help() string {
 func (c *reportSessionCmd) Run(a *app) error {
 	q := url.Values{}
 	set(q, "asOf", c.AsOf)
-	id, err := c.sessionID(a.Ctx, c.ID)
-	if err != nil {
-		return err
-	}
 	var document jsontext.Value
-	path := "/v1/sessions/" + segment(id)
-	at := path
-	if len(q) > 0 {
-		at += "?" + q.Encode()
-	}
-	if err := c.ask(a.Ctx, at, &document); err != nil {
+	path := ""
+	err := c.ofSession(a.Ctx, c.ID, func(id string) error {
+		path = "/v1/sessions/" + segment(id)
+		at := path
+		if len(q) > 0 {
+			at += "?" + q.Encode()
+		}
+		return c.ask(a.Ctx, at, &document)
+	})
+	if err != nil {
 		return err
 	}
 	people, err := c.items(a.Ctx, path+"/participants", q)
