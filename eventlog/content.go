@@ -60,7 +60,7 @@ func inflate(body []byte, coding string) (plain []byte, err error) {
 	case "gzip", "x-gzip":
 		r, err = gzip.NewReader(bytes.NewReader(body))
 	case "deflate":
-		// zlib's form by the standard; some senders leave its frame away.
+		// The standard means zlib's form; some senders leave out its frame.
 		if r, err = zlib.NewReader(bytes.NewReader(body)); err != nil {
 			r, err = flate.NewReader(bytes.NewReader(body)), nil
 		}

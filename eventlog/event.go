@@ -97,14 +97,15 @@ type Event struct {
 	Title, RoomName      string
 	Organizer            Organizer
 	// StartedAt and EndedAt are the meeting object's; of chatSynced the
-	// top-level ones. EndedAt is read of the four types that can end a session
-	// only: MeetingEnded, ChatSynced, Transcript, Summary.
+	// top-level ones. EndedAt is read only from the four types that can end a
+	// session: MeetingEnded, ChatSynced, Transcript, Summary.
 	StartedAt, EndedAt Time
-	// Reason is why a meeting ended, of MeetingEnded.
+	// Reason is why a meeting ended; only MeetingEnded has one.
 	Reason string
 
-	// Participant is set of ParticipantJoined and ParticipantLeft, LeftAt of the
-	// latter only; Artifact of ChatSynced, Transcript and Summary.
+	// Participant is set for ParticipantJoined and ParticipantLeft, its LeftAt
+	// only for the latter; Artifact is set for ChatSynced, Transcript and
+	// Summary.
 	Participant Participant
 	Artifact    Artifact
 	Recording   Recording

@@ -42,7 +42,7 @@ func (x *parser) link(name string, url *string, files *[]File) error {
 // fileReader collects the files in a value, in their order. The provider groups
 // them by layer: [{"layer_name":L,"download_urls":{FILE_NAME:{"download_url":U}}}]
 // (developers.cloudflare.com/realtime/realtimekit/recording-guide/track-recording).
-// Of the webhook no shape is documented, so it also takes lists of files, and
+// The webhook's shape is not documented, so it also takes lists of files, and
 // objects with files or URLs by participant.
 type fileReader struct {
 	files []File

@@ -84,9 +84,9 @@ type ReadOptions struct {
 	Follow bool
 	// Slices limits the read to some slices; nil means all.
 	Slices []int
-	// Damaged, where set, is called for records from to to that can't be read,
-	// between the two that can, and the read goes on. Without it the read ends with
-	// ErrDamaged. With Slices such records are not noticed.
+	// Damaged, where set, is called for records that can't be read, those from one
+	// sequence to another, both included, and the read goes on. Without it the read
+	// ends with ErrDamaged. With Slices such records are not noticed.
 	Damaged func(from, to Seq)
 }
 

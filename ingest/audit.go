@@ -35,7 +35,8 @@ func NewAuditor(documents ...[]byte) (*Auditor, error) {
 	a := new(Auditor)
 	for i, d := range documents {
 		keys, err := parseRSAKeys(d)
-		// Where it is no RSA key a line of standard is neither PEM nor JSON.
+		// Other documents are lines of standard, which are neither PEM nor
+		// JSON.
 		if err == nil || bytes.Contains(d, []byte("-----BEGIN")) || bytes.HasPrefix(bytes.TrimSpace(d), []byte("{")) {
 			if err != nil {
 				return nil, fmt.Errorf("key %d: %w", i+1, err)
@@ -55,8 +56,9 @@ func NewAuditor(documents ...[]byte) (*Auditor, error) {
 // Check verifies a record's body against its signature. It returns nil,
 // ErrUnsigned, ErrOtherKey or ErrForged.
 //
-// Of rsa the body is all that was signed: source, received time and delivery
-// uuid are not proven. Of standard the delivery uuid and the time are.
+// With rsa only the body was signed: source, received time and delivery uuid
+// are not proven. With standard the delivery uuid and the signed time are
+// proven too.
 func (a *Auditor) Check(r *eventlog.Record) error {
 	if r.Signature == "" || r.KeyFingerprint == "" {
 		return ErrUnsigned

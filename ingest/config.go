@@ -69,7 +69,7 @@ type Source struct {
 	// Name stands in the path, in records and in metrics: [a-z0-9-]{1,32}.
 	Name   string
 	Scheme Scheme
-	// Key is the key file or, of rsa, an https URL. Empty with none.
+	// Key is the key file or, with rsa, an https URL. With none it is empty.
 	Key string
 	// WebhookIDs, if any, are the values of dyte-webhook-id or rtk-webhook-id
 	// that are accepted. OrganizationIDs, if any, must contain one of the

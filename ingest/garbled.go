@@ -84,9 +84,9 @@ func (c *secureConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Write encrypts what is answered. Who speaks plain HTTP is answered so, with a
-// 503: after a 4xx a provider would not send the delivery again, to the right
-// address.
+// Write encrypts what is answered. A client that speaks plain HTTP is answered
+// in plain HTTP, with a 503: after a 4xx a provider would not send the delivery
+// again to the right address.
 func (c *secureConn) Write(b []byte) (int, error) {
 	if !c.plain.Load() {
 		return c.under.answer(c.Conn, b)

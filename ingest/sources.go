@@ -35,10 +35,10 @@ type sources struct {
 	replaced chan struct{}
 }
 
-// Reload takes deliveries from these sources, and a signed body so often, from the
-// next request on; see Config. Deliveries under way end as they began. A source that
-// stays as it was keeps its keys and what is left of its rate. An error changes
-// nothing. No sources: every delivery is a 404. One goroutine at a time may call it.
+// Reload replaces the sources, and Config.SameBody, from the next request on.
+// Deliveries under way end as they began. A source that stays as it was keeps its
+// keys and what is left of its rate. An error changes nothing. No sources: every
+// delivery is a 404. One goroutine at a time may call it.
 func (h *Handler) Reload(list []Source, sameBody int) error {
 	c := h.config
 	c.Sources, c.SameBody = list, sameBody
@@ -56,7 +56,7 @@ func (h *Handler) Reload(list []Source, sameBody int) error {
 	return nil
 }
 
-// open reads the keys of sources, but of those that there were before.
+// open reads the keys of the sources that are new; the others keep theirs.
 func (h *Handler) open(list []Source, before map[string]*source) (*sources, error) {
 	all := &sources{list: slices.Clone(list), byName: make(map[string]*source, len(list)), replaced: make(chan struct{})}
 	for _, s := range list {
@@ -78,7 +78,8 @@ func (h *Handler) open(list []Source, before map[string]*source) (*sources, erro
 	return all, nil
 }
 
-// provenLike reports whether deliveries of two sources prove themselves alike.
+// provenLike reports whether deliveries of two sources are verified in the
+// same way.
 func (s Source) provenLike(o Source) bool {
 	s.Rate, s.Burst, s.WebhookIDs, s.OrganizationIDs, s.RequireOrganization = o.Rate, o.Burst, o.WebhookIDs, o.OrganizationIDs, o.RequireOrganization
 	return reflect.DeepEqual(s, o)

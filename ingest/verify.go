@@ -71,9 +71,9 @@ func (noVerifier) verify(_ context.Context, d *delivery) (proof, *refusal) {
 
 func (noVerifier) status() KeyStatus { return KeyStatus{} }
 
-// rsaSignatures are the signature headers of either generation, each once, those
-// left out that are longer than any signature. A sender in between may have added
-// one of its own: each is tried.
+// rsaSignatures are the signature headers of either generation, each once,
+// without those that are longer than any signature. Something between the
+// provider and us may have added one: each is tried.
 func rsaSignatures(h http.Header) (list []string) {
 	for _, s := range slices.Concat(h.Values("Dyte-Signature"), h.Values("Rtk-Signature")) {
 		if s != "" && len(s) <= maxSignature && len(list) < maxRSASignatures && !slices.Contains(list, s) {

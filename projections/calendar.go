@@ -60,8 +60,9 @@ func (d Date) Start(zone *time.Location) time.Time {
 		_, offset := at.Zone()
 		_, end := at.ZoneBounds()
 		midnight := wall.Add(-time.Duration(offset) * time.Second)
-		// Behind a zone's table, on the last day of a leap year, Go gives an end
-		// that has passed (go1.26, time.tzset counts 365 days): it bounds nothing.
+		// After the end of a zone's table, on the last day of a leap year, Go
+		// gives an end that has passed (go1.26, time.tzset counts 365 days). Such
+		// an end is ignored.
 		if end.IsZero() || !end.After(at) || midnight.Before(end) {
 			if midnight.Before(at) {
 				return at // the clocks were put forward across midnight, at at

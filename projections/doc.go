@@ -70,7 +70,7 @@
 // revisedAt: it moves when a number may have moved, and a body that comes again
 // moves nothing. A recording's is taken from its history when reading.
 //
-// # Choices where the contract leaves one
+// # Choices where FORMAT leaves one
 //
 //   - organizer is null where no record names one.
 //   - A leave without a readable leftAt counts by its received time only where no

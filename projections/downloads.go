@@ -10,8 +10,8 @@ import (
 
 // downloads are the links of one record: of the one with the latest expiry (none
 // = earliest), then the greater URL, then the greater of the rest. A maximum, so
-// the order of records does not matter. They have a part of their own, since the
-// files can be many, and stand there together, since they belong together.
+// the order of records does not matter. They are kept together, in a part of
+// their own, since the files can be many.
 type downloads struct {
 	expires    eventlog.Time
 	url, audio string
@@ -79,8 +79,8 @@ func (d *downloads) size() int {
 	return n
 }
 
-// show fills the document's links. Files beyond what a value may hold are left
-// out: only texts of many control characters, beside others, come that far.
+// show fills the document's links. Files that a value has no room for are left
+// out. That happens only where texts have many control characters.
 func (d *downloads) show(doc *Recording) {
 	doc.DownloadURL, doc.AudioDownloadURL, doc.DownloadURLExpiresAt = d.url, d.audio, d.expires
 	if d.files == nil {

@@ -2,9 +2,9 @@ package projections
 
 import "rollcall/eventlog"
 
-// fact is the earliest or the latest of the times that records give, and, where
-// its owner is dated, the earliest received time of a record that gives that very
-// one. Merging is commutative, associative and idempotent.
+// fact is the earliest or the latest of the times that records give. If its owner
+// is dated, it also has the earliest received time of a record that gives exactly
+// that time. Merging is commutative, associative and idempotent.
 type fact struct{ at, seen eventlog.Time }
 
 // earliest offers a time that a record received at seen gives, and reports a change.

@@ -29,7 +29,7 @@ func (g *Gap) AppendJSON(b []byte) []byte { return gapMembers.appendJSON(b, g) }
 // Gaps returns all stretches between two of the person's connections that none
 // covers, in order; end is the session's endedAt, zero while it is LIVE. The longest
 // is longestGapSeconds. ok is false (null) where the document leaves connections
-// out, since those may cover any of them.
+// out, since these may cover any gap.
 func (p *Participant) Gaps(end eventlog.Time) (list []Gap, ok bool) {
 	if p.ConnectionsOmitted > 0 {
 		return nil, false

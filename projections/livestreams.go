@@ -6,9 +6,9 @@ import (
 	"rollcall/eventlog"
 )
 
-// livestreamFold is view livestreams: a document a stream. It is the one fold
-// whose facts have no natural key, since a stream that goes LIVE, OFFLINE, LIVE
-// sends the same body twice: it keeps every delivery.
+// livestreamFold is view livestreams: a document a stream. It keeps every
+// delivery, since a stream that goes LIVE, OFFLINE, LIVE sends the same body
+// twice: the body is no key.
 type livestreamFold struct{}
 
 func (livestreamFold) Name() string    { return "livestreams" }

@@ -7,12 +7,12 @@ import (
 	"rollcall/eventlog"
 )
 
-// peak answers how many connections there were at one time at most. It keeps by
-// how much their number changes at each instant: a leave at T is before a join
-// at T, so what matters is the sum of the two, and the answer is the greatest
-// sum of all changes up to some instant. The instants lie sorted in blocks of at
-// most blockSize with a summary each, so that a change costs a search and one
-// block, and the answer a walk over the summaries.
+// peak finds the greatest number of connections at one time. It keeps by how
+// much their number changes at each instant: a leave at T is before a join at T,
+// so what matters is the sum of the two, and the answer is the greatest sum of
+// all changes up to some instant. The instants lie sorted in blocks of at most
+// blockSize with a summary each, so that a change costs a search and one block,
+// and the answer a walk over the summaries.
 type peak struct {
 	blocks []block
 	count  int

@@ -79,7 +79,8 @@ func compareSeen(a, b *statusSeen) int {
 	return cmp.Or(cmp.Compare(rank(a.status), rank(b.status)), cmp.Compare(a.at, b.at), cmp.Compare(a.status, b.status))
 }
 
-// ranked is the text of the record with the highest rank, there of the first.
+// ranked is the text of the record with the highest rank; where several have
+// that rank, the text of the first.
 type ranked struct {
 	rank int
 	first
@@ -183,7 +184,7 @@ func (s *recordingState) applyStatus(ev *eventlog.Event) bool {
 }
 
 // list sorts a status of rank 0 in, and drops the latest beyond the bound. The N
-// least of a set of minima do not depend on the order in which it was seen.
+// earliest of a set are the same in whatever order its members came.
 func (s *recordingState) list(v *statusSeen) {
 	if rank(v.status) != 0 {
 		return

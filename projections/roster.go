@@ -202,8 +202,8 @@ func moves(ev *eventlog.Event) bool {
 	return ev.Type == eventlog.ParticipantJoined || ev.Type == eventlog.ParticipantLeft
 }
 
-// apply folds a join or leave in and reports a change. One without a peer id is
-// of no connection.
+// apply folds a join or leave in and reports a change. One without a peer id
+// changes no connection.
 func (r *roster) apply(ev *eventlog.Event) bool {
 	if !moves(ev) || ev.Participant.PeerID == "" {
 		return false

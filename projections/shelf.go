@@ -21,7 +21,7 @@ type shelf[T item] struct {
 	dirty  []int
 }
 
-// item is what a shelf keeps: a pointer whose place is in the struct.
+// item is what a shelf keeps: a pointer to a struct that holds its place.
 type item interface {
 	home() *place
 	put(b []byte) []byte
@@ -146,8 +146,8 @@ func (s *shelf[T]) load(v T, n int) {
 	s.parts[n].items = append(s.parts[n].items, v)
 }
 
-// merged notes that v was read twice, the second time from part n: it lives on
-// in the later part, which is written before the earlier one loses it.
+// merged notes that v was read twice, the second time from part n. It stays in
+// the later part, which is written before the earlier one loses it.
 func (s *shelf[T]) merged(v T, n int) {
 	if n > v.home().part {
 		s.remove(v)

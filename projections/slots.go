@@ -93,8 +93,8 @@ func (s slots) sorted() []UsageSlot {
 
 // list returns the slots of a document and their length: quarter hours, or where
 // those are more than slotsShown (three weeks of comings and goings) the least
-// doubling of their length that makes them fewer. Sums stay exact; only what a
-// longer slot straddles may count for the day before.
+// doubling of their length that makes them fewer. Sums stay exact; but a longer
+// slot that midnight divides counts whole for the day before.
 func (s slots) list() (eventlog.Seconds, []UsageSlot) {
 	length, list := baseSlot, s.sorted()
 	for len(list) > slotsShown {

@@ -2,9 +2,9 @@ package projections
 
 import "rollcall/eventlog"
 
-// usageFold is view usage: what a session adds to the rows of contract part 4's
-// usage, a document a session, in a form from which the rows of any time zone
-// follow. See the package comment for the form and what it costs.
+// usageFold is view usage: what a session adds to the rows of usage, a document
+// a session, in a form from which the rows of any time zone follow. See the
+// package comment for the form and what it costs.
 type usageFold struct{}
 
 func (usageFold) Name() string    { return "usage" }

@@ -243,7 +243,7 @@ func (t *usageTable) ownerOf(r *Recording) owner {
 
 // revisedAt is since when the recording's length is known, as far as its document
 // says: the latest of the times at which it reached a status. A status that is
-// sent again, or without news, does not count.
+// sent again does not count.
 func (r *Recording) revisedAt() (at eventlog.Time) {
 	for _, h := range r.History {
 		latest(&at, h.At)

@@ -10,11 +10,11 @@ import (
 	"rollcall/eventlog"
 )
 
-// Aging is a State of what comes to an end, and may leave the view some time
-// after. Dropping is a law like the fold itself: of a generation whose checkpoint
-// says [Checkpoint].Horizon, an entity is there unless it was over before that.
-// Over can only become earlier and a horizon only later, so nothing that was
-// dropped would have to come back, in whatever order records come.
+// Aging is a State of an entity that comes to an end, and may leave the view some
+// time later. Dropping is a law like the fold itself: of a generation whose
+// checkpoint says [Checkpoint].Horizon, an entity is there unless it was over
+// before that. Over can only become earlier and a horizon only later, so nothing
+// that was dropped would have to come back, in whatever order records come.
 type Aging interface {
 	eventlog.State
 	// Over is the earliest received time of a record that ended the entity, the
@@ -195,8 +195,8 @@ func (t *task) mustMove(now time.Time) {
 	}
 }
 
-// stamp writes into a checkpoint how far dropping is. all says that the commit
-// holds everything that has changed.
+// stamp writes into a checkpoint how far dropping has come. all says that the
+// commit holds everything that has changed.
 func (a *aging) stamp(cp *Checkpoint, all bool) {
 	if all && a.swept {
 		a.swept, a.settled = false, a.horizon

@@ -36,8 +36,9 @@ type position struct {
 	storedAt time.Time
 }
 
-// cache holds entities, the least recently used ones first to go. It is bounded
-// by bytes as far as entities are stored: what is dirty or busy stays.
+// cache holds entities, and evicts the least recently used ones first. Its
+// bound in bytes holds for entities that are stored: what is dirty or busy
+// stays.
 type cache struct {
 	limit, bytes int64
 	entities     map[string]*entity
@@ -68,8 +69,8 @@ func (c *cache) get(key string) *entity {
 // stored reports whether the store may know the key.
 func (c *cache) stored(key string) bool { return !c.unknown(key) }
 
-// unknown reports whether the store can't know a key that was never committed
-// while it was held here: the generation was empty when it was opened.
+// unknown reports that the store can't have a key that is not held here: the
+// generation was empty when it was opened, and the key was never evicted.
 func (c *cache) unknown(key string) bool { return c.gone != nil && !c.gone.has(key) }
 
 func (c *cache) add(e *entity) {

@@ -142,12 +142,13 @@ func (t *task) gather() (*Commit, []*entity, error) {
 // unflushed decides what to do with an entity that can't be flushed.
 func (t *task) unflushed(e *entity, err error) error {
 	if !e.careful {
-		// Which record did it shows when the entity is flushed after each.
+		// To find out which record did it, the entity is flushed after each
+		// one.
 		t.poison.careful[e.key] = true
 		return errRefold
 	}
 	// No record did: it leaves the view because of its age, or a record was kept
-	// aside. To fold again would end here again.
+	// aside. Folding again would fail in the same way.
 	t.poison.broken[e.key] = oneLine(err)
 	t.p.metrics.broken.Inc()
 	t.p.logger.Error().Str(keyEntity, eventlog.EscapeID(e.key)).Str(keyBucket, t.Bucket).Msg("entity can't be written; " +
@@ -188,9 +189,9 @@ func (t *task) taskID() string {
 // lastCommit is the id of the commit that the store held before the next one.
 func (t *task) lastCommit() string { return t.Lease.Checkpoint.Commit }
 
-// launch gathers a commit and sends it on its way. Where there is none the store
-// is asked how far it is, now and then: what nothing is written to may be lost, or
-// another's, unnoticed.
+// launch gathers a commit and starts it. If there is none, the store is asked now
+// and then how far it is: otherwise nobody would notice that an idle view was lost
+// or taken over.
 func (t *task) launch(ctx context.Context, wg *sync.WaitGroup) error {
 	c, entities, err := t.gather()
 	if err != nil || c == nil && t.p.config.Now().Sub(t.probed) < probeInterval {
@@ -231,8 +232,8 @@ func (t *task) landed(err error) error {
 	for _, e := range f.entities {
 		e.busy = false
 		if t.bulk && !e.dirty && !e.careful && e.touched+t.p.coldAfter < t.at.seq {
-			// Most likely its records have all come. What was kept for those that
-			// come later would grow with the log.
+			// Most likely all its records have come. Keeping it for later ones
+			// would make the cache grow with the log.
 			t.cache.drop(e)
 		}
 	}

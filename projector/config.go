@@ -66,13 +66,13 @@ const (
 	// retryFirst and retryLast bound the wait between tries.
 	retryFirst = 50 * time.Millisecond
 	retryLast  = 2 * time.Second
-	// answerTimeout is how long a store may leave the question open whether a
-	// commit happened. Then the lease is given back, so that another may try.
+	// answerTimeout is how long it may stay unknown whether a commit
+	// happened. Then the lease is released, so that another process may try.
 	answerTimeout = 30 * time.Second
 	// sweepTimeout is how long a sweep waits for the next entity.
 	sweepTimeout = 30 * time.Second
-	// probeInterval is how often an idle view is checked: it may be lost, or taken
-	// over, without a commit that shows it.
+	// probeInterval is how often an idle view is checked: without a commit nothing
+	// else shows that it was lost or taken over.
 	probeInterval = 5 * time.Second
 	// refoldFirst and refoldLast bound the wait before folding begins again.
 	refoldFirst = 10 * time.Millisecond

@@ -18,9 +18,9 @@ type input struct {
 	storedAt time.Time
 	trace    string // eventlog.Record.Trace
 	bytes    int
-	// holders are those who may still look at it: one fold, or a Shared and the
-	// folds that it went to. One that forgets to give it back leaves it to the
-	// collector.
+	// holders counts who may still read it: one fold, or a Shared and the folds
+	// that it was handed to. If one of them does not call free, the garbage
+	// collector takes it.
 	holders atomic.Int32
 }
 
@@ -34,8 +34,9 @@ func (in *input) free() {
 	}
 }
 
-// mailbox hands records from the reader to the fold. A channel of single records
-// would cost both sides a switch for each; this costs one for as many as are there.
+// mailbox hands records from the reader to the fold. With a channel of single
+// records both sides would pay a switch for each; here they pay one for all that
+// are there.
 type mailbox struct {
 	mu     sync.Mutex
 	inputs []*input // guarded by mu
@@ -81,8 +82,8 @@ func (m *mailbox) put(ctx context.Context) (newest eventlog.Seq, oldest time.Tim
 	}
 }
 
-// release is put of what is held while the mailbox is empty: those that it was to
-// go with have not come. empty says that nothing was there.
+// release puts what is held if the mailbox is empty: the records it waited for
+// have not come. empty says that the mailbox had none.
 func (m *mailbox) release() (newest eventlog.Seq, oldest time.Time, empty bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -88,7 +88,8 @@ const (
 	// readyLagSeconds is how far a ready generation may lag: under constant traffic
 	// it always lags by what waits for a commit. The promotion waits for the rest.
 	readyLagSeconds = 1
-	// rebuildMaxWait is longer than the lease of a rebuild that was killed.
+	// rebuildMaxWait is how long a rebuild waits for the lease: longer than
+	// the lease of a killed rebuild lasts.
 	rebuildMaxWait = 5 * time.Second
 )
 
@@ -165,8 +166,8 @@ func (r *rebuild) run(ctx context.Context) (out Rebuilt, err error) {
 			return out, err
 		}
 	}
-	// One that was further is left as it is until the lease shows that no other
-	// process works on it.
+	// A generation that is further than staging is left as it is until the
+	// lease shows that no other process works on it.
 	ready := r.g.State == GenerationReady && !r.g.Held && !r.Hold
 	r.g.State = GenerationCatchingUp
 	inner, stop := context.WithCancel(ctx)

@@ -207,7 +207,8 @@ func settle(ctx context.Context, c MaintenanceConfig, again bool, sequences []ev
 	return n, nil
 }
 
-// settleOne takes one record out of the parked ones, folded or not.
+// settleOne takes one record out of the parked ones: folded if again is set,
+// otherwise forgotten.
 func (s *maintenance) settleOne(ctx context.Context, r Parked, again bool) (bool, error) {
 	record, err := s.Source.Record(ctx, r.Sequence)
 	if err != nil && (again || !errors.Is(err, eventlog.ErrNotFound)) {

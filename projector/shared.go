@@ -76,7 +76,7 @@ func (s *Shared) follow(ctx context.Context, after position) iter.Seq2[*input, e
 		c := s.join(ctx, after)
 		defer s.leave(c)
 		if c.ahead() {
-			// The pump may never come there, should the log have lost it.
+			// If the log has lost that record, the pump never reaches it.
 			if err := proven(ctx, s.Source, after); err != nil {
 				yield(nil, err)
 				return
@@ -89,7 +89,8 @@ func (s *Shared) follow(ctx context.Context, after position) iter.Seq2[*input, e
 				yield(nil, err)
 				return
 			case base > 0:
-				// Alone up to where the others are.
+				// The reader is too far behind: it reads alone until it
+				// reaches the others.
 				if !s.alone(ctx, c, base, yield) {
 					return
 				}

@@ -16,8 +16,8 @@ const (
 	RunStarting RunState = "starting"
 	// RunStandby: another process holds the lease.
 	RunStandby RunState = "standby"
-	// RunCatchingUp: it has not reached the end of the log since it started, or has
-	// waited long enough for log or store that it may lag.
+	// RunCatchingUp: it has not reached the end of the log since it started, or log
+	// or store have not answered for so long that it may lag.
 	RunCatchingUp RunState = "catching-up"
 	// RunLive: it has reached the end of the log, and follows.
 	RunLive RunState = "live"

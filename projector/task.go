@@ -213,7 +213,8 @@ func (t *task) due(now time.Time) time.Duration {
 	return t.probed.Add(probeInterval).Sub(now)
 }
 
-// cold reports whether an entity waits that nothing has changed for n records.
+// cold reports whether some entity that waits was last changed more than n
+// records ago.
 func (t *task) cold(n eventlog.Seq) bool {
 	front := t.dirty.Front()
 	if front == nil {
@@ -224,8 +225,8 @@ func (t *task) cold(n eventlog.Seq) bool {
 }
 
 // full stops the fold while the commit in flight and what waits for the next one
-// hold too much memory. In bulk that is also where the fold is so far ahead that a
-// slow store, and not the log, would decide how much is held.
+// hold too much memory. In bulk it also stops a fold that is too far ahead of a
+// slow store: the log, not the store, must decide how much is held.
 func (t *task) full() bool {
 	c := &t.p.config
 	if t.flight == nil || t.dirty.Len() == 0 {
@@ -326,7 +327,8 @@ func (t *task) load(ctx context.Context, missing []*entity) error {
 	defer t.p.board.answered(waitLoad)
 	all, err := t.tryLoad(ctx, keys)
 	for tries := 1; err != nil && !leaseOver(err) && tries < loadTries; tries++ {
-		// To end the task would fold again all that is not committed yet.
+		// Ending the task would mean folding everything again that is not
+		// committed yet.
 		t.p.logger.Warn().Err(err).Str(keyBucket, t.Bucket).Int64(keyRetryMS, retryFirst.Milliseconds()).Msg("entities can't be read; trying again")
 		if pause(ctx, retryFirst) != nil {
 			break
@@ -402,8 +404,8 @@ func (t *task) touch(e *entity, now time.Time) {
 	e.waiting = t.dirty.PushBack(e)
 }
 
-// caughtUp reports whether all was folded that the log held when the task began,
-// or that is left of it.
+// caughtUp reports whether everything was folded that the log held when the task
+// began and still holds.
 func (t *task) caughtUp() bool {
 	return t.backlog == 0 && (t.at.seq >= t.target || t.at.seq >= t.p.board.end())
 }

@@ -78,7 +78,7 @@ type Difference struct {
 	// Kind is wrong, missing (the view lacks it), extra (the log knows no such key)
 	// or state ([KindState]; Key is the entity's, escaped).
 	Kind string `json:"kind"`
-	// First is the first record after which log and view part; 0 where no
+	// First is the first record after which log and view differ; 0 where no
 	// record can be named.
 	First     eventlog.Seq `json:"first"`
 	FirstType string       `json:"firstType"`
@@ -113,8 +113,8 @@ type finding struct {
 	view, log map[string]json.RawMessage
 	since     map[string]eventlog.Seq
 	types     map[eventlog.Seq]string
-	// raw is the stored document. equal: some number of records gave just that,
-	// and next is the first one that then did not.
+	// raw is the stored document. equal: some number of records gave exactly
+	// that document, and next is the first record after which it was another.
 	raw   []byte
 	equal bool
 	next  eventlog.Seq
@@ -246,8 +246,8 @@ func (v *verifier) pass(ctx context.Context, p part) (more []part, err error) {
 	return more, nil
 }
 
-// compare holds what the view has of some entities against what their states give,
-// which it drops then.
+// compare compares what the view has of some entities with what their states give,
+// and then drops the states.
 func (v *verifier) compare(ctx context.Context, keys []string, states map[string]eventlog.State) error {
 	flushed := make(map[string]map[string]uint64, len(keys))
 	for _, key := range keys {
@@ -379,8 +379,8 @@ func (v *verifier) differs(key, entity, kind string) {
 	v.found = append(v.found, &finding{Difference: Difference{Key: key, Entity: entity, Kind: kind}})
 }
 
-// explain finds for each difference the fields, and the record after which they
-// part, by folding the entities in question again, record by record.
+// explain finds the fields of each difference, and the record after which they
+// differ, by folding the entities again record by record.
 func (v *verifier) explain(ctx context.Context) error {
 	slices.SortFunc(v.found, func(a, b *finding) int { return compareText(a.Key, b.Key) })
 	detailed := v.found[:min(len(v.found), v.MaxDetails)]
@@ -486,11 +486,12 @@ func (t *tracer) step(ev *eventlog.Event) {
 	}
 }
 
-// maxTraced bounds the records of an entity that are kept to try it without each.
+// maxTraced bounds the records that are kept of an entity, to fold it without
+// each of them.
 const maxTraced = 400
 
-// leaveOneOut finds the record that explains a stored document by not being in
-// it: what a fold does that loses one record.
+// leaveOneOut finds the record without which the fold gives the stored
+// document: the one that a faulty fold has lost.
 func (v *verifier) leaveOneOut(entity string, t *tracer) {
 	if len(t.events) > maxTraced {
 		return
@@ -521,7 +522,8 @@ func (v *verifier) leaveOneOut(entity string, t *tracer) {
 	}
 }
 
-// finish says from which record on, of the fields that differ in the end.
+// finish sets the first record after which a field differs that still differs
+// at the end.
 func (f *finding) finish() {
 	for _, name := range slices.Sorted(maps.Keys(f.since)) {
 		f.Fields = append(f.Fields, FieldDiff{name, f.view[name], f.log[name]})
@@ -535,7 +537,8 @@ func (f *finding) finish() {
 	f.FirstType = f.types[f.First]
 }
 
-// members takes a document apart; nil for none, "" is all of one that is no object.
+// members splits a document into its members: nil for no document. One that is no
+// object is the single member "".
 func members(document []byte) map[string]json.RawMessage {
 	if document == nil {
 		return nil

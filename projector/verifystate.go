@@ -32,9 +32,9 @@ const (
 	maxProvoked = 64
 )
 
-// compareStates holds the stored parts of up to stateChunk entities against those
-// that the log gives, by their hashes. What differs need not be wrong: parts may have
-// been split in another order, or are ahead of the checkpoint.
+// compareStates compares the stored parts of up to stateChunk entities with those
+// that the log gives, by their hashes. A difference need not be an error: parts may
+// have been split in another order, or be ahead of the checkpoint.
 func (v *verifier) compareStates(ctx context.Context, flushed map[string]map[string]uint64) error {
 	if len(flushed) == 0 {
 		return nil

@@ -97,8 +97,8 @@ type API struct {
 	replica  *replica.Replica
 	log      *history.Reader
 	closings Closings
-	// rows is the place of who reads a closing's rows: they may be many, and are decoded
-	// at the cost of a core.
+	// rows is the place for reading a closing's rows, one reader at a time: they may be
+	// many, and decoding them takes a core.
 	rows    pace.Pace
 	changed counts
 	folds   map[string]eventlog.Fold

@@ -230,8 +230,9 @@ func (a *API) pageOfClosings(ctx context.Context, c *call, s *replica.Snapshot, 
 	return &answer{page: p, sequence: s.Sequence(c.route.views)}, missing, err
 }
 
-// counts are how many sessions have changed since each closing, by id: counted again
-// once the month's usage is another, which of months long past is seldom.
+// counts are how many sessions have changed since each closing, by id. They are
+// counted again when the month's usage has changed, which is rare for months long
+// past.
 type counts struct {
 	mu   sync.Mutex
 	byID map[string]stamped
@@ -327,8 +328,8 @@ func (w *closingWhole) compare(ctx context.Context, s *replica.Snapshot, kept *c
 	return nil
 }
 
-// findClosing is the closing that a call names. Before, it waits for what the call does:
-// nobody waits within withRows.
+// findClosing is the closing that a call names. It first waits for the records that the
+// call asks for: nobody may wait within withRows.
 func (a *API) findClosing(ctx context.Context, c *call) (*closing.Head, error) {
 	if err := a.replica.Wait(ctx, c.need(c.route.views)); err != nil {
 		return nil, err
@@ -407,8 +408,8 @@ func changeOf(ctx context.Context, s *replica.Snapshot, c closing.Change) (closi
 const findTimeout = 5 * time.Second
 
 // findRecords looks for the records that changes rest on, in the log after a
-// closing: those of the session that were received when its usage was revised. Who
-// does not find them in time goes without.
+// closing: those of the session that were received when its usage was revised. A
+// change whose record is not found in time has none.
 func (a *API) findRecords(ctx context.Context, after eventlog.Seq, changes []closingChange) {
 	at := map[eventlog.Time][]*closingChange{}
 	for i := range changes {

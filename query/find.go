@@ -61,7 +61,7 @@ func (a *API) listPeople(ctx context.Context, c *call) (ans *answer, err error) 
 	return ans, err
 }
 
-// describePeople makes items of people what is said about them.
+// describePeople replaces the documents of items by the person's own.
 func describePeople(ctx context.Context, s *replica.Snapshot, items []replica.Item) error {
 	names, err := namesOf(ctx, s, items)
 	if err != nil {

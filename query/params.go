@@ -56,8 +56,8 @@ type param struct {
 	inPath bool
 	enum   []string
 	doc    string
-	// form: it changes how a list is cut, ordered and written, and when it is answered, and
-	// not what is on it: a cursor is good whatever it is.
+	// form: it changes how a list is cut, ordered and written, and when it is answered, but
+	// not what is on it: a cursor stays valid when it changes.
 	form bool
 }
 
@@ -208,8 +208,9 @@ func (v *values) setZone(s string) string {
 
 const wantZone = "an IANA time zone, like Asia/Kolkata"
 
-// zoneName is the form of IANA's names. What else lies in a system's directory
-// of zones, such as localtime, posixrules and right/…, is that host's matter.
+// zoneName is the form of IANA's names. Other names in a system's directory of
+// zones, such as localtime, posixrules and right/…, mean something else on
+// each host.
 var zoneName = regexp.MustCompile(`^[A-Z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$`)
 
 // ParseZone returns the time zone that a name of IANA's means everywhere.

@@ -11,9 +11,9 @@ import (
 	"rollcall/projections"
 )
 
-// The form of a list for spreadsheets: the cells of CSV, each as a spreadsheet
-// reads it when it opens the file. Times are those of a time zone, durations
-// [h]:mm:ss, shares percent, and texts stay texts.
+// The form of a list for spreadsheets: the cells of the CSV, written so that a
+// spreadsheet reads each as what it is. Times are those of a time zone,
+// durations [h]:mm:ss, shares percent, and texts stay texts.
 
 const (
 	formatSheet = "sheet"

@@ -109,7 +109,8 @@ func readToken(words []string, line int) (t Token, err error) {
 	return t, nil
 }
 
-// besides refuses a token that makes unclear who somebody is, or what he may do.
+// besides refuses a token that leaves unclear, beside the others, who its holder
+// is or what the holder may do.
 func (t Token) besides(others []Token) error {
 	for _, o := range others {
 		switch {

@@ -63,8 +63,8 @@ func loadConfig(path string) (*fileConfig, error) {
 	return c, nil
 }
 
-// check refuses a key that is no flag of any command: a misspelt key that is
-// silently ignored is worse than a stop.
+// check refuses a key that is no flag of any command: silently ignoring a
+// misspelt key would be worse than stopping.
 func (c *fileConfig) check(model *kong.Application) error {
 	known := []string{"sources"}
 	var walk func(*kong.Node)

@@ -107,8 +107,8 @@ func limiter(perSecond float64) *rate.Limiter {
 	return rate.NewLimiter(rate.Inf, 1)
 }
 
-// post sends every delivery over a number of connections. A delivery that a
-// provider would give up on is counted; the first such error is returned at the
+// post sends every delivery over a number of connections. It counts deliveries
+// that a provider would give up on, and returns the first such error at the
 // end.
 func (c *simulateCmd) post(a *app, cfg traffic.Config, p *provider.Poster, t *tally) error {
 	bar := newBar(a.Stderr, func() int { return traffic.Count(cfg) })

@@ -58,7 +58,7 @@ func (c *eventsExportCmd) Run(a *app) (err error) {
 	return c.leftOut(a)
 }
 
-// position is where --after says to begin: a seal of which a number gives the last sequence alone.
+// position is where --after says to begin, as a seal. A number sets only its last sequence.
 func (c *eventsExportCmd) position() (backup.Seal, error) {
 	if n, err := strconv.ParseUint(c.After, 10, 64); err == nil {
 		return backup.Seal{Last: eventlog.Seq(n)}, nil

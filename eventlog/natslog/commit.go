@@ -342,9 +342,9 @@ func (c *committer) address(f *flight) []*nats.Msg {
 	return messages
 }
 
-// fail answers what of f could not be sent, from record i on. A batch without
-// its last member, which carries the commit, comes to nothing; of singles the
-// ones before i may still be acknowledged.
+// fail answers the records of f that could not be sent: those from i on. A
+// batch without its last member, which carries the commit, is not stored at
+// all; single records before i may still be acknowledged.
 func (c *committer) fail(f *flight, i int, err error) {
 	c.mu.Lock()
 	if f.batch != "" {
@@ -414,8 +414,8 @@ func (c *committer) finish(f *flight) {
 	}
 }
 
-// assure makes what was acknowledged durable, if the disk is ours. If the
-// log is in doubt it first asks what it is now.
+// assure makes what was acknowledged durable, if the disk is ours. If the log
+// may be another one by now, it first asks which it is.
 func (c *committer) assure(doubt bool) (incarnation string, err error) {
 	if doubt {
 		if incarnation, err = c.log.confirm(context.Background()); err != nil {

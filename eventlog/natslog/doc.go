@@ -11,12 +11,13 @@
 // # Durability
 //
 // Append returns nil only after the server acknowledged the record and, with
-// Config.StoreDir, after its file was synced. With a sync-always server
-// the record is then on disk too; [Info.Durability] says what it means elsewhere. A sync that fails is final: the system may have dropped
-// what it could not write, so nothing is promised until a restart. An error
-// wraps [eventlog.ErrUnavailable] and means that the outcome is unknown: the
-// record may be in the log. Whoever tries again with the same delivery uuid
-// and body within the duplicate window gets the first record's answer.
+// Config.StoreDir, after its file was synced. With a sync-always server the
+// record is then on disk too; [Info.Durability] says what it means elsewhere. A
+// sync that fails is final: the system may have dropped what it could not
+// write, so nothing is promised until a restart. An error wraps
+// [eventlog.ErrUnavailable] and means that the outcome is unknown: the record
+// may be in the log. Whoever tries again with the same delivery uuid and body
+// within the duplicate window gets the first record's answer.
 //
 // # Identity
 //
@@ -51,5 +52,6 @@
 // stream was created again ([eventlog.ErrIncarnation]), that it ends before or
 // holds another record at the last one read ([eventlog.ErrLostTail]) and that
 // the next record is gone ([eventlog.ErrTrimmed]) or can't be read
-// ([eventlog.ErrDamaged]). JetStream itself would go on silently in all these cases. A server that is away is waited for.
+// ([eventlog.ErrDamaged]). JetStream itself would go on silently in all these
+// cases. A server that is away is waited for.
 package natslog

@@ -31,7 +31,7 @@ const (
 // 1. It returns how many are in the log. eventlog.ErrNotEmpty: nothing was done.
 //
 // Records go in atomic batches, each fenced by the sequence before it, so that
-// no other records come between. After any other error the log holds the
+// no other record gets between them. After any other error the log holds the
 // first n records and must be removed before another try.
 //
 // Imported records carry no message id: a delivery that is repeated after the

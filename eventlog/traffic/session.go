@@ -123,7 +123,7 @@ func (w *world) session(n int, start time.Time) []Delivery {
 	return s.fates()
 }
 
-// odd is chance for what a tame stream leaves out.
+// odd is chance, but never true in a tame stream.
 func (s *session) odd(p float64) bool {
 	hit := s.chance(p)
 	return hit && !s.c.Tame

@@ -17,10 +17,10 @@ const (
 	// the server says that a quiet consumer still exists: two that stay away end it.
 	pullExpiry = 30 * time.Second
 	heartbeat  = time.Second
-	// inactive is when the server forgets a consumer that nobody reads.
+	// inactive is how long the server keeps a consumer that nobody reads.
 	inactive = 30 * time.Second
-	// quiet is after how long without a message a reader that is to end asks
-	// whether there is more.
+	// quiet is how long a reader that is to end waits for a message before it
+	// asks whether there are more.
 	quiet = 2 * time.Second
 	// retryMin and retryMax bound the wait between two tries.
 	retryMin = 50 * time.Millisecond
@@ -69,9 +69,9 @@ type Reader struct {
 	// Messages and Bytes bound what is asked for at a time, and so what waits in
 	// memory: 2,000 messages; no bound of bytes.
 	Messages, Bytes int
-	// Missing is how long the stream may be missing, and Away how long anything else
-	// may fail without a message in between, before Read returns the error; 0: for
-	// ever, negative: not at all.
+	// Missing is how long the stream may be missing before Read returns the error,
+	// and Away how long anything else may fail without a message in between. 0 is
+	// without limit, negative not at all.
 	Missing, Away time.Duration
 
 	// After is the sequence of the last message taken. Hooks may move it.

@@ -186,8 +186,8 @@ func (c *comparison) after(ctx context.Context) error {
 	return nil
 }
 
-// gone publishes that keys are deleted. Their names are read again, since few
-// rebuilds delete any.
+// gone publishes that keys are deleted. Their names are read only now, since
+// few rebuilds delete any key.
 func (c *comparison) gone(ctx context.Context) error {
 	return c.each(ctx, scanOptions{keysOnly: true}, func(key string, hash uint64, _ *wire.Message) error {
 		was, left := c.old[hash]

@@ -15,12 +15,12 @@ import (
 
 // carrier copies one generation into another.
 //
-// What it leaves is the bucket that it reads as that stands at one moment: all
-// subjects come through one consumer, in the order in which they were written,
-// up to the stream's end. A view as it stands at any moment can be folded on from
-// any checkpoint before it, see the package's comment; documents and states that
-// were read apart could not: a record that is in the state and not in the document
-// changes nothing when it is folded again.
+// The copy is the bucket as it was at one moment: all subjects come through one
+// consumer, in the order in which they were written, up to the stream's end. A
+// view as it stands at any moment can be folded on from any checkpoint before it,
+// see the package's comment; documents and states that were read at different
+// moments could not: a record that is in the state but not in the document changes
+// nothing when it is folded again.
 type carrier struct {
 	*writer  // of the generation that is written
 	from     projector.Generation

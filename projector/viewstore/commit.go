@@ -127,10 +127,11 @@ func (w *writer) Commit(ctx context.Context, c *projector.Commit) error {
 }
 
 // fence makes a batch depend on this writer's last checkpoint and on the marker of
-// its take-over. The revision of a checkpoint alone may be reused: in a stream
-// that lost its tail, or was made again, while this process was suspended. A message
-// has room for one of the two: a single one takes the marker: what is lost is
-// folded again over it, what another writer wrote is not.
+// its take-over. The revision of a checkpoint alone may be reused: in a stream that
+// lost its tail, or was made again, while this process was suspended. A message has
+// room for one of the two: a single one takes the marker, unless it is the
+// checkpoint itself (see marked). Without the fence on the checkpoint only a lost
+// tail goes unseen, and what was lost is folded again.
 func (w *writer) fence(batch []*nats.Msg) {
 	checkpoint, last := checkpointSubject(w.bucket), len(batch)-1
 	if last > 0 || batch[0].Subject != checkpoint {
@@ -151,10 +152,10 @@ func (w *writer) settled(commit string, batch []*nats.Msg, revision uint64) {
 }
 
 // marked adds the marker to a commit of the checkpoint alone, which has no room
-// for the second fence, if this process may have been suspended. Else such a
-// commit is published without a batch, which costs a fiftieth, by the fence on the
-// checkpoint alone: within the life of a lease no other take-over can have made a
-// new stream come to the same revision.
+// for the second fence, if this process may have been suspended. Otherwise such a
+// commit is published without a batch, which costs a fiftieth, with the fence on
+// the checkpoint alone: while the lease lives, no other take-over can have brought
+// a new stream to the same revision.
 func (w *writer) marked(batches [][]*nats.Msg) ([][]*nats.Msg, error) {
 	if len(batches) != 1 || len(batches[0]) != 1 || time.Since(w.storedAt) < w.store.config.LeaseTTL {
 		return batches, nil

@@ -204,8 +204,8 @@ func (a *assembly) take(ctx context.Context, c Change) ([]Change, error) {
 		return append(a.out[:0], c), nil
 	}
 	a.gaps.document(c)
-	// What somebody wrote past the projector ends no commit, and nothing of
-	// ours may follow it for long: the last commit is whole with it.
+	// What somebody wrote without the projector ends no commit, and our next
+	// commit may be far away: the last commit is complete here.
 	if a.partial != nil && c.commit == "" && c.Revision >= a.gaps.until {
 		whole := *a.partial
 		whole.Revision, whole.StoredAt, a.partial = c.Revision, c.StoredAt, nil
@@ -229,7 +229,7 @@ type gaps struct {
 	keys  map[string]struct{}
 }
 
-// document takes note of a document's commit.
+// document notes a document's commit.
 func (g *gaps) document(c Change) {
 	if c.commit != g.batch || g.keys == nil {
 		g.batch, g.keys = c.commit, make(map[string]struct{})

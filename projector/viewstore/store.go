@@ -21,8 +21,8 @@ type Config struct {
 	Replicas int
 	// Holder names this process in leases: a random id.
 	Holder string
-	// LeaseTTL is how long a lease that is not renewed holds a standby off: 3 s.
-	// It is renewed three times as often.
+	// LeaseTTL is how long a standby waits for a lease that is not renewed: 3 s.
+	// A lease is renewed three times as often.
 	LeaseTTL time.Duration
 	// Timeout bounds one request to the server: 5 s.
 	Timeout time.Duration

@@ -59,8 +59,9 @@ var errOneMessage = errors.New("one message a request")
 // one request.
 const maxAnswers = 1100
 
-// lastMessages returns the last message of every subject that matches, from one
-// moment: no commit shows in part. Subjects without a message are left out.
+// lastMessages returns the last message of every subject that matches, as of
+// one moment: a commit is in it whole or not at all. Subjects without a message
+// are left out.
 func (r *Reader) lastMessages(ctx context.Context, stream string, subjects []string) ([]wire.Message, error) {
 	request, err := json.Marshal(struct {
 		Last []string `json:"multi_last"`
@@ -174,7 +175,7 @@ func (r *Reader) collect(ctx context.Context, bucket string, subjects []string) 
 	return all, nil
 }
 
-// put stores v as JSON where the subject's last message is revision.
+// put stores v as JSON if revision is the subject's last message.
 func (s *Store) put(ctx context.Context, subject string, v any, revision uint64) (uint64, error) {
 	m, err := encode(subject, v)
 	if err != nil {
@@ -184,9 +185,8 @@ func (s *Store) put(ctx context.Context, subject string, v any, revision uint64)
 	return s.publishAll(ctx, []*nats.Msg{m})
 }
 
-// putControl is put in the control bucket, with an outcome that is known
-// wherever possible. v must be such that another writer of the same
-// value means the same.
+// putControl is put in the control bucket. If the answer is lost it looks
+// whether v is there, so v must mean the same whoever wrote it.
 func (s *Store) putControl(ctx context.Context, subject string, v any, revision uint64) (uint64, error) {
 	next, err := s.put(ctx, subject, v, revision)
 	return s.settle(ctx, subject, next, err, func(m *wire.Message) bool {

@@ -51,11 +51,12 @@ func escape(s string) string {
 // label is what a name becomes in a chart.
 func label(s string, limit int) string { return escape(Visible(s, limit)) }
 
-// ticks are round moments in a range, at most n and one; none in more than 100 years.
+// ticks are round moments in a range, at most n + 1; none where the range is more
+// than 100 years.
 func ticks(from, to time.Time, n int) []time.Time {
 	seconds := []int{1, 2, 5, 10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400}
 	if to.Unix()-from.Unix() > 100*366*86400 {
-		return nil // times that somebody made up; a Duration would not hold them either
+		return nil // such times are invented; a Duration would not hold them either
 	}
 	step := time.Duration(0)
 	for _, s := range seconds {

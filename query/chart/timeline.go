@@ -44,7 +44,8 @@ type span struct {
 
 // Timeline draws a session: how many were present, and a bar for each connection,
 // one row a participant, in the order of their first joins; two connections at
-// once lie below each other. Participants past the first 500 are only counted.
+// once are drawn one below the other. Participants past the first 500 are only
+// counted.
 func Timeline(session projections.Session, participants []projections.Participant, o Options) []byte {
 	t := timeline{session: session, zone: o.zone(), people: slices.Clone(participants)}
 	slices.SortStableFunc(t.people, func(a, b projections.Participant) int {

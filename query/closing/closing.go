@@ -13,7 +13,7 @@ import (
 	"rollcall/projections"
 )
 
-// Head is what a closing is of and was made from, and its sums.
+// Head says which month a closing keeps, what it was made from, and its sums.
 type Head struct {
 	ID       string `json:"id"`
 	Month    string `json:"month"`

@@ -130,8 +130,8 @@ func subjectOf(key string) string { return "$KV." + Bucket + "." + key }
 
 func partKey(id string, n int) string { return id + ".p" + strconv.Itoa(n) }
 
-// Save gives a closing its id and stores it. Where its month is closed in its time
-// zone, it is ErrExists, and the closing that there is, unless again is set.
+// Save gives a closing its id and stores it. If its month is already closed in its
+// time zone, Save returns that closing and ErrExists, unless again is set.
 func (s *Store) Save(ctx context.Context, c *Closing, again bool) (existing *Head, err error) {
 	heads, revision, err := s.index(ctx)
 	if err != nil {

@@ -44,8 +44,8 @@ func ScopeOf(parts ...string) Scope {
 var ErrForeign = errors.New("cursor is not one that this list gave: take nextCursor as it is, with the same parameters")
 
 // Encode gives a place a form that says nothing to the client, with a sum that
-// shows where it was changed or taken to another list. It is no secret: who forges
-// one gets another page of a list that he may read anyway.
+// shows where it was changed or taken to another list. It is no secret: a client
+// that forges one gets another page of a list that it may read anyway.
 func Encode(p Place, s Scope) (string, error) {
 	b, err := json.Marshal(p)
 	if err != nil {

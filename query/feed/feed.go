@@ -33,8 +33,9 @@ const (
 	// loaded again.
 	readTimeout = 15 * time.Second
 	reloadWait  = 2 * time.Second
-	// maxIDs is how many changes of those sent together have an id each; of more,
-	// the last has one. Who resumes from an earlier one gets some again.
+	// maxIDs is how many changes of those sent together have an id each; if there
+	// are more, only the last has one. A client that resumes from an earlier one
+	// gets some again.
 	maxIDs = 16
 	// sendRate is how often a second all feeds together are sent something: the
 	// more there are, the longer each waits, and gets more at a time.

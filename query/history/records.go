@@ -161,8 +161,8 @@ func (p *pager) sorted(ctx context.Context) ([]Entry, error) {
 	}
 	err := p.each(ctx, p.After, func(r *eventlog.Record, about *Subject) bool {
 		at := placeOf(r, about, p.By)
-		// Most records are passed by, without an id of their own: one comes after all
-		// that were seen before with its value.
+		// Most records are skipped before they get an id: a record comes after all
+		// that were seen before with the same value.
 		at.ID = afterAll
 		if full && at.Compare(entries[p.Limit].Place, p.Descending) > 0 ||
 			p.From != nil && at.Compare(cursor.Place{Text: p.From.Text, Number: p.From.Number, ID: afterAll}, p.Descending) < 0 {

@@ -110,10 +110,10 @@ var processID = regexp.MustCompile(`^[0-9A-Z]{26}$`)
 
 var errNoStatus = errors.New("no status of a process")
 
-// readStatus takes what a process published and nothing else. Who may only read
-// can't publish a status, but can make the server send something else to that
-// subject, as a reply or a delivery. Such a message has headers, or a reply
-// subject, or is no status that names its own subject.
+// readStatus takes what a process published and nothing else. A client that may
+// only read can't publish a status, but it can make the server send something
+// else to that subject, as a reply or a delivery. Such a message has headers,
+// or a reply subject, or is no status that names its own subject.
 func readStatus(m *nats.Msg) (s Status, err error) {
 	id := strings.TrimPrefix(m.Subject, statusSubject)
 	if len(m.Header) > 0 || m.Reply != "" || len(m.Data) > maxStatusBytes || !processID.MatchString(id) {

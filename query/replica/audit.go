@@ -214,8 +214,8 @@ func (a *audit) verdict(ctx context.Context, upTo uint64) (differing int, err er
 	return differing, err
 }
 
-// acquit reports whether the copy has of a key what the view has, or what came
-// later.
+// acquit reports whether the copy has the same document for a key as the view,
+// or a later one.
 func (a *audit) acquit(ctx context.Context, s *Snapshot, key string, x suspect) (same bool, err error) {
 	found := false
 	err = s.Rows(ctx, a.table.View, func(row *Row) error {

@@ -98,7 +98,7 @@ type reader struct {
 }
 
 // after reads what follows a place: first the rest of the items with the same
-// sort value, then those beyond it. Two plain ranges use an index where one
+// sort value, then those beyond it. Two plain ranges use an index; one
 // condition with OR would not.
 func (q *reader) after(ctx context.Context, p cursor.Place) error {
 	var value any = p.Number

@@ -16,9 +16,9 @@ type Snapshot struct {
 	tables map[string]*Table
 }
 
-// Read calls f with a Snapshot that is as f needs it; see Wait for the errors where
-// it does not come to that. A damaged row is a *DamagedRowError, a copy that can't be read
-// ErrRemade, and both are repaired. f's ctx ends also where the file is closed.
+// Read calls f with a Snapshot that holds what n needs; see Wait for the errors if the
+// copy does not get there in time. A damaged row is a *DamagedRowError, a copy that can't
+// be read ErrRemade, and both are repaired. f's ctx ends also where the file is closed.
 func (r *Replica) Read(ctx context.Context, n Need, f func(ctx context.Context, s *Snapshot) error) error {
 	if err := r.Wait(ctx, n); err != nil {
 		return err

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Line is a line of text for a writer: where that is a terminal, what has no room
-// beside the label goes on below, indented.
+// Line is a line of text for a writer. On a terminal, text that has no room
+// beside the label goes on in the next lines, indented.
 func (f TableFlags) Line(w io.Writer, label, said string) string {
 	return tableOf(w, f).line(label, said)
 }

@@ -313,7 +313,7 @@ type consumerPage struct {
 	Error     *apiError        `json:"error,omitempty"`
 }
 
-// consumerPageSize is JetStream's own for a list.
+// consumerPageSize is how many consumers JetStream lists at a time.
 const consumerPageSize = 256
 
 // list gives the consumers that the guard made for the account, names alone or all of it.

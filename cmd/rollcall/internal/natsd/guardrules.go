@@ -14,9 +14,10 @@ import (
 	"rollcall/cmd/rollcall/internal/console"
 )
 
-// What clients without credentials hold of the embedded server, in number and
-// in time. nats-server bounds the consumers of a stream, not who has them: a
-// reader that took them all would leave none for the projectors and the API.
+// How many consumers clients without credentials may have on the embedded
+// server, and for how long. nats-server bounds the consumers of a stream, not
+// who has them: a reader that took them all would leave none for the
+// projectors and the API.
 const (
 	// streamConsumers is how many consumers a stream takes. It is nats-server's
 	// own default, set all the same, since the numbers below are parts of it.

@@ -51,7 +51,7 @@ func (n *Node) startIngest() error {
 	return nil
 }
 
-// startWebhook has the sources' deliveries taken from now on.
+// startWebhook begins to take deliveries of the sources.
 func (n *Node) startWebhook(c ingest.Config) error {
 	if err := FitsPayload(c.MaxBody, n.Conns[0].MaxPayload()); err != nil {
 		return err
