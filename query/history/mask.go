@@ -2,6 +2,7 @@ package history
 
 import (
 	"bytes"
+	"io"
 	"regexp"
 	"strings"
 
@@ -103,8 +104,8 @@ func maskBody(body []byte) ([]byte, bool) {
 			break
 		}
 	}
-	if _, err := dec.ReadToken(); err == nil || out.Len() == 0 {
-		return nil, false // something follows the value
+	if _, err := dec.ReadToken(); err != io.EOF {
+		return nil, false // something follows the value, be it JSON or not
 	}
 	return bytes.ToValidUTF8(bytes.TrimRight(out.Bytes(), "\n"), []byte("\uFFFD")), true
 }

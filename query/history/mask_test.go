@@ -37,6 +37,12 @@ func TestMasked(t *testing.T) {
 		{`a=1&streamKey=s3cret&b=2`, `a=1&streamKey=***&b=2`, false},
 		{`<streamKey>s3cret</streamKey>`, `<streamKey>***</streamKey>***`, false},
 		{`plain`, `plain`, false},
+		{"{\"a\":1}\r\n\t ", `{"a":1}`, true},
+		{`{"a":1}}`, `{"a":1}}`, false},
+		{`{"a":1} x`, `{"a":1} x`, false},
+		{`{"streamKey":"s3cret"}]`, `{"streamKey":***}]`, false},
+		{`{"a":1}{"streamKey":"s3cret"}`, `{"a":1}{"streamKey":***}`, false},
+		{"5\x00", "5\x00", false},
 	} {
 		got, isJSON := history.Masked([]byte(c.body))
 		if string(got) != c.want || isJSON != c.isJSON || bytes.Contains(got, []byte("s3cret")) {
