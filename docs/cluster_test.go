@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"rollcall/eventlog"
+	"rollcall/eventlog/eventlogtest"
 	"rollcall/eventlog/natslog"
 	"rollcall/projector"
 	"rollcall/projector/viewstore"
@@ -22,7 +23,7 @@ import (
 // on one server: what each target needs works, and nothing beyond it.
 func TestClusterExample(t *testing.T) {
 	url := exampleServer(t)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), eventlogtest.Patience)
 	defer cancel()
 	ingester, projecting, asking := login(t, url, "ingester"), login(t, url, "projector"), login(t, url, "query")
 
@@ -64,7 +65,7 @@ func TestClusterExample(t *testing.T) {
 		if err := js.Conn().Publish("rollcall.status.x", nil); err != nil || js.Conn().Flush() != nil {
 			t.Fatal(err)
 		}
-		if _, err := statuses.NextMsg(10 * time.Second); err != nil {
+		if _, err := statuses.NextMsg(eventlogtest.Patience); err != nil {
 			t.Errorf("status of %s as query: %v; want the message", js.Conn().Opts.User, err)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
+	"rollcall/eventlog/eventlogtest"
 	"rollcall/query"
 )
 
@@ -79,8 +80,8 @@ func (s *stream) next() sse {
 			s.t.Fatal("the feed ended")
 		}
 		return e
-	case <-time.After(20 * time.Second):
-		s.t.Fatal("nothing came within 20s")
+	case <-time.After(eventlogtest.Patience):
+		s.t.Fatalf("nothing came within %v", eventlogtest.Patience)
 	}
 	return sse{}
 }
@@ -180,7 +181,7 @@ func TestService(t *testing.T) {
 	ask := func(subject, request string) *nats.Msg {
 		t.Helper()
 		for {
-			m, err := nc.Request("rollcall.query."+subject, []byte(request), 20*time.Second)
+			m, err := nc.Request("rollcall.query."+subject, []byte(request), eventlogtest.Patience)
 			if errors.Is(err, nats.ErrNoResponders) && t.Context().Err() == nil {
 				continue // the service is still subscribing
 			}

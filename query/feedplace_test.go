@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/eventlog/eventlogtest"
 	"rollcall/projector/viewstore"
 )
 
@@ -204,7 +205,7 @@ func TestFeedEndsWithItsClient(t *testing.T) {
 		}()
 		select {
 		case <-done:
-		case <-time.After(10 * time.Second):
+		case <-time.After(eventlogtest.Patience):
 			t.Fatalf("the feed went on after write %d had failed", left)
 		}
 		if answer.left < -1 {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/eventlog/eventlogtest"
 	"rollcall/eventlog/wire"
 	"rollcall/query/replica"
 )
@@ -98,7 +99,7 @@ func TestFullDisk(t *testing.T) {
 			w.serve()
 			w.generations(s)
 			// What was stored is read before the writer has said that it could be.
-			for end := time.Now().Add(10 * time.Second); len(replica.Waiting()) > 0 && time.Now().Before(end) && wire.Pause(t.Context(), time.Millisecond) == nil; {
+			for end := time.Now().Add(eventlogtest.Patience); len(replica.Waiting()) > 0 && time.Now().Before(end) && wire.Pause(t.Context(), time.Millisecond) == nil; {
 			}
 			if got := replica.Waiting(); len(got) > 0 {
 				t.Errorf("Waiting() = %v; want nothing", got)

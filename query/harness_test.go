@@ -71,11 +71,13 @@ func newWorld(t testing.TB, change ...func(*query.Config)) *world {
 	w.js = w.node.JetStream(t)
 	ctx := t.Context()
 	var err error
-	if w.log, err = natslog.Open(ctx, w.js, natslog.Config{Batch: natslog.BatchConfig{Timeout: 20 * time.Second}}); err != nil {
+	if w.log, err = eventlogtest.Made(func() (*natslog.Log, error) {
+		return natslog.Open(ctx, w.js, natslog.Config{Batch: natslog.BatchConfig{Timeout: eventlogtest.Patience}})
+	}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.log.Close)
-	store, err := viewstore.Open(ctx, w.js, viewstore.Config{Exclusive: true})
+	store, err := eventlogtest.Made(func() (*viewstore.Store, error) { return viewstore.Open(ctx, w.js, viewstore.Config{Exclusive: true}) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,16 +178,20 @@ func (w *world) postAt(at time.Time, body string) eventlog.Seq {
 	w.t.Helper()
 	w.n++
 	id := eventlog.Identify([]byte(body))
-	a, err := w.log.Append(w.t.Context(), &eventlog.Record{
+	r := &eventlog.Record{
 		EventID: fmt.Sprintf("01HX%022d", w.n), ReceivedAt: eventlog.TimeOf(at), Source: "test",
 		DeliveryID: strconv.Itoa(w.n), Type: id.Name, Body: []byte(body),
-	})
+	}
+	a, err := eventlogtest.Made(func() (eventlog.Appended, error) { return w.log.Append(w.t.Context(), r) })
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.last = a.Seq
 	return a.Seq
 }
+
+// client asks again where the machine stood still.
+var client = http.Client{Transport: eventlogtest.Transport{}}
 
 // answer is an HTTP answer, read.
 type answer struct {
@@ -201,7 +207,7 @@ func (w *world) get(path string, headers ...string) answer {
 	if strings.Contains(path, "?") {
 		sep = "&"
 	}
-	return w.do(path+sep+"wait=20s&minSequence="+strconv.FormatUint(uint64(w.last), 10), headers...)
+	return w.do(path+sep+"wait=30s&minSequence="+strconv.FormatUint(uint64(w.last), 10), headers...)
 }
 
 // do asks for a path as it is.
@@ -217,7 +223,7 @@ func (w *world) do(path string, headers ...string) answer {
 		}
 		req.Header.Set(headers[i], headers[i+1])
 	}
-	resp, err := w.server.Client().Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -40,7 +40,10 @@ func (l *worn) Record(ctx context.Context, seq eventlog.Seq) (eventlog.Record, e
 // missing, and how long the oldest of them has waited, is in the answer; a view
 // is live for as long as that is no more than five seconds.
 func TestProjectionsBehind(t *testing.T) {
-	log, err := natslog.Open(t.Context(), eventlogtest.Connect(t), natslog.Config{})
+	js := eventlogtest.Connect(t)
+	log, err := eventlogtest.Made(func() (*natslog.Log, error) {
+		return natslog.Open(t.Context(), js, natslog.Config{Batch: natslog.BatchConfig{Timeout: eventlogtest.Patience}})
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,11 +14,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/rs/zerolog"
 
+	"rollcall/eventlog/eventlogtest"
 	"rollcall/projections"
 	"rollcall/query"
 )
@@ -206,7 +206,7 @@ func TestTokenRevokedWhileTheFeedWaits(t *testing.T) {
 		handler.ServeHTTP(rw, r.WithContext(waited{r.Context(), begun}))
 	}))
 	t.Cleanup(server.Close)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), eventlogtest.Patience)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+"/v1/changes?minSequence=2&wait=20s", nil)
 	if err != nil {

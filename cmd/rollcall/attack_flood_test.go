@@ -13,6 +13,7 @@ import (
 	"rollcall/cmd/rollcall/internal/natsd"
 	"rollcall/cmd/rollcall/internal/node"
 	"rollcall/eventlog"
+	"rollcall/eventlog/eventlogtest"
 	"rollcall/eventlog/natslog"
 )
 
@@ -131,7 +132,7 @@ func TestAttackSubscriptions(t *testing.T) {
 		if !strings.Contains(err.Error(), "maximum subscriptions") {
 			t.Errorf("subscription %d = %v; want it refused", readerSubscriptions+1, err)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(eventlogtest.Patience):
 		t.Errorf("a reader has more than %d subscriptions; want a refusal", readerSubscriptions)
 	}
 	postStarted(t, n, "a")

@@ -15,6 +15,7 @@ import (
 	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/cmd/rollcall/internal/node"
 	"rollcall/eventlog"
+	"rollcall/eventlog/eventlogtest"
 )
 
 // The tests TestAttack… are reproductions: a real node, a NATS client without
@@ -46,7 +47,7 @@ func TestAttackConsumers(t *testing.T) {
 	made := 0
 	for range 1000 {
 		m, err := nc.Request("$JS.API.CONSUMER.CREATE.MEETINGS",
-			[]byte(`{"stream_name":"MEETINGS","config":{"ack_policy":"explicit","inactive_threshold":600000000000}}`), 5*time.Second)
+			[]byte(`{"stream_name":"MEETINGS","config":{"ack_policy":"explicit","inactive_threshold":600000000000}}`), eventlogtest.Patience)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -69,7 +70,7 @@ func TestAttackConsumers(t *testing.T) {
 	}
 	// Nor can ours: as many waits as the API takes need no consumer each.
 	for range 8 {
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), eventlogtest.Patience)
 		defer cancel()
 		for r, err := range n.Log.Read(ctx, eventlog.ReadOptions{}) {
 			if err != nil || r.Seq != 1 {
@@ -139,11 +140,11 @@ func TestAttackQueryInbox(t *testing.T) {
 		t.Fatal(err)
 	}
 	m, err := attacker.Request("$JS.API.CONSUMER.CREATE.MEETINGS",
-		[]byte(`{"stream_name":"MEETINGS","config":{"deliver_subject":"_INBOX.victim","ack_policy":"none","deliver_policy":"all"}}`), 5*time.Second)
+		[]byte(`{"stream_name":"MEETINGS","config":{"deliver_subject":"_INBOX.victim","ack_policy":"none","deliver_policy":"all"}}`), eventlogtest.Patience)
 	if err != nil || strings.Contains(string(m.Data), `"error"`) {
 		t.Fatalf("consumer of the attacker's = %v, %v; want it made", m, err)
 	}
-	if m, err = delivered.NextMsg(10 * time.Second); err != nil || !strings.Contains(string(m.Data), "meeting.started") {
+	if m, err = delivered.NextMsg(eventlogtest.Patience); err != nil || !strings.Contains(string(m.Data), "meeting.started") {
 		t.Fatalf("what the consumer delivers to the attacker itself = %v, %v; want the record", m, err)
 	}
 	for _, nc := range victim.Conns {
@@ -251,7 +252,7 @@ func TestAttackConnections(t *testing.T) {
 		for range cap(closed) - 128 { // as many as any of them takes
 			select {
 			case <-closed:
-			case <-time.After(30 * time.Second):
+			case <-time.After(eventlogtest.Patience):
 				t.Fatalf("connections to %s stay open; want those above the limit closed", target)
 			}
 		}

@@ -14,7 +14,10 @@ import (
 // meeting alone.
 func TestEventsOfASession(t *testing.T) {
 	node := eventlogtest.Server(t)
-	log, err := natslog.Open(t.Context(), node.JetStream(t), natslog.Config{})
+	js := node.JetStream(t)
+	log, err := eventlogtest.Made(func() (*natslog.Log, error) {
+		return natslog.Open(t.Context(), js, natslog.Config{Batch: natslog.BatchConfig{Timeout: eventlogtest.Patience}})
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

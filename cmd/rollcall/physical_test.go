@@ -7,12 +7,12 @@ import (
 	"net/url"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go"
 
 	"rollcall/cmd/rollcall/internal/attach"
 	"rollcall/eventlog"
+	"rollcall/eventlog/eventlogtest"
 	"rollcall/eventlog/natslog"
 )
 
@@ -61,7 +61,7 @@ func operatorOf(t *testing.T, p *process) (*nats.Conn, eventlog.Head) {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	log, err := natslog.Attach(t.Context(), js)
+	log, err := eventlogtest.Made(func() (*natslog.Log, error) { return natslog.Attach(t.Context(), js) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func askAPI(t *testing.T, nc *nats.Conn, subject string, request, answer any) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := nc.Request(subject, b, 10*time.Second)
+	m, err := nc.Request(subject, b, eventlogtest.Patience)
 	if err != nil {
 		t.Fatalf("%s: %v", subject, err)
 	}
@@ -112,7 +112,7 @@ func snapshot(t *testing.T, nc *nats.Conn, stream string) (s stored) {
 	}
 	askAPI(t, nc, "$JS.API.STREAM.SNAPSHOT."+stream, map[string]any{"deliver_subject": sub.Subject, "no_consumers": true}, &s)
 	for {
-		m, err := sub.NextMsg(10 * time.Second)
+		m, err := sub.NextMsg(eventlogtest.Patience)
 		if err != nil {
 			t.Fatalf("snapshot of %s after %d chunks: %v", stream, len(s.chunks), err)
 		}
@@ -134,11 +134,11 @@ func (s stored) restore(t *testing.T, nc *nats.Conn, stream string) {
 	}
 	askAPI(t, nc, "$JS.API.STREAM.RESTORE."+stream, s, &to)
 	for i, chunk := range s.chunks {
-		if _, err := nc.Request(to.Subject, chunk, 10*time.Second); err != nil {
+		if _, err := nc.Request(to.Subject, chunk, eventlogtest.Patience); err != nil {
 			t.Fatalf("restore %s, chunk %d: %v", stream, i, err)
 		}
 	}
-	m, err := nc.Request(to.Subject, nil, 10*time.Second)
+	m, err := nc.Request(to.Subject, nil, eventlogtest.Patience)
 	if err != nil {
 		t.Fatalf("restore %s: %v", stream, err)
 	}

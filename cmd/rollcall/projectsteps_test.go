@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"rollcall/eventlog"
+	"rollcall/eventlog/eventlogtest"
 	"rollcall/eventlog/natslog"
 	"rollcall/eventlog/traffic"
 	"rollcall/eventlog/wire"
@@ -40,7 +41,9 @@ func newStepBed(t *testing.T) *stepBed {
 	b.url, _ = plainNATS(t, t.TempDir(), "0")
 	_, b.js = dial(t, b.url)
 	var err error
-	if b.log, err = natslog.Open(t.Context(), b.js, natslog.Config{}); err != nil {
+	if b.log, err = eventlogtest.Made(func() (*natslog.Log, error) {
+		return natslog.Open(t.Context(), b.js, natslog.Config{Batch: natslog.BatchConfig{Timeout: eventlogtest.Patience}})
+	}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.log.Close)

@@ -15,6 +15,7 @@ import (
 
 	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/cmd/rollcall/internal/node"
+	"rollcall/eventlog/eventlogtest"
 	"rollcall/eventlog/wire"
 	"rollcall/query/pipeline"
 )
@@ -84,14 +85,14 @@ func TestStatusIsPublished(t *testing.T) {
 	reader.Publish(forged.Subject, forged.Data)
 	reader.PublishRequest("$JS.API.DIRECT.GET.MEETINGS", forged.Subject, []byte(`{"seq":2}`))
 	reader.PublishRequest("$JS.API.STREAM.MSG.GET.MEETINGS", forged.Subject, []byte(`{"seq":2}`))
-	if _, err := reader.Request("$JS.API.CONSUMER.CREATE.MEETINGS.c", []byte(`{"stream_name":"MEETINGS","config":{"name":"c","ack_policy":"none"}}`), 5*time.Second); err != nil {
+	if _, err := reader.Request("$JS.API.CONSUMER.CREATE.MEETINGS.c", []byte(`{"stream_name":"MEETINGS","config":{"name":"c","ack_policy":"none"}}`), eventlogtest.Patience); err != nil {
 		t.Fatal(err)
 	}
 	reader.PublishRequest("$JS.API.CONSUMER.MSG.NEXT.MEETINGS.c", forged.Subject, []byte(`{"batch":2,"no_wait":true}`))
 	for range 2 { // the answers arrive, so whoever trusted them would have counted them
 		select {
 		case <-received:
-		case <-time.After(10 * time.Second):
+		case <-time.After(eventlogtest.Patience):
 			t.Fatal("the server sent nothing to the subject; want answers that nobody believes")
 		}
 	}

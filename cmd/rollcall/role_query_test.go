@@ -21,6 +21,8 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"rollcall/eventlog/eventlogtest"
 )
 
 // writeFile writes a file of the test and returns its path.
@@ -212,7 +214,7 @@ func dial(t *testing.T, url string, opts ...nats.Option) (*nats.Conn, jetstream.
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(2*time.Second))
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(eventlogtest.Patience))
 	if err != nil {
 		t.Fatal(err)
 	}

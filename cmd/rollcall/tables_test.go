@@ -301,7 +301,9 @@ func filledServer(t *testing.T) (url string) {
 	t.Helper()
 	node := eventlogtest.Server(t)
 	js := node.JetStream(t)
-	log, err := natslog.Open(t.Context(), js, natslog.Config{})
+	log, err := eventlogtest.Made(func() (*natslog.Log, error) {
+		return natslog.Open(t.Context(), js, natslog.Config{Batch: natslog.BatchConfig{Timeout: eventlogtest.Patience}})
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -318,7 +320,7 @@ func filledServer(t *testing.T) (url string) {
 			t.Fatal(err)
 		}
 	}
-	store, err := viewstore.Open(t.Context(), js, viewstore.Config{})
+	store, err := eventlogtest.Made(func() (*viewstore.Store, error) { return viewstore.Open(t.Context(), js, viewstore.Config{}) })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,4 +11,7 @@
 //
 // Connections made through Connect go over an in-process pipe and find the
 // server again after Restart; URL is for clients that need a port.
+//
+// Patience is the limit of a wait, and Steadily does again what a limit of the
+// program ended on a machine that stood still: no test fails by luck.
 package eventlogtest

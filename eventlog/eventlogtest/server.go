@@ -198,7 +198,7 @@ func (n *Node) dial(t testing.TB, url string, options []nats.Option) *nats.Conn 
 // JetStream opens an in-process connection and returns a context on it.
 func (n *Node) JetStream(t testing.TB) jetstream.JetStream {
 	t.Helper()
-	js, err := jetstream.New(n.Connect(t))
+	js, err := jetstream.New(n.Connect(t), jetstream.WithDefaultTimeout(Patience))
 	if err != nil {
 		t.Fatalf("jetstream.New: %v", err)
 	}

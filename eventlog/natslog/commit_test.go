@@ -27,7 +27,7 @@ func together(t testing.TB, l *natslog.Log, records ...*eventlog.Record) []answe
 	var wg sync.WaitGroup
 	for i, r := range records {
 		wg.Go(func() {
-			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(context.Background(), eventlogtest.Patience)
 			defer cancel()
 			answers[i].Appended, answers[i].err = l.Append(ctx, r)
 		})
@@ -286,7 +286,7 @@ func TestAbandonedIsNotPublished(t *testing.T) {
 	if err != nil || a.Seq != 1 {
 		t.Errorf("Append = %+v, %v; want sequence 1, nothing else stored", a, err)
 	}
-	again, stop := context.WithTimeout(t.Context(), 10*time.Second)
+	again, stop := context.WithTimeout(t.Context(), eventlogtest.Patience)
 	defer stop()
 	if a, err := l.Append(again, rec(2)); err != nil || a.Duplicate {
 		t.Errorf("Append of what was taken back = %+v, %v; want it stored", a, err)

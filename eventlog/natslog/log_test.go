@@ -193,7 +193,7 @@ func TestOpenRefusesOldServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), eventlogtest.Patience)
 	defer cancel()
 	if _, err := natslog.Open(ctx, js, natslog.Config{}); !errors.Is(err, natslog.ErrServer) || !strings.Contains(err.Error(), "2.11.9") {
 		t.Errorf("Open on an old server = %v; want ErrServer naming the version", err)

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -91,7 +90,7 @@ func TestReadSlicesBesideRetention(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), eventlogtest.Patience)
 	defer cancel()
 	read := 0
 	for _, err := range l.Read(ctx, eventlog.ReadOptions{Slices: []int{eventlog.Slice("m0")}}) {

@@ -18,9 +18,6 @@ import (
 
 const stream = "S"
 
-// patience is far longer than anything here takes.
-const patience = 20 * time.Second
-
 // fill makes the stream, and stores messages of the subjects s.<from> to s.<to>.
 func fill(t *testing.T, js jetstream.JetStream, from, to int) {
 	t.Helper()
@@ -46,7 +43,7 @@ func collect(got *[]uint64, until uint64) func(context.Context, *wire.Message) e
 }
 
 func bounded(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), eventlogtest.Patience)
 	t.Cleanup(cancel)
 	return ctx
 }

@@ -28,7 +28,9 @@ func records(seed uint64, sessions int) []eventlog.Record {
 // fill opens the log of a server and puts records into it.
 func fill(t *testing.T, js jetstream.JetStream, all []eventlog.Record) *natslog.Log {
 	t.Helper()
-	log, err := natslog.Open(testContext(t), js, natslog.Config{})
+	log, err := eventlogtest.Made(func() (*natslog.Log, error) {
+		return natslog.Open(testContext(t), js, natslog.Config{Batch: natslog.BatchConfig{Timeout: eventlogtest.Patience}})
+	})
 	if err != nil {
 		t.Fatalf("natslog.Open() = %v", err)
 	}

@@ -116,7 +116,7 @@ func TestAnswerLostIsPublished(t *testing.T) {
 		}
 	}
 	for _, key := range []string{"a", "b"} {
-		m, err := published.NextMsg(10 * time.Second)
+		m, err := published.NextMsg(patience)
 		if err != nil {
 			t.Fatalf("NextMsg() = %v; want the change of %s", err, key)
 		}
@@ -226,7 +226,7 @@ func TestPromotionWaits(t *testing.T) {
 func TestFollowMovesWithTheAlias(t *testing.T) {
 	s := open(t, eventlogtest.Connect(t), viewstore.Config{Exclusive: true})
 	commit(t, acquire(t, s, projector.LeaseRequest{}), 1, "a", "1")
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	held, moved := map[string]string{}, false
 	for c, err := range s.Follow(ctx, "toy", viewstore.Position{}) {

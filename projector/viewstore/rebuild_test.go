@@ -374,7 +374,7 @@ func TestDropRightAfterARebuild(t *testing.T) {
 			t.Fatalf("Drop() = %v; want no error", err)
 		}
 		last := d.append(t, records(uint64(30+i), 2))
-		ctx, cancel := context.WithTimeout(testContext(t), 30*time.Second)
+		ctx, cancel := context.WithTimeout(testContext(t), patience)
 		defer cancel()
 		for {
 			alias, err := d.store.Alias(ctx, d.fold.Name())

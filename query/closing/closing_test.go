@@ -24,7 +24,9 @@ import (
 func store(t *testing.T) (*closing.Store, jetstream.JetStream) {
 	t.Helper()
 	js := eventlogtest.Connect(t)
-	log, err := natslog.Open(t.Context(), js, natslog.Config{})
+	log, err := eventlogtest.Made(func() (*natslog.Log, error) {
+		return natslog.Open(t.Context(), js, natslog.Config{Batch: natslog.BatchConfig{Timeout: eventlogtest.Patience}})
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

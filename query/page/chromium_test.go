@@ -18,13 +18,14 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"rollcall/eventlog/eventlogtest"
 )
 
 // The browser is driven over its own pipe (--remote-debugging-pipe): JSON
 // messages that end in a NUL, which needs no library and no port.
 
-// patience bounds a wait for the page. Nothing is asserted about time by it.
-const patience = time.Minute
+const patience = eventlogtest.Patience
 
 var shared struct {
 	sync.Once

@@ -46,12 +46,16 @@ func newProductBelow(t *testing.T, base string, tokens ...string) *product {
 	t.Helper()
 	node := eventlogtest.Server(t)
 	js := node.JetStream(t)
-	log, err := natslog.Open(t.Context(), js, natslog.Config{})
+	log, err := eventlogtest.Made(func() (*natslog.Log, error) {
+		return natslog.Open(t.Context(), js, natslog.Config{Batch: natslog.BatchConfig{Timeout: eventlogtest.Patience}})
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(log.Close)
-	store, err := viewstore.Open(t.Context(), js, viewstore.Config{Exclusive: true})
+	store, err := eventlogtest.Made(func() (*viewstore.Store, error) {
+		return viewstore.Open(t.Context(), js, viewstore.Config{Exclusive: true})
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

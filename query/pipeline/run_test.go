@@ -22,7 +22,7 @@ func TestRunListens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); len(p.Overview().Processes) == 0; {
+	for deadline := time.Now().Add(eventlogtest.Patience); len(p.Overview().Processes) == 0; {
 		if err := nc.PublishMsg(m); err != nil { // whoever listens already gets it
 			t.Fatal(err)
 		}
@@ -35,7 +35,7 @@ func TestRunListens(t *testing.T) {
 		t.Errorf("Run() = %v; want the end of ctx", err)
 	}
 	nc.Close()
-	ctx, cancel = context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel = context.WithTimeout(t.Context(), eventlogtest.Patience)
 	defer cancel()
 	if err := p.Run(ctx, nc); err == nil || ctx.Err() != nil {
 		t.Error("Run() without a connection = nil; want an error")

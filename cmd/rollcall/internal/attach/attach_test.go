@@ -29,7 +29,7 @@ func terminal(t *testing.T) *console.IO {
 // gone waits until a server has no connection but those that were there.
 func gone(t *testing.T, node *eventlogtest.Node, were int) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); node.NATS().NumClients() > were; {
+	for deadline := time.Now().Add(eventlogtest.Patience); node.NATS().NumClients() > were; {
 		if time.Now().After(deadline) || wire.Pause(t.Context(), time.Millisecond) != nil {
 			t.Fatalf("%d connections are left; want %d", node.NATS().NumClients(), were)
 		}
@@ -56,7 +56,10 @@ func TestAttach(t *testing.T) {
 		}
 		gone(t, node, 0)
 	}
-	log, err := natslog.Open(t.Context(), node.JetStream(t), natslog.Config{})
+	js := node.JetStream(t)
+	log, err := eventlogtest.Made(func() (*natslog.Log, error) {
+		return natslog.Open(t.Context(), js, natslog.Config{Batch: natslog.BatchConfig{Timeout: eventlogtest.Patience}})
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

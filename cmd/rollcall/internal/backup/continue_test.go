@@ -11,7 +11,10 @@ import (
 
 // TestContinueKnowsTheLog: an export goes on in the log that it began in, or not at all.
 func TestContinueKnowsTheLog(t *testing.T) {
-	log, err := natslog.Open(t.Context(), eventlogtest.Connect(t), natslog.Config{})
+	js := eventlogtest.Connect(t)
+	log, err := eventlogtest.Made(func() (*natslog.Log, error) {
+		return natslog.Open(t.Context(), js, natslog.Config{Batch: natslog.BatchConfig{Timeout: eventlogtest.Patience}})
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +56,9 @@ func TestContinueKnowsTheLog(t *testing.T) {
 // that is left where that is the next one, and not where some lack.
 func TestContinueWhereALimitRemovedTheLast(t *testing.T) {
 	js := eventlogtest.Connect(t)
-	log, err := natslog.Open(t.Context(), js, natslog.Config{})
+	log, err := eventlogtest.Made(func() (*natslog.Log, error) {
+		return natslog.Open(t.Context(), js, natslog.Config{Batch: natslog.BatchConfig{Timeout: eventlogtest.Patience}})
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,10 @@ func TestCompareSeesAnotherRecord(t *testing.T) {
 	export(t, path, Seal{}, all)
 	all[13].Body = []byte(`{"event":"meeting.started","n":"changed"}`)
 	export(t, other, Seal{}, all)
-	log, err := natslog.Open(t.Context(), eventlogtest.Connect(t), natslog.Config{})
+	js := eventlogtest.Connect(t)
+	log, err := eventlogtest.Made(func() (*natslog.Log, error) {
+		return natslog.Open(t.Context(), js, natslog.Config{Batch: natslog.BatchConfig{Timeout: eventlogtest.Patience}})
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +74,10 @@ func TestChangedBetweenCheckAndImport(t *testing.T) {
 	if err := os.WriteFile(path, bytes.Replace(b, []byte(`\"n\":3`), []byte(`\"n\":8`), 1), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	log, err := natslog.Open(t.Context(), eventlogtest.Connect(t), natslog.Config{})
+	js := eventlogtest.Connect(t)
+	log, err := eventlogtest.Made(func() (*natslog.Log, error) {
+		return natslog.Open(t.Context(), js, natslog.Config{Batch: natslog.BatchConfig{Timeout: eventlogtest.Patience}})
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

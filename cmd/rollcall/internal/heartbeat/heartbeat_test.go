@@ -22,7 +22,7 @@ import (
 // status is the next one that some process published.
 func status(t *testing.T, sub *nats.Subscription) (s pipeline.Status) {
 	t.Helper()
-	m, err := sub.NextMsg(10 * time.Second)
+	m, err := sub.NextMsg(eventlogtest.Patience)
 	if err != nil {
 		t.Fatal(err)
 	}

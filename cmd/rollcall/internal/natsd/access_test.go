@@ -7,11 +7,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
+
+	"rollcall/eventlog/eventlogtest"
 )
 
 // testServer is an embedded server with the stream MEETINGS and a view bucket,
@@ -62,7 +63,7 @@ func dial(t *testing.T, url string, opts ...nats.Option) (*nats.Conn, jetstream.
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(2*time.Second))
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(eventlogtest.Patience))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +116,7 @@ func TestAnonymousClientReads(t *testing.T) {
 	}
 	nc.Flush()
 	own.Publish("rollcall.views.sessions.live.a", []byte("x"))
-	if m, err := sub.NextMsg(2 * time.Second); err != nil || m.Subject != "rollcall.views.sessions.live.a" {
+	if m, err := sub.NextMsg(eventlogtest.Patience); err != nil || m.Subject != "rollcall.views.sessions.live.a" {
 		t.Errorf("plain subject: %v, %v; want the change", m, err)
 	}
 	answering, err := own.Subscribe("rollcall.query.session.get", func(m *nats.Msg) { m.Respond([]byte("found")) })
@@ -124,7 +125,7 @@ func TestAnonymousClientReads(t *testing.T) {
 	}
 	defer answering.Unsubscribe()
 	own.Flush()
-	if m, err := nc.Request("rollcall.query.session.get", nil, 2*time.Second); err != nil || string(m.Data) != "found" {
+	if m, err := nc.Request("rollcall.query.session.get", nil, eventlogtest.Patience); err != nil || string(m.Data) != "found" {
 		t.Errorf("query: %v, %v; want an answer", m, err)
 	}
 }
@@ -139,7 +140,7 @@ func TestAnonymousClientChangesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := state(t, ownJS)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), eventlogtest.Patience)
 	defer cancel()
 
 	// The server says no to a plain publish behind the client's back.
@@ -166,7 +167,7 @@ func TestAnonymousClientChangesNothing(t *testing.T) {
 		nc.PublishRequest("$JS.API.CONSUMER.MSG.NEXT.KV_sessions_g1.c1", target, []byte(`{"batch":1,"no_wait":true}`))
 		for _, deliver := range []string{target, "_INBOX." + target} {
 			m, err := nc.Request("$JS.API.CONSUMER.CREATE.KV_sessions_g1",
-				[]byte(`{"stream_name":"KV_sessions_g1","config":{"deliver_subject":"`+deliver+`","ack_policy":"none","deliver_policy":"all"}}`), 2*time.Second)
+				[]byte(`{"stream_name":"KV_sessions_g1","config":{"deliver_subject":"`+deliver+`","ack_policy":"none","deliver_policy":"all"}}`), eventlogtest.Patience)
 			if err != nil || deliver == target && !strings.Contains(string(m.Data), "inbox only") {
 				t.Errorf("consumer delivering to %s: %v, %v; want a refusal", deliver, m, err)
 			}
@@ -179,13 +180,13 @@ func TestAnonymousClientChangesNothing(t *testing.T) {
 		`{"stream_name":"KV_sessions_g1","config":{"ack_policy":"none"},"Config":{"deliver_subject":"meetings.1.meeting.started","ack_policy":"none"}}`,
 		`{"stream_name":"KV_sessions_g1","config":{"ack_policy":"none","DURABLE_NAME":"d","Inactive_Threshold":900000000000000}}`,
 	} {
-		m, err := nc.Request("$JS.API.CONSUMER.CREATE.KV_sessions_g1", []byte(request), 2*time.Second)
+		m, err := nc.Request("$JS.API.CONSUMER.CREATE.KV_sessions_g1", []byte(request), eventlogtest.Patience)
 		if err != nil || !strings.Contains(string(m.Data), "has no member") {
 			t.Errorf("consumer request %s: %v, %v; want a refusal", request, m, err)
 		}
 	}
 	nc.Flush()
-	if _, err := nc.Request("$JS.API.INFO", nil, 2*time.Second); err != nil { // everything before it has been dealt with
+	if _, err := nc.Request("$JS.API.INFO", nil, eventlogtest.Patience); err != nil { // everything before it has been dealt with
 		t.Fatal(err)
 	}
 	if after := state(t, ownJS); after != before {
@@ -382,7 +383,7 @@ func TestAttackConsumersLiveShortly(t *testing.T) {
 		`{"ack_policy":"explicit","max_ack_pending":-1,"max_waiting":100000,"inactive_threshold":900000000000}`,
 		`{"deliver_subject":"_INBOX.x","ack_policy":"none","inactive_threshold":900000000000}`,
 	} {
-		m, err := nc.Request("$JS.API.CONSUMER.CREATE.MEETINGS", []byte(`{"stream_name":"MEETINGS","config":`+config+`}`), 5*time.Second)
+		m, err := nc.Request("$JS.API.CONSUMER.CREATE.MEETINGS", []byte(`{"stream_name":"MEETINGS","config":`+config+`}`), eventlogtest.Patience)
 		if err != nil || strings.Contains(string(m.Data), `"error"`) {
 			t.Fatalf("consumer %s = %v, %v; want it made", config, m, err)
 		}
@@ -395,7 +396,7 @@ func TestAttackConsumersLiveShortly(t *testing.T) {
 		`{"ack_policy":"none","filter_subjects":[` + strings.Repeat(`"meetings.1.a.b",`, 1000) + `"meetings.2.a.b"]}`,
 		`{"ack_policy":"none","description":"` + strings.Repeat("x", 1<<16) + `"}`,
 	} {
-		m, err := nc.Request("$JS.API.CONSUMER.CREATE.MEETINGS", []byte(`{"stream_name":"MEETINGS","config":`+config+`}`), 5*time.Second)
+		m, err := nc.Request("$JS.API.CONSUMER.CREATE.MEETINGS", []byte(`{"stream_name":"MEETINGS","config":`+config+`}`), eventlogtest.Patience)
 		if err != nil || !strings.Contains(string(m.Data), `"error"`) {
 			t.Errorf("consumer %.80s = %v, %v; want a refusal", config, m, err)
 		}

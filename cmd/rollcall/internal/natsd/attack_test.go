@@ -3,9 +3,10 @@ package natsd
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"rollcall/eventlog/eventlogtest"
 )
 
 // TestAttackRequestsAreBounded: what a client without credentials may ask for at
@@ -24,7 +25,7 @@ func TestAttackRequestsAreBounded(t *testing.T) {
 		{"$JS.API.STREAM.INFO.MEETINGS", `{"x":"` + strings.Repeat("x", readerRequest) + `"}`, "at most"},
 		{"$JS.API.CONSUMER.CREATE.MEETINGS", `{"stream_name":"MEETINGS","config":{"ack_policy":"none","deliver_subject":"_INBOX.x","rate_limit_bps":99999999999}}`, `"rate_limit_bps":`},
 	} {
-		m, err := nc.Request(c.subject, []byte(c.request), 5*time.Second)
+		m, err := nc.Request(c.subject, []byte(c.request), eventlogtest.Patience)
 		if err != nil || !strings.Contains(string(m.Data)+m.Header.Get("Description"), c.want) {
 			t.Errorf("%s %.60s = %+v, %v; want %s", c.subject, c.request, m, err, c.want)
 		}

@@ -10,6 +10,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
+
+	"rollcall/eventlog/eventlogtest"
 )
 
 // TestReadersPullThroughAWindow: whatever a reader asks for, its consumer delivers no
@@ -50,7 +52,7 @@ func TestReadersPullThroughAWindow(t *testing.T) {
 			t.Errorf("consumer of a reader that asks for %v: %v, %d unacknowledged, %v; want a window of %d at most, for %v at least",
 				c.AckPolicy, got.AckPolicy, got.MaxAckPending, got.AckWait, readerUnacked, readerAckWait)
 		}
-		batch, err := made.Fetch(records, jetstream.FetchMaxWait(20*time.Second))
+		batch, err := made.Fetch(records, jetstream.FetchMaxWait(eventlogtest.Patience))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -82,7 +84,7 @@ func TestReaderPullsItsOwnConsumersOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m, err := nc.Request("$JS.API.CONSUMER.MSG.NEXT.MEETINGS.billing", []byte("1"), 5*time.Second); !errors.Is(err, nats.ErrNoResponders) {
+	if m, err := nc.Request("$JS.API.CONSUMER.MSG.NEXT.MEETINGS.billing", []byte("1"), eventlogtest.Patience); !errors.Is(err, nats.ErrNoResponders) {
 		t.Errorf("a pull from another's consumer = %v, %v; want no responders", m, err)
 	}
 	if _, err := theirs.Next(); err != nil {
@@ -92,15 +94,15 @@ func TestReaderPullsItsOwnConsumersOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The guard takes acknowledgements one after the other: this one comes later.
-	mine, err := nc.Request("$JS.API.CONSUMER.CREATE.MEETINGS", []byte(`{"stream_name":"MEETINGS","config":{"ack_policy":"explicit","name":"mine"}}`), 5*time.Second)
+	mine, err := nc.Request("$JS.API.CONSUMER.CREATE.MEETINGS", []byte(`{"stream_name":"MEETINGS","config":{"ack_policy":"explicit","name":"mine"}}`), eventlogtest.Patience)
 	if err != nil || strings.Contains(string(mine.Data), `"error"`) {
 		t.Fatalf("create = %v, %v; want a consumer", mine, err)
 	}
-	m, err := nc.Request("$JS.API.CONSUMER.MSG.NEXT.MEETINGS.mine", []byte("1"), 5*time.Second)
+	m, err := nc.Request("$JS.API.CONSUMER.MSG.NEXT.MEETINGS.mine", []byte("1"), eventlogtest.Patience)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := nc.Request(m.Reply, nil, 5*time.Second); err != nil {
+	if _, err := nc.Request(m.Reply, nil, eventlogtest.Patience); err != nil {
 		t.Fatal(err)
 	}
 	if info, err := theirs.Info(t.Context()); err != nil || info.NumAckPending != 1 {

@@ -20,6 +20,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"rollcall/eventlog/eventlogtest"
 	"rollcall/ingest/web"
 )
 
@@ -57,7 +58,7 @@ func TestHeaderMemoryIsBounded(t *testing.T) {
 	for range 16 { // three fit
 		select {
 		case <-closed:
-		case <-time.After(20 * time.Second):
+		case <-time.After(eventlogtest.Patience):
 			t.Fatal("connections stay open with more headers than may be held")
 		}
 	}
@@ -125,7 +126,7 @@ func TestHeaderMemoryCountsAcrossKeyUpdates(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(eventlogtest.Patience):
 			t.Fatal("connections stay open with more headers than may be held")
 		}
 	}

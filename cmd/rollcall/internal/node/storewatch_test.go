@@ -7,10 +7,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/rs/zerolog"
 
+	"rollcall/eventlog/eventlogtest"
 	"rollcall/eventlog/wire"
 )
 
@@ -33,7 +33,7 @@ func TestStoreProbe(t *testing.T) {
 		t.Errorf("probe of a directory that is not there = nil; want an error")
 	}
 	w := &storeWatch{server: stuckServer{t}, dir: filepath.Join(t.TempDir(), "missing"), log: zerolog.Nop()}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), eventlogtest.Patience)
 	done := make(chan error, 1)
 	go func() { done <- w.run(ctx) }()
 	for {
