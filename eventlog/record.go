@@ -77,6 +77,9 @@ type ReadOptions struct {
 	// it before: a log that lost its tail may have given its sequence to another
 	// one, which is ErrLostTail. Zero: not known.
 	AfterStoredAt time.Time
+	// Oldest begins with the oldest record that the log holds, if those after After
+	// are gone by the time that the first one comes. Without it that is ErrTrimmed.
+	Oldest bool
 	// UpTo includes; 0 means the last record at the time of the call, or no end
 	// where Follow is set.
 	UpTo Seq

@@ -83,7 +83,11 @@ func (l *memLog) Read(ctx context.Context, o eventlog.ReadOptions) iter.Seq2[eve
 			head, _ := l.Head(ctx)
 			end = head.Last
 		}
-		for at := o.After; end == 0 || at < end; {
+		at := o.After
+		if o.Oldest {
+			at = max(at, l.first-1)
+		}
+		for end == 0 || at < end {
 			l.mu.Lock()
 			grown := l.grown
 			var r *eventlog.Record

@@ -274,14 +274,10 @@ func (v *verifier) replay(ctx context.Context, pass int, each func(ev *eventlog.
 }
 
 func (v *verifier) replayTo(ctx context.Context, upTo eventlog.Seq, pass int, each func(ev *eventlog.Event, key string)) error {
-	head, err := v.Source.Head(ctx)
-	if err != nil {
-		return fmt.Errorf("read head of log: %w", err)
+	if upTo == 0 {
+		return nil // which is no end to Read
 	}
-	if upTo < max(1, head.First) {
-		return nil
-	}
-	for r, err := range v.Source.Read(ctx, eventlog.ReadOptions{After: max(1, head.First) - 1, UpTo: upTo}) {
+	for r, err := range v.Source.Read(ctx, eventlog.ReadOptions{Oldest: true, UpTo: upTo}) {
 		if err != nil {
 			return err
 		}

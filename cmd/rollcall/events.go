@@ -111,7 +111,7 @@ func (c *recordFlags) list(a *app, follow bool) (err error) {
 		return err
 	}
 	n, at := 0, eventlog.Seq(c.After)
-	for r, err := range l.Log.Read(a.Ctx, eventlog.ReadOptions{After: at, Follow: follow}) {
+	for r, err := range l.Log.Read(a.Ctx, eventlog.ReadOptions{After: at, Oldest: at == 0, Follow: follow}) {
 		if err != nil {
 			return a.Left(errors.Join(err, out.Flush()), "the records up to %d were printed; --after %[1]d continues after them", at)
 		}

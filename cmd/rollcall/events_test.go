@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -48,6 +50,55 @@ func TestEventsOfASession(t *testing.T) {
 		}
 		if strings.Join(got, ",") != want {
 			t.Errorf("events --session %s = records %v; want %s", session, got, want)
+		}
+	}
+}
+
+// TestEventsOfATrimmedLog: what reads all of a log reads what a limit has left of it.
+// Where --after names what is gone, that is an error: the records between are missing.
+func TestEventsOfATrimmedLog(t *testing.T) {
+	node := eventlogtest.Server(t)
+	js := node.JetStream(t)
+	log, err := natslog.Open(t.Context(), js, natslog.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	body := []byte(`{"event":"meeting.started","meeting":{"id":"m","sessionId":"s"}}`)
+	for i := range 5 {
+		r := &eventlog.Record{EventID: "01HX000000000000000000000" + string(rune('1'+i)), ReceivedAt: 1, Source: "test", Type: "meeting.started", Body: body}
+		if _, err := log.Append(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stream, err := js.Stream(t.Context(), eventlog.Stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	limited := stream.CachedInfo().Config
+	limited.MaxMsgs = 2
+	if _, err := js.UpdateStream(t.Context(), limited); err != nil {
+		t.Fatal(err)
+	}
+	key := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(key, []byte("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"events", "--output", "csv"}, {"events", "follow", "--limit", "2", "--output", "csv"},
+		{"events", "export", "-"}, {"events", "scan"}, {"events", "verify", "--key", key, "--output", "json"},
+	} {
+		code, stdout, stderr := inProcess(t, nil, append(args, "--nats-url", node.URL())...)
+		if code != 0 {
+			t.Errorf("rollcall %s of a log of records 4 and 5 = %d, %s; want these two", strings.Join(args, " "), code, stderr)
+		}
+		if args[1] == "export" && strings.Count(stdout, "\n") != 2 {
+			t.Errorf("export of a log of records 4 and 5 =\n%swant two lines", stdout)
+		}
+	}
+	for _, args := range [][]string{{"events", "--after", "1"}, {"events", "export", "-", "--after", "1"}, {"events", "verify", "--key", key, "--after", "1"}} {
+		if code, stdout, _ := inProcess(t, nil, append(args, "--nats-url", node.URL())...); code == 0 {
+			t.Errorf("rollcall %s of a log that begins at record 4 = %s; want an error, since records 2 and 3 are gone", strings.Join(args, " "), stdout)
 		}
 	}
 }

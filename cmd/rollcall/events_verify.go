@@ -78,7 +78,7 @@ func (c *eventsVerifyCmd) Run(a *app) (err error) {
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
 	found := audit{Bad: []eventlog.Seq{}}
-	for r, err := range l.Log.Read(a.Ctx, eventlog.ReadOptions{After: eventlog.Seq(c.After), UpTo: eventlog.Seq(c.To)}) {
+	for r, err := range l.Log.Read(a.Ctx, eventlog.ReadOptions{After: eventlog.Seq(c.After), Oldest: c.After == 0, UpTo: eventlog.Seq(c.To)}) {
 		if err != nil {
 			return a.Left(fmt.Errorf("read log: %w", err), "%d records were checked, %d of them do not verify; nothing was changed", found.Checked, found.OtherKey+found.Forged)
 		}

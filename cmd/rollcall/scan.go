@@ -166,12 +166,8 @@ func lostError(found []scanned) error {
 
 // unreadable reads the log and returns what can't be.
 func unreadable(ctx context.Context, log *natslog.Log) (found []scanned, n int, err error) {
-	head, err := log.Head(ctx)
-	if err != nil {
-		return nil, 0, err
-	}
 	found = []scanned{}
-	opts := eventlog.ReadOptions{After: max(head.First, 1) - 1, Damaged: func(from, to eventlog.Seq) { found = append(found, scanned{From: from, To: to}) }}
+	opts := eventlog.ReadOptions{Oldest: true, Damaged: func(from, to eventlog.Seq) { found = append(found, scanned{From: from, To: to}) }}
 	for _, err := range log.Read(ctx, opts) {
 		if err != nil {
 			return found, n, err

@@ -113,7 +113,7 @@ func (c *eventsExportCmd) left(n int) string {
 
 // write writes the records after those that s continues.
 func (c *eventsExportCmd) write(ctx context.Context, log *natslog.Log, s *backup.Stream) error {
-	opts := eventlog.ReadOptions{After: s.Seal.After}
+	opts := eventlog.ReadOptions{After: s.Seal.After, Oldest: s.Seal.After == 0}
 	if c.SkipDamaged {
 		opts.Damaged = func(from, to eventlog.Seq) {
 			c.skipped = append(c.skipped, scanned{From: from, To: to})

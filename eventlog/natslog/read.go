@@ -31,7 +31,7 @@ const (
 // It waits for a server that is away, and goes on after the last record that
 // it yielded, without a gap and without a repeat. The last thing it yields may
 // be an error with a zero record: ctx.Err(); eventlog.ErrTrimmed where the
-// record after After is gone (ask Head for the first one held);
+// record after After is gone, unless opts.Oldest is set;
 // eventlog.ErrIncarnation where the stream was created again since the log was
 // opened; eventlog.ErrLostTail where the log ends before After, or where the
 // last record read, or the one at After, is not there any more.
@@ -57,6 +57,7 @@ type reader struct {
 	hole   eventlog.Seq // the record that was missing last time; 0: none
 	plain  bool         // a separate connection did not work for the backlog
 	end    eventlog.Seq // last sequence to read; 0: none
+	begun  bool         // a record was yielded
 	left   bool         // the caller stopped
 }
 
@@ -175,6 +176,8 @@ func (r *reader) check(ctx context.Context) (eventlog.Head, error) {
 		return h, fmt.Errorf("%w: opened %s, now %s", eventlog.ErrIncarnation, r.log.incarnation, h.Incarnation)
 	case h.Last < r.at():
 		return h, fmt.Errorf("%w: it ends at %d, read up to %d", eventlog.ErrLostTail, h.Last, r.at())
+	case h.First > r.at()+1 && r.opts.Oldest && !r.begun:
+		r.wire.After = uint64(h.First - 1)
 	case h.First > r.at()+1:
 		return h, fmt.Errorf("%w: it begins at %d, next is %d", eventlog.ErrTrimmed, h.First, r.at()+1)
 	}
@@ -231,11 +234,10 @@ func (r *reader) take(ctx context.Context, rec eventlog.Record) error {
 	if r.end != 0 && rec.Seq > r.end {
 		return wire.ErrStop
 	}
-	if !r.filtered() && rec.Seq != r.at()+1 {
-		if _, err := r.missing(ctx, rec.Seq-1); err != nil {
-			return err
-		}
+	if err := r.adjoins(ctx, rec.Seq); err != nil {
+		return err
 	}
+	r.begun = true
 	if !r.yield(rec, nil) {
 		r.left = true
 		return wire.ErrStop
@@ -246,6 +248,22 @@ func (r *reader) take(ctx context.Context, rec eventlog.Record) error {
 		return wire.ErrStop
 	}
 	return nil
+}
+
+// adjoins returns an error if records are missing before seq, which comes next.
+func (r *reader) adjoins(ctx context.Context, seq eventlog.Seq) error {
+	if r.opts.Oldest && !r.begun && seq != r.at()+1 {
+		// A limit may have removed records since the log was checked, this one too.
+		if _, err := r.check(ctx); err != nil {
+			return err
+		}
+		r.wire.After = min(r.wire.After, uint64(seq-1))
+	}
+	if r.filtered() || seq == r.at()+1 {
+		return nil
+	}
+	_, err := r.missing(ctx, seq-1)
+	return err
 }
 
 // errHole: records are missing, and the next check shows why.
