@@ -157,7 +157,7 @@ func (t *task) loop(ctx, commits context.Context, wg *sync.WaitGroup, readErr <-
 		case <-ctx.Done():
 			return nil
 		case <-t.Lost:
-			return fmt.Errorf("%w: lease on %s is in other hands", ErrFenced, t.Bucket)
+			return fmt.Errorf("%w: another process holds the lease on %s", ErrFenced, t.Bucket)
 		case err := <-readErr:
 			if err != nil {
 				return err

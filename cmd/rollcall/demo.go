@@ -26,7 +26,7 @@ import (
 type demoCmd struct {
 	Duration   time.Duration `help:"End after this time; 0 goes on until Ctrl-C." default:"0" placeholder:"DURATION"`
 	DataDir    string        `help:"Keep the data here; by default it is in a temporary directory that is removed at the end." type:"path" placeholder:"DIR"`
-	Seed       uint64        `help:"Seed of the traffic; 0 takes the clock." default:"0"`
+	Seed       uint64        `help:"Seed of the traffic; 0 takes the clock." default:"0" placeholder:"N"`
 	IngestAddr string        `help:"Address for webhooks." default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
 	APIAddr    string        `name:"api-addr" help:"Address of the read API and the page." default:"127.0.0.1:8081" placeholder:"HOST:PORT"`
 	AdminAddr  string        `help:"Address of /livez, /readyz and /metrics." default:"127.0.0.1:8082" placeholder:"HOST:PORT"`

@@ -46,7 +46,7 @@ func movedLine(a *app, form, view string, b projector.Rebuilt, as console.TableF
 		g.Add(m.View, m.Generation, m.Bucket, string(m.State), m.Before, m.PauseMs, m.Records, m.Changed, m.Carried, m.Elapsed)
 		return g.CSVRows(a.Stdout)
 	}
-	_, err := io.WriteString(a.Stdout, as.Line(a.Stdout, "", fmt.Sprintf("%s: generation %d is live, after %d; cut over in %.1f ms, %d records folded, %d keys changed; `rollcall rollback %s` returns",
+	_, err := io.WriteString(a.Stdout, as.Line(a.Stdout, "", fmt.Sprintf("%s: generation %d is live, %d was before; cut over in %.1f ms, %d records folded, %d keys changed; `rollcall rollback %s` goes back",
 		view, m.Generation, m.Before, m.PauseMs, m.Records, m.Changed, view)))
 	return err
 }

@@ -36,7 +36,7 @@ func (f attendedFlag) add(q url.Values) url.Values {
 // Help is the command's example.
 func (reportAttendanceCmd) Help() string {
 	return "Prints a row for each person and session: connected seconds are what providers bill, attended seconds count two devices once.\n\n" +
-		"Examples:\n  rollcall report attendance 5f1e … --attended-at-least 0.85\n" +
+		"Examples:\n  rollcall report attendance 05e57591-d89e-45c9-ae44-08dc1eaad0e0 --attended-at-least 0.85\n" +
 		"  rollcall report attendance --from 2026-03-01T00:00:00Z --to 2026-04-01T00:00:00Z --output csv"
 }
 

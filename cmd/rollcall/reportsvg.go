@@ -28,7 +28,7 @@ type reportSessionCmd struct {
 // Help is the command's example.
 func (reportSessionCmd) Help() string {
 	return "Prints a row for each connection; --output svg draws the timeline: a bar for each connection, and attendance over time.\n\n" +
-		"Example:\n  rollcall report session 5f1e … --output svg --timezone Europe/Berlin > timeline.svg"
+		"Example:\n  rollcall report session 05e57591-d89e-45c9-ae44-08dc1eaad0e0 --output svg --timezone Europe/Berlin > timeline.svg"
 }
 
 // Run reports.

@@ -136,7 +136,7 @@ func (c *reportUsageCmd) inPart(ctx context.Context, w io.Writer, q url.Values) 
 	if err := c.ask(ctx, "/v1/usage/cases?"+q.Encode(), &n); err != nil {
 		return err
 	}
-	_, err := io.WriteString(w, c.Line(w, "", fmt.Sprintf("Of %d sessions %d are LIVE (%d of them stale), with %d open connections, which count once they end; %d have a leave after their end, cut there; %d have no organizer.",
+	_, err := io.WriteString(w, c.Line(w, "", fmt.Sprintf("Sessions: %d. LIVE: %d, of them stale: %d; their open connections, which count once they end: %d. With a leave after the end, cut there: %d. Without an organizer: %d.",
 		n.Sessions, n.Live, n.Stale, n.OpenConnections, n.LeftAfterEnd, n.WithoutOrganizer)))
 	return err
 }

@@ -24,8 +24,8 @@ type eventsScanCmd struct {
 
 // Help is the command's example.
 func (eventsScanCmd) Help() string {
-	return `Reads every record and names those that can't be read. With --data-dir it reads the files, also below a server that
-runs, and names the blocks; without, it asks the server. Exit code 5 where records are damaged and were not repaired.
+	return `Reads every record and names those that can't be read. With --data-dir it reads the files, while a server runs
+too, and names the blocks; without, it asks the server. Exit code 5 where records are damaged and were not repaired.
 
 A damaged record stops projections, exports and rebuilds, and a server that was killed cuts off what comes after it. To
 repair the log, stop rollcall and run it with --repair: nothing is lost but what can't be read.

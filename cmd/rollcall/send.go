@@ -36,7 +36,7 @@ type sendCmd struct {
 	postFlags
 	console.OutputFlag
 	Files     []string `arg:"" help:"Files with one body each; - is stdin." name:"file"`
-	Provider  string   `help:"Family of the header names: dyte or rtk." default:"rtk" enum:"dyte,rtk"`
+	Provider  string   `help:"Family of the header names: dyte or rtk." default:"rtk" enum:"dyte,rtk" placeholder:"NAME"`
 	UUID      string   `name:"uuid" help:"Delivery uuid; with several files the same for each. Default: a new one each." placeholder:"UUID"`
 	NoUUID    bool     `name:"no-uuid" help:"Send no delivery uuid."`
 	WebhookID string   `help:"Value of the webhook id header." placeholder:"ID"`

@@ -21,7 +21,7 @@ import (
 type simulateCmd struct {
 	postFlags
 	console.OutputFlag
-	Seed        uint64        `help:"Seed of the traffic: the same seed makes the same deliveries." default:"1"`
+	Seed        uint64        `help:"Seed of the traffic: the same seed makes the same deliveries." default:"1" placeholder:"N"`
 	Sessions    int           `help:"Number of sessions." default:"100" placeholder:"N"`
 	Rate        float64       `help:"Deliveries per second; 0 is as fast as it goes." default:"0" placeholder:"N"`
 	Arrivals    float64       `help:"Sessions that start per minute of the meetings' own time." default:"6" placeholder:"N"`

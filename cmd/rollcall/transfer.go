@@ -141,7 +141,7 @@ func (eventsImportCmd) Help() string {
 	return `Puts an export into an empty log. Records keep their event ids and received times, so that the views of this log
 come out byte for byte as those of the other. It works on the data directory of a server that does not run, or on a
 running one with credentials that may write. A file that its seal shows to be cut or changed is refused whole.
-"rollcall restore" makes the views too.
+` + "`rollcall restore`" + ` makes the views too.
 
 Examples:
   rollcall events import backup.ndjson --data-dir ./restored

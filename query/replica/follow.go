@@ -166,7 +166,7 @@ func (f *follower) take(ctx context.Context, c viewstore.Change) error {
 	case viewstore.Reset:
 		f.pending, f.bytes = nil, 0
 		f.load, f.start = true, true
-		f.replica.config.Log.Info().Str(keyView, f.table.View).Str(keyBucket, c.Bucket).Msg("loading a view again, next to its current table")
+		f.replica.config.Log.Info().Str(keyView, f.table.View).Str(keyBucket, c.Bucket).Msg("loading view")
 	}
 	return nil
 }
