@@ -17,6 +17,7 @@ import (
 	"rollcall/eventlog"
 	"rollcall/ingest/web"
 	"rollcall/projections"
+	"rollcall/query/closing"
 	"rollcall/query/feed"
 	"rollcall/query/history"
 	"rollcall/query/pace"
@@ -99,17 +100,19 @@ type API struct {
 	closings Closings
 	// rows is the place for reading a closing's rows, one reader at a time: they may be
 	// many, and decoding them takes a core.
-	rows    pace.Pace
-	changed counts
-	folds   map[string]eventlog.Fold
-	views   []*view
-	routes  []*route
-	byPath  map[string]*route
-	openAPI []byte
-	metrics *metrics
-	feeds   *feed.Feeds
-	doors   atomic.Pointer[doors]
-	now     func() time.Time
+	rows pace.Pace
+	// lastClosing is the one that was read last. Whoever is in rows may use it.
+	lastClosing *closing.Closing
+	changed     counts
+	folds       map[string]eventlog.Fold
+	views       []*view
+	routes      []*route
+	byPath      map[string]*route
+	openAPI     []byte
+	metrics     *metrics
+	feeds       *feed.Feeds
+	doors       atomic.Pointer[doors]
+	now         func() time.Time
 	// wholeLog: up to so many records a session's are looked for in all slices.
 	wholeLog eventlog.Seq
 }

@@ -12,10 +12,21 @@ import (
 // closingRowFields are those of a closing's row in a list: each says which closing it
 // is of, so that a file of them does.
 func closingRowFields() []field {
-	return append(usageFields(),
+	return append(usageFields(), ofClosingFields()...)
+}
+
+// ofClosingFields say which closing a line of a file is of.
+func ofClosingFields() []field {
+	return []field{
 		known("sequence", projections.KindInteger, "The record up to which the closing holds the log."),
 		known("timezone", projections.KindText, "The IANA time zone of the days."),
-		known("closedAt", projections.KindTime, "When the month was closed."))
+		known("closedAt", projections.KindTime, "When the month was closed."),
+	}
+}
+
+// ofClosing are their values.
+func ofClosing(d *closingDoc) []any {
+	return []any{"sequence", fmt.Append(nil, d.Sequence), "timezone", quote(d.Timezone), "closedAt", d.ClosedAt.AppendJSON(nil)}
 }
 
 // closingRows lists the rows of a closing as they were.
@@ -24,7 +35,8 @@ func (a *API) closingRows(ctx context.Context, c *call) (ans *answer, err error)
 	if err != nil {
 		return nil, err
 	}
-	of := []any{"sequence", fmt.Append(nil, h.Sequence), "timezone", quote(h.Timezone), "closedAt", h.ClosedAt.AppendJSON(nil)}
+	doc := closingDocOf(h)
+	of := ofClosing(&doc)
 	var items []replica.Item
 	err = a.withRows(ctx, *h, func(kept *closing.Closing) error {
 		for _, r := range kept.ByOrganizer() {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -38,6 +39,40 @@ func TestClosingRows(t *testing.T) {
 	}
 	if first := w.items(path + "?limit=1"); first.NextCursor == nil || w.items(path+"?limit=1&cursor="+*first.NextCursor).column("participantSeconds") != "300" {
 		t.Errorf("page of one row = %v; want another after it, of 300 seconds", first)
+	}
+}
+
+// countedClosings count how often a closing's rows are read.
+type countedClosings struct {
+	query.Closings
+	reads *atomic.Int32
+}
+
+// LoadRows counts.
+func (c countedClosings) LoadRows(ctx context.Context, h closing.Head) (*closing.Closing, error) {
+	c.reads.Add(1)
+	return c.Closings.LoadRows(ctx, h)
+}
+
+// TestClosingRowsReadOnce: the rows of a closing are read once for all pages of its lists,
+// and those of another closing when that is asked for.
+func TestClosingRowsReadOnce(t *testing.T) {
+	t.Parallel()
+	var reads atomic.Int32
+	w := newWorld(t, func(c *query.Config) { c.Closings = countedClosings{c.Closings, &reads} })
+	for i := range 3 {
+		w.post(started(fmt.Sprint("s", i), "m1", "Algebra", i*60*60*24))
+	}
+	id := w.close("2026-03").ID
+	again := w.close("2026-03").ID
+	path := "/v1/closings/" + id + "/rows?limit=1"
+	if got := len(w.walk(path)); got != 3 || reads.Load() != 1 {
+		t.Errorf("%d rows on pages of one were read %d times; want 3, read once", got, reads.Load())
+	}
+	w.get("/v1/closings/" + id + "/changes")
+	w.get("/v1/closings/" + again + "/rows")
+	if got := reads.Load(); got != 2 {
+		t.Errorf("rows of two closings were read %d times; want 2", got)
 	}
 }
 

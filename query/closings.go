@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/go-json-experiment/json"
 
@@ -51,23 +50,6 @@ type closingWhole struct {
 	Rows    []projections.UsageRow `json:"rows"`
 	Changes []closingChange        `json:"changes"`
 	Dropped int                    `json:"dropped"`
-}
-
-// closingChange is a session whose usage is another now.
-type closingChange struct {
-	SessionID   *string              `json:"sessionId"`
-	Title       *string              `json:"title"`
-	RevisedAt   eventlog.Time        `json:"revisedAt"`
-	Record      *closingRecord       `json:"record"`
-	Differences []closing.Difference `json:"differences"`
-}
-
-// closingRecord is the record that a change rests on.
-type closingRecord struct {
-	Sequence   eventlog.Seq  `json:"sequence"`
-	EventID    string        `json:"eventId"`
-	Type       string        `json:"type"`
-	ReceivedAt eventlog.Time `json:"receivedAt"`
 }
 
 func closingDocOf(h *closing.Head) closingDoc {
@@ -138,6 +120,8 @@ func (a *API) closingRoutes() []*route {
 			item: "ClosingWithRows", fields: closingWholeFields(), views: closingViews(), answer: a.closing},
 		{path: "/v1/closings/{closingId}/rows", id: "listClosingRows", summary: "A closed month's rows as they were, by day and organizer", params: listWith(pathParam("closingId")),
 			item: "ClosingRow", fields: closingRowFields(), list: true, views: closingViews(), answer: a.closingRows},
+		{path: "/v1/closings/{closingId}/changes", id: "listClosingChanges", summary: "What a closed month's usage was and is now, where it differs, by day, session, organizer and meeting", params: listWith(pathParam("closingId")),
+			item: "ClosingChange", fields: closingChangeFields(), list: true, views: closingViews(), answer: a.closingChanges},
 	}
 }
 
@@ -178,7 +162,7 @@ func (a *API) listClosings(ctx context.Context, c *call) (ans *answer, err error
 // count is how many sessions have changed since a closing. Its rows are read from NATS
 // outside of the replica: nobody waits for them there.
 func (a *API) count(ctx context.Context, c *call, h closing.Head) (changed *int, err error) {
-	kept, err := a.closings.LoadRows(ctx, h)
+	kept, err := a.load(ctx, h)
 	if err != nil {
 		return nil, err
 	}
@@ -196,11 +180,27 @@ func (a *API) withRows(ctx context.Context, h closing.Head, f func(kept *closing
 		return err
 	}
 	defer leave()
-	kept, err := a.closings.LoadRows(ctx, h)
+	kept, err := a.load(ctx, h)
 	if err != nil {
 		return err
 	}
 	return f(kept)
+}
+
+// keptRows is how many rows the closing may have that is kept decoded: about 15 MB.
+const keptRows = 50_000
+
+// load returns a closing with its rows. The last one stays, as the pages of its lists
+// come one after the other; a closing is never changed. The caller holds a.rows.
+func (a *API) load(ctx context.Context, h closing.Head) (*closing.Closing, error) {
+	if last := a.lastClosing; last != nil && last.ID == h.ID && last.ClosedAt == h.ClosedAt {
+		return last, nil
+	}
+	kept, err := a.closings.LoadRows(ctx, h)
+	if err == nil && len(kept.Rows) <= keptRows {
+		a.lastClosing = kept
+	}
+	return kept, err
 }
 
 // pageOfClosings answers a list of closings; missing are those whose changes have to be
@@ -284,48 +284,15 @@ func queryOf(h *closing.Head) (projections.UsageQuery, error) {
 }
 
 func (a *API) closing(ctx context.Context, c *call) (*answer, error) {
-	h, err := a.findClosing(ctx, c)
+	doc, seq, err := a.compared(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	doc := closingWhole{closingDoc: closingDocOf(h)}
-	var seq eventlog.Seq
-	err = a.withRows(ctx, *h, func(kept *closing.Closing) error {
-		doc.Rows = kept.ByOrganizer()
-		return a.read(ctx, c, c.route.views, func(ctx context.Context, s *replica.Snapshot) error {
-			if seq = s.Sequence(c.route.views); seq < h.Sequence {
-				return fmt.Errorf("%w: the views hold record %d, the closing %d", replica.ErrBehind, seq, h.Sequence)
-			}
-			return doc.compare(ctx, s, kept)
-		})
-	})
-	if err != nil {
-		return nil, err
-	}
-	a.findRecords(ctx, h.Sequence, doc.Changes)
-	b, err := json.Marshal(&doc)
+	b, err := json.Marshal(doc)
 	if err != nil {
 		return nil, fmt.Errorf("encode closing: %w", err)
 	}
 	return &answer{doc: b, sequence: seq}, nil
-}
-
-// compare says what has changed since a closing.
-func (w *closingWhole) compare(ctx context.Context, s *replica.Snapshot, kept *closing.Closing) error {
-	changes, dropped, err := changesSince(ctx, s, kept)
-	if err != nil {
-		return err
-	}
-	n := len(changes)
-	w.Changed, w.Dropped = &n, dropped
-	for _, ch := range changes {
-		shown, err := changeOf(ctx, s, ch)
-		if err != nil {
-			return err
-		}
-		w.Changes = append(w.Changes, shown)
-	}
-	return nil
 }
 
 // findClosing is the closing that a call names. It first waits for the records that the
@@ -343,96 +310,4 @@ func (a *API) findClosing(ctx context.Context, c *call) (*closing.Head, error) {
 		return nil, notFound("no closing %q", c.text["closingId"])
 	}
 	return &heads[i], nil
-}
-
-// changesSince compares a closing with the views. A session that the views have no
-// longer is dropped, and not changed: no record takes one away.
-func changesSince(ctx context.Context, s *replica.Snapshot, kept *closing.Closing) (changes []closing.Change, dropped int, err error) {
-	q, err := queryOf(&kept.Head)
-	if err != nil {
-		return nil, 0, err
-	}
-	now, err := usageRows(ctx, s, q)
-	if err != nil {
-		return nil, 0, err
-	}
-	opened := map[string]bool{}
-	for _, r := range kept.Rows {
-		opened[r.SessionID] = opened[r.SessionID] || r.Sessions > 0 || r.ParticipantSeconds > 0
-	}
-	for _, c := range closing.Compare(kept.Rows, now) {
-		if c.SessionID == "" {
-			changes = append(changes, c)
-			continue
-		}
-		u, found, err := usageOf(ctx, s, c.SessionID)
-		switch {
-		case err != nil:
-			return nil, 0, err
-		case found:
-			c.RevisedAt = max(c.RevisedAt, u.RevisedAt)
-			changes = append(changes, c)
-		case opened[c.SessionID]:
-			dropped++
-		default: // recordings of a session that never opened
-			changes = append(changes, c)
-		}
-	}
-	return changes, dropped, nil
-}
-
-// usageOf is a session's document of view usage.
-func usageOf(ctx context.Context, s *replica.Snapshot, id string) (u projections.UsageSession, found bool, err error) {
-	for d := range documents[projections.UsageSession](ctx, s, &err, viewUsage, "WHERE sessionId = ?1", id) {
-		u, found = d, true
-	}
-	return u, found, err
-}
-
-func changeOf(ctx context.Context, s *replica.Snapshot, c closing.Change) (closingChange, error) {
-	shown := closingChange{RevisedAt: c.RevisedAt, Differences: c.Differences}
-	if c.SessionID == "" {
-		return shown, nil
-	}
-	shown.SessionID = &c.SessionID
-	var err error
-	for d := range documents[projections.Session](ctx, s, &err, viewSessions, "WHERE sessionId = ?1", c.SessionID) {
-		if d.Title != "" {
-			shown.Title = &d.Title
-		}
-	}
-	return shown, err
-}
-
-// findTimeout bounds the search for the records of changes.
-const findTimeout = 5 * time.Second
-
-// findRecords looks for the records that changes rest on, in the log after a
-// closing: those of the session that were received when its usage was revised. A
-// change whose record is not found in time has none.
-func (a *API) findRecords(ctx context.Context, after eventlog.Seq, changes []closingChange) {
-	at := map[eventlog.Time][]*closingChange{}
-	for i := range changes {
-		if c := &changes[i]; c.SessionID != nil && !c.RevisedAt.IsZero() {
-			at[c.RevisedAt] = append(at[c.RevisedAt], c)
-		}
-	}
-	head, err := a.log.Head(ctx)
-	if len(at) == 0 || err != nil || after >= head.Last {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, findTimeout)
-	defer cancel()
-	err = a.log.Scan(ctx, eventlog.ReadOptions{After: max(after, head.First-1), UpTo: head.Last}, func(r *eventlog.Record) bool {
-		for _, c := range at[r.ReceivedAt] {
-			ev := eventlog.Decode(r)
-			if id, _ := ev.Session(); id == *c.SessionID {
-				c.Record = &closingRecord{r.Seq, r.EventID, ev.Type.String(), r.ReceivedAt}
-			}
-		}
-		return true
-	})
-	if err != nil {
-		a.config.Logger.Warn().Err(err).Msg("the records of what changed since a closing were not found in time")
-	}
 }

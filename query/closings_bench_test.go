@@ -62,6 +62,11 @@ func BenchmarkClosings(b *testing.B) {
 			w.get("/v1/closings/" + kept.ID)
 		}
 	})
+	b.Run("rows", func(b *testing.B) {
+		for b.Loop() {
+			w.get("/v1/closings/" + kept.ID + "/rows?limit=10")
+		}
+	})
 	for range 11 {
 		w.close("2026-03")
 	}

@@ -20,9 +20,7 @@ func (ans *answer) encode(c *call) (*reply, error) {
 	if c.csv {
 		var err error
 		rep.contentType = "text/csv; charset=utf-8; header=present"
-		if c.sheet {
-			rep.file = c.route.fileName()
-		}
+		rep.file = c.fileName()
 		if rep.body, err = c.appendDocs(c.appendHeader(nil), docs); err != nil {
 			return nil, err
 		}

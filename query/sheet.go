@@ -23,18 +23,6 @@ const (
 	maxLiteral = 255
 )
 
-// fileName is the name of the list as a file.
-func (r *route) fileName() string {
-	var b strings.Builder
-	for i, c := range strings.TrimPrefix(r.id, "list") {
-		if i > 0 && unicode.IsUpper(c) {
-			b.WriteByte('-')
-		}
-		b.WriteRune(unicode.ToLower(c))
-	}
-	return b.String() + ".csv"
-}
-
 // appendSheet appends a line. All texts stand in quotes: a spreadsheet that does
 // not split at commas has the line as one cell, which may begin with ="…". Where
 // it is a formula as a whole, texts are literals in it, or follow one without an

@@ -68,7 +68,7 @@ func TestSheet(t *testing.T) {
 		}
 	}
 	a := w.get("/v1/sessions?format=sheet&timezone=Asia/Kolkata", "Accept", "application/json")
-	if got, want := a.header.Get("Content-Disposition"), `attachment; filename="sessions.csv"`; got != want {
+	if got, want := a.header.Get("Content-Disposition"), `attachment; filename="sessions_sheet.csv"`; got != want {
 		t.Errorf("Content-Disposition = %q; want %q", got, want)
 	}
 	if got, want := a.header.Get("Content-Type"), "text/csv; charset=utf-8; header=present"; got != want {
@@ -101,8 +101,9 @@ func TestEveryListIsASheet(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.story()
+	w.close("2026-03")
 	for _, path := range []string{"/v1/sessions", "/v1/meetings/live", "/v1/sessions/s1/participants", "/v1/sessions/s1/events", "/v1/participants", "/v1/participants/ann/sessions",
-		"/v1/recordings", "/v1/livestreams", "/v1/usage", "/v1/projections", "/v1/events", "/v1/closings"} {
+		"/v1/recordings", "/v1/livestreams", "/v1/usage", "/v1/projections", "/v1/events", "/v1/closings", "/v1/closings/2026-03.UTC/rows", "/v1/closings/2026-03.UTC/changes"} {
 		programs, people := w.get(path+"?format=csv"), w.get(path+"?format=sheet")
 		head, _, _ := strings.Cut(string(programs.body), "\r\n")
 		if !strings.HasPrefix(string(people.body), byteOrderMark+head+"\r\n") {
@@ -111,9 +112,34 @@ func TestEveryListIsASheet(t *testing.T) {
 		if got, want := strings.Count(string(people.body), "\r\n"), strings.Count(string(programs.body), "\r\n"); got != want {
 			t.Errorf("GET %s?format=sheet has %d lines; want %d as CSV has", path, got, want)
 		}
-		if got := programs.header.Get("Content-Disposition"); got != "" {
-			t.Errorf("GET %s?format=csv: Content-Disposition = %q; want none", path, got)
+	}
+}
+
+// TestFileNames: a list is saved by a name that says which list it is, what narrows it,
+// and its form, and that any system takes.
+func TestFileNames(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.story()
+	for path, want := range map[string]string{
+		"/v1/sessions?":                            "sessions",
+		"/v1/meetings/live?stale=true&":            "live-meetings_stale",
+		"/v1/sessions?sort=lastEventAt&":           "sessions",
+		"/v1/sessions?from=2026-03-01&q=a%2Fb%22&": "sessions_2026-03-01_a-b",
+		"/v1/usage?groupBy=month&groupBy=organizer&from=2026-03-01&to=2026-04-01&timezone=Asia/Kolkata&": "usage_month-organizer_2026-03-01_2026-04-01_Asia-Kolkata",
+		"/v1/sessions/s1/participants?attendedAtLeast=0.85&":                                             "participants_0.85_s1",
+		"/v1/participants/ann/sessions?":                                                                 "participant-sessions_ann",
+		"/v1/sessions?q=" + strings.Repeat("é", 200) + "x" + strings.Repeat("y", 60) + "&":               "sessions_x" + strings.Repeat("y", 39),
+	} {
+		for form, end := range map[string]string{"csv": ".csv", "sheet": "_sheet.csv"} {
+			a := w.get(path + "format=" + form)
+			if got, want := a.header.Get("Content-Disposition"), `attachment; filename="`+want+end+`"`; a.status != 200 || got != want {
+				t.Errorf("GET %sformat=%s = %d, Content-Disposition %q; want %q: %s", path, form, a.status, got, want, a.body[:min(len(a.body), 200)])
+			}
 		}
+	}
+	if a := w.get("/v1/sessions"); a.header.Get("Content-Disposition") != "" {
+		t.Errorf("GET /v1/sessions = Content-Disposition %q; want none", a.header.Get("Content-Disposition"))
 	}
 }
 

@@ -23,6 +23,7 @@ type reportCmd struct {
 	Person     reportPersonCmd     `cmd:"" help:"One person's sessions, found by name or id."`
 	Recordings reportRecordingsCmd `cmd:"" help:"Recordings, their states and links."`
 	Usage      reportUsageCmd      `cmd:"" help:"Sessions and minutes by day, week or month, organizer and meeting."`
+	Closings   reportClosingsCmd   `cmd:"" help:"Closed months, and what has changed since."`
 	Live       reportLiveCmd       `cmd:"" help:"Sessions that run now."`
 	Session    reportSessionCmd    `cmd:"" help:"One session's connections, also drawn as an SVG timeline."`
 }

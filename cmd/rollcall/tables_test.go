@@ -52,6 +52,12 @@ const (
 "peakParticipants":315,"revisedAt":"2026-03-03T08:00:00Z"}]`
 	usageOfMeetings = `[{"month":"2026-03","meetingId":"room-seminar","sessions":12,"participantSeconds":360000.5,"attendedSeconds":351000,"recordingSeconds":7200,"peakParticipants":315,"revisedAt":"2026-03-03T08:00:00Z"},
 {"month":"2026-03","meetingId":"` + uuidS + `","sessions":1,"participantSeconds":3600,"attendedSeconds":3600,"recordingSeconds":0,"peakParticipants":3,"revisedAt":"2026-03-03T08:00:00Z"}]`
+	closedMonths = `[{"id":"` + closingID + `","changed":3,"closedAt":"2026-11-02T08:00:00Z","sessions":5000,"participantSeconds":360000.5,"attendedSeconds":351000,"recordingSeconds":7200,"sequence":1234567},
+{"id":"2026-09.UTC","changed":null,"closedAt":"2026-10-02T08:00:00Z","sessions":412,"participantSeconds":3600,"attendedSeconds":3600,"recordingSeconds":0,"sequence":123456}]`
+	closingChanges = `[{"day":"2026-10-05","sessionId":"` + uuidS + `","title":"Introduction to the theory of computation, part two","meetingId":"room-seminar","beforeSessions":1,"afterSessions":1,"beforeParticipantSeconds":1800,"afterParticipantSeconds":1850,
+"beforeAttendedSeconds":1800,"afterAttendedSeconds":1850,"beforeRecordingSeconds":0,"afterRecordingSeconds":0,"beforePeakParticipants":3,"afterPeakParticipants":3,"revisedAt":"2026-11-04T09:30:00Z","recordSequence":1234568,"recordType":"meeting.participantLeft"},
+{"day":"2026-10-06","sessionId":null,"title":null,"meetingId":"room-seminar","beforeSessions":0,"afterSessions":0,"beforeParticipantSeconds":0,"afterParticipantSeconds":0,
+"beforeAttendedSeconds":0,"afterAttendedSeconds":0,"beforeRecordingSeconds":600,"afterRecordingSeconds":720,"beforePeakParticipants":0,"afterPeakParticipants":0,"revisedAt":"2026-11-04T09:30:00Z","recordSequence":null,"recordType":null}]`
 	sameName = `[{"participantId":"anna.mueller@college.example","displayName":"Anna Müller","names":"Anna Müller, Anna from the evening class","sessions":4,"lastJoinedAt":"2026-03-02T09:00:10Z"},
 {"participantId":"` + uuidS + `","displayName":"Anna Müller","names":"Anna Müller","sessions":12,"lastJoinedAt":"2026-03-01T09:00:10Z"}]`
 	connections = `[{"participantId":"student-42","displayName":"Ada Lovelace","peerId":"` + uuidS + `","joinedAt":"2026-03-02T09:00:10Z","leftAt":"2026-03-02T10:30:00Z","closedBy":"MEETING_END","seconds":5389.75}]`
@@ -78,6 +84,15 @@ func tables(t *testing.T, text func(string) string) map[string]func(a *app) erro
 		"report-person":     report(onePerson, personColumns...),
 		"report-people":     func(a *app) error { return apiFlags{OutputFlag: as}.showPeople(a.Stdout, itemsOf(t, sameName, text)) },
 		"report-session":    report(connections, connectionColumns...),
+		"report-closings": func(a *app) error {
+			return apiFlags{OutputFlag: as}.closings(a.Stdout, itemsOf(t, closedMonths, text), closingsTable)
+		},
+		"report-closings-changes": func(a *app) error {
+			return apiFlags{OutputFlag: as}.closings(a.Stdout, itemsOf(t, closingChanges, text), closingChangesTable)
+		},
+		"report-closings-rows": func(a *app) error {
+			return apiFlags{OutputFlag: as}.closings(a.Stdout, itemsOf(t, usage, text), closingRowsTable)
+		},
 		"report-usage": func(a *app) error {
 			c := reportUsageCmd{apiFlags: apiFlags{OutputFlag: as}, GroupBy: "day,organizer"}
 			return c.table(a.Stdout, itemsOf(t, usage, text))

@@ -111,6 +111,19 @@ type Change struct {
 	// RevisedAt is since when the later usage is as it is; zero where there is none.
 	RevisedAt   eventlog.Time
 	Differences []Difference
+	// Rows are the finest rows that differ.
+	Rows []Pair
+}
+
+// Pair is a finest row at two moments; one of them is zero where there was none.
+type Pair struct{ Before, After projections.UsageRow }
+
+// Place is the row that says what the pair is of: the later one, where there is one.
+func (p *Pair) Place() *projections.UsageRow {
+	if p.After != (projections.UsageRow{}) {
+		return &p.After
+	}
+	return &p.Before
 }
 
 // Difference is a number that differs, of a session on one day for one organizer and
@@ -131,11 +144,14 @@ type Number int64
 // MarshalJSON writes the number with the digits that it needs.
 func (n Number) MarshalJSON() ([]byte, error) { return eventlog.Seconds(n).AppendJSON(nil), nil }
 
-// numbers are what is compared of a row.
-var numbers = []struct {
-	name string
-	of   func(r *projections.UsageRow) Number
-}{
+// Measure is a number of a row, by its name in JSON.
+type Measure struct {
+	Name string
+	Of   func(r *projections.UsageRow) Number
+}
+
+// Measures are what is compared of a row.
+var Measures = []Measure{
 	{"sessions", func(r *projections.UsageRow) Number { return count(r.Sessions) }},
 	{"participantSeconds", func(r *projections.UsageRow) Number { return Number(r.ParticipantSeconds) }},
 	{"attendedSeconds", func(r *projections.UsageRow) Number { return Number(r.AttendedSeconds) }},
@@ -173,18 +189,28 @@ func Compare(before, after []projections.UsageRow) []Change {
 	var changes []Change
 	for _, p := range places(old, now) {
 		a, b := old[p], now[p]
-		for _, n := range numbers {
-			if n.of(&a) == n.of(&b) {
-				continue
-			}
-			if last := len(changes) - 1; last < 0 || changes[last].SessionID != p.session {
-				changes = append(changes, Change{SessionID: p.session, RevisedAt: revised[p.session]})
-			}
-			c := &changes[len(changes)-1]
-			c.Differences = append(c.Differences, Difference{p.day, p.organizer, p.meeting, n.name, n.of(&a), n.of(&b)})
+		differences := p.differences(&a, &b)
+		if len(differences) == 0 {
+			continue
 		}
+		if last := len(changes) - 1; last < 0 || changes[last].SessionID != p.session {
+			changes = append(changes, Change{SessionID: p.session, RevisedAt: revised[p.session]})
+		}
+		c := &changes[len(changes)-1]
+		c.Differences = append(c.Differences, differences...)
+		c.Rows = append(c.Rows, Pair{a, b})
 	}
 	return changes
+}
+
+// differences are the numbers that differ between two rows of a place.
+func (p place) differences(a, b *projections.UsageRow) (all []Difference) {
+	for _, m := range Measures {
+		if was, is := m.Of(a), m.Of(b); was != is {
+			all = append(all, Difference{p.day, p.organizer, p.meeting, m.Name, was, is})
+		}
+	}
+	return all
 }
 
 func byPlace(rows []projections.UsageRow) map[place]projections.UsageRow {
