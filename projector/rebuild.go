@@ -50,6 +50,8 @@ type RebuildConfig struct {
 	Progress func(Progress)
 	// Now is the clock of progress; nil: time.Now.
 	Now func() time.Time
+
+	carried int // how often it has begun again because the log was trimmed meanwhile
 }
 
 // Progress is how far a rebuild is.
@@ -91,6 +93,8 @@ const (
 	// rebuildMaxWait is how long a rebuild waits for the lease: longer than
 	// the lease of a killed rebuild lasts.
 	rebuildMaxWait = 5 * time.Second
+	// maxCarried bounds the carries of a log that is trimmed faster than it is read.
+	maxCarried = 3
 )
 
 // rebuild is one run of Rebuild.
@@ -138,6 +142,9 @@ func Rebuild(ctx context.Context, c RebuildConfig) (Rebuilt, error) {
 		if err := c.Registry.Drop(ctx, r.g.View, r.g.Number); err != nil {
 			return out, fmt.Errorf("rebuild view %s: %w", c.Projection.Name(), err)
 		}
+		if r.trimmed() {
+			c.carried++
+		}
 		return Rebuild(ctx, c)
 	}
 	if err != nil {
@@ -146,15 +153,23 @@ func Rebuild(ctx context.Context, c RebuildConfig) (Rebuilt, error) {
 	return out, nil
 }
 
-// useless reports whether a generation that was resumed can never be finished: it
-// was folded from another history of the log, or its stream is gone.
+// useless reports whether a generation can never be finished: it was resumed, and
+// folded from another history of the log, or its stream is gone; or the log was
+// trimmed beyond what a carry has copied.
 func (r *rebuild) useless(ctx context.Context) bool {
 	err := r.failed
-	if !r.resumed || !errors.Is(err, eventlog.ErrLostTail) && !errors.Is(err, eventlog.ErrIncarnation) && !errors.Is(err, ErrNoGeneration) {
+	resumed := r.resumed && (errors.Is(err, eventlog.ErrLostTail) || errors.Is(err, eventlog.ErrIncarnation) || errors.Is(err, ErrNoGeneration))
+	if !resumed && !r.trimmed() {
 		return false
 	}
 	state, err := r.look(ctx)
 	return err == nil && state != GenerationFailed && state != GenerationLive // otherwise it was aborted or promoted meanwhile
+}
+
+// trimmed reports whether another carry may succeed where the fold found the log
+// trimmed.
+func (r *rebuild) trimmed() bool {
+	return r.Carry && r.RebuildConfig.carried < maxCarried && errors.Is(r.failed, eventlog.ErrTrimmed)
 }
 
 func (r *rebuild) run(ctx context.Context) (out Rebuilt, err error) {
@@ -260,9 +275,13 @@ func (r *rebuild) stage(ctx context.Context) (carried int, err error) {
 
 // carry copies what the trimmed log no longer holds, and sets the
 // checkpoint to the record before the log's first. before is the live generation's
-// checkpoint from before.
+// checkpoint, and head the log's, from before.
 func (r *rebuild) carry(ctx context.Context, live Generation, before Checkpoint, head eventlog.Head) (int, error) {
 	copied, err := r.Registry.Carry(ctx, live, r.g)
+	if err != nil {
+		return copied, err
+	}
+	sealed, err := r.seal(ctx, before.Sequence, head)
 	if err != nil {
 		return copied, err
 	}
@@ -276,16 +295,36 @@ func (r *rebuild) carry(ctx context.Context, live Generation, before Checkpoint,
 		return copied, err
 	}
 	cp := lease.Checkpoint
-	cp.Incarnation, cp.Sequence, cp.Commit = head.Incarnation, head.First-1, fmt.Sprintf("%d-carry", cp.Epoch)
+	cp.Incarnation, cp.Sequence, cp.StoredAt, cp.Commit = head.Incarnation, sealed.seq, sealed.storedAt, fmt.Sprintf("%d-carry", cp.Epoch)
 	cp.Horizon = before.Horizon
 	if to := max(now.Horizon, now.Sweeping); to > cp.Horizon {
 		cp.Sweeping = to
 	}
 	err = lease.Commit(ctx, &Commit{Checkpoint: cp})
 	if err == nil {
-		r.g.Sealed = head.First - 1
+		r.g.Sealed = sealed.seq
 	}
 	return copied, errors.Join(err, lease.Release(ctx))
+}
+
+// seal says after which record folding on what was copied begins. A limit may have
+// removed records while that took, and may remove as many again until the first one
+// is read: those are left to the copy, as far as it has them.
+func (r *rebuild) seal(ctx context.Context, copied eventlog.Seq, before eventlog.Head) (position, error) {
+	now, err := r.Source.Head(ctx)
+	if err != nil {
+		return position{}, fmt.Errorf("read head of log: %w", err)
+	}
+	gone := now.First - 1
+	at := max(gone, min(gone+now.First-min(before.First, now.First), copied))
+	if at == gone {
+		return position{seq: at}, nil
+	}
+	last, err := r.Source.Record(ctx, at)
+	if err != nil && !errors.Is(err, eventlog.ErrNotFound) {
+		return position{}, fmt.Errorf("read record %d: %w", at, err)
+	}
+	return position{at, last.StoredAt}, nil
 }
 
 func (r *rebuild) save(ctx context.Context, s GenerationState) (Generation, error) {

@@ -11,6 +11,7 @@ import (
 	"rollcall/projections"
 	"rollcall/projector"
 	"rollcall/projector/viewstore"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -67,15 +68,21 @@ func (d *deployment) append(t *testing.T, all []eventlog.Record) eventlog.Seq {
 	return last
 }
 
-// states are a view's generations as number:state.
-func (d *deployment) states(t *testing.T) map[int]projector.GenerationState {
+// generations are those of the view.
+func (d *deployment) generations(t *testing.T) []projector.Generation {
 	t.Helper()
 	all, err := d.store.Generations(testContext(t), d.fold.Name())
 	if err != nil {
 		t.Fatalf("Generations() = %v", err)
 	}
+	return all
+}
+
+// states are a view's generations as number:state.
+func (d *deployment) states(t *testing.T) map[int]projector.GenerationState {
+	t.Helper()
 	out := map[int]projector.GenerationState{}
-	for _, g := range all {
+	for _, g := range d.generations(t) {
 		out[g.Number] = g.State
 	}
 	return out
@@ -458,4 +465,85 @@ func TestRebuildOfAnotherVersion(t *testing.T) {
 		t.Errorf("Rebuild() beside the staging of another version = %v; want %v that says how to end it", err, projector.ErrBusy)
 	}
 	d.wantStates(t, map[int]projector.GenerationState{1: projector.GenerationLive, 2: projector.GenerationStaging})
+}
+
+// trimmedMeanwhile is a registry beside a log that a limit shortens: carry and
+// begin say by how many records while it is carried, and when a generation is acquired.
+type trimmedMeanwhile struct {
+	projector.Registry
+	trim         func(records int)
+	carry, begin []int // of each time
+}
+
+func (r *trimmedMeanwhile) next(times *[]int) {
+	if len(*times) > 0 {
+		r.trim((*times)[0])
+		*times = (*times)[1:]
+	}
+}
+
+func (r *trimmedMeanwhile) Carry(ctx context.Context, from, to projector.Generation) (int, error) {
+	n, err := r.Registry.Carry(ctx, from, to)
+	r.next(&r.carry)
+	return n, err
+}
+
+func (r *trimmedMeanwhile) Acquire(ctx context.Context, c projector.LeaseRequest) (*projector.Lease, error) {
+	r.next(&r.begin)
+	return r.Registry.Acquire(ctx, c)
+}
+
+// TestCarryWhileTheLogIsTrimmed: a limit that removes records all the time keeps
+// nobody from copying what the view holds of them.
+func TestCarryWhileTheLogIsTrimmed(t *testing.T) {
+	t.Parallel()
+	all := records(9, 80)
+	for name, c := range map[string]struct {
+		carry, begin []int
+		sealed       int // records after those that were gone before
+	}{
+		"while it is copied":            {carry: []int{7}, sealed: 14},
+		"and before the fold begins":    {carry: []int{7}, begin: []int{0, 7}, sealed: 14},
+		"more than while it was copied": {carry: []int{7, 1}, begin: []int{0, 20, 0}, sealed: 7 + 20 + 1 + 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := deploy(t, all)
+			left := len(all) / 2
+			trim(t, d, left)
+			_, err := d.rebuild(t, testContext(t), func(b *projector.RebuildConfig) {
+				b.Carry = true
+				b.Registry = &trimmedMeanwhile{Registry: b.Registry, carry: c.carry, begin: c.begin, trim: func(n int) {
+					left -= n
+					trim(t, d, left)
+				}}
+			})
+			if err != nil {
+				t.Fatalf("Rebuild(Carry) = %v", err)
+			}
+			live := slices.MaxFunc(d.generations(t), func(a, b projector.Generation) int { return a.Number - b.Number })
+			if want := eventlog.Seq(len(all) - len(all)/2 + c.sealed); live.State != projector.GenerationLive || live.Sealed != want {
+				t.Errorf("generation %d is %s, sealed to %d; want live, to %d", live.Number, live.State, live.Sealed, want)
+			}
+			wantView(t, d.store, d.fold.Name(), plain(d.fold, all))
+		})
+	}
+}
+
+// TestCarryOfALogThatIsGone: where the log is removed faster than it is read, a
+// rebuild ends, and says so.
+func TestCarryOfALogThatIsGone(t *testing.T) {
+	t.Parallel()
+	all := records(9, 80)
+	d := deploy(t, all)
+	left := len(all) / 2
+	trim(t, d, left)
+	registry := &trimmedMeanwhile{Registry: d.store, begin: []int{0, 9, 0, 9, 0, 9, 0, 9, 0, 9, 0, 9}, trim: func(n int) {
+		left -= n
+		trim(t, d, left)
+	}}
+	_, err := d.rebuild(t, testContext(t), func(c *projector.RebuildConfig) { c.Carry, c.Registry = true, registry })
+	if !errors.Is(err, eventlog.ErrTrimmed) {
+		t.Errorf("Rebuild(Carry) of a log that is always gone before it is read = %v; want %v", err, eventlog.ErrTrimmed)
+	}
 }
