@@ -151,9 +151,6 @@ type Organizer struct {
 	ID, Name string
 }
 
-// IsZero reports whether neither id nor name is known.
-func (o Organizer) IsZero() bool { return o == Organizer{} }
-
 // Participant is one connection of a person, as a join or a leave reports it.
 type Participant struct {
 	PeerID, CustomID, ClientID, Name string

@@ -79,7 +79,7 @@ func summary(ev *Event) string {
 	}
 	add("title", ev.Title)
 	add("room", short(ev.RoomName))
-	if !ev.Organizer.IsZero() {
+	if ev.Organizer != (Organizer{}) {
 		add("org", short(ev.Organizer.ID)+"/"+ev.Organizer.Name)
 	}
 	add("start", ev.StartedAt.String())

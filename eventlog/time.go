@@ -276,9 +276,6 @@ func (d *Seconds) UnmarshalJSON(b []byte) error {
 // Float returns d in seconds.
 func (d Seconds) Float() float64 { return float64(d) / 1e6 }
 
-// Std returns d as a time.Duration.
-func (d Seconds) Std() time.Duration { return time.Duration(d) * time.Microsecond }
-
 // Clock returns d in the form h:mm:ss, like 26:03:09, rounded to a second.
 func (d Seconds) Clock() string {
 	sign, s := "", (d+Second/2)/Second

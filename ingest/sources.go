@@ -155,6 +155,3 @@ func (h *Handler) Keys() []KeyStatus {
 	}
 	return all
 }
-
-// Sources returns the names of the configured sources, sorted.
-func (h *Handler) Sources() []string { return slices.Sorted(maps.Keys(h.active.Load().byName)) }

@@ -4,15 +4,22 @@ import (
 	"strings"
 	"testing"
 
+	"rollcall/eventlog"
 	"rollcall/projections"
 )
+
+// parker is a state that says which records are missing in it: what projector calls Degradable.
+type parker interface {
+	Park(at eventlog.Time)
+	Unpark()
+}
 
 func TestParkedRecordsMarkTheSession(t *testing.T) {
 	f := projections.All()[0]
 	r := newRunner(f)
 	ev := joined("p1", "c1", minutes(0))
 	r.apply(t, &ev)
-	s, ok := r.state(t, "s1").(projections.SessionState)
+	s, ok := r.state(t, "s1").(parker)
 	if !ok {
 		t.Fatalf("the state of %s takes no parked records", f.Name())
 	}
@@ -30,7 +37,7 @@ func TestParkedRecordsMarkTheSession(t *testing.T) {
 	s.Park(minutes(30))
 	check("three parked", `"2026-03-08T00:10:00Z"`)
 	r.restart()
-	s, _ = r.state(t, "s1").(projections.SessionState)
+	s, _ = r.state(t, "s1").(parker)
 	s.Unpark()
 	check("retried", "null")
 }

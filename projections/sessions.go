@@ -22,16 +22,6 @@ func (sessionFold) New(key string) eventlog.State {
 	return s
 }
 
-// SessionState is the state of a session, including which records a projector could
-// not fold into it.
-type SessionState interface {
-	eventlog.State
-	// Park notes that a record received at that time is missing in the session.
-	Park(at eventlog.Time)
-	// Unpark notes that none is missing any more.
-	Unpark()
-}
-
 type sessionState struct {
 	gathering
 	crowd      crowd

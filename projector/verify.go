@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"hash/maphash"
 	"maps"
@@ -546,6 +545,3 @@ func members(document []byte) map[string]json.RawMessage {
 	}
 	return m
 }
-
-// ErrDifferent is for callers that turn differences into an exit code.
-var ErrDifferent = errors.New("view differs from the log")

@@ -101,9 +101,6 @@ type Message struct {
 	Time     time.Time // when it was stored
 	Header   nats.Header
 	Data     []byte
-	// Pending is how many messages the consumer had after this one; zero for
-	// messages that were requested one by one.
-	Pending uint64
 }
 
 // Read reads until ctx ends and returns ctx.Err(), or until a hook ends it, or
@@ -239,7 +236,7 @@ func (r *Reader) deliver(ctx context.Context, consumer jetstream.Consumer, messa
 			// The client dropped messages, or they were lost on the way.
 			return fmt.Errorf("read %s: %w: delivery %d came as %d", r.Stream, errBroken, number, d.Number)
 		}
-		if err := r.Take(ctx, &Message{m.Subject(), d.Sequence, d.Time, m.Headers(), m.Data(), d.Pending}); err != nil {
+		if err := r.Take(ctx, &Message{m.Subject(), d.Sequence, d.Time, m.Headers(), m.Data()}); err != nil {
 			return err
 		}
 		r.After = d.Sequence

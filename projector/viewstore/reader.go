@@ -45,10 +45,8 @@ type Alias struct {
 type Entry struct {
 	Key   string
 	Value []byte
-	// Revision is the document's in its bucket, StoredAt when it was committed.
+	// Revision is the document's in its bucket.
 	Revision   uint64
-	StoredAt   time.Time
-	Bucket     string
 	Generation int
 }
 
@@ -127,7 +125,7 @@ func (r *Reader) GetFrom(ctx context.Context, alias Alias, key string) (Entry, e
 	if m == nil || deleted(m.Header) {
 		return Entry{}, fmt.Errorf("%w: %s in %s", ErrNotFound, key, alias.Bucket)
 	}
-	return Entry{key, m.Data, m.Sequence, m.Time, alias.Bucket, alias.Generation}, nil
+	return Entry{key, m.Data, m.Sequence, alias.Generation}, nil
 }
 
 // All yields the documents of the live generation whose keys begin with
@@ -187,7 +185,7 @@ func (r *Reader) allFrom(ctx context.Context, alias Alias, prefix string, keysOn
 			if deleted(m.Header) || !strings.HasPrefix(key, prefix) {
 				continue
 			}
-			if !yield(Entry{key, m.Data, m.Sequence, m.Time, alias.Bucket, alias.Generation}, nil) {
+			if !yield(Entry{key, m.Data, m.Sequence, alias.Generation}, nil) {
 				return
 			}
 		}

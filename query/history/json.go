@@ -7,8 +7,8 @@ import (
 	"rollcall/eventlog"
 )
 
-// AppendJSON appends a record as the API shows it, its body masked.
-func AppendJSON(b []byte, r *eventlog.Record) []byte {
+// appendJSON appends a record as the API shows it, its body masked.
+func appendJSON(b []byte, r *eventlog.Record) []byte {
 	b = append(b, `{"sequence":`...)
 	b = strconv.AppendUint(b, uint64(r.Seq), 10)
 	b = eventlog.AppendText(append(b, `,"eventId":`...), r.EventID)
@@ -29,7 +29,7 @@ func AppendJSON(b []byte, r *eventlog.Record) []byte {
 
 // entryJSON is a record as a list shows it.
 func entryJSON(r *eventlog.Record, about *Subject) []byte {
-	b := AppendJSON(nil, r)
+	b := appendJSON(nil, r)
 	if about == nil {
 		return b
 	}

@@ -34,7 +34,7 @@ const BySequence = "sequence"
 // Subject is who a record is about: the zero Subject is nobody.
 type Subject struct{ PeerID, ParticipantID, DisplayName string }
 
-// Entry is one record of a page: its place, and its JSON as AppendJSON writes it,
+// Entry is one record of a page: its place, and its JSON as appendJSON writes it,
 // with the Subject.
 type Entry struct {
 	cursor.Place

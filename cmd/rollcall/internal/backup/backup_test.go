@@ -97,13 +97,13 @@ func TestDamagedExportsAreRefused(t *testing.T) {
 			export(t, whole, Seal{}, records(1, 3))
 			b, want := read1(t, whole), 3
 			var sum []byte
-			if !Compressed(whole) {
-				sum = read1(t, SumFile(whole))
+			if !compressed(whole) {
+				sum = read1(t, sumFile(whole))
 			}
 			damaged := filepath.Join(dir, "damaged"+ending)
 			refused := func(what string, b, sum []byte) {
 				t.Helper()
-				if err := errors.Join(os.WriteFile(damaged, b, 0o600), os.WriteFile(SumFile(damaged), sum, 0o600)); err != nil {
+				if err := errors.Join(os.WriteFile(damaged, b, 0o600), os.WriteFile(sumFile(damaged), sum, 0o600)); err != nil {
 					t.Fatal(err)
 				}
 				if ids, err := load(damaged); err == nil && (len(ids) != want || ending == ".ndjson") {
@@ -124,7 +124,7 @@ func TestDamagedExportsAreRefused(t *testing.T) {
 				}
 				refused(fmt.Sprintf("byte %d of the seal changed", n), b, changed)
 			}
-			if Compressed(whole) {
+			if compressed(whole) {
 				return
 			}
 			lines := bytes.SplitAfter(b, []byte("\n"))[:3]
@@ -172,17 +172,17 @@ func TestExportsContinueEachOther(t *testing.T) {
 			paths = append(paths, at(f))
 		}
 		ids, err := load(paths...)
-		if c.err == "" && err != nil || c.err != "" && (!errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), c.err)) || len(ids) != c.want {
+		if c.err == "" && err != nil || c.err != "" && (!errors.Is(err, errRefused) || !strings.Contains(err.Error(), c.err)) || len(ids) != c.want {
 			t.Errorf("Records(%s) = %d records, %v; want %d and %q", c.files, len(ids), err, c.want, c.err)
 		}
 	}
 	other := second
 	other.Incarnation = "log-2"
-	if err := other.save(SumFile(at("2.ndjson"))); err != nil {
+	if err := other.save(sumFile(at("2.ndjson"))); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := load(at("1.ndjson.zst"), at("2.ndjson")); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "another log") {
-		t.Errorf("Records of two logs = %v; want ErrRefused", err)
+	if _, err := load(at("1.ndjson.zst"), at("2.ndjson")); !errors.Is(err, errRefused) || !strings.Contains(err.Error(), "another log") {
+		t.Errorf("Records of two logs = %v; want errRefused", err)
 	}
 }
 
@@ -190,7 +190,7 @@ func TestExportsContinueEachOther(t *testing.T) {
 func TestPositionWithoutSeal(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "old.ndjson")
 	sealed := export(t, path, Seal{}, records(1, 7))
-	if err := os.Remove(SumFile(path)); err != nil {
+	if err := os.Remove(sumFile(path)); err != nil {
 		t.Fatal(err)
 	}
 	got, err := Position(path)

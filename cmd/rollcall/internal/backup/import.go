@@ -37,7 +37,7 @@ func (c *Import) Check() ([]Checked, error) {
 	}
 	for _, f := range all {
 		if !f.Sealed {
-			fmt.Fprintf(c.IO.Stderr, "note: %s has no seal (%s), so that nothing says whether it is whole; it has %d records\n", f.File, SumFile(f.File), f.Records)
+			fmt.Fprintf(c.IO.Stderr, "note: %s has no seal (%s), so that nothing says whether it is whole; it has %d records\n", f.File, sumFile(f.File), f.Records)
 		}
 	}
 	return all, nil

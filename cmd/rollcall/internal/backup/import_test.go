@@ -55,7 +55,7 @@ func TestExportWithoutSealIsTakenWithANote(t *testing.T) {
 	if said, err := check(); said != "" || err != nil {
 		t.Errorf("Check of a sealed export = %v and says %q; want nothing", err, said)
 	}
-	if err := os.Remove(SumFile(path)); err != nil {
+	if err := os.Remove(sumFile(path)); err != nil {
 		t.Fatal(err)
 	}
 	if said, err := check(); err != nil || !strings.Contains(said, "has no seal") || !strings.Contains(said, "4 records") {

@@ -25,7 +25,8 @@ type Checked struct {
 }
 
 // Check reads exports that continue each other, and returns what each holds.
-// ErrRefused: one is cut or changed, or the next one does not continue it.
+// It is an error where one is cut or changed, or does not continue the one
+// before.
 func Check(ctx context.Context, paths ...string) (all []Checked, err error) {
 	for _, err := range read(paths, func(c Checked) { all = append(all, c) }) {
 		if err = cmp.Or(err, ctx.Err()); err != nil {
@@ -66,7 +67,7 @@ func readOne(path string, before *Seal, yield func(eventlog.Record, error) bool)
 		return c, false, console.Usagef("read export: %w", err)
 	}
 	defer f.Close()
-	seal, err := ReadSeal(path)
+	seal, err := readSeal(path)
 	if err != nil {
 		return c, false, fmt.Errorf("read export: %w", err)
 	}
@@ -76,7 +77,7 @@ func readOne(path string, before *Seal, yield func(eventlog.Record, error) bool)
 		err = fmt.Errorf("it continues another export, which ends with record %d; name that one first", seal.After)
 	}
 	if err != nil {
-		return c, false, fmt.Errorf("read export: %s is %w: %w", path, ErrRefused, err)
+		return c, false, fmt.Errorf("read export: %s is %w: %w", path, errRefused, err)
 	}
 	if seal != nil {
 		c.Incarnation, c.After, c.AfterID, c.Damaged = seal.Incarnation, seal.After, seal.AfterID, seal.Damaged
@@ -87,7 +88,7 @@ func readOne(path string, before *Seal, yield func(eventlog.Record, error) bool)
 	}
 	if more && seal != nil {
 		if err := seal.differs(&c.Seal); err != nil {
-			return c, false, fmt.Errorf("read export: %s is %w: %w", path, ErrRefused, err)
+			return c, false, fmt.Errorf("read export: %s is %w: %w", path, errRefused, err)
 		}
 	}
 	return c, more, nil
@@ -95,7 +96,7 @@ func readOne(path string, before *Seal, yield func(eventlog.Record, error) bool)
 
 // read yields the records and counts them.
 func (c *Checked) read(f io.Reader, yield func(eventlog.Record, error) bool) (more bool, err error) {
-	if Compressed(c.File) {
+	if compressed(c.File) {
 		unzip, err := zstd.NewReader(f)
 		if err != nil {
 			return false, err
@@ -113,8 +114,8 @@ func (c *Checked) read(f io.Reader, yield func(eventlog.Record, error) bool) (mo
 			return false, nil
 		}
 	}
-	if c.end(sum); Compressed(c.File) && !c.Sealed && c.Records == 0 {
-		return false, fmt.Errorf("%w: it is empty", ErrRefused)
+	if c.end(sum); compressed(c.File) && !c.Sealed && c.Records == 0 {
+		return false, fmt.Errorf("%w: it is empty", errRefused)
 	}
 	return true, nil
 }
@@ -125,7 +126,7 @@ func Position(path string) (Seal, error) {
 	if _, err := os.Stat(path); err != nil {
 		return Seal{}, console.Usagef("read --after: %w; want the sequence of a record, or an export", err)
 	}
-	seal, err := ReadSeal(path)
+	seal, err := readSeal(path)
 	if err != nil {
 		return Seal{}, err
 	}

@@ -31,14 +31,14 @@ type Seal struct {
 // sealFormat is the form of seals that this version writes and reads.
 const sealFormat = 1
 
-// ErrRefused means that a file is cut, changed, or not the one that comes next. Nothing was written.
-var ErrRefused = errors.New("refused")
+// errRefused means that a file is cut, changed, or not the one that comes next. Nothing was written.
+var errRefused = errors.New("refused")
 
-// SumFile is where the seal of an export without compression stands.
-func SumFile(path string) string { return path + ".sum" }
+// sumFile is where the seal of an export without compression stands.
+func sumFile(path string) string { return path + ".sum" }
 
-// Compressed reports whether a file is compressed, by its ending.
-func Compressed(path string) bool { return strings.HasSuffix(path, ".zst") }
+// compressed reports whether a file is compressed, by its ending.
+func compressed(path string) bool { return strings.HasSuffix(path, ".zst") }
 
 // The frame that holds the seal in a compressed export: one that decompressors
 // skip (RFC 8878, 3.1.2), of fixed size so that it is found from the end.
@@ -79,13 +79,13 @@ func (s *Seal) save(path string) error {
 	return nil
 }
 
-// ReadSeal reads what a file says of itself; nil where it has no seal.
-func ReadSeal(path string) (*Seal, error) {
+// readSeal reads what a file says of itself; nil where it has no seal.
+func readSeal(path string) (*Seal, error) {
 	var text []byte
 	var err error
-	if Compressed(path) {
+	if compressed(path) {
 		text, err = lastFrame(path)
-	} else if text, err = os.ReadFile(SumFile(path)); errors.Is(err, os.ErrNotExist) {
+	} else if text, err = os.ReadFile(sumFile(path)); errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil || text == nil {
@@ -93,10 +93,10 @@ func ReadSeal(path string) (*Seal, error) {
 	}
 	s := &Seal{}
 	if err := json.Unmarshal(text, s, json.RejectUnknownMembers(true)); err != nil {
-		return nil, fmt.Errorf("%w: the seal of %s can't be read: %w", ErrRefused, path, err)
+		return nil, fmt.Errorf("%w: the seal of %s can't be read: %w", errRefused, path, err)
 	}
 	if s.Export != sealFormat {
-		return nil, fmt.Errorf("%w: the seal of %s has form %d, this program reads %d; use the version that wrote it", ErrRefused, path, s.Export, sealFormat)
+		return nil, fmt.Errorf("%w: the seal of %s has form %d, this program reads %d; use the version that wrote it", errRefused, path, s.Export, sealFormat)
 	}
 	return s, nil
 }

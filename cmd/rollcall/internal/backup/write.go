@@ -105,7 +105,7 @@ func (e *File) begin() (err error) {
 	if err := errors.Join(e.file.Chmod(0o600), e.file.Truncate(0)); err != nil {
 		return err
 	}
-	if !Compressed(e.path) {
+	if !compressed(e.path) {
 		e.Stream = NewStream(e.file)
 		return nil
 	}
@@ -144,7 +144,7 @@ func (e *File) commit() error {
 	if err := e.file.Sync(); err != nil {
 		return fmt.Errorf("write export: %w", err)
 	}
-	if err := os.Remove(SumFile(e.path)); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := os.Remove(sumFile(e.path)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("write export: %w", err)
 	}
 	if err := os.Rename(e.file.Name(), e.path); err != nil {
@@ -153,7 +153,7 @@ func (e *File) commit() error {
 	if e.zip != nil {
 		return nil
 	}
-	return e.Seal.save(SumFile(e.path))
+	return e.Seal.save(sumFile(e.path))
 }
 
 // stillNamed refuses a file that another export has finished and renamed since it
