@@ -161,6 +161,13 @@ func checkPoint(ctx context.Context, source Source, view string, cp Checkpoint, 
 	}
 	r, err := source.Record(ctx, cp.Sequence)
 	if errors.Is(err, eventlog.ErrNotFound) {
+		now, err := source.Head(ctx)
+		if err != nil {
+			return fmt.Errorf("read head of log: %w", err)
+		}
+		if now.First > cp.Sequence { // a limit has just removed it
+			return checkPoint(ctx, source, view, cp, now)
+		}
 		return fmt.Errorf("%w: record %d, the view's last one, can't be read; `rollcall events scan` names what is damaged and what to do",
 			eventlog.ErrDamaged, cp.Sequence)
 	}

@@ -72,8 +72,11 @@ func TestParkedSet(t *testing.T) {
 // lostRecord is a log whose record at a checkpoint can't be read, for some reason.
 type lostRecord struct {
 	Source
-	err error
+	err  error
+	head eventlog.Head
 }
+
+func (l lostRecord) Head(context.Context) (eventlog.Head, error) { return l.head, nil }
 
 func (l lostRecord) Record(context.Context, eventlog.Seq) (eventlog.Record, error) {
 	return eventlog.Record{}, l.err
@@ -84,7 +87,7 @@ func (l lostRecord) Record(context.Context, eventlog.Seq) (eventlog.Record, erro
 func TestCheckpointOfALostRecord(t *testing.T) {
 	head := eventlog.Head{Incarnation: "log", First: 1, Last: 9}
 	for cause, final := range map[error]bool{eventlog.ErrNotFound: true, eventlog.ErrUnavailable: false} {
-		err := checkPoint(t.Context(), lostRecord{err: cause}, "usage", Checkpoint{Incarnation: "log", Sequence: 7}, head)
+		err := checkPoint(t.Context(), lostRecord{err: cause, head: head}, "usage", Checkpoint{Incarnation: "log", Sequence: 7}, head)
 		if err == nil || errors.Is(err, eventlog.ErrDamaged) != final || fatal(err) != final {
 			t.Errorf("checkPoint where record 7 is %v = %v; want damage: %v", cause, err, final)
 		}

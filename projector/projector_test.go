@@ -329,6 +329,46 @@ func TestCheckpointAgainstLog(t *testing.T) {
 	}
 }
 
+// limited is a log whose oldest records a limit removes just before one is asked for.
+type limited struct {
+	*memLog
+	remove eventlog.Seq // up to which record; 0: none
+}
+
+func (l *limited) Record(ctx context.Context, seq eventlog.Seq) (eventlog.Record, error) {
+	if l.remove > 0 {
+		l.memLog.mu.Lock()
+		l.memLog.first = l.remove + 1
+		l.memLog.mu.Unlock()
+	}
+	return l.memLog.Record(ctx, seq)
+}
+
+// What a limit removes while a checkpoint is held against the log is not damaged.
+func TestCheckpointOfARecordThatALimitRemoves(t *testing.T) {
+	for _, c := range []struct {
+		remove eventlog.Seq
+		want   error
+	}{{10, nil}, {11, eventlog.ErrTrimmed}} {
+		synctest.Test(t, func(t *testing.T) {
+			log, store := &limited{memLog: newMemLog(script(10, 2)...)}, newMemStore()
+			_, stop := start(t, projector.Config{Source: log, Store: store})
+			reach(t, store, 10)
+			_ = stop()
+			log.append(script(13, 2)[10:]...)
+			log.remove = c.remove
+			_, stop = start(t, projector.Config{Source: log, Store: store})
+			if c.want == nil {
+				reach(t, store, 13)
+			}
+			synctest.Wait()
+			if err := stop(); !errors.Is(err, c.want) {
+				t.Errorf("Run() of a view at record 10, as a limit removes up to %d = %v; want %v", c.remove, err, c.want)
+			}
+		})
+	}
+}
+
 // A record that fails its fold costs itself only, wherever it fails.
 func TestPoisonIsParked(t *testing.T) {
 	records := script(300, 4)

@@ -162,6 +162,27 @@ func final(err error) bool {
 func (r *reader) check(ctx context.Context) (eventlog.Head, error) {
 	ctx, cancel := context.WithTimeout(ctx, setupTimeout)
 	defer cancel()
+	h, err := r.held(ctx)
+	if err != nil || r.stored.IsZero() || r.at() < h.First {
+		return h, err
+	}
+	m, err := r.log.message(ctx, r.at())
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		if h, err = r.held(ctx); err != nil || r.at() < h.First {
+			return h, err // a limit has just removed it
+		}
+		return h, fmt.Errorf("%w: record %d is gone", eventlog.ErrLostTail, r.at())
+	case err != nil:
+		return h, classify(err)
+	case !m.Time.Equal(r.stored):
+		return h, fmt.Errorf("%w: record %d was stored %v, is stored %v", eventlog.ErrLostTail, r.at(), r.stored, m.Time)
+	}
+	return h, nil
+}
+
+// held returns what the log holds, where that goes on from what was read.
+func (r *reader) held(ctx context.Context) (eventlog.Head, error) {
 	info, err := r.log.stream.Info(ctx)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		// Gone for now or for good: a stream that was created again is detected below.
@@ -180,18 +201,6 @@ func (r *reader) check(ctx context.Context) (eventlog.Head, error) {
 		r.wire.After = uint64(h.First - 1)
 	case h.First > r.at()+1:
 		return h, fmt.Errorf("%w: it begins at %d, next is %d", eventlog.ErrTrimmed, h.First, r.at()+1)
-	}
-	if r.stored.IsZero() || r.at() < h.First {
-		return h, nil
-	}
-	m, err := r.log.message(ctx, r.at())
-	switch {
-	case errors.Is(err, jetstream.ErrMsgNotFound):
-		return h, fmt.Errorf("%w: record %d is gone", eventlog.ErrLostTail, r.at())
-	case err != nil:
-		return h, classify(err)
-	case !m.Time.Equal(r.stored):
-		return h, fmt.Errorf("%w: record %d was stored %v, is stored %v", eventlog.ErrLostTail, r.at(), r.stored, m.Time)
 	}
 	return h, nil
 }
