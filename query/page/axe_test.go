@@ -42,6 +42,11 @@ func TestAccessible(t *testing.T) {
 				p.eval(`document.querySelectorAll("main details").forEach((d) => (d.open = true))`, nil) // what is shown on demand too
 				p.wait(`[...document.querySelectorAll("main details")].some((d) => d.clientHeight > 60)`)
 			}
+			if v.name == "live" {
+				p.size(1024, 844)
+				p.eval(`document.getElementById("find-open").click()`, nil)
+				p.wait(`document.querySelector("#find:popover-open")`)
+			}
 			p.eval(string(axe)+"\n;0", nil)
 			for _, dark := range []bool{false, true} {
 				p.dark(dark)

@@ -26,10 +26,11 @@ func TestFilesHaveAllRows(t *testing.T) {
 	connected(p)
 	// What is saved is a blob: its bytes are looked at.
 	p.eval(`(() => { const made = URL.createObjectURL; URL.createObjectURL = (blob) => { blob.arrayBuffer().then((b) => (window.saved = b)); return made.call(URL, blob); }; })()`, nil)
+	p.eval(`(() => { const click = HTMLAnchorElement.prototype.click; HTMLAnchorElement.prototype.click = function () { window.named = this.download; return click.call(this); }; })()`, nil)
 	for _, file := range []struct {
-		label string
-		bom   bool
-	}{{"CSV", false}, {"Spreadsheet", true}} {
+		label, name string
+		bom         bool
+	}{{"CSV", "recordings.csv", false}, {"Spreadsheet", "recordings_sheet.csv", true}} {
 		p.eval(`window.saved = null`, nil)
 		p.eval(fmt.Sprintf(`[...document.querySelectorAll("a[download]")].find((a) => a.innerText === %q).focus()`, file.label), nil)
 		p.press("Enter", "Enter", 13)
@@ -37,10 +38,11 @@ func TestFilesHaveAllRows(t *testing.T) {
 		var got struct {
 			Lines int
 			BOM   bool
+			Name  string
 		}
-		p.eval(`({lines: new TextDecoder().decode(window.saved).trimEnd().split("\r\n").length, bom: new Uint8Array(window.saved)[0] === 0xef})`, &got)
-		if got.Lines != rows+1 || got.BOM != file.bom {
-			t.Errorf("%s has %d lines, byte order mark %v; want the head and %d rows, %v", file.label, got.Lines, got.BOM, rows, file.bom)
+		p.eval(`({lines: new TextDecoder().decode(window.saved).trimEnd().split("\r\n").length, bom: new Uint8Array(window.saved)[0] === 0xef, name: window.named})`, &got)
+		if got.Lines != rows+1 || got.BOM != file.bom || got.Name != file.name {
+			t.Errorf("%s has %d lines, byte order mark %v, and is saved as %s; want the head and %d rows, %v, %s", file.label, got.Lines, got.BOM, got.Name, rows, file.bom, file.name)
 		}
 	}
 }

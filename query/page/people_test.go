@@ -28,6 +28,43 @@ func (p *tab) tabTo(expression string) {
 	p.t.Fatalf("pressed Tab 200 times; want the focus on %s", expression)
 }
 
+// TestFindPersonAtEveryWidth: the header's search is there at every width: where there is
+// no room for it a button opens it. With the keyboard alone; Escape closes it.
+func TestFindPersonAtEveryWidth(t *testing.T) {
+	t.Parallel()
+	s := newStandIn(t)
+	scene(s)
+	p := open(t, s.URL+"/#/usage")
+	connected(p)
+	for _, width := range []int{1280, 1181, 1180, 1024, 768, 390} {
+		p.size(width, 844)
+		p.route("#/live")
+		p.wait(`document.querySelector("h1").innerText === "Live"`)
+		if width <= 1180 {
+			p.wait(`!document.querySelector("#find").checkVisibility()`)
+			p.eval(`document.querySelector(".brand").focus()`, nil)
+			p.tabTo(`e.id === "find-open"`)
+			p.press("Enter", "Enter", 13)
+			p.wait(`document.activeElement.name === "q"`)
+			p.press("Escape", "Escape", 27)
+			p.wait(`document.activeElement.id === "find-open" && !document.querySelector("#find").checkVisibility()`)
+			p.press("Enter", "Enter", 13)
+			p.wait(`document.activeElement.name === "q"`)
+		} else {
+			p.wait(`!document.querySelector("#find-open").checkVisibility()`)
+			p.eval(`document.querySelector("#find input").focus()`, nil)
+		}
+		var inside bool
+		p.eval(`(() => { const [input, head] = ["#find input", ".top"].map((s) => document.querySelector(s).getBoundingClientRect()); return input.left >= 0 && input.right <= innerWidth && input.bottom < innerHeight && document.documentElement.scrollWidth <= innerWidth && head.height < 110; })()`, &inside)
+		if !inside {
+			t.Errorf("at %d px the search is not within the window", width)
+		}
+		p.typed("grace")
+		p.press("Enter", "Enter", 13)
+		p.wait(`location.hash === "#/people?q=grace" && document.activeElement.id === "main" && document.querySelector("#find input").value === ""`)
+	}
+}
+
 // TestFindPerson: the header's search, above every view, leads to the people of
 // a name; two of one name are told apart; each leads to all sessions.
 func TestFindPerson(t *testing.T) {

@@ -104,12 +104,12 @@ export async function all(path, params, { signal, cap = 10000 } = {}) {
 }
 
 // save downloads what needs a token; a plain link can't send one.
-export async function save(url, name) {
+export async function save(url) {
   const answer = await request(url, { accept: "text/csv" });
   if (!answer.ok) throw await problem(answer);
   const link = document.createElement("a");
   link.href = URL.createObjectURL(await answer.blob());
-  link.download = name;
+  link.download = /filename="([^"]+)"/.exec(answer.headers.get("Content-Disposition"))?.[1] ?? "";
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }

@@ -50,7 +50,7 @@ function choose({ params, draw, set, signal }) {
       field("Search sessions", h("input", { type: "search", value: filter.q, placeholder: "title, id", oninput: (e) => change({ q: e.currentTarget.value }) })),
       field("Status", select(filter.status, [["", "all"], ["LIVE", "live"], ["ENDED", "ended"]], (v) => change({ status: v }))),
       field("Started from", h("input", { type: "date", value: filter.from, onchange: (e) => change({ from: e.currentTarget.value }) })),
-      csv("/v1/sessions", { q: filter.q.trim(), status: filter.status }, "sessions.csv")),
+      csv("/v1/sessions", { q: filter.q.trim(), status: filter.status })),
     state({ loading: !reading.loaded, error: reading.error, retry: load, empty: reading.loaded && !items.length ? "No matching sessions." : null }),
     items.length ? table({ caption: "Sessions", columns, rows: items, key: (s) => s.sessionId, limit, onMore: (n) => {
       limit = n;

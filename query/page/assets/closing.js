@@ -5,10 +5,11 @@ import { ApiError, all, get, id } from "./api.js";
 import { h } from "./dom.js";
 import { clock, count, duration, flatText } from "./format.js";
 import { loader } from "./refresh.js";
-import { csv, figure, figures, ident, next, sorted, state, table, text, to, when } from "./ui.js";
-import { minutes, rowKey, usageColumns } from "./usagerows.js";
+import { csv, figure, figures, ident, sorted, sorting, state, table, text, to, when } from "./ui.js";
+import { MEASURES, rowKey, usageColumns, usageFigures } from "./usagerows.js";
 
-const MEMBERS = { sessions: "sessions", participantSeconds: "participant time", attendedSeconds: "attended time", recordingSeconds: "recording time", peakParticipants: "peak" };
+// What differs is written to the millisecond, so that its minutes are called time.
+const NAMES = new Map(MEASURES.map(([id, label]) => [id, label.toLowerCase().replace("minutes", "time")]));
 const GROUPS = ["day", "organizer"];
 
 // exact writes a member's value; seconds to the millisecond where there are any.
@@ -21,7 +22,7 @@ function exact(member, value) {
 
 function difference(d) {
   const by = d.after - d.before;
-  return h("li", { key: `${d.day} ${d.organizerId} ${d.meetingId} ${d.member}` }, `${d.day}: ${MEMBERS[d.member] ?? d.member} `, exact(d.member, d.before), " → ", h("strong", {}, exact(d.member, d.after)),
+  return h("li", { key: `${d.day} ${d.organizerId} ${d.meetingId} ${d.member}` }, `${d.day}: ${NAMES.get(d.member) ?? d.member} `, exact(d.member, d.before), " → ", h("strong", {}, exact(d.member, d.after)),
     ` (${by < 0 ? "−" : "+"}${exact(d.member, Math.abs(by))})`);
 }
 
@@ -48,11 +49,11 @@ function records({ draw, signal }) {
   };
 }
 
-export function closing({ args: [closingId], draw, signal }) {
+export function closing({ args: [closingId], params, draw, set, signal }) {
   let doc = null;
   let gone = false;
   let seen = null;               // {at, sequence}: when, and with which record, it was compared
-  let sort = { by: "day", down: false };
+  const sort = sorting({ params, set }, "day");
   let limits = { rows: 100, changes: 100 };
   const record = records({ draw, signal });
 
@@ -67,6 +68,7 @@ export function closing({ args: [closingId], draw, signal }) {
     return gone ? null : err;
   } });
 
+  const files = (list) => csv(`/v1/closings/${id(closingId)}/${list}`, { timezone: doc.timezone });
   const more = (what) => (n) => {
     limits = { ...limits, [what]: n };
     draw();
@@ -80,7 +82,7 @@ export function closing({ args: [closingId], draw, signal }) {
   ];
 
   function changesPart() {
-    return h("section", { key: "changes", "aria-labelledby": "changes-h" }, h("h2", { id: "changes-h" }, "Changed since"),
+    return h("section", { key: "changes", "aria-labelledby": "changes-h" }, h("div", { class: "title" }, h("h2", { id: "changes-h" }, "Changed since"), doc.changes.length ? files("changes") : null),
       h("p", { class: "summary" }, `Compared at ${clock(seen.at)}, with record ${count(seen.sequence)}. `, h("button", { type: "button", class: "quiet", onclick: reading.now }, "Compare again")),
       doc.changes.length ? table({ caption: "Changed sessions", columns: changeColumns, rows: doc.changes, key: (c) => c.sessionId ?? "", limit: limits.changes, onMore: more("changes") })
         : h("p", { class: "note" }, "Nothing has changed: Usage says the same as the closing."),
@@ -89,12 +91,8 @@ export function closing({ args: [closingId], draw, signal }) {
 
   function rowsPart() {
     const columns = usageColumns({ groups: GROUPS, timezone: doc.timezone });
-    const onSort = (by) => {
-      sort = next(sort, by);
-      draw();
-    };
-    return h("section", { key: "rows", "aria-labelledby": "rows-h" }, h("div", { class: "title" }, h("h2", { id: "rows-h" }, "As closed, by day and organizer"), csv(`/v1/closings/${id(closingId)}/rows`, { timezone: doc.timezone }, `closing-${closingId}.csv`)),
-      table({ caption: "Rows as closed", columns, rows: sorted(doc.rows ?? [], columns, sort, rowKey), key: rowKey, sort, onSort, limit: limits.rows, onMore: more("rows") }));
+    return h("section", { key: "rows", "aria-labelledby": "rows-h" }, h("div", { class: "title" }, h("h2", { id: "rows-h" }, "As closed, by day and organizer"), files("rows")),
+      table({ caption: "Rows as closed", columns, rows: sorted(doc.rows ?? [], columns, sort, rowKey), key: rowKey, sort, onSort: sort.click, limit: limits.rows, onMore: more("rows") }));
   }
 
   function render() {
@@ -102,8 +100,7 @@ export function closing({ args: [closingId], draw, signal }) {
     return [
       h("div", { class: "title", key: "title" }, h("h1", {}, title), h("p", { class: "summary" }, doc ? ["closed ", when(doc.closedAt), " at record ", h("strong", {}, count(doc.sequence))] : ""), h("a", { href: to("closings") }, "Closed months")),
       state({ loading: !reading.loaded && !gone, error: reading.error, retry: reading.load, empty: gone ? "There is no such closing." : null }),
-      doc ? h("section", { key: "totals", "aria-label": "Totals as closed" }, figures(figure("Sessions", count(doc.sessions)), figure("Participant minutes", minutes(doc.participantSeconds)), figure("Attended minutes", minutes(doc.attendedSeconds)),
-        figure("Recording minutes", minutes(doc.recordingSeconds)), figure("Sessions changed since", count(doc.changed)))) : null,
+      doc ? h("section", { key: "totals", "aria-label": "Totals as closed" }, figures(usageFigures(doc), figure("Sessions changed since", count(doc.changed)))) : null,
       doc ? h("p", { key: "verify" }, "Verify it: ", h("code", {}, `rollcall verify --closing ${closingId}`)) : null,
       doc ? changesPart() : null,
       doc ? rowsPart() : null,

@@ -7,6 +7,9 @@ const iso = (ms) => new Date(ms).toISOString().slice(0, 10);
 // isDay reports whether a text, as of an address, is a day.
 export const isDay = (text) => /^\d{4}-\d\d-\d\d$/.test(text) && !Number.isNaN(midnight(text));
 
+// ownZone is the reader's time zone.
+export const ownZone = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "UTC";
+
 export const daysFrom = (day, n) => iso(midnight(day) + n * DAY);
 
 // monthFrom is the first day of the month n months after a day's.

@@ -52,7 +52,7 @@ export function list({ args: [view], draw, signal }) {
   function render() {
     return [
       h("div", { class: "title", key: "title" }, h("h1", {}, text(view, "–", 60)), h("p", { class: "summary" }, reading.loaded ? `${count(items.length)} listed` : "")),
-      columns?.length ? h("div", { class: "filters", key: "filters" }, csv(path, {}, `${flatText(view)}.csv`)) : null,
+      columns?.length ? h("div", { class: "filters", key: "filters" }, csv(path, {})) : null,
       state({ loading: !reading.loaded, error: reading.error, retry: reading.load, empty: reading.loaded && !items.length ? none() : null }),
       items.length ? table({ caption: `View ${flatText(view)}`, columns, rows: items, key: (row) => columns.slice(0, 2).map((c) => row[c.id]).join(" "), limit, onMore: (n) => {
         limit = n;

@@ -148,7 +148,7 @@ export function live({ params, draw, set, signal }) {
         field("At least present", h("input", { type: "number", min: "0", value: filter.min || "", oninput: (e) => change({ min: Number(e.currentTarget.value) }, { min: e.currentTarget.value }) })),
         h("label", { class: "check", key: "recording" }, h("input", { type: "checkbox", checked: filter.recording, onchange: (e) => change({ recording: e.currentTarget.checked }, { recording: e.currentTarget.checked ? "true" : null }) }), "Recording only"),
         h("label", { class: "check", key: "stale" }, h("input", { type: "checkbox", checked: filter.stale, onchange: (e) => change({ stale: e.currentTarget.checked }, { stale: e.currentTarget.checked ? "true" : null }) }), "Include stale"),
-        csv("/v1/meetings/live", { stale: filter.stale ? "true" : null }, "live.csv")),
+        csv("/v1/meetings/live", { stale: filter.stale ? "true" : null })),
       state({ loading: !reading.loaded, error: reading.error, retry: again, empty: reading.loaded && !list.length ? emptyText(found) : null }),
       list.length ? table({
         caption: "Live meetings", columns, rows: list, key: (s) => s.sessionId, sort, limit, memo: rows, inputs: (s) => [streams.has(s.meetingId)],

@@ -35,7 +35,7 @@ export function livestreams({ params, draw, set, signal }) {
 
   const render = () => [
     h("div", { class: "title", key: "title" }, h("h1", {}, "Livestreams"), h("p", { class: "summary" }, reading.loaded ? [h("strong", {}, count(items.filter((l) => l.status === "LIVE").length)), " on air, ", count(items.length), " known"] : "")),
-    h("div", { class: "filters", key: "filters" }, csv("/v1/livestreams", {}, "livestreams.csv")),
+    h("div", { class: "filters", key: "filters" }, csv("/v1/livestreams", {})),
     state({ loading: !reading.loaded, error: reading.error, retry: load, empty: reading.loaded && !items.length ? "No livestreams yet." : null }),
     items.length ? table({ caption: "Livestreams", columns, rows: sorted(items, columns, sort, (l) => l.streamId), key: (l) => l.streamId, sort, limit, onSort: sort.click, onMore: (n) => {
       limit = n;

@@ -94,10 +94,13 @@ function nav(name) {
 }
 
 // find leads from the header's search, which stands above every view, to the people.
+// Where there is little room a button opens it.
 function find() {
   const form = document.getElementById("find");
+  form.ontoggle = (e) => e.newState === "open" && form.elements.q.focus();
   form.onsubmit = (e) => {
     e.preventDefault();
+    form.hidePopover();
     location.hash = `#/people?${new URLSearchParams({ q: form.elements.q.value.trim() })}`;
     form.reset();
   };

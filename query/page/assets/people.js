@@ -44,7 +44,7 @@ export function people({ params, draw, set, signal }) {
         set({ q });
         load();
       } })),
-      csv("/v1/participants", { q: q.trim() }, "people.csv")),
+      csv("/v1/participants", { q: q.trim() })),
     state({ loading: !reading.loaded, error: reading.error, retry: load, empty: reading.loaded && !items.length ? (q.trim() ? "No matching people." : "Nobody was in a session yet.") : null }),
     namesakes() ? h("p", { class: "note", key: "same" }, "Several people have the same name. The id tells them apart: it is what the application that they joined from calls them. Where it gave no id, each connection counts as a person.") : null,
     items.length ? table({ caption: "People", columns, rows: sorted(items, columns, sort, (p) => p.participantId), key: (p) => p.participantId, sort, limit, onSort: sort.click, onMore: (n) => {

@@ -40,7 +40,7 @@ export function person({ args: [participantId], params, draw, set, signal }) {
     return [
       h("div", { class: "title", key: "title" }, h("h1", {}, text(name ?? participantId, "–", 120)), h("p", { class: "summary" }, "participant ", ident(participantId, true), others.length ? [", also named ", others.slice(0, 5).map((n, i) => [i ? ", " : "", text(n, "–", 60)])] : null)),
       items.length ? figures(figure("Sessions", `${more ? "more than " : ""}${count(items.length)}`), figure("Present", count(items.filter((p) => p.present).length)), figure("Total attended", duration(items.reduce((n, p) => n + p.attendedSeconds, 0))), figure("Total connected", duration(items.reduce((n, p) => n + p.connectedSeconds, 0))), figure("First seen", when(times[0]))) : null,
-      h("div", { class: "filters", key: "filters" }, least.control(), csv(path, { attendedAtLeast: least.least }, "person.csv"), h("button", { type: "button", onclick: () => print() }, "Print"), copyLink()),
+      h("div", { class: "filters", key: "filters" }, least.control(), csv(path, { attendedAtLeast: least.least }), h("button", { type: "button", onclick: () => print() }, "Print"), copyLink()),
       state({ loading: !reading.loaded && !reading.error, error: reading.error, retry: load, empty: reading.loaded && !found.length ? (items.length ? "No matching sessions." : "No sessions for this participant.") : null }),
       found.length ? table({ caption: "Sessions of this person", columns, rows: sorted(found, columns, sort, (p) => p.sessionId), key: (p) => p.sessionId, sort, limit, onSort: sort.click, onMore: (n) => {
         limit = n;

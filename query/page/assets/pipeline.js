@@ -123,7 +123,7 @@ export function pipeline({ draw, signal }) {
       reported ? notes("warn", "▲ Unsafe configuration", "warnings") : null,
       reported ? ingestPart() : null,
       reported?.rebuilds.length ? h("section", { key: "rebuilds", "aria-labelledby": "rebuild-h" }, h("h2", { id: "rebuild-h" }, "Rebuilds under way"), table({ caption: "Rebuilds", columns: rebuildColumns, rows: reported.rebuilds, key: (r) => r.view })) : null,
-      items.length ? h("section", { key: "projections", "aria-labelledby": "proj-h" }, h("div", { class: "title" }, h("h2", { id: "proj-h" }, "Projections"), csv("/v1/projections", {}, "projections.csv")), table({ caption: "Projections", columns, rows: items, key: (p) => p.name })) : null,
+      items.length ? h("section", { key: "projections", "aria-labelledby": "proj-h" }, h("div", { class: "title" }, h("h2", { id: "proj-h" }, "Projections"), csv("/v1/projections", {})), table({ caption: "Projections", columns, rows: items, key: (p) => p.name })) : null,
       reported?.processes.length ? h("section", { key: "processes", "aria-labelledby": "process-h" }, h("h2", { id: "process-h" }, "Processes"), table({ caption: "Processes", columns: processColumns, rows: reported.processes, key: (p) => p.process })) : null,
     ];
   }

@@ -129,7 +129,7 @@ export function recordings({ params, draw, set, signal }) {
           within = Number(v);
           set({ within: v });
         })) : null,
-        csv("/v1/recordings", tab === "stuck" ? { stuckFor: `${stuckFor}s` } : tab === "expiring" ? { expiresWithin: `${within}s` } : tab === "errors" ? { status: "ERRORED" } : {}, "recordings.csv")),
+        csv("/v1/recordings", tab === "stuck" ? { stuckFor: `${stuckFor}s` } : tab === "expiring" ? { expiresWithin: `${within}s` } : tab === "errors" ? { status: "ERRORED" } : {})),
       state({ loading: !reading.loaded, error: reading.error, retry: load, empty: reading.loaded && !list.length ? (items.length ? "No matching recordings." : "No recordings yet.") : null }),
       list.length ? table({ caption: "Recordings", columns, rows: list, key: (r) => r.recordingId, sort, limit, memo: rows, inputs: (r) => [names.of(r.sessionId)], onSort: sort.click, onMore: (n) => {
         limit = n;

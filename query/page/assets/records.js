@@ -37,7 +37,7 @@ export function rawRecords({ path, params, set, draw, signal, person = "", peopl
   const change = (values, address) => {
     Object.assign(filter, values);
     set(address);
-    load();
+    reading.now();
   };
 
   // choose takes an id, or a part of a name or id that only one person has.
@@ -85,7 +85,7 @@ export function rawRecords({ path, params, set, draw, signal, person = "", peopl
         filter.late = e.currentTarget.checked;
         set({ late: filter.late ? "true" : null });
       } }), "Late only"),
-      csv(`${path}/events`, { participantId: filter.participantId, type: filter.type }, "records.csv"));
+      csv(`${path}/events`, { participantId: filter.participantId, type: filter.type }));
   }
 
   function render() {

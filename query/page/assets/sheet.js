@@ -55,7 +55,7 @@ export function sheet({ args: [sessionId], params, draw, set, signal }) {
         set({ q });
       } })),
       least.control(),
-      csv(`${path}/participants`, { attendedAtLeast: least.least }, "attendance.csv"), h("button", { type: "button", onclick: () => print() }, "Print"), copyLink());
+      csv(`${path}/participants`, { attendedAtLeast: least.least }), h("button", { type: "button", onclick: () => print() }, "Print"), copyLink());
   }
 
   function render() {

@@ -1,6 +1,7 @@
 // The parts that every view is made of. Each returns descriptions for patch.
 
 import { address, save, token } from "./api.js";
+import { ownZone } from "./days.js";
 import { h } from "./dom.js";
 import { count, flatText, local, millis, visible } from "./format.js";
 
@@ -124,18 +125,17 @@ export function sorted(rows, columns, sort, key) {
   }).map(([, , r]) => r);
 }
 
-// next is the sort after a click on a column's head.
-export const next = (sort, by) => ({ by, down: sort.by === by ? !sort.down : true });
-
-// sorting is a table's order, kept in the address: "-name" is descending.
+// sorting is a table's order, kept in the address: "-name" is descending. A click on the
+// head of the column that rows are sorted by turns them round; begin sets another order.
 export function sorting({ params, set }, fallback) {
-  const wanted = params.get("sort") ?? fallback;
-  const self = { by: wanted.replace(/^-/, ""), down: wanted.startsWith("-") };
+  const self = {};
+  self.begin = (wanted) => Object.assign(self, { by: wanted.replace(/^-/, ""), down: wanted.startsWith("-") });
   self.click = (by) => {
-    Object.assign(self, next(self, by));
-    set({ sort: `${self.down ? "-" : ""}${self.by}` });
+    self.down = self.by === by ? !self.down : true;
+    self.by = by;
+    set({ sort: `${self.down ? "-" : ""}${by}` });
   };
-  return self;
+  return self.begin(params.get("sort") ?? fallback);
 }
 
 // state shows a load's loading, failure or emptiness; null when there are rows.
@@ -160,20 +160,21 @@ export function select(value, options, onchange) {
   return h("select", { value, onchange: (e) => onchange(e.currentTarget.value) }, options.map(([v, label]) => h("option", { key: v, value: v }, label)));
 }
 
-// csv is a list as files: for programs, and for spreadsheets in a time zone.
-export function csv(path, params, name) {
-  const timezone = params.timezone ?? Intl.DateTimeFormat().resolvedOptions().timeZone ?? "UTC";
-  return [file("CSV", address(path, { ...params, format: "csv" }), name), file("Spreadsheet", address(path, { ...params, timezone, format: "sheet" }), name)];
+// csv is a list as files: for programs, and for spreadsheets in a time zone. The API
+// gives them their names.
+export function csv(path, params) {
+  const timezone = params.timezone ?? ownZone;
+  return [file("CSV", address(path, { ...params, format: "csv" })), file("Spreadsheet", address(path, { ...params, timezone, format: "sheet" }))];
 }
 
 // file is a link to a list as a file; with a token, which a link can't send, a download.
-function file(label, url, name) {
+function file(label, url) {
   const onclick = (e) => {
     if (!token.get()) return;
     e.preventDefault();
-    save(url, name).catch((err) => alert(`The file could not be read to its end: ${err.message}`));
+    save(url).catch((err) => alert(`The file could not be read to its end: ${err.message}`));
   };
-  return h("a", { class: "button", href: url, download: name, onclick }, label);
+  return h("a", { class: "button", href: url, download: true, onclick }, label);
 }
 
 // link to one of the page's own views.

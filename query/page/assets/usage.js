@@ -2,18 +2,17 @@
 // meeting, in any time zone.
 
 import { all, get } from "./api.js";
-import { dayIn, daysFrom, isDay, monthFrom, secondsOf } from "./days.js";
+import { dayIn, daysFrom, isDay, monthFrom, ownZone, secondsOf } from "./days.js";
 import { h } from "./dom.js";
 import { count, flatText } from "./format.js";
 import { dayChart } from "./plot.js";
 import { loader } from "./refresh.js";
-import { csv, field, figure, figures, next, select, sorted, state, table, to } from "./ui.js";
+import { csv, field, figures, select, sorted, sorting, state, table, to } from "./ui.js";
 import { usageCases } from "./usagecases.js";
-import { PERIODS, minutes, rowKey, usageColumns } from "./usagerows.js";
+import { MEASURES, PEAK, PERIODS, rowKey, usageColumns, usageFigures } from "./usagerows.js";
 
 const CAP = 5000;
 const MOST_DAYS = 1100; // that are drawn
-const MEASURES = ["sessions", "participantSeconds", "attendedSeconds", "recordingSeconds"];
 
 // presets are the periods that are asked for most.
 function presets(timezone) {
@@ -27,9 +26,8 @@ function presets(timezone) {
 
 // total adds days up; the peak is the greatest, not a sum.
 function total(days) {
-  const t = { peakParticipants: Math.max(0, ...days.map((d) => d.peakParticipants)) };
-  for (const m of MEASURES) t[m] = days.reduce((sum, d) => sum + d[m], 0);
-  return t;
+  const add = (m) => (m === PEAK ? (most, d) => Math.max(most, d[m]) : (sum, d) => sum + d[m]);
+  return Object.fromEntries(MEASURES.map(([m]) => [m, days.reduce(add(m), 0)]));
 }
 
 function series(days, { from, to: end }) {
@@ -40,21 +38,17 @@ function series(days, { from, to: end }) {
   return [list.map(secondsOf), of("participantSeconds"), of("recordingSeconds")];
 }
 
-// sortOf reads a sort as the address has it: a column, with - in front for
-// descending order. Periods begin with the latest, other rows with the most minutes.
-function sortOf(text, groups) {
-  const by = text ?? `-${PERIODS.map(([id]) => id).find((id) => groups.includes(id)) ?? "participantSeconds"}`;
-  return { by: by.replace(/^-/, ""), down: by.startsWith("-") };
-}
+// firstSort is the order where none is chosen: periods begin with the latest, other rows
+// with the most minutes.
+const firstSort = (groups) => `-${PERIODS.map(([id]) => id).find((id) => groups.includes(id)) ?? "participantSeconds"}`;
 
 export function usage({ params, draw, set, signal }) {
-  const own = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "UTC";
-  const zones = [...new Set(["UTC", own, ...Intl.supportedValuesOf("timeZone")])];
-  const timezone = zones.find((z) => z === params.get("timezone")) ?? own;
+  const zones = [...new Set(["UTC", ownZone, ...Intl.supportedValuesOf("timeZone")])];
+  const timezone = zones.find((z) => z === params.get("timezone")) ?? ownZone;
   const query = { ...presets(timezone)[2][1], organizerId: params.get("organizerId") ?? "", meetingId: params.get("meetingId") ?? "", timezone };
   for (const name of ["from", "to"]) if (isDay(params.get(name))) query[name] = params.get(name);
   let groups = (params.get("groupBy") ?? "day,organizer").split(",");
-  let sort = sortOf(params.get("sort"), groups);
+  const sort = sorting({ params, set }, firstSort(groups));
   let shown = null;              // {query, groups, rows, more, days, cases}: what was read together
   let organizers = { of: null, items: [] };
   let limit = 100;
@@ -94,7 +88,7 @@ export function usage({ params, draw, set, signal }) {
 
   const group = (list) => {
     groups = list.length ? list : ["organizer"];
-    sort = sortOf(null, groups);
+    sort.begin(firstSort(groups));
     limit = 100;
     set({ groupBy: groups.join(), sort: null });
     reading.now();
@@ -112,7 +106,7 @@ export function usage({ params, draw, set, signal }) {
       within("organizer"), within("meeting"),
       field("Organizer", select(query.organizerId, [["", "all"], ...choices()], (v) => change({ organizerId: v }))),
       field("Meeting", h("input", { type: "search", placeholder: "all; or a meeting's id", value: query.meetingId, onchange: (e) => change({ meetingId: e.currentTarget.value.trim() }) })),
-      csv("/v1/usage", { ...query, groupBy: groups.join() }, "usage.csv"));
+      csv("/v1/usage", { ...query, groupBy: groups.join() }));
   }
 
   // choices are the organizers of the days, and the chosen one in any case.
@@ -123,12 +117,8 @@ export function usage({ params, draw, set, signal }) {
 
   function rowsPart() {
     const columns = usageColumns({ groups: shown.groups, timezone: shown.query.timezone, to: shown.query.to, only: query.meetingId ? null : (id) => change({ meetingId: id }) });
-    const onSort = (by) => {
-      sort = next(sort, by);
-      set({ sort: `${sort.down ? "-" : ""}${by}` });
-    };
     return h("section", { key: "rows", "aria-labelledby": "rows-h" }, h("h2", { id: "rows-h" }, `By ${shown.groups.join(", ")}`),
-      table({ caption: "Usage rows", columns, rows: sorted(shown.rows, columns, sort, rowKey), key: rowKey, sort, onSort, limit, onMore: (n) => {
+      table({ caption: "Usage rows", columns, rows: sorted(shown.rows, columns, sort, rowKey), key: rowKey, sort, onSort: sort.click, limit, onMore: (n) => {
         limit = n;
         draw();
       } }),
@@ -142,7 +132,7 @@ export function usage({ params, draw, set, signal }) {
       h("div", { class: "title", key: "title" }, h("h1", {}, "Usage"), h("p", { class: "summary" }, `days in ${query.timezone}`), h("a", { href: to("closings") }, "Closed months")),
       filters(),
       state({ loading: !reading.loaded, error: reading.error, retry: load, empty: shown && !some ? "No usage in this period." : null }),
-      some ? h("section", { key: "totals", "aria-label": "Totals" }, figures(figure("Sessions", count(sum.sessions)), figure("Participant minutes", minutes(sum.participantSeconds)), figure("Attended minutes", minutes(sum.attendedSeconds)), figure("Recording minutes", minutes(sum.recordingSeconds)), figure("Peak", count(sum.peakParticipants)))) : null,
+      some ? h("section", { key: "totals", "aria-label": "Totals" }, figures(usageFigures(sum))) : null,
       shown ? usageCases(shown.cases) : null,
       h("section", { key: "chart", "aria-labelledby": "chart-h", class: some ? null : "hidden" }, h("h2", { id: "chart-h" }, "Minutes per day"),
         h("p", { class: "legend", "aria-hidden": "true" }, h("span", {}, h("span", { class: "key bars-key" }), " participant minutes (bars)"), h("span", {}, h("span", { class: "key line-key" }), " recording minutes (dashed line)")),

@@ -4,20 +4,30 @@
 import { after, dayIn, daysFrom } from "./days.js";
 import { h } from "./dom.js";
 import { count, duration, millis } from "./format.js";
-import { ident, text, when } from "./ui.js";
+import { figure, ident, text, when } from "./ui.js";
 
 export const PERIODS = [["day", "Day"], ["week", "Week"], ["month", "Month"]];
 
 // minutes are written with one decimal.
-export const minutes = (seconds) => count(Math.round(seconds / 6) / 10);
+const minutes = (seconds) => count(Math.round(seconds / 6) / 10);
 
 const time = (seconds) => [minutes(seconds), h("span", { class: "sub" }, duration(seconds))];
 
 // rowKey tells rows apart.
 export const rowKey = (r) => JSON.stringify([r.day, r.week, r.month, r.organizerId, r.organizerName, r.meetingId]);
 
-const numbers = [["sessions", "Sessions", count], ["participantSeconds", "Participant minutes", time], ["attendedSeconds", "Attended minutes", time],
-  ["recordingSeconds", "Recording minutes", time], ["peakParticipants", "Peak", count]].map(([id, label, show]) => ({ id, label, num: true, sort: (r) => r[id], cell: (r) => show(r[id]) }));
+// PEAK is the one number that is no sum.
+export const PEAK = "peakParticipants";
+
+// MEASURES are the numbers of usage: their names, what they are called and how a sum of
+// them is written.
+export const MEASURES = [["sessions", "Sessions", count], ["participantSeconds", "Participant minutes", minutes], ["attendedSeconds", "Attended minutes", minutes],
+  ["recordingSeconds", "Recording minutes", minutes], [PEAK, "Peak", count]];
+
+// usageFigures are sums as figures, those that there are.
+export const usageFigures = (sums) => MEASURES.filter(([id]) => id in sums).map(([id, label, show]) => figure(label, show(sums[id])));
+
+const numbers = MEASURES.map(([id, label, show]) => ({ id, label, num: true, sort: (r) => r[id], cell: (r) => (show === minutes ? time(r[id]) : show(r[id])) }));
 
 const organizer = { id: "organizer", label: "Organizer", sort: (r) => (r.organizerName ?? r.organizerId ?? "").toLowerCase(),
   cell: (r) => [text(r.organizerName ?? r.organizerId, "no organizer", 60), r.organizerName && r.organizerId ? h("span", { class: "sub" }, ident(r.organizerId)) : null] };
