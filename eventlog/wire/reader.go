@@ -19,8 +19,7 @@ const (
 	heartbeat  = time.Second
 	// inactive is how long the server keeps a consumer that nobody reads.
 	inactive = 30 * time.Second
-	// quiet is how long a reader that is to end waits for a message before it
-	// asks whether there are more.
+	// quiet is how often a reader that waits for a message looks whether one is missing.
 	quiet = 2 * time.Second
 	// retryMin and retryMax bound the wait between two tries.
 	retryMin = 50 * time.Millisecond
@@ -83,6 +82,10 @@ type Reader struct {
 	// Take gets each message, in order. After moves when it returns nil. The
 	// message is the hook's to keep.
 	Take func(ctx context.Context, m *Message) error
+	// Idle, where set, is called every few seconds while a reader that follows waits for
+	// a message. Its error breaks the consumer: one may be alive and deliver nothing,
+	// such as one whose replica of the stream lags.
+	Idle func(ctx context.Context) error
 	// Failed, if set, is called with the error of each try that is retried.
 	Failed func(err error)
 }
@@ -217,7 +220,7 @@ func (r *Reader) pull() []jetstream.PullMessagesOpt {
 // deliver takes what the consumer delivers.
 func (r *Reader) deliver(ctx context.Context, consumer jetstream.Consumer, messages jetstream.MessagesContext) error {
 	name := consumer.CachedInfo().Name
-	from := awaiting{consumer: consumer, messages: messages, follow: r.Follow}
+	from := awaiting{consumer: consumer, messages: messages, follow: r.Follow, idle: r.Idle}
 	defer from.stop()
 	var reply []byte
 	for number := uint64(1); ; number++ {
@@ -251,17 +254,16 @@ type awaiting struct {
 	consumer jetstream.Consumer
 	messages jetstream.MessagesContext
 	follow   bool
-	patience context.Context // of a reader that is to end
+	idle     func(ctx context.Context) error
+	patience context.Context // until the next look
 	renew    context.CancelFunc
 }
 
-// next waits for the message after the first taken ones. A reader that is to
-// end can't trust the count of pending messages alone: what was pending may be
-// overwritten, or have expired. So it asks when nothing comes for a while.
+// next waits for the message after the first taken ones, and looks around now and then.
 func (a *awaiting) next(ctx context.Context, taken uint64) (jetstream.Msg, error) {
 	for {
 		wait := ctx
-		if !a.follow {
+		if !a.follow || a.idle != nil {
 			if a.patience == nil || a.patience.Err() != nil {
 				a.stop()
 				a.patience, a.renew = context.WithTimeout(ctx, quiet)
@@ -269,19 +271,29 @@ func (a *awaiting) next(ctx context.Context, taken uint64) (jetstream.Msg, error
 			wait = a.patience
 		}
 		m, err := a.messages.Next(jetstream.NextContext(wait))
-		if err == nil || a.follow || ctx.Err() != nil || wait.Err() == nil {
+		if err == nil || ctx.Err() != nil || wait.Err() == nil {
 			return m, err
 		}
-		request, cancel := context.WithTimeout(ctx, setup)
-		info, err := a.consumer.Info(request)
-		cancel()
-		if err != nil {
+		if err := a.look(ctx, taken); err != nil {
 			return nil, err
 		}
-		if info.NumPending == 0 && info.Delivered.Consumer == taken {
-			return nil, ErrStop
-		}
 	}
+}
+
+// look has a follower's hook say whether something is missing. A reader that is to end
+// can't trust the count of pending messages alone: what was pending may be
+// overwritten, or have expired. So it asks when nothing comes for a while.
+func (a *awaiting) look(ctx context.Context, taken uint64) error {
+	if a.follow {
+		return a.idle(ctx)
+	}
+	ctx, cancel := context.WithTimeout(ctx, setup)
+	defer cancel()
+	info, err := a.consumer.Info(ctx)
+	if err == nil && info.NumPending == 0 && info.Delivered.Consumer == taken {
+		err = ErrStop
+	}
+	return err
 }
 
 func (a *awaiting) stop() {

@@ -66,7 +66,43 @@ func (f *feed) wire(after uint64) *wire.Reader {
 	}
 	w.Begin = func(ctx context.Context, _ wire.Consumer) error { return end(f.past.begin(ctx, w.After)) }
 	w.Failed = func(error) { f.past.ended() }
+	var s standing
+	w.Idle = func(ctx context.Context) error {
+		m, err := wire.LeaderLast(ctx, f.reader.js, w.Stream, checkpointSubject(f.bucket))
+		if err != nil {
+			return nil // nobody knows; a consumer that is gone shows by itself
+		}
+		return s.look(w.After, m.Sequence)
+	}
 	return w
+}
+
+// errStands: a consumer is alive and does not deliver what the bucket has.
+var errStands = errors.New("the consumer stands still, and the bucket has gone on")
+
+// standing finds a consumer that stands still, by looks at the bucket's last checkpoint.
+type standing struct {
+	after uint64 // what was taken last
+	// behind counts the looks since that showed more, allowed is how many may, two at
+	// first. Each consumer that is given up doubles it until one delivers: where the server
+	// is slow, others are no faster.
+	behind, allowed int
+}
+
+// look takes how far the reader and the bucket are.
+func (s *standing) look(after, end uint64) error {
+	if after != s.after || s.allowed == 0 {
+		*s = standing{after: after, allowed: 2}
+	}
+	if end <= after {
+		s.behind = 0
+		return nil
+	}
+	if s.behind++; s.behind < s.allowed {
+		return nil
+	}
+	s.behind, s.allowed = 0, 2*s.allowed
+	return fmt.Errorf("%w: read up to %d, it is at %d", errStands, after, end)
 }
 
 // end ends a read if a retry can't help.

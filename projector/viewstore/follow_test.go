@@ -207,3 +207,34 @@ func TestFollowEndsWithContext(t *testing.T) {
 		t.Error("Follow yielded nothing; want the view")
 	}
 }
+
+// TestFollowPastAStandingConsumer: a consumer may be alive, and say so, and deliver nothing,
+// such as one that is paused, or whose replica of the stream lags. A follower looks whether
+// the view has gone on, and goes on with another consumer.
+func TestFollowPastAStandingConsumer(t *testing.T) {
+	t.Parallel()
+	js := eventlogtest.Connect(t)
+	s := open(t, js, viewstore.Config{})
+	o := acquire(t, s, projector.LeaseRequest{})
+	commit(t, o, 1, "a", "1")
+	f := follow(t, s, viewstore.Position{})
+	f.until(1)
+	stream, err := js.Stream(testContext(t), "KV_toy_g1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	paused := 0
+	for name := range stream.ConsumerNames(testContext(t)).Name() {
+		if _, err := stream.PauseConsumer(testContext(t), name, time.Now().Add(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		paused++
+	}
+	commit(t, o, 2, "a", "2")
+	if reset := f.until(2); reset || paused != 1 {
+		t.Errorf("behind %d paused consumers it began again: %v; want that it goes on past one", paused, reset)
+	}
+	if f.view["a"] != "2" {
+		t.Errorf("view = %v; want a:2", f.view)
+	}
+}
