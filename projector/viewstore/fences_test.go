@@ -321,7 +321,7 @@ func TestFollowerMeetsHalfACommit(t *testing.T) {
 }
 
 // The live generation is not dropped, whoever asks for it.
-func TestWhatIsInForceIsNotDropped(t *testing.T) {
+func TestWhatIsLiveIsNotDropped(t *testing.T) {
 	s := open(t, eventlogtest.Connect(t), viewstore.Config{Exclusive: true})
 	commit(t, acquire(t, s, projector.LeaseRequest{}), 1, "a", "1")
 	if err := s.Drop(testContext(t), "toy", 1); !errors.Is(err, projector.ErrNoGeneration) {
