@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"runtime"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -125,13 +124,8 @@ func postBeside(t *testing.T, n *node.Node, count int) (slowest time.Duration, h
 	refused = map[int]int{}
 	for i := range count {
 		began := time.Now()
-		res, err := http.Post("http://"+n.Addresses().Ingest+"/webhooks/test", "application/json", strings.NewReader(fmt.Sprintf(`{"event":"none","i":%d}`, i)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		res.Body.Close()
-		if res.StatusCode != http.StatusOK {
-			refused[res.StatusCode]++
+		if status := webhook(t, n.Addresses().Ingest, fmt.Sprintf(`{"event":"none","i":%d}`, i)); status != http.StatusOK {
+			refused[status]++
 		}
 		slowest = max(slowest, time.Since(began))
 		var m runtime.MemStats

@@ -54,7 +54,7 @@ func fullOnce() func() bool {
 // readiness is what /readyz?verbose answers.
 func readiness(t *testing.T, n *node.Node) (int, string) {
 	t.Helper()
-	res, err := http.Get("http://" + n.Addresses().Admin + "/readyz?verbose")
+	res, err := client.Get("http://" + n.Addresses().Admin + "/readyz?verbose")
 	if err != nil {
 		t.Fatal(err)
 	}

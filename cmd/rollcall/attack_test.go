@@ -24,7 +24,7 @@ import (
 // get reads a path of the API and returns its status and body.
 func get(t *testing.T, n *node.Node, path string) (int, string) {
 	t.Helper()
-	res, err := http.Get("http://" + n.Addresses().API + path)
+	res, err := client.Get("http://" + n.Addresses().API + path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,6 +62,9 @@ func TestAttackConsumers(t *testing.T) {
 	const most = 500 // a stream takes 1,000, and half of them are Rollcall's own
 	if made > most || made < most/2 {
 		t.Errorf("a reader made %d consumers; want at most %d", made, most)
+	}
+	if err := shown(t.Context(), n.Addresses().API); err != nil {
+		t.Fatal(err)
 	}
 	for _, path := range []string{"/v1/events", "/v1/sessions/a/events", "/v1/sessions/a?asOf=1"} {
 		if code, body := get(t, n, path); code != http.StatusOK {

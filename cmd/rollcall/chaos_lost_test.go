@@ -10,7 +10,6 @@ import (
 	"io"
 	"maps"
 	"math/rand/v2"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -209,7 +208,7 @@ func (b *lostBed) compareReplica(t *testing.T, head eventlog.Seq) {
 		if err := json.Unmarshal(e.Value, &d); err != nil {
 			t.Fatal(err)
 		}
-		resp, err := http.Get(fmt.Sprintf("http://%s/v1/recordings/%s?minSequence=%d&wait=20s", b.query.at.API, d.RecordingID, head))
+		resp, err := client.Get(fmt.Sprintf("http://%s/v1/recordings/%s?minSequence=%d&wait=20s", b.query.at.API, d.RecordingID, head))
 		if err != nil {
 			t.Fatal(err)
 		}

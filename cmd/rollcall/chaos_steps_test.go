@@ -5,6 +5,7 @@ package main
 import (
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 )
@@ -19,7 +20,7 @@ func TestChaosProjectorSteps(t *testing.T) {
 	views := viewNames()
 	for i, s := range steps {
 		t.Run(strings.ReplaceAll(s.String(), " ", "-"), func(t *testing.T) {
-			b := newStepBed(t)
+			b := newStepBed(t, rand.Uint64())
 			runs := max(1, (*stepKills+len(steps)-1-i)/len(steps))
 			wrong, epochs := 0, uint64(0)
 			for n := range runs {

@@ -24,6 +24,7 @@ import (
 
 	"rollcall/cmd/rollcall/internal/attach"
 	"rollcall/cmd/rollcall/internal/console"
+	"rollcall/eventlog/eventlogtest"
 	"rollcall/eventlog/natslog"
 	"rollcall/eventlog/wire"
 )
@@ -198,7 +199,7 @@ func (l *lab) post(event, s string, pad int) {
 		event, s, s, strings.Repeat("x", pad))
 	deadline := time.Now().Add(time.Minute)
 	for {
-		res, err := http.Post("http://"+l.p.at.Ingest+"/webhooks/test", "application/json", strings.NewReader(body))
+		res, err := client.Post("http://"+l.p.at.Ingest+"/webhooks/test", "application/json", strings.NewReader(body))
 		if err == nil {
 			_, _ = io.Copy(io.Discard, res.Body)
 			res.Body.Close()
@@ -240,14 +241,17 @@ func (l *lab) ids() (ids map[string]bool, marks int) {
 
 // cli runs a command as the user who runs the server; it may fail.
 func (l *lab) cli(args ...string) (string, error) {
-	cmd := exec.Command("rollcall", args...)
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	cmd.Env = append(os.Environ(), "NO_COLOR=1", "XDG_CACHE_HOME="+l.p.cache)
-	if !slices.Contains(args, "--data-dir") {
-		cmd.Args = append(cmd.Args, "--nats-url", l.p.at.NATS)
-	}
-	err := cmd.Run()
+	var out *bytes.Buffer
+	err := eventlogtest.Steadily(func() error {
+		cmd := exec.Command("rollcall", args...)
+		out = new(bytes.Buffer)
+		cmd.Stdout, cmd.Stderr = out, out
+		cmd.Env = append(os.Environ(), "NO_COLOR=1", "XDG_CACHE_HOME="+l.p.cache)
+		if !slices.Contains(args, "--data-dir") {
+			cmd.Args = append(cmd.Args, "--nats-url", l.p.at.NATS)
+		}
+		return cmd.Run()
+	})
 	return out.String(), err
 }
 
@@ -286,9 +290,9 @@ func newBase(t *testing.T) *base {
 // waitFor waits for a condition.
 func waitFor(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !done(); {
+	for deadline := time.Now().Add(eventlogtest.Patience); !done(); {
 		if time.Now().After(deadline) || wire.Pause(t.Context(), 20*time.Millisecond) != nil {
-			t.Fatalf("%s: not within a minute", what)
+			t.Fatalf("%s: not within %v", what, eventlogtest.Patience)
 		}
 	}
 }
@@ -296,7 +300,7 @@ func waitFor(t *testing.T, what string, done func() bool) {
 // items are the sessions that the read API shows, as documents.
 func items(t *testing.T, l *lab) []string {
 	t.Helper()
-	res, err := http.Get("http://" + l.p.at.API + "/v1/sessions?limit=1000")
+	res, err := client.Get("http://" + l.p.at.API + "/v1/sessions?limit=1000")
 	if err != nil {
 		return nil
 	}
@@ -364,7 +368,7 @@ func damage(t *testing.T, from *base, h harm, moment string, seed uint64) {
 	}
 	if moment == "running" && h.live == nil {
 		// Whatever the server makes of it, a delivery is taken or refused for now.
-		res, err := http.Post("http://"+l.p.at.Ingest+"/webhooks/test", "application/json", strings.NewReader(`{"event":"meeting.started","meeting":{"id":"m","sessionId":"during"}}`))
+		res, err := client.Post("http://"+l.p.at.Ingest+"/webhooks/test", "application/json", strings.NewReader(`{"event":"meeting.started","meeting":{"id":"m","sessionId":"during"}}`))
 		if err == nil {
 			res.Body.Close()
 		}
@@ -392,7 +396,7 @@ func damage(t *testing.T, from *base, h harm, moment string, seed uint64) {
 
 // note is what /readyz?verbose says of the files.
 func (l *lab) note() string {
-	res, err := http.Get("http://" + l.p.at.Admin + "/readyz?verbose")
+	res, err := client.Get("http://" + l.p.at.Admin + "/readyz?verbose")
 	if err != nil {
 		l.t.Fatal(err)
 	}

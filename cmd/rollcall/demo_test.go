@@ -2,11 +2,39 @@ package main
 
 import (
 	"bytes"
+	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 
 	"rollcall/cmd/rollcall/internal/console"
 )
+
+// TestDemo: the demo needs nothing, and shows sessions that start and end; Ctrl-C and
+// --duration end it in order.
+func TestDemo(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for meetings to end")
+	}
+	t.Parallel()
+	demo := []string{"demo", "--ingest-addr", "127.0.0.1:0", "--api-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0", "--nats-listen", "127.0.0.1:0"}
+	p := start(t, "demo", "rollcall", append(demo, "--seed", "3")...)
+	ended := regexp.MustCompile(`(?s)http://127\.0\.0\.1:.*started .*ended .* people`)
+	waitFor(t, "the demo shows a session that ended", func() bool { return ended.MatchString(p.log.String()) })
+	if code, _ := p.interrupt(syscall.SIGINT); code != console.ExitDone {
+		t.Errorf("an interrupted demo = %d; want %d", code, console.ExitDone)
+	}
+	short := start(t, "short demo", "rollcall", append(demo, "--duration", "100ms")...)
+	<-short.ended
+	for _, p := range []*process{p, short} {
+		if said := p.log.String(); !strings.Contains(said, "Next:") || strings.Contains(said, `"level":"error"`) || strings.Contains(said, "rollcall: ") {
+			t.Errorf("the %s prints\n%s\nwant what to do next, and no error", p.name, said)
+		}
+	}
+	if code := short.cmd.ProcessState.ExitCode(); code != console.ExitDone {
+		t.Errorf("a demo that ends by itself = %d; want %d", code, console.ExitDone)
+	}
+}
 
 // TestDemoIsQuiet: the demo's screen has no informational lines between what it
 // shows, unless somebody asks for more.

@@ -49,7 +49,7 @@ func fillDisk(t *testing.T) int {
 			t.Fatal(err)
 		}
 		req.Header.Set("Dyte-Uuid", fmt.Sprintf("u%d", n))
-		res, err := http.DefaultClient.Do(req)
+		res, err := client.Do(req)
 		if err != nil {
 			p.stop()
 			t.Fatal(err)
@@ -76,7 +76,7 @@ func fillDisk(t *testing.T) int {
 		taken = append(taken, n)
 	}
 	ready := func() bool {
-		res, err := http.Get("http://" + p.at.Admin + "/readyz")
+		res, err := client.Get("http://" + p.at.Admin + "/readyz")
 		if err != nil {
 			return false
 		}

@@ -19,6 +19,7 @@ import (
 
 	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/cmd/rollcall/internal/natsd"
+	"rollcall/eventlog/eventlogtest"
 	"rollcall/eventlog/wire"
 )
 
@@ -87,7 +88,7 @@ func (p *process) interrupt(s syscall.Signal) (code int, said string) {
 	_ = p.cmd.Process.Signal(s) // it may have ended
 	select {
 	case <-p.ended:
-	case <-time.After(30 * time.Second):
+	case <-time.After(eventlogtest.Patience):
 		p.kill()
 	}
 	for line := range strings.Lines(p.log.String()) {

@@ -58,7 +58,7 @@ func TestLogFileRemoved(t *testing.T) {
 
 func answered(t *testing.T, r *http.Request) int {
 	t.Helper()
-	res, err := http.DefaultClient.Do(r)
+	res, err := client.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}

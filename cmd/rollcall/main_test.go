@@ -151,7 +151,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("GORACE", os.Getenv("GORACE"))
 			return err
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"ready": cmdReady, "code": cmdCode, "run": cmdRun},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"ready": cmdReady, "code": cmdCode, "run": cmdRun, "own": cmdOwn, "until": cmdUntil, "shown": cmdShown},
 	})
 }
 
@@ -165,14 +165,24 @@ func cmdRun(ts *testscript.TestScript, neg bool, args []string) {
 
 // runIn runs a command with the environment of a script, which gets its output.
 func runIn(ts *testscript.TestScript, args []string) (code int, stderr string) {
-	var out, errs lockedBuffer
+	code, stdout, stderr := runOf(ts, args)
+	_, err := io.WriteString(ts.Stdout(), stdout)
+	ts.Check(err)
+	_, err = io.WriteString(ts.Stderr(), stderr)
+	ts.Check(err)
+	return code, stderr
+}
+
+// runOf is runIn, of which the script sees nothing.
+func runOf(ts *testscript.TestScript, args []string) (code int, stdout, stderr string) {
+	var out, errs *lockedBuffer
 	lookup := func(name string) (string, bool) { v := ts.Getenv(name); return v, v != "" }
-	code = run(context.Background(), args, lookup, strings.NewReader(""), &out, &errs)
-	_, err := io.WriteString(ts.Stdout(), out.String())
-	ts.Check(err)
-	_, err = io.WriteString(ts.Stderr(), errs.String())
-	ts.Check(err)
-	return code, errs.String()
+	command(func() int {
+		out, errs = new(lockedBuffer), new(lockedBuffer)
+		code = run(context.Background(), args, lookup, strings.NewReader(""), out, errs)
+		return code
+	})
+	return code, out.String(), errs.String()
 }
 
 // cmdReady waits for a ready file and sets PREFIX_INGEST, _API, _ADMIN, _NATS:
@@ -223,12 +233,16 @@ func cmdCode(ts *testscript.TestScript, _ bool, args []string) {
 
 // execIn runs a program in a process of its own.
 func execIn(ts *testscript.TestScript, args []string) (code int, stderr string) {
-	err := ts.Exec(args[0], args[1:]...)
-	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
-		code = exit.ExitCode()
-	} else if err != nil {
-		ts.Fatalf("run %v: %v", args, err)
-	}
+	command(func() int {
+		err := ts.Exec(args[0], args[1:]...)
+		code = console.ExitDone
+		if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+			code = exit.ExitCode()
+		} else if err != nil {
+			ts.Fatalf("run %v: %v", args, err)
+		}
+		return code
+	})
 	return code, ts.ReadFile("stderr")
 }
 
@@ -241,9 +255,13 @@ func lastError(text string) string {
 // not in a process of its own: there most commands take less time than their start.
 func inProcess(t *testing.T, env map[string]string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
-	var out, errs lockedBuffer // as files do, they take what several goroutines write
+	var out, errs *lockedBuffer // as files do, they take what several goroutines write
 	lookup := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
-	code = run(t.Context(), args, lookup, strings.NewReader(""), &out, &errs)
+	command(func() int {
+		out, errs = new(lockedBuffer), new(lockedBuffer)
+		code = run(t.Context(), args, lookup, strings.NewReader(""), out, errs)
+		return code
+	})
 	return code, out.String(), errs.String()
 }
 

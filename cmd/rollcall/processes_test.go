@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +17,7 @@ import (
 
 	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/cmd/rollcall/internal/node"
+	"rollcall/eventlog/eventlogtest"
 	"rollcall/eventlog/wire"
 )
 
@@ -88,13 +88,33 @@ func startWith(t *testing.T, l launch, name, program string, args ...string) *pr
 func startServe(t *testing.T, name string, args ...string) *process {
 	t.Helper()
 	ready := filepath.Join(t.TempDir(), "ready.json")
-	p := start(t, name, "rollcall", append([]string{
-		"serve", "--ingest-addr", "127.0.0.1:0", "--api-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0",
-		"--ready-file", ready, "--log-format", "json",
-	}, args...)...)
-	var err error
-	if p.at, err = waitReady(t.Context(), ready, 2*time.Minute); err != nil {
-		t.Fatalf("%s: %v\n%s", name, err, p.log)
+	return started(t, ready, func() *process {
+		return start(t, name, "rollcall", append([]string{
+			"serve", "--ingest-addr", "127.0.0.1:0", "--api-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0",
+			"--ready-file", ready, "--log-format", "json",
+		}, args...)...)
+	})
+}
+
+// started begins a process and waits until it is ready, or has ended.
+func started(t *testing.T, ready string, begin func() *process) (p *process) {
+	t.Helper()
+	err := eventlogtest.Steadily(func() (err error) {
+		p = begin()
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go func() {
+			select {
+			case <-p.ended:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
+		p.at, err = waitReady(ctx, ready, eventlogtest.Patience)
+		return err
+	})
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", p.name, err, p.log)
 	}
 	return p
 }
@@ -119,7 +139,7 @@ func (p *process) state(view string) string {
 
 // says is all that it says.
 func (p *process) says(view string) string {
-	resp, err := http.Get("http://" + p.at.Admin + "/readyz?verbose")
+	resp, err := client.Get("http://" + p.at.Admin + "/readyz?verbose")
 	if err != nil {
 		return ""
 	}
@@ -237,20 +257,15 @@ func takeovers(t *testing.T, sessions, kills int, limit time.Duration) {
 		"--sessions", fmt.Sprint(sessions), "--shuffle", "--duplicates", "0.2", "--rate", fmt.Sprint(max(100, sessions*2)), "-o", "json")
 	var worst time.Duration
 	for i := range kills {
-		n := slices.IndexFunc(pair[:], func(p *process) bool { return p.active("sessions") })
-		if n < 0 {
-			t.Fatalf("no projector of sessions is active: %s, %s", pair[0].state("sessions"), pair[1].state("sessions"))
-		}
+		n := -1
+		waitFor(t, "one of two projectors is active", func() bool {
+			n = slices.IndexFunc(pair[:], func(p *process) bool { return p.active("sessions") })
+			return n >= 0
+		})
 		killed := time.Now()
 		pair[n].kill()
 		other := pair[1-n]
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		for !other.active("sessions") {
-			if err := wire.Pause(ctx, 20*time.Millisecond); err != nil {
-				t.Fatalf("nobody took over within a minute; the other is %s", other.state("sessions"))
-			}
-		}
-		cancel()
+		waitFor(t, other.name+" takes over", func() bool { return other.active("sessions") })
 		took := time.Since(killed)
 		worst = max(worst, took)
 		t.Logf("kill %d: %s took over after %s", i+1, other.name, took.Round(time.Millisecond))
@@ -284,5 +299,5 @@ func TestProjectorTakeOver(t *testing.T) {
 		t.Skip("starts eight processes")
 	}
 	t.Parallel()
-	takeovers(t, 30, 1, time.Minute) // CI machines stall; the bound is TestChaosTakeOver's
+	takeovers(t, 30, 1, eventlogtest.Patience) // CI machines stall; the bound is TestChaosTakeOver's
 }

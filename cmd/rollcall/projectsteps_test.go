@@ -33,11 +33,13 @@ type stepBed struct {
 	next  func() (eventlog.Record, bool)
 	last  eventlog.Seq
 	types map[string]bool // of events that the log holds
+	dice  *rand.Rand
 }
 
-func newStepBed(t *testing.T) *stepBed {
+func newStepBed(t *testing.T, seed uint64) *stepBed {
 	t.Helper()
-	b := &stepBed{}
+	t.Logf("seed %d", seed)
+	b := &stepBed{dice: rand.New(rand.NewPCG(seed, 0))}
 	b.url, _ = plainNATS(t, t.TempDir(), "0")
 	_, b.js = dial(t, b.url)
 	var err error
@@ -50,7 +52,7 @@ func newStepBed(t *testing.T) *stepBed {
 	if b.store, err = viewstore.Open(t.Context(), b.js, viewstore.Config{LeaseTTL: stepLease, Timeout: time.Minute}); err != nil {
 		t.Fatal(err)
 	}
-	next, stop := iter.Pull(traffic.Records(traffic.Config{Seed: rand.Uint64(), Shuffle: true, Duplicates: 0.1, SessionsPerMinute: 60}))
+	next, stop := iter.Pull(traffic.Records(traffic.Config{Seed: seed, Shuffle: true, Duplicates: 0.1, SessionsPerMinute: 60}))
 	t.Cleanup(stop)
 	b.next, b.types = next, map[string]bool{}
 	// Of every view there is something to lose.
@@ -65,7 +67,7 @@ func (b *stepBed) feed(t *testing.T, n int) {
 	t.Helper()
 	for range n {
 		r, _ := b.next()
-		a, err := b.log.Append(t.Context(), &r)
+		a, err := eventlogtest.Made(func() (eventlog.Appended, error) { return b.log.Append(t.Context(), &r) })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -121,7 +123,9 @@ func (b *stepBed) settled(t *testing.T) (wrong int, epochs uint64) {
 
 func (b *stepBed) verify(t *testing.T, fold eventlog.Fold) projector.Verified {
 	t.Helper()
-	v, err := projector.Verify(t.Context(), projector.VerifyConfig{Projection: fold, Source: b.log, Viewer: b.store})
+	v, err := eventlogtest.Made(func() (projector.Verified, error) {
+		return projector.Verify(t.Context(), projector.VerifyConfig{Projection: fold, Source: b.log, Viewer: b.store})
+	})
 	if err != nil {
 		t.Fatalf("verify %s: %v", fold.Name(), err)
 	}
@@ -131,7 +135,15 @@ func (b *stepBed) verify(t *testing.T, fold eventlog.Fold) projector.Verified {
 // kill runs the task in a process of its own until it has killed itself.
 func (b *stepBed) kill(t *testing.T, s projectStep, view string, growing bool) {
 	t.Helper()
-	at := s.first + rand.IntN(max(1, s.spread))
+	at := s.first + b.dice.IntN(max(1, s.spread))
+	if err := eventlogtest.Steadily(func() error { return b.killed(t, s, view, growing, at) }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// killed is kill at one time that the step is reached.
+func (b *stepBed) killed(t *testing.T, s projectStep, view string, growing bool, at int) error {
+	t.Helper()
 	p := start(t, s.String(), "failing-projector", b.url, view, s.String(), fmt.Sprint(at))
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
@@ -139,16 +151,16 @@ func (b *stepBed) kill(t *testing.T, s projectStep, view string, growing bool) {
 		select {
 		case <-p.ended:
 			if status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
-				t.Fatalf("%s, at time %d: the process ended with %v; want it killed\n%s", s, at, p.cmd.ProcessState, p.log)
+				return fmt.Errorf("%s, at time %d: the process ended with %v; want it killed\n%s", s, at, p.cmd.ProcessState, p.log)
 			}
-			return
+			return nil
 		default:
 		}
 		if growing {
 			b.feed(t, 5)
 		}
 	}
-	t.Fatalf("%s: step was not reached %d times", s, at)
+	return fmt.Errorf("%s: step was not reached %d times", s, at)
 }
 
 // hit kills a process at a step, does what an operator does next, and verifies
@@ -262,7 +274,7 @@ func TestProjectorSteps(t *testing.T) {
 		t.Skip("starts six processes")
 	}
 	t.Parallel()
-	b := newStepBed(t)
+	b := newStepBed(t, 1)
 	hard := "project: commit half published, project: commit acknowledged, rebuild: bucket made, " +
 		"rebuild: alias written, the old one not yet retired, abort: registry says failed, repair: half published"
 	for _, s := range projectSteps() {

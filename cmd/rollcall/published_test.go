@@ -17,6 +17,7 @@ import (
 	"rollcall/cmd/rollcall/internal/node"
 	"rollcall/eventlog/eventlogtest"
 	"rollcall/eventlog/wire"
+	"rollcall/projector"
 	"rollcall/query/pipeline"
 )
 
@@ -69,11 +70,9 @@ func TestStatusIsPublished(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	res, err := http.Post("http://"+all.Addresses().Ingest+"/webhooks/test", "application/json", strings.NewReader(string(forged.Data)))
-	if err != nil || res.StatusCode != http.StatusOK {
-		t.Fatalf("POST = %v, %v; want 200", res, err)
+	if status := webhook(t, all.Addresses().Ingest, string(forged.Data)); status != http.StatusOK {
+		t.Fatalf("POST = %d; want 200", status)
 	}
-	res.Body.Close()
 	reader, js := dial(t, url)
 	received := make(chan *nats.Msg, 64)
 	if _, err := reader.ChanSubscribe(forged.Subject, received); err != nil {
@@ -129,15 +128,18 @@ func TestRebuildIsPublished(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := parser.Parse([]string{"rebuild", "sessions", "--max-per-second", "10", "--nats-url", n.Addresses().NATS}); err != nil {
+	if _, err := parser.Parse([]string{"rebuild", "sessions", "--hold", "--nats-url", n.Addresses().NATS}); err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
 	go func() { done <- grammar.Rebuild.Run(a) }()
-	s := pipelineState(t, n, "a rebuild under way", func(s pipeline.Overview) bool { return len(s.Rebuilds) == 1 && s.Rebuilds[0].Share > 0 })
-	if r := s.Rebuilds[0]; r.View != "sessions" || r.Generation != 2 || r.Bucket != "sessions_g2" || r.HeadSequence != 40 || r.Share > 1 {
-		t.Errorf("rebuild = %+v; want generation 2 of sessions on its way to 40", r)
+	s := pipelineState(t, n, "a rebuild that holds its generation", func(s pipeline.Overview) bool {
+		return len(s.Rebuilds) == 1 && s.Rebuilds[0].State == string(projector.GenerationReady)
+	})
+	if r := s.Rebuilds[0]; r.View != "sessions" || r.Generation != 2 || r.Bucket != "sessions_g2" || r.HeadSequence != 40 || r.Share != 1 {
+		t.Errorf("rebuild = %+v; want generation 2 of sessions with all 40 records", r)
 	}
+	cliCommand(t, "promote", "sessions", "--nats-url", n.Addresses().NATS)
 	if err := <-done; err != nil {
 		t.Errorf("rebuild = %v; want no error", err)
 	}

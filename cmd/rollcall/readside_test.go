@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"net/http"
 	"os"
@@ -34,7 +35,7 @@ func TestReadSideNeverEndsIngest(t *testing.T) {
 	dir := t.TempDir()
 	n := testNode(t, dir)
 	runNode(t, n)
-	posted := 0
+	posted, noted := 0, false
 	for _, c := range []struct {
 		name   string
 		damage func() error
@@ -50,14 +51,19 @@ func TestReadSideNeverEndsIngest(t *testing.T) {
 			if time.Now().After(deadline) {
 				t.Fatalf("after the loss of the %s the API shows %d sessions; want %d", c.name, sessionsOf(n), posted)
 			}
+			lines, ready := n.Health.Report(t.Context()) // the note goes ten seconds after the part has come back
+			if text := strings.Join(lines, "\n"); !ready && !strings.Contains(text, context.DeadlineExceeded.Error()) {
+				t.Errorf("readyz?verbose after the loss of the %s = %s; want it ready", c.name, text)
+			} else if strings.Contains(text, "api failed: ") {
+				noted = true
+			}
 			if posted < 40 {
 				postStarted(t, n, fmt.Sprintf("%s-%d", c.name, posted))
 				posted++
 			}
 		}
 	}
-	lines, ready := n.Health.Report(t.Context())
-	if text := strings.Join(lines, "\n"); !ready || !strings.Contains(text, "api failed: ") {
-		t.Errorf("readyz?verbose after the listener's failure = %v %s; want ready, with a note on it", ready, text)
+	if !noted {
+		t.Error("readyz?verbose says nothing of the listener's failure; want a note on it")
 	}
 }

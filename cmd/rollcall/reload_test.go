@@ -23,7 +23,7 @@ func deliver(t *testing.T, address, source string, n int64) int {
 		t.Fatal(err)
 	}
 	req.Header.Set("rtk-uuid", fmt.Sprintf("%s-%d", source, n))
-	res, err := http.DefaultClient.Do(req)
+	res, err := client.Do(req)
 	if err != nil {
 		return 0
 	}
@@ -39,7 +39,7 @@ func ask(t *testing.T, address, path, token string) int {
 		t.Fatal(err)
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
-	res, err := http.DefaultClient.Do(req)
+	res, err := client.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}

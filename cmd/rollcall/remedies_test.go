@@ -68,11 +68,9 @@ func (w *world) serveArgs(more ...string) []string {
 func (w *world) serve(more ...string) *process {
 	w.t.Helper()
 	ready := filepath.Join(w.t.TempDir(), "ready.json")
-	p := startWith(w.t, launch{env: w.env()}, "serve", "rollcall", append(w.serveArgs("--source", "test=none", "--ready-file", ready), more...)...)
-	var err error
-	if p.at, err = waitReady(w.t.Context(), ready, time.Minute); err != nil {
-		w.t.Fatalf("serve: %v\n%s", err, p.log)
-	}
+	p := started(w.t, ready, func() *process {
+		return startWith(w.t, launch{env: w.env()}, "serve", "rollcall", append(w.serveArgs("--source", "test=none", "--ready-file", ready), more...)...)
+	})
 	w.program, w.url = p, p.at.NATS
 	return p
 }
@@ -88,16 +86,20 @@ func (w *world) env() []string { return []string{"XDG_CACHE_HOME=" + w.cache} }
 // command runs a command with an operator's rights to its end.
 func (w *world) command(args ...string) (code int, out, errs string) {
 	w.t.Helper()
-	cmd := exec.CommandContext(w.t.Context(), "rollcall", args...)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	cmd.Env = append(os.Environ(), w.env()...)
-	err := cmd.Run()
-	exit := (*exec.ExitError)(nil)
-	if err != nil && !errors.As(err, &exit) {
-		w.t.Fatalf("rollcall %s: %v", strings.Join(args, " "), err)
-	}
-	return cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()
+	command(func() int {
+		cmd := exec.CommandContext(w.t.Context(), "rollcall", args...)
+		var stdout, stderr bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &stdout, &stderr
+		cmd.Env = append(os.Environ(), w.env()...)
+		err := cmd.Run()
+		exit := (*exec.ExitError)(nil)
+		if err != nil && !errors.As(err, &exit) {
+			w.t.Fatalf("rollcall %s: %v", strings.Join(args, " "), err)
+		}
+		code, out, errs = cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()
+		return code
+	})
+	return code, out, errs
 }
 
 // at is a command on the world's server.
@@ -158,12 +160,8 @@ func (w *world) must(err error) {
 func (w *world) post(sessions ...string) {
 	w.t.Helper()
 	for _, s := range sessions {
-		res, err := http.Post("http://"+w.program.at.Ingest+"/webhooks/test", "application/json",
-			strings.NewReader(`{"event":"meeting.started","meeting":{"id":"m","sessionId":"`+s+`","title":"t"}}`))
-		w.must(err)
-		res.Body.Close()
-		if res.StatusCode != http.StatusOK {
-			w.t.Fatalf("POST of %s = %d; want 200 whatever is wrong with a view", s, res.StatusCode)
+		if status := webhook(w.t, w.program.at.Ingest, `{"event":"meeting.started","meeting":{"id":"m","sessionId":"`+s+`","title":"t"}}`); status != http.StatusOK {
+			w.t.Fatalf("POST of %s = %d; want 200 whatever is wrong with a view", s, status)
 		}
 	}
 }
@@ -182,7 +180,7 @@ func (w *world) says(view, text string) {
 	w.t.Helper()
 	var said []byte
 	for began := time.Now(); time.Since(began) < time.Minute; {
-		res, err := http.Get("http://" + w.program.at.Admin + "/readyz?verbose")
+		res, err := client.Get("http://" + w.program.at.Admin + "/readyz?verbose")
 		w.must(err)
 		said = bodyText(w.t, res)
 		if res.StatusCode != http.StatusOK {
@@ -321,7 +319,7 @@ func curl(t *testing.T, host, url string) (string, error) {
 		return "", err
 	}
 	req.Host = host
-	res, err := http.DefaultClient.Do(req)
+	res, err := client.Do(req)
 	if err != nil {
 		return "", err
 	}

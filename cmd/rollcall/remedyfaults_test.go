@@ -145,20 +145,15 @@ func takenOver(w *world) {
 	first := project()
 	second := project()
 	w.must(first.cmd.Process.Signal(syscall.SIGSTOP))
-	for !second.active("sessions") {
-		w.must(wire.Pause(w.t.Context(), 20*time.Millisecond))
-	}
+	waitFor(w.t, "the second takes over", func() bool { return second.active("sessions") })
 	w.program = ingest
 	w.post("b")
 	w.must(first.cmd.Process.Signal(syscall.SIGCONT))
 	first.waitFor(w.t, "another projector has taken over")
 	w.post("c")
-	for first.state("sessions") != "standby" {
-		w.must(wire.Pause(w.t.Context(), 20*time.Millisecond))
-	}
-	for !second.active("sessions") {
-		w.must(wire.Pause(w.t.Context(), 20*time.Millisecond))
-	}
+	waitFor(w.t, "one projects and the other stands by", func() bool { // which of them does is nobody's promise
+		return first.state("sessions") == "standby" && second.active("sessions") || second.state("sessions") == "standby" && first.active("sessions")
+	})
 	for {
 		if _, out, _ := w.command(w.at("views", "ls", "sessions")...); strings.Contains(out, "live.c") {
 			return
@@ -277,7 +272,7 @@ func unwritable(w *world) {
 	}
 	postEvent(w.t, n, "meeting.started", "a")
 	postEvent(w.t, n, "meeting.started", "b")
-	for !strings.Contains(readyNote(w.t, n, "sessions"), "sequence 3 of 3") {
+	for !strings.Contains(noteOf(w.t, n, "sessions"), "sequence 3 of 3") {
 		w.must(wire.Pause(ctx, 20*time.Millisecond))
 	}
 	w.must(stop())

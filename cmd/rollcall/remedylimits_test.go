@@ -31,7 +31,7 @@ func (w *world) logged(p *process, text string) {
 func (w *world) answers(session string) {
 	w.t.Helper()
 	for began := time.Now(); ; {
-		res, err := http.Get("http://" + w.program.at.API + "/v1/sessions/" + session)
+		res, err := client.Get("http://" + w.program.at.API + "/v1/sessions/" + session)
 		w.must(err)
 		body := bodyText(w.t, res)
 		if res.StatusCode == http.StatusOK {

@@ -31,11 +31,9 @@ func TestReportOfHostileIDs(t *testing.T) {
 		}
 		body := fmt.Sprintf(`{"event":"meeting.participantJoined","meeting":{"id":%s,"sessionId":%[1]s,"title":%[1]s,"organizedBy":{"id":%[1]s,"name":%[1]s}},
 			"participant":{"peerId":%[1]s,"customParticipantId":%[1]s,"userDisplayName":%[1]s,"joinedAt":"2026-03-02T09:00:%02[2]dZ"}}`, quoted, i)
-		res, err := http.Post("http://"+n.Addresses().Ingest+"/webhooks/test", "application/json", strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
+		if status := webhook(t, n.Addresses().Ingest, body); status != http.StatusOK {
+			t.Fatalf("POST of %q = %d; want 200", id, status)
 		}
-		res.Body.Close()
 		last++
 	}
 	api := "http://" + n.Addresses().API
@@ -115,7 +113,7 @@ func TestReportOfHostileIDs(t *testing.T) {
 // httpText is what a GET answers.
 func httpText(t *testing.T, address string) string {
 	t.Helper()
-	res, err := http.Get(address)
+	res, err := client.Get(address)
 	if err != nil {
 		t.Fatal(err)
 	}

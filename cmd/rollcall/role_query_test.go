@@ -78,7 +78,7 @@ func TestQueryProcess(t *testing.T) {
 		"--nats-login-file", writeFile(t, "login", []byte("q:password-of-q\n")))
 	stop := runNode(t, query)
 	for _, path := range []string{"/v1/sessions/a?minSequence=1&wait=30s", "/v1/sessions/a/events", "/v1/events", "/v1/sessions/a?asOf=1"} {
-		res, err := http.Get("http://" + query.Addresses().API + path)
+		res, err := client.Get("http://" + query.Addresses().API + path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -93,7 +93,7 @@ func TestQueryProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := reader.PublishRequest("rollcall.query.session.get", inbox, []byte(`{"sessionId":"a"}`)); err != nil {
+	if err := reader.PublishRequest("rollcall.query.session.get", inbox, []byte(`{"sessionId":"a","minSequence":1,"wait":"30s"}`)); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 2 { // one of each process
@@ -119,7 +119,7 @@ func TestQueryIsReadyWithTheViewsThereAre(t *testing.T) {
 	postStarted(t, all, "a")
 	query := testNode(t, t.TempDir(), "--target", "query", "--nats-url", all.Addresses().NATS)
 	runNode(t, query)
-	res, err := http.Get("http://" + query.Addresses().API + "/v1/recordings?minSequence=1&wait=30s")
+	res, err := client.Get("http://" + query.Addresses().API + "/v1/recordings?minSequence=1&wait=30s")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -208,7 +208,7 @@ func servedOnce(ctx context.Context, t *testing.T, nc *nats.Conn) {
 
 func dial(t *testing.T, url string, opts ...nats.Option) (*nats.Conn, jetstream.JetStream) {
 	t.Helper()
-	opts = append(opts, nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+	opts = append([]nats.Option{nats.Timeout(eventlogtest.Patience)}, append(opts, nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))...)
 	nc, err := nats.Connect(url, opts...)
 	if err != nil {
 		t.Fatal(err)

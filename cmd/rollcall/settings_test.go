@@ -72,7 +72,7 @@ func TestAPIHost(t *testing.T) {
 			t.Fatal(err)
 		}
 		req.Host = host
-		res, err := http.DefaultClient.Do(req)
+		res, err := client.Do(req)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -107,7 +107,7 @@ func TestTokenFileIsNeverIgnored(t *testing.T) {
 	}
 	n := testNode(t, dir, "--api-token-file", file)
 	runNode(t, n)
-	res, err := http.Get("http://" + n.Addresses().API + "/v1/projections")
+	res, err := client.Get("http://" + n.Addresses().API + "/v1/projections")
 	if err != nil {
 		t.Fatal(err)
 	}

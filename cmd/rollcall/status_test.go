@@ -1,7 +1,6 @@
 package main
 
 import (
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -11,13 +10,14 @@ import (
 
 	"rollcall/cmd/rollcall/internal/attach"
 	"rollcall/eventlog"
+	"rollcall/eventlog/eventlogtest"
 	"rollcall/projector/viewstore"
 )
 
 // readyzText is what /readyz?verbose says.
 func readyzText(t *testing.T, p *process) string {
 	t.Helper()
-	res, err := http.Get("http://" + p.at.Admin + "/readyz?verbose")
+	res, err := client.Get("http://" + p.at.Admin + "/readyz?verbose")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func TestStatesAfterARebuild(t *testing.T) {
 		if len(s.Processes) == 1 && wrong == "" {
 			break
 		}
-		if time.Since(began) > 10*time.Second {
+		if time.Since(began) > eventlogtest.Patience {
 			t.Fatalf("the processes say %q; want one without a problem", wrong)
 		}
 	}
@@ -129,7 +129,7 @@ func TestStatusOfAViewThatFails(t *testing.T) {
 		if len(s.Processes) == 1 && strings.Contains(strings.Join(s.Processes[0].Problems, ";"), "it can't go on folding sessions") {
 			return
 		}
-		if time.Since(began) > 10*time.Second {
+		if time.Since(began) > eventlogtest.Patience {
 			t.Fatalf("the processes say %+v; want that sessions can't be folded on", s.Processes)
 		}
 	}

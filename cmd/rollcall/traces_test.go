@@ -47,7 +47,7 @@ func TestTraces(t *testing.T) {
 		}
 		req.Header.Set("traceparent", "00-"+trace+"-"+caller+"-01")
 		req.Header.Set("rtk-uuid", "d1")
-		res, err := http.DefaultClient.Do(req)
+		res, err := client.Do(req)
 		if err != nil {
 			t.Fatal(err)
 		}

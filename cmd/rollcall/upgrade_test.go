@@ -19,6 +19,7 @@ import (
 	"rollcall/cmd/rollcall/internal/attach"
 	"rollcall/cmd/rollcall/internal/natsd"
 	"rollcall/eventlog"
+	"rollcall/eventlog/eventlogtest"
 	"rollcall/eventlog/wire"
 	"rollcall/projector/viewstore"
 )
@@ -137,12 +138,11 @@ func (u *upgraded) judge(t *testing.T) (due bool) {
 			t.Errorf("view %s of the build before reads\n%.300s\nwant as it was\n%.300s", view, got, u.printed[view])
 		}
 		if was.Version == fold.Version() {
-			if got := u.says(view); !strings.HasPrefix(got, "live, ") {
-				t.Errorf("view %s of the same version: /readyz says %q; want it live", view, got)
-			}
+			u.waitSays(t, view, "live, ")
 			continue
 		}
 		due = true
+		u.waitSays(t, view, "failed: ")
 		if got := u.says(view); !strings.HasPrefix(got, "failed: ") || !strings.Contains(got, "rollcall rebuild "+view) || !strings.Contains(got, "--auto-rebuild") {
 			t.Errorf("view %s of version %s, not %s: /readyz says %q; want what to run", view, was.Version, fold.Version(), got)
 		}
@@ -243,9 +243,13 @@ func (u *upgraded) keys(t *testing.T, view string) []string {
 // operator runs a command as the user who runs the server.
 func (u *upgraded) operator(t *testing.T, args ...string) {
 	t.Helper()
-	c := exec.Command("rollcall", args...)
-	c.Env = append(os.Environ(), "XDG_CACHE_HOME="+u.cache)
-	if out, err := c.CombinedOutput(); err != nil {
+	var out []byte
+	if err := eventlogtest.Steadily(func() (err error) {
+		c := exec.Command("rollcall", args...)
+		c.Env = append(os.Environ(), "XDG_CACHE_HOME="+u.cache)
+		out, err = c.CombinedOutput()
+		return err
+	}); err != nil {
 		t.Fatalf("rollcall %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
 }

@@ -87,6 +87,8 @@ func (n *Node) Start(t testing.TB) {
 		SyncAlways: n.options.SyncAlways,
 		NoSigs:     true,
 		NoLog:      true,
+		// A machine that stands still is no slow client.
+		AuthTimeout: Patience.Seconds(), WriteDeadline: Patience,
 	}
 	if o.Port == 0 {
 		o.Port = server.RANDOM_PORT
@@ -183,6 +185,7 @@ func (n *Node) ConnectTCP(t testing.TB, options ...nats.Option) *nats.Conn {
 func (n *Node) dial(t testing.TB, url string, options []nats.Option) *nats.Conn {
 	t.Helper()
 	all := append([]nats.Option{
+		nats.Timeout(Patience),
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(10 * time.Millisecond),
 		nats.ReconnectJitter(time.Millisecond, time.Millisecond),
