@@ -65,8 +65,9 @@
 // often, up to once a minute; if the live one fails, Run ends. Status.Waiting names
 // what log or store have not answered for 5 s: then the projector is not live.
 //
-// The alias alone decides which generation is live, and one fenced write moves it;
-// the states in the registry follow. Until a generation has caught up nobody reads
+// The alias alone decides which generation is live, and one fenced write moves it,
+// with the entry of the one that it names, which nobody may be dropping; other
+// entries follow. Until a generation has caught up nobody reads
 // it, so it is written in bulk: an entity once it was left alone for a while, and
 // the checkpoint before the first change that is not stored yet. That is safe
 // since a fold is idempotent.

@@ -1,6 +1,7 @@
 package viewstore
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"rollcall/eventlog/wire"
@@ -17,7 +19,8 @@ import (
 )
 
 // The registry is generation.<view>.<n> in the control bucket. The alias
-// alone decides which generation is live, in one write; an entry's state follows.
+// alone decides which generation is live, in one write, with the entry of that
+// generation; those of others follow.
 
 func generationSubject(view string, number int) string {
 	return documentSubject(Control, generationPrefix+view+"."+strconv.Itoa(number))
@@ -222,23 +225,42 @@ func (s *Store) Promote(ctx context.Context, view string, number int) (projector
 	p.Revision, p.Commit = revision, cp.Commit
 	began := time.Now()
 	moved := Alias{Bucket: next.Bucket, Generation: next.Number, Version: next.Version, Epoch: alias.Epoch + 1}
-	_, err = s.putControl(ctx, documentSubject(Control, aliasPrefix+view), moved, alias.revision)
-	if wire.IsConflict(err) {
-		return p, fmt.Errorf("%w: alias of %s is at another epoch than %d", projector.ErrMoved, view, alias.Epoch)
-	}
-	if err != nil {
-		return p, fmt.Errorf("move alias of %s: %w; look at `rollcall status` before you run this again", view, err)
+	if p.After, err = s.move(ctx, moved, *next, alias.revision); err != nil {
+		return p, err
 	}
 	p.Pause = time.Since(began)
 	old := *before
-	old.State, next.State = projector.GenerationRetired, projector.GenerationLive
-	var err1, err2 error
-	p.Before, err1 = s.Save(ctx, old)
-	p.After, err2 = s.Save(ctx, *next)
-	if err := errors.Join(err1, err2); err != nil && !errors.Is(err, projector.ErrMoved) {
-		s.config.Logger.Warn().Err(err).Str("view", view).Msg("alias moved; the entries of its generations follow later")
+	old.State = projector.GenerationRetired
+	if p.Before, err = s.Save(ctx, old); err != nil && !errors.Is(err, projector.ErrMoved) {
+		s.config.Logger.Warn().Err(err).Str("view", view).Msg("alias moved; the entry of the generation before follows later")
 	}
 	return p, nil
+}
+
+// move points a view's alias at a generation and enters that it is live, in one
+// write: it is refused if somebody drops the generation meanwhile.
+func (s *Store) move(ctx context.Context, to Alias, g projector.Generation, revision uint64) (projector.Generation, error) {
+	view := g.View
+	g.State, g.ChangedAt = projector.GenerationLive, s.now()
+	entry, err1 := encode(generationSubject(view, g.Number), g)
+	alias, err2 := encode(documentSubject(Control, aliasPrefix+view), to)
+	if err := errors.Join(err1, err2); err != nil {
+		return g, err
+	}
+	fence(entry, entry.Subject, g.Revision)
+	fence(alias, alias.Subject, revision)
+	next, err := s.publishAll(ctx, []*nats.Msg{entry, alias})
+	next, err = s.settle(ctx, alias.Subject, next, err, func(m *wire.Message) bool {
+		return m.Sequence > revision && bytes.Equal(m.Data, alias.Data)
+	})
+	if wire.IsConflict(err) {
+		return g, fmt.Errorf("%w: alias of %s is at another epoch than %d, or %s was changed meanwhile", projector.ErrMoved, view, to.Epoch-1, g.Bucket)
+	}
+	if err != nil {
+		return g, fmt.Errorf("move alias of %s: %w; look at `rollcall status` before you run this again", view, err)
+	}
+	g.Revision = next - 1
+	return g, nil
 }
 
 const (
@@ -296,13 +318,6 @@ func (s *Store) moment(ctx context.Context, live, next string) (projector.Checkp
 
 // Drop implements projector.Registry.
 func (s *Store) Drop(ctx context.Context, view string, number int) error {
-	alias, err := s.Alias(ctx, view)
-	if err != nil {
-		return err
-	}
-	if alias.Generation == number {
-		return fmt.Errorf("%w: %s is live; run `rollcall rollback %s` first", projector.ErrNoGeneration, alias.Bucket, view)
-	}
 	all, err := s.Generations(ctx, view)
 	if err != nil {
 		return err
@@ -312,10 +327,19 @@ func (s *Store) Drop(ctx context.Context, view string, number int) error {
 		return fmt.Errorf("%w: %s", projector.ErrNoGeneration, Bucket(view, number))
 	}
 	g := all[at]
-	g.State = projector.GenerationFailed
-	// First it is no longer followed, then it is deleted.
-	if g, err = s.Save(ctx, g); err != nil {
+	if g.State != projector.GenerationLive {
+		// First it is no longer followed, and can't become live any more, then it is deleted.
+		g.State = projector.GenerationFailed
+		if g, err = s.Save(ctx, g); err != nil {
+			return err
+		}
+	}
+	alias, err := s.Alias(ctx, view)
+	if err != nil {
 		return err
+	}
+	if alias.Generation == number { // whoever reads the entry next corrects it
+		return fmt.Errorf("%w: %s is live; run `rollcall rollback %s` first", projector.ErrNoGeneration, alias.Bucket, view)
 	}
 	if err := s.deleteBucket(ctx, g.Bucket); err != nil {
 		return err

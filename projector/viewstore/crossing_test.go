@@ -1,0 +1,85 @@
+package viewstore_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"rollcall/eventlog/eventlogtest"
+	"rollcall/projector"
+	"rollcall/projector/viewstore"
+)
+
+// TestDropBesideAPromotion: whatever lies between two requests of the one operator's
+// command, the other's as a whole included, the alias names a generation that exists.
+func TestDropBesideAPromotion(t *testing.T) {
+	t.Parallel()
+	drop := func(s *viewstore.Store, t *testing.T) error { return s.Drop(testContext(t), "toy", 2) }
+	promote := func(s *viewstore.Store, t *testing.T) error {
+		_, err := s.Promote(testContext(t), "toy", 2)
+		return err
+	}
+	for name, c := range map[string]struct {
+		command, beside func(*viewstore.Store, *testing.T) error
+	}{
+		"a promotion in a drop": {drop, promote},
+		"a drop in a promotion": {promote, drop},
+	} {
+		t.Run(name, func(t *testing.T) {
+			at, more := 1, true
+			for ; more; at++ {
+				t.Run(fmt.Sprint(at), func(t *testing.T) { more = crossed(t, at, c.command, c.beside) })
+			}
+			if at < 6 {
+				t.Errorf("the command made %d requests; want more", at-2)
+			}
+		})
+	}
+}
+
+// crossed runs a command and, before its request of that number, the other one. It
+// reports whether there is such a request.
+func crossed(t *testing.T, at int, command, beside func(*viewstore.Store, *testing.T) error) bool {
+	t.Helper()
+	node := eventlogtest.Server(t)
+	other := open(t, node.JetStream(t), viewstore.Config{})
+	requests, counting := 0, false
+	var crossing string
+	wire := &eventlogtest.Wire{Plan: func(subject string) eventlogtest.Moment {
+		if counting && !strings.HasPrefix(subject, "$JS.API.DIRECT.GET.KV_toy") { // a promotion awaits checkpoints
+			if requests++; requests == at {
+				crossing = fmt.Sprintf("%s: %v", subject, beside(other, t))
+			}
+		}
+		return eventlogtest.Never
+	}}
+	js, err := jetstream.New(node.ConnectTCP(t, nats.SetCustomDialer(wire)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, js, viewstore.Config{})
+	commit(t, acquire(t, other, projector.LeaseRequest{}), 3, "a", "1")
+	g, err := other.Stage(testContext(t), "toy", "v1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	commit(t, acquire(t, other, projector.LeaseRequest{Generation: g.Number}), 3, "a", "2")
+	g.State = projector.GenerationReady
+	if _, err := other.Save(testContext(t), g); err != nil {
+		t.Fatal(err)
+	}
+	counting = true
+	err = command(s, t)
+	counting = false
+	alias, aerr := other.Alias(testContext(t), "toy")
+	if aerr != nil {
+		t.Fatal(aerr)
+	}
+	if _, missing := js.Stream(testContext(t), viewstore.StreamOf(alias.Bucket)); missing != nil {
+		t.Errorf("the alias names %s: %v; the command: %v; beside it, before request %d, %s", alias.Bucket, missing, err, at, crossing)
+	}
+	return crossing != ""
+}
