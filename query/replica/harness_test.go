@@ -198,7 +198,8 @@ func (l *lines) Write(p []byte) (int, error) {
 func (l *lines) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.all.String()
+	all := l.all.String()
+	return all[max(0, len(all)-20_000):]
 }
 
 // opened opens a replica, which does not run yet.
@@ -260,7 +261,8 @@ func (w *copied) eventually(what string, holds func() bool) {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			w.t.Fatalf("waited in vain: %s\n%s", what, w.log)
+			log := w.log.String()
+			w.t.Fatalf("waited in vain: %s\n%s", what, log[max(0, len(log)-1000):])
 		}
 	}
 }
