@@ -23,7 +23,7 @@ type closeCmd struct {
 	attach.OperatorFlags
 	console.OutputFlag `set:"timezone=Time zone that the month is one of (default: UTC)."`
 	Month              string        `arg:"" help:"The month, like 2026-10."`
-	Again              bool          `help:"Close it once more where it is closed; both closings stay."`
+	Again              bool          `help:"Close the month again if it is closed already; both closings stay."`
 	Wait               time.Duration `help:"How long to wait for the views to hold what the log holds." default:"30s" placeholder:"DURATION"`
 }
 

@@ -213,7 +213,7 @@ func (c *parkedAction) count(a *app) (n int, err error) {
 
 type parkedDropCmd struct {
 	parkedAction
-	Yes bool `help:"Do it: the records stay in the log, and out of this view until it is rebuilt."`
+	Yes bool `help:"Confirm it: the records stay in the log, and out of this view until it is rebuilt."`
 }
 
 // Help is the command's example.

@@ -33,7 +33,7 @@ const rebuildCache = 768 << 20
 type rebuildCmd struct {
 	attach.OperatorFlags
 	View         []string `arg:"" help:"Views to rebuild."`
-	Hold         bool     `help:"Do not make the new generation live: follow the log until rollcall promote, called elsewhere, does."`
+	Hold         bool     `help:"Do not make the new generation live: follow the log until rollcall promote is called elsewhere."`
 	Carry        bool     `help:"Where the log no longer begins at its first record: copy what the view holds of earlier ones."`
 	WithDropped  bool     `help:"Also bring back what the live view has dropped because of its age; a projector with --view-max-age drops it again."`
 	MaxPerSecond int      `help:"Maximum records read per second, so that live traffic keeps its pace; 0 is no limit." default:"0" placeholder:"N"`

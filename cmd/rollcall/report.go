@@ -257,7 +257,7 @@ type reportRecordingsCmd struct {
 	Session       string `help:"Only recordings of this session." placeholder:"ID"`
 	Meeting       string `help:"Only recordings of this meeting." placeholder:"ID"`
 	StuckFor      string `help:"Only those that are not final and had no event for this long, like 10m." placeholder:"DURATION"`
-	ExpiresWithin string `help:"Only those whose link expires within, like 24h." placeholder:"DURATION"`
+	ExpiresWithin string `help:"Only those whose link expires within this time, like 24h." placeholder:"DURATION"`
 }
 
 // Help is the command's example.

@@ -25,7 +25,7 @@ type reportAttendanceCmd struct {
 
 // attendedFlag narrows a report to who was there for long enough.
 type attendedFlag struct {
-	AttendedAtLeast string `help:"Only who attended at least this share of the session, from 0 to 1, like 0.85; of sessions that ended." placeholder:"SHARE"`
+	AttendedAtLeast string `help:"Only people who attended at least this share of the session, from 0 to 1, like 0.85; sessions that ended alone." placeholder:"SHARE"`
 }
 
 func (f attendedFlag) add(q url.Values) url.Values {

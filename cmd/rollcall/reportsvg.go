@@ -22,7 +22,7 @@ const outputSVG = "svg"
 type reportSessionCmd struct {
 	apiFlags `kong:"set='forms=table,json,csv,svg',set='formsHelp=table, json, csv, or svg for a chart',set='timezone=Time zone of times, like Europe/Berlin; without it tables have the local one, charts UTC.'"`
 	ID       string `arg:"" name:"session" help:"The session's id, or a beginning that no other's has."`
-	AsOf     string `help:"As it was at this time, or up to this sequence." placeholder:"TIME|SEQUENCE"`
+	AsOf     string `help:"The session as it was at this time, or up to this sequence." placeholder:"TIME|SEQUENCE"`
 }
 
 // Help is the command's example.

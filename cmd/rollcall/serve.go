@@ -38,7 +38,7 @@ type serveCmd struct {
 	CacheBytes         string        `help:"Memory for the entities that each projector holds." default:"64MiB" placeholder:"SIZE"`
 	ViewMaxAge         time.Duration `help:"Drop sessions from the views folded here this long after they ended, and recordings after they were done; 0 keeps them. The log keeps what it has." default:"0" placeholder:"DURATION"`
 	AutoRebuild        bool          `help:"Rebuild a view that another version of its fold made, or that can't go on, as after the log was restored from a backup. Without it such a view says what to run, and stays as it is."`
-	AuditInterval      time.Duration `help:"How often the views folded here are verified in the background; 0 is never. Each audit reads the whole log, at at most 20,000 records per second." default:"0" placeholder:"DURATION"`
+	AuditInterval      time.Duration `help:"How often the views folded here are verified in the background; 0 is never. Each audit reads the whole log, 20,000 records per second at most." default:"0" placeholder:"DURATION"`
 	AuditSample        float64       `help:"Share of the entities that an audit looks at, above 0 and up to 1; each time others." default:"0.1" placeholder:"SHARE"`
 	StaleAfter         time.Duration `help:"How long without an event makes a LIVE session stale." default:"24h" placeholder:"DURATION"`
 	APICert            string        `name:"api-tls-cert" help:"Certificate (PEM) of the read API; without it, plain HTTP." type:"path" placeholder:"FILE"`
@@ -54,7 +54,7 @@ type serveCmd struct {
 	APIMaxConnections  int           `name:"api-max-connections" help:"Connections of the read API; one more is closed. 0 is what the limit of open files (ulimit -n) allows, at most 4,096." default:"0" placeholder:"N"`
 	NATSMaxConnections int           `name:"nats-max-connections" help:"Connections of clients without credentials, and of the role reader, to the embedded server; one more is refused. 0 is what the limit of open files (ulimit -n) allows, at most 4,096." default:"0" placeholder:"N"`
 	APIIdleTimeout     time.Duration `name:"api-idle-timeout" help:"How long a connection of the read API stays open between two requests; keep it above that of a load balancer in front, mostly 60s." default:"75s" placeholder:"DURATION"`
-	StopTimeout        time.Duration `help:"Bound of a graceful stop." default:"25s" placeholder:"DURATION"`
+	StopTimeout        time.Duration `help:"How long a graceful stop may take." default:"25s" placeholder:"DURATION"`
 
 	ingestFlags
 }

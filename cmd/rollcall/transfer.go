@@ -133,7 +133,7 @@ func (c *eventsExportCmd) write(ctx context.Context, log *natslog.Log, s *backup
 
 type eventsImportCmd struct {
 	attach.WhichLog
-	File []string `arg:"" help:"Exports to read, those that continue one after it; - is stdin."`
+	File []string `arg:"" help:"Exports to read: one that is whole, then those that continue it, in their order; - is stdin."`
 }
 
 // Help is the command's example.

@@ -26,7 +26,7 @@ type verifyCmd struct {
 	Sample   float64  `help:"Share of the entities to look at, above 0 and up to 1." default:"1" placeholder:"SHARE"`
 	Seed     uint64   `help:"Seed that chooses the sample." default:"1" placeholder:"N"`
 	Repair   bool     `help:"Rebuild what differs, and store it."`
-	MaxBytes string   `help:"Memory for the shadow; more takes more passes over the log." default:"256MiB" placeholder:"SIZE"`
+	MaxBytes string   `help:"Memory for the documents of the log; what needs more takes more passes over it." default:"256MiB" placeholder:"SIZE"`
 }
 
 // Help is the command's example.

@@ -27,7 +27,7 @@ type Auth struct {
 	NATSNKey  string `name:"nats-nkey" help:"File with an NKey seed of NATS." type:"path" placeholder:"FILE"`
 	NATSLogin string `name:"nats-login-file" help:"File with user:password of NATS on its first line." type:"path" placeholder:"FILE"`
 	NATSCA    string `name:"nats-tls-ca" help:"CA certificates (PEM) that NATS' certificate is checked against." type:"path" placeholder:"FILE"`
-	NATSCert  string `name:"nats-tls-cert" help:"Client certificate (PEM) for NATS; of serve without --nats-url: the certificate of --nats-listen." type:"path" placeholder:"FILE"`
+	NATSCert  string `name:"nats-tls-cert" help:"Client certificate (PEM) for NATS. For serve without --nats-url: the certificate of --nats-listen." type:"path" placeholder:"FILE"`
 	NATSKey   string `name:"nats-tls-key" help:"Private key (PEM) of --nats-tls-cert." type:"path" placeholder:"FILE"`
 }
 

@@ -50,7 +50,7 @@ func (f OutputFlag) Print(w io.Writer, g *Grid) error {
 
 // DocumentFlag chooses the form of documents, which are JSON by nature.
 type DocumentFlag struct {
-	Output string `short:"o" help:"Output format: json (as it is stored), table or csv; these have lists as their length." default:"json" enum:"json,table,csv" placeholder:"FORM"`
+	Output string `short:"o" help:"Output format: json (as it is stored), table or csv, which show how long a list is." default:"json" enum:"json,table,csv" placeholder:"FORM"`
 	TableFlags
 }
 
