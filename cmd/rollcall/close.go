@@ -123,6 +123,9 @@ func read[D projections.Document](ctx context.Context, v viewReader, view string
 		return nil, fmt.Errorf("%w: %s holds version %s, this program folds version %s; run `rollcall rebuild %s` first, or close with the program that made it",
 			projector.ErrVersion, g.Bucket, g.Version, fold.Version(), view)
 	}
+	if cp.Incarnation != "" && cp.Incarnation != v.head.Incarnation {
+		return nil, fmt.Errorf("%w: view %s was folded from log %s, this is log %s; run `rollcall rebuild %[2]s` first", eventlog.ErrIncarnation, view, cp.Incarnation, v.head.Incarnation)
+	}
 	v.head.Sequences[view], v.head.Versions[view] = cp.Sequence, g.Version
 	v.head.Horizon = max(v.head.Horizon, cp.Horizon, cp.Sweeping)
 	parsed := make(map[string]D, len(docs))
