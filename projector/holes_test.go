@@ -67,7 +67,7 @@ func TestFailedCommitIsMadeAgain(t *testing.T) {
 func TestLandedCommitIsSeen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		records := script(400, 5)
-		log, store := newMemLog(records...), newMemStore()
+		log, store := newMemLog(records[:200]...), newMemStore()
 		store.plan = func(step string, n int) fault {
 			if step == "commit" && n%2 == 0 {
 				return failsButHappened
@@ -75,6 +75,11 @@ func TestLandedCommitIsSeen(t *testing.T) {
 			return works
 		}
 		_, stop := start(t, projector.Config{Source: log, Store: store, BatchEntities: 3})
+		reach(t, store, 200)
+		// One commit may take all that there is, and a rival shows at the one after it.
+		log.append(records[200:300]...)
+		reach(t, store, 300)
+		log.append(records[300:]...)
 		reach(t, store, 400)
 		sameView(t, store.view(), expect(records))
 		if n := store.counts["acquire"]; n != 1 || store.counts["commit"] != len(store.commits) {
