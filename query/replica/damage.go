@@ -147,7 +147,10 @@ func (r *Replica) reload(view string) {
 	defer r.mu.Unlock()
 	if !r.reloading[view] {
 		r.reloading[view] = true
-		r.reloads[view] <- struct{}{}
+		select {
+		case r.reloads[view] <- struct{}{}:
+		default: // an earlier one is still due
+		}
 	}
 }
 

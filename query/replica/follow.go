@@ -41,8 +41,7 @@ type batch struct {
 
 // follow copies one view until ctx ends.
 func (c *copier) follow(ctx context.Context, t *Table) error {
-	states, _ := c.Progress()
-	from := states[t.View].position()
+	from := c.resume(t.View)
 	pause := retryFirst
 	for {
 		progress, err := c.followFrom(ctx, t, from)
@@ -75,8 +74,18 @@ func (c *copier) settled(ctx context.Context, t *Table, cause error) (viewstore.
 	if err := c.send(ctx, batch{table: t, commit: nil, changes: nil}, done); err != nil {
 		return viewstore.Position{}, err
 	}
-	states, _ := c.Progress()
-	return states[t.View].position(), cause
+	return c.resume(t.View), cause
+}
+
+// resume is the position to follow a view from: the stored one or, where the view is
+// to be loaded again, or a load of it was interrupted, its beginning.
+func (c *copier) resume(view string) viewstore.Position {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s := c.states[view]; !c.reloading[view] && s.Loading == 0 {
+		return s.position()
+	}
+	return viewstore.Position{}
 }
 
 // send queues a batch. With done it waits until it is applied.
@@ -104,6 +113,12 @@ func (c *copier) followFrom(ctx context.Context, t *Table, from viewstore.Positi
 	f := follower{replica: c, table: t, load: from == (viewstore.Position{}), start: true}
 	following, cancel := context.WithCancel(ctx)
 	defer cancel()
+	if f.load { // as was asked for so far
+		select {
+		case <-c.reloads[t.View]:
+		default:
+		}
+	}
 	reload, stop := make(chan struct{}), make(chan struct{})
 	go func() {
 		select {

@@ -22,7 +22,7 @@ import (
 )
 
 // patience is far longer than anything here takes.
-const patience = 30 * time.Second
+const patience = 10 * time.Second
 
 // script is a source of views that a test writes, commit by commit.
 type script struct {
@@ -31,6 +31,7 @@ type script struct {
 	views map[string]*generation
 	fails map[string]error // the next change of the view is this error
 	held  bool             // commits are held back, documents come
+	begun map[string]int   // how often a view was followed
 	seq   eventlog.Seq
 }
 
@@ -43,7 +44,7 @@ type generation struct {
 
 // newScript has the views a and b, empty.
 func newScript() *script {
-	s := &script{grown: make(chan struct{}), views: map[string]*generation{"a": {number: 1}, "b": {number: 1}}, fails: map[string]error{}}
+	s := &script{grown: make(chan struct{}), views: map[string]*generation{"a": {number: 1}, "b": {number: 1}}, fails: map[string]error{}, begun: map[string]int{}}
 	s.commit("a")
 	return s
 }
@@ -117,6 +118,9 @@ func (s *script) lie(view, key string, change func(c *viewstore.Change)) {
 // Follow implements Views.
 func (s *script) Follow(ctx context.Context, view string, from viewstore.Position) iter.Seq2[viewstore.Change, error] {
 	return func(yield func(viewstore.Change, error) bool) {
+		s.mu.Lock()
+		s.begun[view]++
+		s.mu.Unlock()
 		for {
 			s.mu.Lock()
 			g, grown, failure, held := s.views[view], s.grown, s.fails[view], s.held
@@ -151,6 +155,13 @@ func (s *script) Follow(ctx context.Context, view string, from viewstore.Positio
 			}
 		}
 	}
+}
+
+// follows is how often a view was followed.
+func (s *script) follows(view string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.begun[view]
 }
 
 // fields are of a document, like "anna/7": a name and a number.
@@ -264,6 +275,16 @@ func (w *copied) eventually(what string, holds func() bool) {
 			log := w.log.String()
 			w.t.Fatalf("waited in vain: %s\n%s", what, log[max(0, len(log)-1000):])
 		}
+	}
+}
+
+// waiting waits for done.
+func waiting(t *testing.T, done <-chan struct{}, what string) {
+	t.Helper()
+	select {
+	case <-done:
+	case <-time.After(patience):
+		t.Fatalf("waited in vain: %s", what)
 	}
 }
 
