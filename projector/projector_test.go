@@ -408,6 +408,44 @@ func TestPoisonIsParked(t *testing.T) {
 	})
 }
 
+// What folds records of the log again looks first whether it still is the log that
+// the view was folded from: a record may be another one's by now.
+func TestMaintenanceOfAnotherLog(t *testing.T) {
+	records := script(300, 4)
+	bad := records[101].EventID
+	for name, spoil := range map[string]func(*memLog){
+		"whose tail was lost and written again": func(l *memLog) {
+			for i := range l.records[100:] {
+				r := &l.records[100+i]
+				r.EventID, r.StoredAt = "again-"+r.EventID, r.StoredAt.Add(time.Hour)
+			}
+		},
+		"that was made again": func(l *memLog) { l.name = "log-2" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				log, store := newMemLog(records...), newMemStore()
+				_, stop := start(t, projector.Config{Projection: toy{panicOn: bad}, Source: log, Store: store})
+				reach(t, store, 300)
+				_ = stop()
+				before := store.view()
+				spoil(log)
+				c := projector.MaintenanceConfig{Projection: toy{}, Source: log, Store: store}
+				if n, err := projector.RetryParked(t.Context(), c); n != 0 || err == nil || len(store.parked) != 1 {
+					t.Errorf("RetryParked() = %d, %v, %d left; want an error, and the record where it is", n, err, len(store.parked))
+				}
+				if n, err := projector.Repair(t.Context(), c, []projector.Difference{{Key: "s1", Entity: "s1", Kind: "wrong"}}); n != 0 || err == nil {
+					t.Errorf("Repair() = %d, %v; want an error", n, err)
+				}
+				sameView(t, store.view(), before)
+				if n, err := projector.DropParked(t.Context(), c); n != 1 || err != nil {
+					t.Errorf("DropParked() = %d, %v; want 1: it folds nothing", n, err)
+				}
+			})
+		})
+	}
+}
+
 // Memory does not grow with the number of entities, and an entity that comes
 // back is read again.
 func TestCacheIsBounded(t *testing.T) {

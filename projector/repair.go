@@ -49,6 +49,15 @@ func (s *maintenance) close(ctx context.Context) {
 	}
 }
 
+// fits checks that the log still is the one that the view was folded from.
+func (s *maintenance) fits(ctx context.Context) error {
+	head, err := s.Source.Head(ctx)
+	if err != nil {
+		return fmt.Errorf("read head of log: %w", err)
+	}
+	return checkPoint(ctx, s.Source, s.Projection.Name(), s.Checkpoint, head)
+}
+
 // store commits without moving the view's sequence.
 func (s *maintenance) store(ctx context.Context, c *Commit) error {
 	s.commits++
@@ -85,6 +94,9 @@ func Repair(ctx context.Context, c MaintenanceConfig, differences []Difference) 
 		return 0, fmt.Errorf("repair view %s: %w", c.Projection.Name(), err)
 	}
 	defer s.close(ctx)
+	if err := s.fits(ctx); err != nil {
+		return 0, fmt.Errorf("repair view %s: %w", c.Projection.Name(), err)
+	}
 	for _, d := range differences {
 		if d.Kind == "extra" {
 			extra[d.Entity] = append(extra[d.Entity], Put{Key: d.Key})
@@ -185,6 +197,11 @@ func settle(ctx context.Context, c MaintenanceConfig, again bool, sequences []ev
 		return 0, fmt.Errorf("settle parked records of view %s: %w", c.Projection.Name(), err)
 	}
 	defer s.close(ctx)
+	if again {
+		if err := s.fits(ctx); err != nil {
+			return 0, fmt.Errorf("settle parked records of view %s: %w", c.Projection.Name(), err)
+		}
+	}
 	for _, r := range s.parked.list(s.Checkpoint.Sequence) {
 		if len(sequences) > 0 && !slices.Contains(sequences, r.Sequence) {
 			continue
