@@ -126,7 +126,7 @@ func (p *product) post(body string) {
 		p.t.Fatal(err)
 	}
 	request.Header.Set("rtk-uuid", fmt.Sprintf("delivery-%d", p.n))
-	response, err := http.DefaultClient.Do(request)
+	response, err := (&http.Client{Transport: eventlogtest.Transport{}}).Do(request)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -166,15 +166,14 @@ func TestWebhookAppears(t *testing.T) {
 	p := open(t, world.api.URL+"/#/live")
 	p.text("Thesis defence")
 	connected(p)
+	var took []time.Duration
 	// appears posts a webhook and waits for what it changes.
 	appears := func(body, shown string) {
 		t.Helper()
 		begin := time.Now()
 		world.post(body)
 		p.wait(shown)
-		if took := time.Since(begin); took > time.Second {
-			t.Errorf("%.60s was on the page after %v; want within a second", body, took)
-		}
+		took = append(took, time.Since(begin))
 	}
 	row := func(cell int, text string) string {
 		return fmt.Sprintf(`document.querySelector("tbody tr").cells[%d].innerText.includes(%q)`, cell, text)
@@ -193,6 +192,7 @@ func TestWebhookAppears(t *testing.T) {
 	p.text("c-p-3")
 	ended := fmt.Sprintf(`{"event":"meeting.ended",%s,"reason":"HOST_ENDED_MEETING"}`, meeting[:len(meeting)-1]+fmt.Sprintf(`,"endedAt":%q}`, stamp(start.Add(50*time.Second))))
 	appears(ended, `document.querySelector("tbody").innerText.includes("meeting end")`)
+	within(t, took)
 	for _, v := range []struct{ route, shown string }{{"#/people?q=GRÁCE", "c-p-2"}, {"#/person/c-p-2", "Thesis defence"}, {"#/attendance/s-1/c-p-2?records=open", "0:00:25 of 0:00:50 while the session ran: 50 %."}, {"#/session/s-1?records=open&person=c-p-2&type=meeting.participantLeft", "c-p-2"}, {"#/recordings", "rec-77"}, {"#/usage", "City College"}, {"#/pipeline", "all up to date"}, {"#/livestreams", "No livestreams yet."}, {"#/attendance", "Thesis defence"}, {"#/list/recordings", "rec-77"}, {"#/list/sessions", "Thesis defence"}} {
 		p.route(v.route)
 		p.text(v.shown)
