@@ -45,7 +45,7 @@ arrows: ## the import table, the size caps and the links of docs/ alone
 
 .PHONY: browser
 browser: $(AXE) ## the page in headless Chromium (apt-get install chromium), within 60 seconds
-	$(GO) test -tags browser -count=1 -parallel 4 -timeout 5m ./query/page/...
+	$(GO) test -tags browser -count=1 -parallel 4 -timeout 15m ./query/page/...
 
 .PHONY: shots
 shots: ## the pictures in docs/img and the figures in docs/perf/page.txt, made again
@@ -94,12 +94,12 @@ clients: ## a Go and a TypeScript client generated from /openapi.json, compiled 
 
 .PHONY: attack
 attack: ## what hostile readers, senders and disks could do (TestAttack…); .ci/run runs it too
-	$(GO) test $(RACEFLAGS) -count=1 -timeout 10m -run '^TestAttack' $$(git grep -l 'func TestAttack' -- '*_test.go' | xargs -n 1 dirname | sort -u | sed 's|^|./|')
+	$(GO) test $(RACEFLAGS) -count=1 -timeout 15m -run '^TestAttack' $$(git grep -l 'func TestAttack' -- '*_test.go' | xargs -n 1 dirname | sort -u | sed 's|^|./|')
 
 .PHONY: rounds
 rounds: ## all rounds of what `make test` and `make attack` run in part, without the race detector; .ci/run runs it too
-	$(GO) test -count=1 -timeout 10m -run '^(TestFuzzAPI|TestDamagedFile|TestFoldsOnFromAnyPrefix|TestAttackPulls|TestAttackReadersOfTheWholeLog)$$' ./query ./projector/viewstore ./cmd/rollcall
-	$(GO) test -count=1 -timeout 10m -run '^TestSchedules$$' ./projector -args -schedules 2000
+	$(GO) test -count=1 -timeout 15m -run '^(TestFuzzAPI|TestDamagedFile|TestFoldsOnFromAnyPrefix|TestAttackPulls|TestAttackReadersOfTheWholeLog)$$' ./query ./projector/viewstore ./cmd/rollcall
+	$(GO) test -count=1 -timeout 15m -run '^TestSchedules$$' ./projector -args -schedules 2000
 
 .PHONY: remedies
 remedies: ## what OPERATIONS advises for each error, with the embedded and with an external server, and a few damages

@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,6 +26,7 @@ import (
 	"rollcall/cmd/rollcall/internal/attach"
 	"rollcall/cmd/rollcall/internal/console"
 	"rollcall/cmd/rollcall/internal/node"
+	"rollcall/eventlog/eventlogtest"
 	"rollcall/eventlog/wire"
 	"rollcall/query"
 	"rollcall/query/closing"
@@ -142,18 +145,59 @@ func natsServer() {
 }
 
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir: "testdata/script", RequireExplicitExec: true, RequireUniqueNames: true,
-		Setup: func(env *testscript.Env) error {
-			cache, err := os.UserCacheDir() // where a server leaves the login of the user who runs it
-			env.Setenv("XDG_CACHE_HOME", cache)
-			env.Setenv("NO_COLOR", "1")
-			env.Setenv("GORACE", os.Getenv("GORACE"))
-			return err
-		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"ready": cmdReady, "code": cmdCode, "run": cmdRun, "own": cmdOwn, "until": cmdUntil, "shown": cmdShown},
-	})
+	files, err := filepath.Glob("testdata/script/*.txtar")
+	if err != nil || len(files) < 5 {
+		t.Fatalf("scripts = %v, %v; want at least five", files, err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			t.Parallel()
+			if err := eventlogtest.Steadily(func() error { return runScript(file) }); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }
+
+// runScript runs a script once.
+func runScript(file string) error {
+	var run scriptRun
+	done := make(chan struct{})
+	go func() { // which ends where the script fails
+		defer close(done)
+		testscript.RunT(&run, testscript.Params{
+			Files: []string{file}, RequireExplicitExec: true, RequireUniqueNames: true,
+			Setup: func(env *testscript.Env) error {
+				cache, err := os.UserCacheDir() // where a server leaves the login of the user who runs it
+				env.Setenv("XDG_CACHE_HOME", cache)
+				env.Setenv("NO_COLOR", "1")
+				env.Setenv("GORACE", os.Getenv("GORACE"))
+				return err
+			},
+			Cmds: map[string]func(*testscript.TestScript, bool, []string){"ready": cmdReady, "code": cmdCode, "run": cmdRun, "own": cmdOwn, "until": cmdUntil, "shown": cmdShown},
+		})
+	}()
+	<-done
+	if run.failed {
+		return errors.New(run.log.String())
+	}
+	return nil
+}
+
+// scriptRun is one run of a script: that it failed is not yet a failure of the test.
+type scriptRun struct {
+	failed bool
+	log    strings.Builder
+}
+
+// The methods are those of testscript.T.
+func (r *scriptRun) Run(_ string, f func(testscript.T)) { f(r) }
+func (r *scriptRun) Parallel()                          {}
+func (r *scriptRun) Verbose() bool                      { return false }
+func (r *scriptRun) Log(args ...any)                    { fmt.Fprintln(&r.log, args...) }
+func (r *scriptRun) Skip(args ...any)                   { r.Fatal(append([]any{"skipped:"}, args...)...) }
+func (r *scriptRun) Fatal(args ...any)                  { r.Log(args...); r.FailNow() }
+func (r *scriptRun) FailNow()                           { r.failed = true; runtime.Goexit() }
 
 // cmdRun runs a command of the program in the process of the test, as inProcess
 // does: run ARG… Files are named from $WORK on, the folder of the script.

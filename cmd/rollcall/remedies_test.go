@@ -18,6 +18,7 @@ import (
 
 	"rollcall/cmd/rollcall/internal/attach"
 	"rollcall/cmd/rollcall/internal/console"
+	"rollcall/eventlog/eventlogtest"
 	"rollcall/eventlog/wire"
 )
 
@@ -131,11 +132,13 @@ func (w *world) js() jetstream.JetStream {
 	if w.embedded {
 		f.NATSLogin = w.login()
 	}
-	nc, js, err := f.Connect(w.t.Context())
+	nc, _, err := f.Connect(w.t.Context())
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(eventlogtest.Patience))
+	w.must(err)
 	return js
 }
 

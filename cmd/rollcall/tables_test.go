@@ -335,7 +335,9 @@ func filledServer(t *testing.T) (url string) {
 			t.Fatal(err)
 		}
 	}
-	store, err := eventlogtest.Made(func() (*viewstore.Store, error) { return viewstore.Open(t.Context(), js, viewstore.Config{}) })
+	store, err := eventlogtest.Made(func() (*viewstore.Store, error) {
+		return viewstore.Open(t.Context(), js, viewstore.Config{Timeout: eventlogtest.Patience})
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
