@@ -40,6 +40,8 @@ func (x *parser) release() {
 	parsers.Put(x)
 }
 
+// fill gives the payload its meaning by the event's type. What stands in the
+// meeting object goes before the same member at top level.
 func (ev *Event) fill(p *payload) {
 	ev.SessionID = cmp.Or(p.meeting.sessionID, p.top.sessionID)
 	ev.MeetingID = cmp.Or(p.meeting.id, p.top.id)
@@ -93,6 +95,8 @@ func (ev *Event) fillParticipant(m *participantPart) {
 	}
 }
 
+// fillRecording takes the recording object, and the members that another
+// generation has elsewhere or under another name.
 func (ev *Event) fillRecording(p *payload) {
 	m := &p.recording
 	size := m.fileSize

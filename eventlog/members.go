@@ -40,6 +40,8 @@ func (x *parser) topMember(name []byte, p *payload) error {
 	return x.meetingMember(name, &p.top)
 }
 
+// meetingMember reads a member of the meeting object; topMember calls it for the
+// same names at top level.
 func (x *parser) meetingMember(name []byte, m *meetingPart) error {
 	switch string(name) {
 	case "id":
@@ -80,6 +82,8 @@ func (x *parser) participantMember(name []byte, m *participantPart) error {
 	return x.skip()
 }
 
+// recordingMember reads a member of the recording object, under the names of all
+// generations.
 func (x *parser) recordingMember(name []byte, m *recordingPart) error {
 	switch string(name) {
 	case "id":

@@ -46,6 +46,8 @@ func appendElements(b []byte, dec *jsontext.Decoder) ([]byte, error) {
 	return append(b, ']'), err
 }
 
+// appendMembers appends an object. A name that comes again removes the member
+// before, so the last one keeps its own place.
 func appendMembers(b []byte, dec *jsontext.Decoder) ([]byte, error) {
 	if _, err := dec.ReadToken(); err != nil {
 		return nil, err

@@ -335,6 +335,8 @@ func (x *parser) raw(name string, to *[]byte) error {
 	return nil
 }
 
+// organizer reads organizedBy: an object or, in Dyte's first edition, the
+// organizer's name alone.
 func (x *parser) organizer(name string, to *Organizer) error {
 	*to = Organizer{}
 	switch x.kind() {

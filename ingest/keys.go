@@ -156,6 +156,7 @@ func publicKey(block *pem.Block) (any, error) {
 	return nil, fmt.Errorf("PEM block %.40q is no public key", block.Type)
 }
 
+// parseRSAKey takes a block that holds an RSA public key of an accepted size.
 func parseRSAKey(block *pem.Block) (rsaKey, error) {
 	k, err := publicKey(block)
 	if err != nil {

@@ -116,6 +116,8 @@ type standardVerifier struct {
 
 func (v *standardVerifier) status() KeyStatus { return v.ring.status() }
 
+// verify checks the signed time first, then the signatures with the keys that were
+// read last and, where none fits, with those that the file has now.
 func (v *standardVerifier) verify(ctx context.Context, d *delivery) (proof, *refusal) {
 	id, timestamp, list := d.header.Get("Webhook-Id"), d.header.Get("Webhook-Timestamp"), strings.Join(d.header.Values("Webhook-Signature"), " ")
 	if id == "" || timestamp == "" || list == "" {

@@ -106,6 +106,9 @@ type rsaVerifier struct {
 
 func (v *rsaVerifier) status() KeyStatus { return v.ring.status() }
 
+// verify tries the keys there are. Where none fits, the keys are confirmed and the
+// new ones tried, so that a wrong signature gets a 401 only if the key is known to
+// be current.
 func (v *rsaVerifier) verify(ctx context.Context, d *delivery) (proof, *refusal) {
 	texts := rsaSignatures(d.header)
 	if len(texts) == 0 {
@@ -188,6 +191,7 @@ func decodeBase64(s string) ([]byte, bool) {
 // slots bounds what costs CPU. A nil slots bounds nothing.
 type slots chan struct{}
 
+// acquire takes a slot, or waits for one until ctx ends, which is a 503.
 func (s slots) acquire(ctx context.Context) *refusal {
 	if s == nil {
 		return nil

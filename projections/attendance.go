@@ -31,6 +31,7 @@ func (attendanceFold) New(key string) eventlog.State {
 	return s
 }
 
+// attendanceState is the people of one session.
 type attendanceState struct {
 	gathering
 	members members
@@ -146,6 +147,7 @@ func (s *attendanceState) settle() {
 // members are the peers of each participant, in no order.
 type members map[string][]*peer
 
+// replace moves a peer to the participant that its new form names.
 func (m *members) replace(p *peer, old, now *link) {
 	if *m == nil {
 		*m = make(members)
@@ -186,6 +188,7 @@ func seatsOf(peers []*peer) []seat {
 	return seats
 }
 
+// document makes a participant's document from the person's peers.
 func (s *attendanceState) document(id string, peers []*peer) Participant {
 	seats := seatsOf(peers)
 	doc := Participant{SessionID: s.id, ParticipantID: id, FirstJoinedAt: seats[0].joined}

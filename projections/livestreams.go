@@ -72,6 +72,7 @@ func compareBeats(a, b *beat) int {
 	return 0
 }
 
+// livestreamState is the deliveries about one livestream.
 type livestreamState struct {
 	id      string
 	meeting first
@@ -89,13 +90,14 @@ type livestreamState struct {
 	bytes                  int
 }
 
+// Apply merges a delivery. A repeat that was received earlier takes the place of
+// the one before.
 func (s *livestreamState) Apply(ev *eventlog.Event) {
 	if ev.Type != eventlog.LivestreamStatus || ev.Livestream.StreamID != s.id || s.id == "" {
 		return
 	}
 	s.start()
-	if !s.seen || s.meeting.merge(ev.Order, ev.MeetingID) {
-		s.meeting.merge(ev.Order, ev.MeetingID)
+	if changed := s.meeting.merge(ev.Order, ev.MeetingID); changed || !s.seen {
 		s.seen, s.dirty, s.dirtyCore = true, true, true
 	}
 	if ev.Livestream.Status == "" {

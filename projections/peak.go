@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"cmp"
 	"slices"
 	"sort"
 
@@ -42,6 +43,8 @@ func (p *peak) add(joined, left eventlog.Time, n int) {
 	}
 }
 
+// step changes the number of connections by so many at an instant. An instant
+// whose changes cancel out is removed, and its block once it is empty.
 func (p *peak) step(at eventlog.Time, change int) {
 	i := sort.Search(len(p.blocks), func(i int) bool { // the first block that begins after at
 		return p.blocks[i].steps[0].at > at
@@ -53,15 +56,7 @@ func (p *peak) step(at eventlog.Time, change int) {
 		}
 	}
 	b := &p.blocks[i]
-	j, found := slices.BinarySearchFunc(b.steps, at, func(s step, t eventlog.Time) int {
-		switch {
-		case s.at < t:
-			return -1
-		case s.at > t:
-			return 1
-		}
-		return 0
-	})
+	j, found := slices.BinarySearchFunc(b.steps, at, func(s step, t eventlog.Time) int { return cmp.Compare(s.at, t) })
 	switch {
 	case found:
 		b.steps[j].change += change

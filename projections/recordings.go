@@ -97,6 +97,8 @@ func (v *ranked) merge(rank int, o eventlog.Order, text string) bool {
 	return v.first.merge(o, text)
 }
 
+// recordingState is the facts about one recording. started and stopped are its
+// times, over the first received time of a final status.
 type recordingState struct {
 	id         string
 	statuses   map[string]*statusSeen
@@ -136,6 +138,7 @@ func (s *recordingState) Apply(ev *eventlog.Event) {
 	}
 }
 
+// applyCore merges all but statuses and links, and reports a change.
 func (s *recordingState) applyCore(ev *eventlog.Event) bool {
 	in := &ev.Recording
 	o, at := ev.Order, rank(in.Status)
@@ -158,6 +161,7 @@ func (s *recordingState) applyCore(ev *eventlog.Event) bool {
 	return changed
 }
 
+// applyStatus merges a status with its received time, and reports a change.
 func (s *recordingState) applyStatus(ev *eventlog.Event) bool {
 	status := ev.Recording.Status
 	if status == "" {
@@ -241,6 +245,7 @@ func (s *recordingState) Over() eventlog.Time { return s.over }
 
 func (s *recordingState) Erase(w eventlog.Writer) { w.Delete(eventlog.EscapeID(s.id)) }
 
+// document makes the document from the facts alone.
 func (s *recordingState) document() Recording {
 	doc := Recording{
 		RecordingID: s.id,

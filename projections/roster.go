@@ -27,6 +27,9 @@ type link struct {
 	revised eventlog.Time
 }
 
+// link follows from the peer's facts: whose connection it is, and its times. A
+// leave or join without a readable time has its received time; without a join the
+// connection begins where it ends.
 func (p *peer) link() link {
 	l := link{participant: p.id, joined: p.joinedAt.at, left: p.leftAt.at, revised: max(p.joinedAt.seen, p.leftAt.seen)}
 	for _, id := range [...]*first{&p.custom, &p.client} {

@@ -22,6 +22,7 @@ func (sessionFold) New(key string) eventlog.State {
 	return s
 }
 
+// sessionState is the facts about one session.
 type sessionState struct {
 	gathering
 	crowd      crowd
@@ -126,6 +127,7 @@ func (s *sessionState) Erase(w eventlog.Writer) {
 	}
 }
 
+// document makes the document from the facts alone.
 func (s *sessionState) document() Session {
 	b := &s.bounds
 	end := b.endedAt()

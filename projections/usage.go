@@ -23,6 +23,7 @@ func (usageFold) New(key string) eventlog.State {
 	return s
 }
 
+// usageState is what one session adds to usage.
 type usageState struct {
 	gathering
 	organizer organizer

@@ -181,6 +181,9 @@ func (t *usageTable) meet(s *UsageSession) owner {
 	return of
 }
 
+// session adds a session's row on the day of its startedAt, and its connected time
+// slot by slot. Between two listed slots the number of connections that cover a
+// slot as a whole stays as it is.
 func (t *usageTable) session(s *UsageSession) {
 	of := t.meet(s)
 	if !t.wanted(of) {
@@ -251,6 +254,7 @@ func (r *Recording) revisedAt() (at eventlog.Time) {
 	return at
 }
 
+// list returns the rows in order, with the organizers' names.
 func (t *usageTable) list() []UsageRow {
 	list := make([]UsageRow, 0, len(t.rows))
 	for k, r := range t.rows {

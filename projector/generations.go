@@ -116,6 +116,8 @@ func Abort(ctx context.Context, registry Remover, view, version string) ([]Gener
 	return remove(ctx, registry, view, version, GenerationStaging, GenerationCatchingUp, GenerationReady, GenerationFailed)
 }
 
+// remove drops the view's generations that are in one of the states, and returns
+// them; it is an error where there are none.
 func remove(ctx context.Context, registry Remover, view, version string, states ...GenerationState) ([]Generation, error) {
 	all, err := registry.Ensure(ctx, view, version)
 	if err != nil {

@@ -165,6 +165,9 @@ func (p *engine) read(ctx context.Context, after position, m *mailbox) error {
 	}
 }
 
+// readOnce reads until the read breaks off. Records must come one after the other:
+// a repeat means that the log lost its tail, a gap that the read has to begin
+// again. after moves with each record that is held.
 func (p *engine) readOnce(ctx context.Context, after *position, m *mailbox, wait *time.Duration) error {
 	// Records that are in the log already come at once, so that a few of them can
 	// be handed on together; one that is new is handed on alone.

@@ -171,6 +171,9 @@ func (r *rebuild) trimmed() bool {
 	return r.Carry && r.RebuildConfig.carried < maxCarried && errors.Is(r.failed, eventlog.ErrTrimmed)
 }
 
+// run takes the generation from state to state: staging, catching-up, ready and,
+// without Hold, live. The engine folds beside it until finish stops it, which also
+// releases the lease.
 func (r *rebuild) run(ctx context.Context) (out Rebuilt, err error) {
 	if out.Carried, err = r.stage(ctx); err != nil {
 		return out, err
@@ -387,6 +390,8 @@ func (r *rebuild) look(ctx context.Context) (GenerationState, error) {
 // rateWindow is over how long the rate is measured.
 const rateWindow = 5 * time.Second
 
+// report tells Progress how far the rebuild is, with the rate over the last
+// rateWindow.
 func (r *rebuild) report() {
 	if r.Progress == nil {
 		return

@@ -147,6 +147,9 @@ func (s *maintenance) refold(ctx context.Context, states map[string]eventlog.Sta
 	return ctx.Err()
 }
 
+// replace stores states that were folded again, each with all of its parts, and
+// deletes the keys in extra that their flush does not write. It returns how many
+// entities it wrote.
 func (s *maintenance) replace(ctx context.Context, states map[string]eventlog.State, extra map[string][]Put) (int, error) {
 	c := &Commit{}
 	if keys := extra[""]; len(keys) > 0 {
@@ -191,6 +194,10 @@ func DropParked(ctx context.Context, c MaintenanceConfig, sequences ...eventlog.
 	return settle(ctx, c, false, sequences)
 }
 
+// settle settles the parked records that are named, or all: with again it folds
+// them, without it forgets them. A record that is named and not parked is
+// ErrNotFound only where no other was settled, so that a command that was
+// interrupted can be called again.
 func settle(ctx context.Context, c MaintenanceConfig, again bool, sequences []eventlog.Seq) (n int, err error) {
 	s, err := c.open(ctx)
 	if err != nil {

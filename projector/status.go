@@ -203,6 +203,9 @@ func (b *board) seen(seq eventlog.Seq, storedAt time.Time) {
 	}
 }
 
+// snapshot returns the status as of now. The lag in seconds is the age of the
+// oldest record that is known and not committed; where none is known, the time
+// since the lag was first seen.
 func (b *board) snapshot(now time.Time) Status {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -47,6 +47,8 @@ type engineEnd struct {
 	err        error
 }
 
+// supervise follows each generation that is to be followed until ctx ends or the
+// live one can't be followed. A store without a registry has one generation.
 func (p *Projector) supervise(ctx context.Context) error {
 	catalog, ok := p.config.Store.(Catalog)
 	if !ok {

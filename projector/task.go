@@ -132,6 +132,9 @@ func (t *task) last(ctx context.Context) error {
 	}
 }
 
+// loop is the fold's goroutine: it folds what the reader has put ready, starts a
+// commit when the window ends and none is in flight, and handles what comes back.
+// It blocks nowhere but in its select and in reads of the store.
 func (t *task) loop(ctx, commits context.Context, wg *sync.WaitGroup, readErr <-chan error) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -318,6 +321,8 @@ func (t *task) fetch(ctx context.Context, keys []string) error {
 // loadTries is how often entities are asked for before the task ends.
 const loadTries = 4
 
+// load reads the states of entities that are not in the cache. An error of the
+// store is retried a few times; a state that can't be read ends the task.
 func (t *task) load(ctx context.Context, missing []*entity) error {
 	keys := make([]string, len(missing))
 	for i, e := range missing {

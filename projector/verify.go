@@ -119,6 +119,9 @@ func Verify(ctx context.Context, c VerifyConfig) (Verified, error) {
 	return v.out, nil
 }
 
+// run reads the view as of one commit, then folds the log up to that commit's
+// sequence in as many passes as the memory needs. Each pass takes out of live what
+// it has compared: what is left at the end is extra.
 func (v *verifier) run(ctx context.Context) error {
 	view := v.Projection.Name()
 	g, cp, err := v.Viewer.View(ctx, view, func() { clear(v.live) }, func(key string, value []byte) {
@@ -258,6 +261,9 @@ func (v *verifier) replay(ctx context.Context, pass int, each func(ev *eventlog.
 	return v.replayTo(ctx, v.out.Sequence, pass, each)
 }
 
+// replayTo calls each for the records up to a sequence, with the entity that the
+// record folds into. A parked record has the entity that it was parked for: asking
+// the fold again could fail.
 func (v *verifier) replayTo(ctx context.Context, upTo eventlog.Seq, pass int, each func(ev *eventlog.Event, key string)) error {
 	if upTo == 0 {
 		return nil // which is no end to Read

@@ -86,6 +86,8 @@ func (t *tracer) Delete(key string) { delete(t.documents, key) }
 // PutPart does nothing.
 func (*tracer) PutPart(string, []byte) {}
 
+// step notes, after a record was folded, which fields of the entity's documents
+// differ from the view's and since which record.
 func (t *tracer) step(ev *eventlog.Event) {
 	if guard(func() { t.state.Flush(t) }) != nil {
 		return

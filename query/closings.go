@@ -125,6 +125,9 @@ func (a *API) closingRoutes() []*route {
 	}
 }
 
+// listClosings answers the list of closings. Those whose changes are not counted
+// yet are counted outside of the read transaction, by one call at a time, and then
+// the list is read again.
 func (a *API) listClosings(ctx context.Context, c *call) (ans *answer, err error) {
 	heads, err := a.closings.List(ctx)
 	if err != nil {

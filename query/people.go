@@ -28,6 +28,8 @@ func (a *API) participants(s *replica.Snapshot) *replica.List {
 	return l
 }
 
+// listParticipants answers a session's participants, with what needs the session's
+// document: attendanceRatio and gaps.
 func (a *API) listParticipants(ctx context.Context, c *call) (ans *answer, err error) {
 	if c.asOf != nil {
 		return a.participantsAsOf(ctx, c)

@@ -59,6 +59,8 @@ func (a *API) projections(ctx context.Context, c *call) (*answer, error) {
 	return &answer{page: pg, sequence: least}, nil
 }
 
+// projection describes a view by its stored checkpoint. The lag in seconds is the
+// age of the first record that the view lacks, which is read from the log.
 func (a *API) projection(ctx context.Context, c *call, view string, s replica.Progress, head eventlog.Seq) (projection, error) {
 	p := projection{Name: view, State: "absent", Sequence: s.Sequence, HeadSequence: max(head, s.Sequence), Parked: s.Parked}
 	p.Lag = uint64(p.HeadSequence - p.Sequence)

@@ -174,6 +174,7 @@ func (a *app) sources(flags []string) (all []ingest.Source, err error) {
 	return all, nil
 }
 
+// source reads a source of the file: a mapping, or the text that the flag takes.
 func (c *fileConfig) source(item any) (s ingest.Source, err error) {
 	members, ok := item.(map[string]any)
 	if !ok {

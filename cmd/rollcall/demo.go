@@ -159,6 +159,7 @@ func (c *demoCmd) show(ctx context.Context, a *app, n *node.Node, key provider.K
 	return group.Wait()
 }
 
+// hints says where to look, with commands that can be copied as they are.
 func hints(at node.Addresses, dir string) string {
 	var b strings.Builder
 	b.WriteString("\nRollcall is running. Meetings start and end within seconds; every event comes in as a signed webhook.\n\n")

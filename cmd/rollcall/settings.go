@@ -144,6 +144,8 @@ func (c *settings) readCertificates() (err error) {
 	return nil
 }
 
+// setRoles reads the targets, and refuses those that the server of the other flags
+// can't serve.
 func (c *settings) setRoles() error {
 	for _, t := range c.Target {
 		switch strings.TrimSpace(t) {
@@ -171,6 +173,7 @@ func (c *settings) setRoles() error {
 	return nil
 }
 
+// setViews chooses the folds of this process, all by default.
 func (c *settings) setViews() error {
 	if err := query.Complete(); err != nil {
 		return err

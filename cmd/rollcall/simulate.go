@@ -44,6 +44,7 @@ Example:
   rollcall simulate --key keys/private.pem --url http://127.0.0.1:8080/webhooks/test --seed 7 --sessions 500 --shuffle --duplicates 0.2`
 }
 
+// traffic checks the flags and makes them a traffic.Config.
 func (c *simulateCmd) traffic() (traffic.Config, error) {
 	for name, share := range map[string]float64{"duplicates": c.Duplicates, "lost": c.Lost, "noise": c.Noise} {
 		if share < 0 || share > 1 {

@@ -132,6 +132,7 @@ func (c *verifyCmd) repair(a *app, js jetstream.JetStream, log *natslog.Log, con
 	return projector.Verify(a.Ctx, config)
 }
 
+// show prints a row for each view, and for people each difference with its fields.
 func (c *verifyCmd) show(w io.Writer, results []projector.Verified) error {
 	if c.Output == "json" {
 		return console.PrintJSON(w, results)

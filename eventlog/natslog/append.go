@@ -129,6 +129,7 @@ func (l *Log) Info(ctx context.Context) (Info, error) {
 	return l.summary(si), nil
 }
 
+// summary is what an operator wants to know of the stream.
 func (l *Log) summary(si *jetstream.StreamInfo) Info {
 	in := Info{
 		Head:            head(si),

@@ -104,6 +104,8 @@ var (
 	firstOne = []byte("NATS/1.0")
 )
 
+// record makes a record of a frame. It must agree with record in message.go, which
+// reads what nats.go has parsed: TestBulkReadsWhatRecordReads holds that.
 func (d *decoder) record(f frame) (eventlog.Record, error) {
 	first, lines, _ := bytes.Cut(f.header, lineEnd)
 	if !bytes.Equal(first, firstOne) {

@@ -47,6 +47,7 @@ func (l *Log) Read(ctx context.Context, opts eventlog.ReadOptions) iter.Seq2[eve
 	}
 }
 
+// reader is one Read: where it is, and how it goes on.
 type reader struct {
 	log   *Log
 	opts  eventlog.ReadOptions

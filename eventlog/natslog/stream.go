@@ -309,6 +309,8 @@ func find(ctx context.Context, js jetstream.JetStream) (jetstream.Stream, error)
 	return stream, nil
 }
 
+// create makes the stream with a new incarnation, or finds the one that another
+// process has just made.
 func create(ctx context.Context, js jetstream.JetStream, c Config) (jetstream.Stream, error) {
 	entropy := c.Entropy
 	if entropy == nil {

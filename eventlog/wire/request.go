@@ -58,6 +58,8 @@ func insist(ctx context.Context, nc *nats.Conn, subject string, request []byte) 
 	}
 }
 
+// fromLeader requests one message from the stream's leader, by what the JetStream
+// API calls its request: {"seq":N} or {"last_by_subj":S}.
 func fromLeader(ctx context.Context, js jetstream.JetStream, stream string, which map[string]any) (*Message, error) {
 	request, err := json.Marshal(which)
 	if err != nil {

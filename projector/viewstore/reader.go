@@ -168,6 +168,7 @@ func (r *Reader) AllFrom(ctx context.Context, alias Alias, prefix string) iter.S
 	return r.allFrom(ctx, alias, prefix, false)
 }
 
+// allFrom is AllFrom, without the values where keysOnly is set.
 func (r *Reader) allFrom(ctx context.Context, alias Alias, prefix string, keysOnly bool) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		root := documentSubject(alias.Bucket, "")

@@ -158,6 +158,8 @@ type follower struct {
 	bytes    int
 }
 
+// take gathers changes until their commit, so that one transaction holds all of
+// it. A load is flushed in pieces: nobody reads its table yet.
 func (f *follower) take(ctx context.Context, c viewstore.Change) error {
 	switch c.Kind {
 	case viewstore.Put, viewstore.Delete:

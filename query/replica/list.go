@@ -156,6 +156,8 @@ func (q *reader) run(ctx context.Context, condition string, args []any) error {
 	return q.snapshot.Query(ctx, func(rows *sql.Rows) error { return q.scan(rows, whole) }, b.String(), append(append([]any(nil), q.args...), args...)...)
 }
 
+// scan reads an item off a row, and checks all rows that it is made of against
+// their sums.
 func (q *reader) scan(rows *sql.Rows, whole []*Row) error {
 	pace.Yield()
 	it := Item{Extra: make([]string, len(q.Extra))}

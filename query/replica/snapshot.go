@@ -37,6 +37,7 @@ func (r *Replica) Read(ctx context.Context, n Need, f func(ctx context.Context, 
 	return r.found(file, r.readFrom(inner, file, n, f))
 }
 
+// readFrom calls f within a read transaction on a file.
 func (r *Replica) readFrom(ctx context.Context, file *file, n Need, f func(ctx context.Context, s *Snapshot) error) error {
 	tx, err := file.reads.BeginTx(ctx, nil)
 	if err != nil {

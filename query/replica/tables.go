@@ -138,6 +138,8 @@ func (s Progress) row() []any {
 	return append(row, sumOf(row))
 }
 
+// readProgress reads how far each view is. A row whose sum is wrong means that the
+// file can't be used.
 func readProgress(ctx context.Context, tx *sql.Tx) (map[string]Progress, error) {
 	rows, err := tx.QueryContext(ctx, "SELECT "+progressColumns+" FROM views")
 	if err != nil {

@@ -187,6 +187,8 @@ func (w *rowWriter) apply(ctx context.Context, items []queued) error {
 	return nil
 }
 
+// applyAll applies batches within the transaction, and stores the states that they
+// changed. It returns these; they are published after the commit.
 func (w *rowWriter) applyAll(ctx context.Context, items []queued) (changed []Progress, err error) {
 	before, _ := w.replica.Progress()
 	states := maps.Clone(before)
@@ -213,6 +215,9 @@ func (w *rowWriter) applyAll(ctx context.Context, items []queued) (changed []Pro
 	return changed, nil
 }
 
+// applyBatch writes a batch into the view's current table, or into the one that is
+// being loaded, and notes in s where the view then is. The commit that ends a load
+// makes that table the current one.
 func (w *rowWriter) applyBatch(ctx context.Context, b batch, s *Progress) error {
 	number := s.Table
 	if b.load {

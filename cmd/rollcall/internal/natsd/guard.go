@@ -142,6 +142,8 @@ type apiError struct {
 	Description string `json:"description"`
 }
 
+// answer answers a request, with an error in the form that JetStream's clients
+// expect of it.
 func (g *Guard) answer(v visitor, m *nats.Msg) {
 	verb, rest, _ := strings.Cut(strings.TrimPrefix(m.Subject, guardSubject(v.account)), ".")
 	if verb == verbAPI {

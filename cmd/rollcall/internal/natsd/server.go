@@ -113,6 +113,9 @@ func (e *Server) Restart(ctx context.Context) error {
 // StoreDir is where the embedded server keeps its streams.
 func StoreDir(dataDir string) string { return filepath.Join(dataDir, "nats") }
 
+// start configures the server, has the files checked while nobody writes to them,
+// and waits until the server takes connections. Everything that can be refused is
+// refused before the files are touched.
 func (e *Server) start(ctx context.Context, c Config) error {
 	opts := &server.Options{}
 	users := append(slices.Clone(c.Users), User{Name: localUser, Password: e.local, Role: "operator"})

@@ -45,6 +45,8 @@ func ReadUsers(path string) ([]User, error) {
 	return users, nil
 }
 
+// userOf reads a user of the file. problem says in words what is wrong with it,
+// without a password.
 func userOf(item any) (u User, problem string) {
 	members, ok := item.(map[string]any)
 	if !ok {

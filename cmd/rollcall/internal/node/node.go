@@ -137,6 +137,9 @@ func (n *Node) serve(which int, fn func(ctx context.Context) error) {
 	})
 }
 
+// start starts everything in an order in which what can be refused is refused
+// before anything is written: ports, then NATS and its files, the log, the roles.
+// It returns once the node is ready.
 func (n *Node) start(ctx context.Context) error {
 	// A killed process leaves its file behind; whoever waits for the new one must not
 	// read it.
@@ -425,6 +428,8 @@ func (n *Node) stop() error {
 	}
 }
 
+// stopAll ends the stages one after the other and waits for each, then closes what
+// they used. The embedded server goes last, since the others still write to it.
 func (n *Node) stopAll() (err error) {
 	for i := range n.stages {
 		n.stages[i].cancel()

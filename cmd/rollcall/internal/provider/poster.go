@@ -87,6 +87,7 @@ func (p *Poster) Post(ctx context.Context, family string, headers [][2]string, b
 	return Receipt{}, last
 }
 
+// once sends a delivery once; again says that a provider would send it again.
 func (p *Poster) once(ctx context.Context, family, signature string, headers [][2]string, body []byte) (r Receipt, again bool, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.URL, bytes.NewReader(body))
 	if err != nil {

@@ -274,6 +274,8 @@ func withoutAddress(err error) error {
 	return err
 }
 
+// send posts a batch of spans. Its errors don't name the collector's address,
+// which may hold a secret.
 func (t *Tracer) send(ctx context.Context, client *http.Client, batch []span) error {
 	body, err := json.Marshal(export{[]resourceSpans{{Resource: resource{t.resource}, Scopes: []scopeSpans{{Scope: scope{"rollcall"}, Spans: batch}}}}})
 	if err != nil {
