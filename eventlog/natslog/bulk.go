@@ -143,7 +143,7 @@ func (d *decoder) record(f frame) (eventlog.Record, error) {
 func (d *decoder) fill(r *eventlog.Record, name, value []byte) {
 	own := func(to *string) {
 		if *to == "" {
-			*to = unescape(string(value))
+			*to = text(string(value))
 		}
 	}
 	common := func(to *string) {
@@ -184,7 +184,7 @@ func (d *decoder) text(value []byte) string {
 	if s, ok := d.texts[string(value)]; ok {
 		return s
 	}
-	s := unescape(string(value))
+	s := text(string(value))
 	if d.texts == nil {
 		d.texts = make(map[string]string)
 	}

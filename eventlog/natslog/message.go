@@ -77,12 +77,13 @@ func messageID(r *eventlog.Record) string {
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// record reads a stored message. It is total: what is missing stays empty, and
-// a record without a readable received time takes the time of storing.
+// record reads a stored message. It is total: what is missing stays empty, what
+// is no UTF-8 is replaced, and a record without a readable received time takes
+// the time of storing.
 func record(seq uint64, stored time.Time, h nats.Header, body []byte) eventlog.Record {
 	get := func(name string) string {
 		if v := h[name]; len(v) > 0 {
-			return unescape(v[0])
+			return text(v[0])
 		}
 		return ""
 	}
@@ -137,6 +138,11 @@ func escape(s string) string {
 	}
 	return b.String()
 }
+
+// text is what a header value says. It is UTF-8, whatever somebody else
+// published: what is no UTF-8 can't be written as JSON, and a log with one such
+// record could not be exported.
+func text(value string) string { return strings.ToValidUTF8(unescape(value), "\uFFFD") }
 
 // unescape is escape's inverse; what is no percent code stays as it is.
 func unescape(s string) string {

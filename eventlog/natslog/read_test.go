@@ -342,15 +342,7 @@ func TestImportKeepsRecords(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	var export []byte
-	for r, err := range from.Read(t.Context(), eventlog.ReadOptions{}) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		if export, err = natslog.AppendNDJSON(export, &r); err != nil {
-			t.Fatal(err)
-		}
-	}
+	export := exported(t, from)
 	to := open(t, eventlogtest.Connect(t), natslog.Config{})
 	n, err := to.Import(t.Context(), natslog.ReadNDJSON(bytes.NewReader(export)))
 	if err != nil {
@@ -360,15 +352,7 @@ func TestImportKeepsRecords(t *testing.T) {
 	if err != nil || n != int(h.Last) {
 		t.Errorf("Import = %d records; want %d (%v)", n, h.Last, err)
 	}
-	var again []byte
-	for r, err := range to.Read(t.Context(), eventlog.ReadOptions{}) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		if again, err = natslog.AppendNDJSON(again, &r); err != nil {
-			t.Fatal(err)
-		}
-	}
+	again := exported(t, to)
 	if !bytes.Equal(export, again) {
 		t.Errorf("export of the import has %d bytes and differs from the %d bytes imported", len(again), len(export))
 	}
@@ -377,9 +361,45 @@ func TestImportKeepsRecords(t *testing.T) {
 	}
 }
 
+// exported is a log as an export has it.
+func exported(t *testing.T, l *natslog.Log) (export []byte) {
+	t.Helper()
+	for r, err := range l.Read(t.Context(), eventlog.ReadOptions{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if export, err = natslog.AppendNDJSON(export, &r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return export
+}
+
+// TestImportKeepsWhatHasNoHeaders: who may append can publish without our
+// headers, or with others. A log that holds such a record is exported and
+// imported like any other.
+func TestImportKeepsWhatHasNoHeaders(t *testing.T) {
+	js := eventlogtest.Connect(t)
+	from := open(t, js, natslog.Config{})
+	for _, h := range []nats.Header{nil, {natslog.HeaderID: {"e"}, natslog.HeaderTime: {"yesterday"}}, {natslog.HeaderType: {"%FF"}}} {
+		m := &nats.Msg{Subject: "meetings.5.meeting.started", Header: h, Data: []byte(`{"event":"meeting.started","meeting":{"sessionId":"s"}}`)}
+		if _, err := js.PublishMsg(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	export := exported(t, from)
+	to := open(t, eventlogtest.Connect(t), natslog.Config{})
+	if n, err := to.Import(t.Context(), natslog.ReadNDJSON(bytes.NewReader(export))); n != 3 || err != nil {
+		t.Fatalf("Import(%s) = %d, %v; want 3 records", export, n, err)
+	}
+	if again := exported(t, to); !bytes.Equal(export, again) {
+		t.Errorf("export of the import is %s; want %s", again, export)
+	}
+}
+
 func TestImportRefusesNonsense(t *testing.T) {
 	l := open(t, eventlogtest.Connect(t), natslog.Config{})
-	for _, in := range []string{"{", "[]", `{"a":1}`, `{"eventId":"e","receivedAt":"yesterday"}`, `{"eventId":"e","receivedAt":"2026-01-01T00:00:00Z","bodyBase64":"%"}`} {
+	for _, in := range []string{"{", "[]", `{"a":1}`, `{"receivedAt":"2026-01-01T00:00:00Z"}`, `{"eventId":null,"receivedAt":"2026-01-01T00:00:00Z"}`, `{"eventId":"e"}`, `{"eventId":"e","receivedAt":"yesterday"}`, `{"eventId":"e","receivedAt":"2026-01-01T00:00:00Z","bodyBase64":"%"}`} {
 		if n, err := l.Import(t.Context(), natslog.ReadNDJSON(bytes.NewReader([]byte(in)))); err == nil || n != 0 {
 			t.Errorf("Import(%s) = %d, %v; want an error", in, n, err)
 		}

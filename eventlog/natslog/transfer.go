@@ -96,7 +96,7 @@ func (l *Log) importBatch(ctx context.Context, batch []*nats.Msg, last int) erro
 // the reader: an import gives its own.
 type line struct {
 	Sequence       eventlog.Seq  `json:"sequence,omitzero"`
-	EventID        string        `json:"eventId"`
+	EventID        *string       `json:"eventId"` // "": published without one; nil: no line of an export
 	ReceivedAt     eventlog.Time `json:"receivedAt"`
 	Source         string        `json:"source"`
 	DeliveryID     string        `json:"uuid,omitzero"`
@@ -113,7 +113,7 @@ type line struct {
 // AppendNDJSON appends a record as one line of an export, newline included.
 func AppendNDJSON(b []byte, r *eventlog.Record) ([]byte, error) {
 	l := line{
-		Sequence: r.Seq, EventID: r.EventID, ReceivedAt: r.ReceivedAt, Source: r.Source,
+		Sequence: r.Seq, EventID: &r.EventID, ReceivedAt: r.ReceivedAt, Source: r.Source,
 		DeliveryID: r.DeliveryID, WebhookID: r.WebhookID, Signature: r.Signature,
 		KeyFingerprint: r.KeyFingerprint, Type: r.Type, Encoding: r.Encoding,
 	}
@@ -157,14 +157,15 @@ func (l *line) record(err error) (eventlog.Record, error) {
 	if err != nil {
 		return eventlog.Record{}, err
 	}
+	if l.EventID == nil || l.ReceivedAt.IsZero() {
+		return eventlog.Record{}, errors.New("eventId or receivedAt is missing: is it an export?")
+	}
 	r := eventlog.Record{
-		Seq: l.Sequence, EventID: l.EventID, ReceivedAt: l.ReceivedAt, Source: l.Source,
+		Seq: l.Sequence, EventID: *l.EventID, ReceivedAt: l.ReceivedAt, Source: l.Source,
 		DeliveryID: l.DeliveryID, WebhookID: l.WebhookID, Signature: l.Signature,
 		KeyFingerprint: l.KeyFingerprint, Type: l.Type, Encoding: l.Encoding,
 	}
 	switch {
-	case r.EventID == "" || r.ReceivedAt.IsZero():
-		return r, errors.New("eventId or receivedAt is missing: is it an export?")
 	case l.Body != nil:
 		r.Body = []byte(*l.Body)
 	case l.BodyBase64 != "":
