@@ -75,8 +75,9 @@ func TestClosing(t *testing.T) {
 	p.wait(`document.querySelectorAll('[aria-label="Rows as closed"] tbody tr').length === 24 && document.querySelector("code").innerText === "rollcall verify --closing 2026-10.Europe.Berlin"`)
 	p.cells(rowOf("Changed sessions", "Lecture"), [][2]string{
 		{"As closed → now", `^2026-10-02: participant time 0:05:00 → 0:07:30.570 \(\+0:02:30.570\)\n2026-10-02: attended time [^\n]*\n2026-10-02: peak 3 → 2 \(−1\)$`}, {"Received", `2026, 10:30:00$`}})
-	p.cells(rowOf("Changed sessions", "ended-1"), [][2]string{{"Session", "^no title"}, {"Record that did it", "not found in time"}})
+	p.cells(rowOf("Changed sessions", "ended-1"), [][2]string{{"Session", "^untitled"}, {"Record that did it", "not found in time"}})
 	p.cells(rowOf("Changed sessions", "recordings without a session"), [][2]string{{"As closed → now", "recording time 0:00:00 → 0:01:30"}, {"Record that did it", "^–$"}})
+	p.text("In total: sessions −1, participant time +0:02:30.570, attended time +0:02:30.250, recording time +0:01:30.")
 	p.text("2 sessions can't be compared")
 	p.wait(`[...document.querySelectorAll("a[download]")].map((a) => /(rows|changes)\?timezone=Europe%2FBerlin&format=(csv|sheet)/.exec(a.getAttribute("href")).slice(1).join(" ")).join() === "changes csv,changes sheet,rows csv,rows sheet"`)
 	p.eval(`[...document.querySelectorAll("th button")].find((b) => b.innerText.startsWith("Participant minutes")).click()`, nil)

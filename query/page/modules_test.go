@@ -109,7 +109,12 @@ func TestFormat(t *testing.T) {
 		const person = (...list) => ({ connections: list.map(([a, b]) => ({ peerId: "p", joinedAt: at(a), leftAt: b === null ? null : at(b), closedBy: b === null ? null : "LEFT" })) });
 		const line = c.steps({ status: "ENDED", endedAt: at(30) }, [person([0, 10]), person([10, 20]), person([5, 5]), person([15, 40]), person([29, 29])], 0);
 		is(line.map((s) => [s.at / 60000, s.n]), [[0, 1], [10, 1], [15, 2], [20, 1], [30, 0]], "steps");
-		is(Math.max(...c.ticks({ from: 0, to: 3 * 366 * 86400000 }, 6).map((_, i) => i)) < 7, true, "few ticks");`)
+		is(Math.max(...c.ticks({ from: 0, to: 3 * 366 * 86400000 }, 6).map((_, i) => i)) < 7, true, "few ticks");
+		// Of several days each names itself, at its midnight, also after the clocks were changed.
+		const axis = (from, to) => c.axis({ from: Date.parse(from), to: Date.parse(to) }).children.map((t) => t.children[0]).join();
+		is(axis("2026-10-13T11:58:05Z", "2026-11-27T23:00:00Z"), ["10-18", "10-26", "11-03", "11-11", "11-19", "11-27"].map((d) => f.day(Date.parse("2026-" + d))).join(), "axis of weeks");
+		is(axis("2026-10-24T20:00:00Z", "2026-10-26T02:00:00Z"), f.day(Date.parse("2026-10-25")) + ",06:00,12:00,18:00," + f.day(Date.parse("2026-10-26")), "axis of a day and a half");
+		is(axis("2026-10-24T20:00:00Z", "2026-10-24T21:00:00Z"), "22:00,22:10,22:20,22:30,22:40,22:50,23:00", "axis of an hour");`)
 }
 
 // TestSameFigures: a duration and a percentage are the same on the page as in

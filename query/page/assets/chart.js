@@ -3,7 +3,7 @@
 // chart and the sheet can't disagree.
 
 import { h } from "./dom.js";
-import { clock, count, duration, flatText, millis } from "./format.js";
+import { clock, count, day, duration, flatText, local, millis } from "./format.js";
 
 const CLOSED = { LEFT: ["left", "left"], MEETING_END: ["end", "until the meeting ended"] };
 
@@ -37,6 +37,10 @@ export function scale(session, participants, now) {
   return { from, to: Math.max(to, from + 1000) };
 }
 
+// time writes a moment of a range; with its day where the range has several.
+const DAY = 86400000;
+const time = (ms, { from, to }) => (to - from > DAY ? local(ms) : clock(ms));
+
 const share = (ms, { from, to }) => `${Math.min(100, Math.max(0, ((ms - from) / (to - from)) * 100)).toFixed(3)}%`;
 
 // bars draws one participant's connections on lanes: two devices at once lie
@@ -48,7 +52,7 @@ export function bars(p, range, now) {
     if (lane < 0) lane = lanes.push(0) - 1;
     lanes[lane] = s.to;
     const left = share(s.from, range);
-    const label = `${clock(s.from)} to ${s.open ? "now" : clock(s.to)}, ${duration((s.to - s.from) / 1000)}, ${s.say}`;
+    const label = `${time(s.from, range)} to ${s.open ? "now" : time(s.to, range)}, ${duration((s.to - s.from) / 1000)}, ${s.say}`;
     return h("span", { key: s.peer, class: `bar ${s.kind}`, role: "img", "aria-label": label, title: `${label}, peer ${flatText(s.peer)}`, style: { left, width: `calc(${share(s.to, range)} - ${left})`, top: `${lane * 14 + 3}px` } });
   });
   return h("div", { class: "bars", style: { height: `${Math.max(1, lanes.length) * 14 + 4}px` } }, drawn);
@@ -60,7 +64,11 @@ export function ticks({ from, to }, n = 6) {
   const step = (steps.find((s) => (to - from) / 1000 / s <= n) ?? Math.ceil((to - from) / 1000 / n / 86400) * 86400) * 1000;
   const zone = new Date(from).getTimezoneOffset() * 60000;
   const out = [];
-  for (let t = Math.ceil((from - zone) / step) * step + zone; t <= to; t += step) out.push({ at: t, left: share(t, { from, to }), step });
+  for (let t = Math.ceil((from - zone) / step) * step + zone; t <= to; t += step) {
+    // Days begin at midnight, also after the clocks were changed.
+    const moved = step > 3600000 ? new Date(t).getTimezoneOffset() * 60000 - zone : 0;
+    out.push({ at: t + moved, left: share(t + moved, { from, to }), step });
+  }
   return out;
 }
 
@@ -69,7 +77,12 @@ export function ticks({ from, to }, n = 6) {
 const crowded = (left) => (parseFloat(left) > 95 ? "edge" : parseFloat(left) > 84 ? "near" : null);
 
 export function axis(range) {
-  return h("div", { class: "axis", "aria-hidden": "true" }, ticks(range).map((t) => h("span", { key: t.at, class: crowded(t.left), style: { left: t.left } }, t.step >= 60000 ? clock(t.at).slice(0, 5) : clock(t.at))));
+  // Of several days the first tick of each names it.
+  const label = (t, i, all) => {
+    if (range.to - range.from > DAY && day(t.at) !== day(all[i - 1]?.at ?? 0)) return day(t.at);
+    return t.step >= 60000 ? clock(t.at).slice(0, 5) : clock(t.at);
+  };
+  return h("div", { class: "axis", "aria-hidden": "true" }, ticks(range).map((t, i, all) => h("span", { key: t.at, class: crowded(t.left), style: { left: t.left } }, label(t, i, all))));
 }
 
 // steps counts who was present: [{at, n}] at each change; a leave at T is before a
@@ -110,7 +123,7 @@ export function concurrency(line, range) {
   for (const p of points) d += `H${x(p.at).toFixed(1)}V${y(p.n).toFixed(1)}`;
   d += `H${WIDTH}`;
   const last = line.at(-1);
-  const label = `Participants over time: peak ${count(most.n)} at ${clock(most.at)}, ${count(last.n)} at the last change, ${clock(last.at)}`;
+  const label = `Participants over time: peak ${count(most.n)} at ${time(most.at, range)}, ${count(last.n)} at the last change, ${time(last.at, range)}`;
   return h("figure", { class: "steps" },
     h("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": label },
       h("path", { class: "area", d: `${d}V${y(0)}Z` }), h("path", { class: "line", d })),

@@ -6,7 +6,7 @@ import { h } from "./dom.js";
 import { clock, count, duration, flatText } from "./format.js";
 import { loader } from "./refresh.js";
 import { csv, figure, figures, ident, sorted, sorting, state, table, text, to, when } from "./ui.js";
-import { MEASURES, rowKey, usageColumns, usageFigures } from "./usagerows.js";
+import { MEASURES, PEAK, rowKey, usageColumns, usageFigures } from "./usagerows.js";
 
 // What differs is written to the millisecond, so that its minutes are called time.
 const NAMES = new Map(MEASURES.map(([id, label]) => [id, label.toLowerCase().replace("minutes", "time")]));
@@ -20,10 +20,20 @@ function exact(member, value) {
   return ms % 1000 ? `${whole}.${String(ms % 1000).padStart(3, "0")}` : whole;
 }
 
+// signed writes by how much a member differs.
+const signed = (member, by) => `${by < 0 ? "−" : "+"}${exact(member, Math.abs(by))}`;
+
+// inAll says by how much the month differs; of peaks there is no sum.
+function inAll(changes) {
+  const sums = new Map();
+  for (const d of changes.flatMap((c) => c.differences)) if (d.member !== PEAK) sums.set(d.member, (sums.get(d.member) ?? 0) + d.after - d.before);
+  const said = [...NAMES].filter(([member]) => sums.get(member)).map(([member, name], i) => [i ? ", " : "", `${name} `, h("strong", {}, signed(member, sums.get(member)))]);
+  return said.length ? h("p", {}, "In total: ", said, ".") : null;
+}
+
 function difference(d) {
-  const by = d.after - d.before;
   return h("li", { key: `${d.day} ${d.organizerId} ${d.meetingId} ${d.member}` }, `${d.day}: ${NAMES.get(d.member) ?? d.member} `, exact(d.member, d.before), " → ", h("strong", {}, exact(d.member, d.after)),
-    ` (${by < 0 ? "−" : "+"}${exact(d.member, Math.abs(by))})`);
+    ` (${signed(d.member, d.after - d.before)})`);
 }
 
 // records shows single records on demand, each read once.
@@ -44,7 +54,7 @@ function records({ draw, signal }) {
   return (r) => {
     if (!r) return h("span", { class: "none" }, "not found in time");
     const { body, error } = read.get(r.sequence) ?? {};
-    return h("details", { ontoggle: (e) => e.currentTarget.open && open(r.sequence) }, h("summary", {}, text(r.type, "unreadable", 60), `, record ${count(r.sequence)}`),
+    return h("details", { class: "record", ontoggle: (e) => e.currentTarget.open && open(r.sequence) }, h("summary", {}, text(r.type, "unreadable", 60), `, record ${count(r.sequence)}`),
       error ? h("p", { class: "bad" }, text(error.message, "", 200)) : h("pre", {}, body === undefined ? "Loading…" : text(typeof body === "string" ? body : JSON.stringify(body, null, 1), "", 20000)));
   };
 }
@@ -75,7 +85,7 @@ export function closing({ args: [closingId], params, draw, set, signal }) {
   };
 
   const changeColumns = [
-    { id: "session", label: "Session", cell: (c) => (c.sessionId ? [h("a", { class: "main", href: to("session", c.sessionId) }, text(c.title, "no title", 80)), h("span", { class: "sub" }, ident(c.sessionId))] : h("span", { class: "none" }, "recordings without a session")) },
+    { id: "session", label: "Session", cell: (c) => (c.sessionId ? [h("a", { class: "main", href: to("session", c.sessionId) }, text(c.title, "untitled", 80)), h("span", { class: "sub" }, ident(c.sessionId))] : h("span", { class: "none" }, "recordings without a session")) },
     { id: "differences", label: "As closed → now", cell: (c) => h("ul", { class: "plain" }, c.differences.map(difference)) },
     { id: "record", label: "Record that did it", cell: (c) => (c.sessionId ? record(c.record) : h("span", { class: "none" }, "–")) },
     { id: "revisedAt", label: "Received", cell: (c) => when(c.revisedAt) },
@@ -84,6 +94,7 @@ export function closing({ args: [closingId], params, draw, set, signal }) {
   function changesPart() {
     return h("section", { key: "changes", "aria-labelledby": "changes-h" }, h("div", { class: "title" }, h("h2", { id: "changes-h" }, "Changed since"), doc.changes.length ? files("changes") : null),
       h("p", { class: "summary" }, `Compared at ${clock(seen.at)}, with record ${count(seen.sequence)}. `, h("button", { type: "button", class: "quiet", onclick: reading.now }, "Compare again")),
+      inAll(doc.changes),
       doc.changes.length ? table({ caption: "Changed sessions", columns: changeColumns, rows: doc.changes, key: (c) => c.sessionId ?? "", limit: limits.changes, onMore: more("changes") })
         : h("p", { class: "note" }, "Nothing has changed: Usage says the same as the closing."),
       doc.dropped ? h("p", { class: "note warn" }, `▲ ${count(doc.dropped)} sessions can't be compared: the views have dropped them because of their age.`) : null);

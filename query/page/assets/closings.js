@@ -13,7 +13,7 @@ import { MEASURES, PEAK } from "./usagerows.js";
 const changedBadge = (n) => (n === null ? badge("idle", "not known yet", "the views hold less than the closing") : n ? badge("warn", `${count(n)} changed`) : badge("good", "none"));
 
 const columns = [
-  { id: "month", label: "Month", sort: (c) => c.month, cell: (c) => h("a", { class: "main", href: to("closings", c.id) }, c.month) },
+  { id: "month", label: "Month", sort: (c) => c.month, cell: (c) => h("a", { class: "main nowrap", href: to("closings", c.id) }, c.month) },
   { id: "timezone", label: "Time zone", sort: (c) => c.timezone, cell: (c) => c.timezone },
   { id: "closedAt", label: "Closed", sort: (c) => c.closedAt, cell: (c) => when(c.closedAt) },
   { id: "sequence", label: "At record", num: true, sort: (c) => c.sequence, cell: (c) => count(c.sequence) },

@@ -42,6 +42,10 @@ export function local(ms) {
   return t.toDateString() === new Date().toDateString() ? time : `${calendarDay.format(t).replaceAll(" ", "\u00a0")}, ${time}`;
 }
 
+// day writes a time's day, without the year.
+const shortDay = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
+export const day = (ms) => shortDay.format(new Date(ms));
+
 export function clock(ms) {
   return clockTime.format(new Date(ms));
 }

@@ -27,7 +27,7 @@ export function person({ args: [participantId], params, draw, set, signal }) {
   const load = reading.load;
 
   const columns = [
-    { id: "session", label: "Session", cell: (p) => [h("a", { class: "main", href: to("attendance", p.sessionId, participantId) }, text(p.session?.title ?? p.sessionId, "–", 80)), h("span", { class: "sub" }, ident(p.sessionId))] },
+    { id: "session", label: "Session", cell: (p) => [h("a", { class: "main", href: to("attendance", p.sessionId, participantId) }, text(p.session?.title, "untitled", 80)), h("span", { class: "sub" }, ident(p.sessionId))] },
     { id: "displayName", label: "Name used", sort: (p) => p.displayName, cell: (p) => text(p.displayName) },
     ...sheetColumns,
   ];

@@ -2,7 +2,7 @@
 
 import { all, get, id } from "./api.js";
 import { h, memo } from "./dom.js";
-import { bytes, count, duration, millis } from "./format.js";
+import { bytes, count, duration, flatText, millis } from "./format.js";
 import { loader, unescaped } from "./refresh.js";
 import { titles } from "./titles.js";
 import { badge, csv, elapsed, expires, field, files, ident, recordingBadge, select, short, sorted, sorting, state, table, text, to, when } from "./ui.js";
@@ -77,6 +77,9 @@ export function recordings({ params, draw, set, signal }) {
     return [h("a", { href: to("session", r.sessionId) }, title ? text(title, "–", 80) : h("bdi", {}, short(r.sessionId))), title ? h("span", { class: "sub" }, ident(r.sessionId)) : null];
   }
 
+  // fileName keeps a long name's beginning and end; whole on hover.
+  const fileName = (s) => (s?.length > 24 ? h("bdi", { class: "nowrap", title: flatText(s, 300) }, `${flatText(s.slice(0, 8))}…${flatText(s.slice(-10))}`) : text(s, "no file yet"));
+
   // finished is when a recording got to its last state, or how long it has not.
   function finished(r) {
     if (FINAL.has(r.status)) return when(r.history.find((e) => e.status === r.status)?.at ?? r.lastEventAt);
@@ -85,7 +88,7 @@ export function recordings({ params, draw, set, signal }) {
 
   const columns = [
     { id: "status", label: "Status", sort: (r) => r.status, cell: (r) => h("span", { class: "badges" }, recordingBadge(r), r.conflict ? badge("warn", "conflict", "both ERRORED and UPLOADED were received") : null) },
-    { id: "recordingId", label: "Recording", cell: (r) => [text(r.outputFileName, "no file yet", 60), h("span", { class: "sub" }, ident(r.recordingId))] },
+    { id: "recordingId", label: "Recording", cell: (r) => [fileName(r.outputFileName), h("span", { class: "sub" }, ident(r.recordingId))] },
     { id: "session", label: "Session", sort: (r) => names.of(r.sessionId)?.toLowerCase(), cell: sessionOf },
     { id: "startedAt", label: "Started", sort: (r) => millis(r.startedAt), cell: (r) => when(r.startedAt) },
     { id: "lastEventAt", label: "Finished", help: "When the file was there, or the recording failed. Before that: how long no event of it was received.", sort: (r) => millis(r.lastEventAt), cell: finished },
@@ -102,7 +105,7 @@ export function recordings({ params, draw, set, signal }) {
     const bar = (label, n, now, kind) => h("tr", { key: label }, h("th", { scope: "row" }, label),
       h("td", { class: "wide" }, h("span", { class: `funnel ${kind}`, style: { width: `${items.length ? (n / items.length) * 100 : 0}%` }, "aria-hidden": "true" })), h("td", { class: "num" }, count(n)), h("td", { class: "num" }, count(now)));
     return h("section", { key: "funnel", "aria-labelledby": "funnel-h" }, h("h2", { id: "funnel-h" }, "How far they got"),
-      h("table", { class: "funnels" }, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Stage"), h("td", {}), h("th", { scope: "col", class: "num" }, "reached"), h("th", { scope: "col", class: "num" }, "currently"))),
+      h("table", { class: "funnels" }, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Stage"), h("td", {}), h("th", { scope: "col", class: "num" }, "Reached"), h("th", { scope: "col", class: "num" }, "Currently"))),
         h("tbody", {}, STAGES.map((s) => bar(s, reached(s), inNow(s), "ok")), bar("PAUSED", inNow("PAUSED"), inNow("PAUSED"), "held"), bar("ERRORED", inNow("ERRORED"), inNow("ERRORED"), "failed"), others ? bar("other", others, others, "held") : null)),
       more ? h("p", { class: "note" }, `Counted over the latest ${count(CAP)} recordings.`) : null);
   }

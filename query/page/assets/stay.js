@@ -92,7 +92,7 @@ export function stay({ args: [sessionId, participantId], params, draw, set, sign
         who.attendanceRatio === null ? "." : [": ", h("strong", {}, percent(who.attendanceRatio)), "."]),
       missed.length ? h("p", {}, "Missed: ", missed.map(([seconds, say], i) => [i ? ", " : "", h("strong", {}, duration(seconds)), ` ${say}`]), ".") : ended ? h("p", {}, "Nothing of the session was missed.") : null,
       who.present ? h("p", {}, "A connection is open. It counts when it is closed.") : null,
-      who.connectedSeconds > who.attendedSeconds + 1 ? h("p", {}, `All connections together lasted ${duration(who.connectedSeconds)}: of two devices at once, and of time after the end, nothing is counted twice.`) : null,
+      who.connectedSeconds > who.attendedSeconds + 1 ? h("p", {}, `The connections add up to ${duration(who.connectedSeconds)}: two devices at once count once, and time after the end does not count.`) : null,
       early ? h("p", {}, "The time before the session's start counts too.") : null,
       who.connections.some((c) => c.closedBy === "MEETING_END") ? h("p", {}, badge("warn", "meeting end"), " No leave was received for a connection: it counts up to the session's end.") : null,
       who.connectionsOmitted ? h("p", {}, `The list leaves out the ${count(who.connectionsOmitted)} earliest connections; the sums have them.`) : null);
@@ -134,7 +134,7 @@ export function stay({ args: [sessionId, participantId], params, draw, set, sign
     if (!who) return [heading, state({ empty: "This participant was not in this session." }), h("p", { key: "back" }, h("a", { href: to("attendance", sessionId) }, "Who was"))];
     const list = stretches(who, session);
     return [
-      h("div", { class: "title", key: "title" }, h("h1", {}, text(who.displayName || participantId, "–", 80), " in ", text(session.title ?? session.roomName, "untitled session", 80)), h("p", { class: "summary" }, sessionBadge(session), " ",
+      h("div", { class: "title", key: "title" }, h("h1", {}, text(who.displayName || participantId, "–", 80), " in ", text(session.title ?? session.roomName, "an untitled session", 80)), h("p", { class: "summary" }, sessionBadge(session), " ",
         h("a", { class: "button", href: to("person", participantId) }, "All sessions"), " ", h("a", { class: "button", href: to("attendance", sessionId) }, "Attendance sheet"), " ", h("a", { class: "button", href: to("session", sessionId) }, "Timeline"), " ", copyLink())),
       h("p", { class: "ids", key: "ids" }, "participant ", ident(participantId, true), " session ", ident(sessionId), " flags ", flags(session)),
       state({ error: reading.error, retry: reading.load }),

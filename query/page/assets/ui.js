@@ -16,7 +16,7 @@ export function text(s, fallback = "–", max = 200) {
 // ident shows an id, shortened, whole on hover or where that is asked for; a click copies it.
 export function ident(s, whole = false) {
   if (!s) return h("span", { class: "none" }, "–");
-  return h("button", { class: "id", type: "button", title: `${flatText(s, 300)}: copy`, onclick: (e) => copy(e.currentTarget, s) }, whole ? text(s) : h("bdi", {}, short(s)));
+  return h("button", { class: whole ? "id whole" : "id", type: "button", title: `${flatText(s, 300)}: copy`, onclick: (e) => copy(e.currentTarget, s) }, whole ? text(s) : h("bdi", {}, short(s)));
 }
 
 // short is an id's beginning and end.
@@ -97,14 +97,18 @@ export function table({ caption, columns, rows, key, sort, onSort, limit = 200, 
   const head = columns.map((c) => {
     const on = sort && sort.by === c.id;
     const props = { key: c.id, role: "columnheader", scope: "col", class: c.num ? "num" : null, "aria-sort": on ? (sort.down ? "descending" : "ascending") : null };
-    const label = !c.sort || !onSort ? c.label : h("button", { type: "button", class: "sort", onclick: () => onSort(c.id) }, c.label, h("span", { "aria-hidden": "true", class: "arrow" }, on ? (sort.down ? " ▼" : " ▲") : ""));
+    const label = !c.sort || !onSort ? c.label : h("button", { type: "button", class: "sort", onclick: () => onSort(c.id) }, c.label, h("span", { "aria-hidden": "true", class: "arrow" }, on ? (sort.down ? "\u00a0▼" : "\u00a0▲") : ""));
     return h("th", props, h("span", { class: "head" }, label, c.help ? help(c.label, c.help) : null));
   });
   const row = (r) => h("tr", { key: key(r), role: "row", class: rowClass?.(r) }, columns.map((c) => h("td", { key: c.id, role: "cell", "data-label": c.label, class: c.num ? "num" : null }, c.cell(r))));
   const shown = rows.slice(0, limit);
   const body = memo ? shown.map((r) => memo.row(key(r), [r, ...inputs(r)], () => row(r))) : shown.map(row);
   memo?.sweep();
+  // Where rows are cards, the columns have no heads to click on.
+  const order = sort && onSort ? h("div", { class: "order", key: `order-${caption}` }, field("Sort by", select(sort.by, columns.filter((c) => c.sort).map((c) => [c.id, c.label]), onSort)),
+    h("button", { type: "button", "aria-label": sort.down ? "descending: turn round" : "ascending: turn round", onclick: () => onSort(sort.by) }, sort.down ? "▼" : "▲")) : null;
   return [
+    order,
     h("div", { class: "scroll", key: `scroll-${caption}`, role: "region", tabindex: "0", "aria-label": caption },
       h("table", { role: "table", class: shown.length > LONG ? "long" : null }, h("caption", { class: "sr" }, caption), h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, head)), h("tbody", { role: "rowgroup" }, body))),
     rows.length > limit && onMore ? h("p", { class: "more", key: `more-${caption}` }, `${count(limit)} of ${count(rows.length)} shown. `,
@@ -164,7 +168,7 @@ export function select(value, options, onchange) {
 // gives them their names.
 export function csv(path, params) {
   const timezone = params.timezone ?? ownZone;
-  return [file("CSV", address(path, { ...params, format: "csv" })), file("Spreadsheet", address(path, { ...params, timezone, format: "sheet" }))];
+  return h("span", { class: "files" }, file("CSV", address(path, { ...params, format: "csv" })), file("Spreadsheet", address(path, { ...params, timezone, format: "sheet" })));
 }
 
 // file is a link to a list as a file; with a token, which a link can't send, a download.

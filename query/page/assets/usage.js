@@ -103,7 +103,7 @@ export function usage({ params, draw, set, signal }) {
       day("First day", query.from, (v) => ({ from: v })), day("Last day", daysFrom(query.to, -1), (v) => ({ to: daysFrom(v, 1) })),
       field("Time zone", select(query.timezone, zones.map((z) => [z, z]), (v) => change({ timezone: v }))),
       field("Rows per", select(period(), [...PERIODS, ["", "Whole period"]], (v) => group([v, ...groups.filter((g) => g !== period())].filter(Boolean)))),
-      within("organizer"), within("meeting"),
+      h("span", { class: "checks", key: "within" }, within("organizer"), within("meeting")),
       field("Organizer", select(query.organizerId, [["", "all"], ...choices()], (v) => change({ organizerId: v }))),
       field("Meeting", h("input", { type: "search", placeholder: "all; or a meeting's id", value: query.meetingId, onchange: (e) => change({ meetingId: e.currentTarget.value.trim() }) })),
       csv("/v1/usage", { ...query, groupBy: groups.join() }));

@@ -47,7 +47,7 @@ export function usageColumns({ groups, timezone, to, only }) {
   const meeting = { id: "meeting", label: "Meeting", sort: (r) => r.meetingId ?? "",
     cell: (r) => [ident(r.meetingId), r.meetingId && only ? h("button", { type: "button", class: "quiet only", onclick: () => only(r.meetingId) }, "only this") : null] };
   return [
-    ...PERIODS.filter(([id]) => groups.includes(id)).map(([id, label]) => ({ id, label, sort: (r) => r[id], cell: (r) => r[id] })),
+    ...PERIODS.filter(([id]) => groups.includes(id)).map(([id, label]) => ({ id, label, sort: (r) => r[id], cell: (r) => h("span", { class: "nowrap" }, r[id]) })),
     groups.includes("organizer") ? organizer : null, groups.includes("meeting") ? meeting : null,
     ...numbers,
     { id: "revisedAt", label: "Last revised", sort: (r) => r.revisedAt, cell: (r) => revised(r, { timezone, to }) },
