@@ -30,6 +30,9 @@ func testContext(t *testing.T) context.Context {
 
 func open(t *testing.T, js jetstream.JetStream, c viewstore.Config) *viewstore.Store {
 	t.Helper()
+	if c.Timeout == 0 {
+		c.Timeout = patience / 4 // longer than a machine stands still, and not for ever where a message is lost
+	}
 	s, err := viewstore.Open(testContext(t), js, c)
 	if err != nil {
 		t.Fatalf("Open() = %v; want no error", err)

@@ -52,7 +52,7 @@ func TestUsageMonths(t *testing.T) {
 	t.Parallel()
 	s := newStandIn(t)
 	scene(s)
-	day := time.Now().UTC().AddDate(0, 0, -5)
+	day := steadyMonth(t).AddDate(0, 0, -5)
 	s.fill("usage", map[string]doc{"late": {"day": day.Format(time.DateOnly), "week": "", "month": day.Format("2006-01"), "organizerId": "org-late", "organizerName": "Late Ltd", "meetingId": nil,
 		"sessions": 1, "participantSeconds": 5400.5, "attendedSeconds": 3600.0, "recordingSeconds": 0.0, "peakParticipants": 2, "revisedAt": stamp(day.AddDate(0, 0, 3))}})
 	p := open(t, s.URL+"/#/usage?timezone=UTC")
