@@ -35,6 +35,7 @@ type payload struct {
 	streamID, status    string
 }
 
+// meetingPart is the members of the meeting object.
 type meetingPart struct {
 	id, sessionID, title, roomName string
 	organizer                      Organizer
@@ -42,11 +43,14 @@ type meetingPart struct {
 	stopReason                     []byte
 }
 
+// participantPart is the members of the participant object.
 type participantPart struct {
 	peerID, customID, clientID, name string
 	joinedAt, leftAt                 readTime
 }
 
+// recordingPart is the members of the recording object, under all names that the
+// generations use.
 type recordingPart struct {
 	id, recordingID, status             string
 	meetingID, roomUUID, organizationID string
@@ -58,6 +62,7 @@ type recordingPart struct {
 	files, snakeFiles                   []File // of downloadUrl, of download_url
 }
 
+// artifactPart is a link with its expiry, as one of the artifact events has it.
 type artifactPart struct {
 	url    string
 	expiry readTime
@@ -70,6 +75,7 @@ type readTime struct {
 	bad bool
 }
 
+// readSize is a size member in bytes; ok where it was readable.
 type readSize struct {
 	n  int64
 	ok bool

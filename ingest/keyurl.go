@@ -297,6 +297,7 @@ type cachedKeys struct {
 	Keys []cachedKey `json:"keys"`
 }
 
+// cachedKey is a key of the ring on disk.
 type cachedKey struct {
 	PEM     string    `json:"pem"`
 	Retires time.Time `json:"retires,omitzero"`

@@ -183,6 +183,8 @@ func sayFull(conn net.Conn) {
 	}
 }
 
+// limitedConn is a connection that counts against the limit. It watches what
+// net/http answers by itself.
 type limitedConn struct {
 	net.Conn
 	of      *limitedListener

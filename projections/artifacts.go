@@ -19,6 +19,7 @@ func (artifactFold) Key(ev *eventlog.Event) string {
 
 func (artifactFold) New(key string) eventlog.State { return &artifactState{id: key} }
 
+// artifactState is the links of one session.
 type artifactState struct {
 	id    string
 	links [3]bestLink // chat, transcript, summary

@@ -24,6 +24,7 @@ type deliveries struct {
 	unsure bool
 }
 
+// delivery is a delivery that was seen, with its earliest received time.
 type delivery struct {
 	key eventlog.RepeatKey
 	at  eventlog.Time

@@ -19,12 +19,14 @@ type peak struct {
 	count  int
 }
 
+// block is steps that follow each other, with their summary.
 type block struct {
 	steps []step
 	sum   int // of the block's changes
 	most  int // greatest sum from the block's start to one of its steps
 }
 
+// step is by how much the number of connections changes at an instant.
 type step struct {
 	at     eventlog.Time
 	change int

@@ -124,11 +124,14 @@ type owner struct {
 	session   string
 }
 
+// usageName is a name of an organizer, with the session that gave it: the latest
+// one counts.
 type usageName struct {
 	at            eventlog.Time
 	session, name string
 }
 
+// usageTable is the rows of a query while they are added up.
 type usageTable struct {
 	query    UsageQuery
 	calendar calendar

@@ -42,6 +42,7 @@ type follower struct {
 	retry time.Time
 }
 
+// engineEnd says that a generation's engine has ended, and why.
 type engineEnd struct {
 	generation int
 	err        error

@@ -241,6 +241,8 @@ type counts struct {
 	byID map[string]stamped
 }
 
+// stamped is a count with the state of usage that it was made from; see
+// usageStamp.
 type stamped struct {
 	stamp   string
 	changed int

@@ -101,6 +101,7 @@ func (c *benchReadersCmd) Run(a *app) error {
 	return b.Run(a.IO)
 }
 
+// benchRebuildCmd is `rollcall bench rebuild`.
 type benchRebuildCmd struct {
 	Events int      `help:"Records in the log." default:"100000" placeholder:"N"`
 	Naive  int      `help:"Records that the naive projector gets: it is slow." default:"20000" placeholder:"N"`

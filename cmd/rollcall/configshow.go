@@ -21,6 +21,7 @@ type configCmd struct {
 // Help is an example of its commands.
 func (configCmd) Help() string { return "Example:\n  rollcall config show --config rollcall.yaml" }
 
+// configShowCmd is `rollcall config show`.
 type configShowCmd struct {
 	console.OutputFlag
 }
@@ -70,6 +71,7 @@ func (a *app) serveFlags() []*kong.Flag {
 	return flags
 }
 
+// configCheckCmd is `rollcall config check`.
 type configCheckCmd struct {
 	File string `arg:"" help:"Config file (YAML)." type:"path"`
 }

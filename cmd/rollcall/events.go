@@ -41,6 +41,7 @@ type recordFlags struct {
 	Limit   int    `help:"At most this many; 0 is no limit." default:"0" placeholder:"N"`
 }
 
+// eventsListCmd is `rollcall events list`.
 type eventsListCmd struct {
 	recordFlags
 	Follow bool `short:"f" help:"Follow new records as they come."`
@@ -49,6 +50,7 @@ type eventsListCmd struct {
 // Run lists.
 func (c *eventsListCmd) Run(a *app) error { return c.list(a, c.Follow) }
 
+// eventsFollowCmd is `rollcall events follow`.
 type eventsFollowCmd struct{ recordFlags }
 
 // Help is the command's example.

@@ -100,6 +100,7 @@ func generationGrid(gone []projector.Generation) *console.Grid {
 	return g
 }
 
+// promoteCmd is `rollcall promote`.
 type promoteCmd struct {
 	viewAction
 	forceFlag
@@ -123,6 +124,7 @@ func (c *promoteCmd) Run(a *app) error {
 	return c.move(a, projector.Promote)
 }
 
+// rollbackCmd is `rollcall rollback`.
 type rollbackCmd struct {
 	viewAction
 	forceFlag
@@ -141,6 +143,7 @@ func (c *rollbackCmd) Run(a *app) error {
 	return c.move(a, projector.Rollback)
 }
 
+// dropCmd is `rollcall drop`.
 type dropCmd struct{ viewAction }
 
 // Help is the command's example.
@@ -151,6 +154,7 @@ func (dropCmd) Help() string {
 // Run drops.
 func (c *dropCmd) Run(a *app) error { return c.remove(a, projector.Drop) }
 
+// abortCmd is `rollcall abort`.
 type abortCmd struct{ viewAction }
 
 // Help is the command's example.

@@ -28,6 +28,7 @@ func (parkedCmd) Help() string {
 	return "Examples:\n  rollcall parked list\n  rollcall parked retry sessions"
 }
 
+// parkedListCmd is `rollcall parked list`.
 type parkedListCmd struct {
 	attach.ClientFlags
 	console.OutputFlag
@@ -80,6 +81,7 @@ func addParked(g *console.Grid, view string, p projector.Parked) {
 	g.Add(view, p.Sequence, p.Type, p.Entity, p.ReceivedAt, p.ParkedAt, p.Error)
 }
 
+// parkedShowCmd is `rollcall parked show`.
 type parkedShowCmd struct {
 	attach.ClientFlags
 	console.DocumentFlag
@@ -170,6 +172,7 @@ func (c *parkedAction) summarize(w io.Writer, what string, n int, words string) 
 	return c.Print(w, g)
 }
 
+// parkedRetryCmd is `rollcall parked retry`.
 type parkedRetryCmd struct{ parkedAction }
 
 // Help is the command's example.
@@ -211,6 +214,7 @@ func (c *parkedAction) count(a *app) (n int, err error) {
 	return n, err
 }
 
+// parkedDropCmd is `rollcall parked drop`.
 type parkedDropCmd struct {
 	parkedAction
 	Yes bool `help:"Confirm it: the records stay in the log, and out of this view until it is rebuilt."`

@@ -251,6 +251,7 @@ func set(q url.Values, name, value string) {
 	}
 }
 
+// reportRecordingsCmd is `rollcall report recordings`.
 type reportRecordingsCmd struct {
 	listFlags
 	Status        string `help:"Only recordings of this status." placeholder:"STATUS"`
@@ -287,6 +288,7 @@ func (c *reportRecordingsCmd) Run(a *app) error {
 var recordingColumns = []string{"recordingId", "status", "sessionId", "meetingId", "startedAt", "durationSeconds", "fileSizeBytes",
 	"downloadUrlExpiresAt", "error", "lastEventAt"}
 
+// reportLiveCmd is `rollcall report live`.
 type reportLiveCmd struct {
 	listFlags
 	Stale bool `help:"Also sessions that are LIVE but stale: superseded, or long without an event."`

@@ -10,6 +10,7 @@ import (
 	"rollcall/query/closing"
 )
 
+// reportClosingsCmd is `rollcall report closings`.
 type reportClosingsCmd struct {
 	listFlags
 	ID   string `arg:"" optional:"" name:"closing" help:"What has changed since this closing, like 2026-10.Europe.Berlin; without it all closings are listed."`

@@ -14,6 +14,7 @@ import (
 	"rollcall/query"
 )
 
+// reportAttendanceCmd is `rollcall report attendance`.
 type reportAttendanceCmd struct {
 	listFlags
 	span
@@ -90,6 +91,7 @@ func (c *reportAttendanceCmd) attendanceFile(a *app, sessions []string) error {
 	return nil
 }
 
+// reportPersonCmd is `rollcall report person`.
 type reportPersonCmd struct {
 	listFlags
 	span

@@ -19,6 +19,7 @@ import (
 // outputSVG is the form of a drawn report.
 const outputSVG = "svg"
 
+// reportSessionCmd is `rollcall report session`.
 type reportSessionCmd struct {
 	apiFlags `kong:"set='forms=table,json,csv,svg',set='formsHelp=table, json, csv, or svg for a chart',set='timezone=Time zone of times, like Europe/Berlin; without it tables have the local one, charts UTC.'"`
 	ID       string `arg:"" name:"session" help:"The session's id, or a beginning that no other's has."`

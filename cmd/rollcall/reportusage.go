@@ -14,6 +14,7 @@ import (
 	"rollcall/cmd/rollcall/internal/console"
 )
 
+// reportUsageCmd is `rollcall report usage`.
 type reportUsageCmd struct {
 	apiFlags `kong:"set='forms=table,json,csv,sheet,svg',set='formsHelp=table, json, csv for programs, sheet for spreadsheets, or svg for a chart',set='timezone=Time zone that days are counted in (default: UTC), and of times.'"`
 	span

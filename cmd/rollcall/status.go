@@ -40,6 +40,7 @@ type status struct {
 	Processes []processStatus `json:"processes"`
 }
 
+// logStatus is the log's part of a status.
 type logStatus struct {
 	Incarnation     string       `json:"incarnation"`
 	FirstSequence   eventlog.Seq `json:"firstSequence"`
@@ -53,6 +54,7 @@ type logStatus struct {
 	Synced          bool         `json:"synced"`
 }
 
+// viewStatus is a view's part of a status.
 type viewStatus struct {
 	Name         string       `json:"name"`
 	Version      string       `json:"version"`

@@ -15,6 +15,7 @@ import (
 	"rollcall/eventlog/natslog"
 )
 
+// eventsExportCmd is `rollcall events export`.
 type eventsExportCmd struct {
 	attach.WhichLog
 	File        string `arg:"" help:"File to write, compressed where its name ends with .zst; - is stdout."`
@@ -131,6 +132,7 @@ func (c *eventsExportCmd) write(ctx context.Context, log *natslog.Log, s *backup
 	return nil
 }
 
+// eventsImportCmd is `rollcall events import`.
 type eventsImportCmd struct {
 	attach.WhichLog
 	File []string `arg:"" help:"Exports to read: one that is whole, then those that continue it, in their order; - is stdin."`

@@ -52,6 +52,7 @@ func viewError(err error, view string) error {
 	return err
 }
 
+// viewsLsCmd is `rollcall views ls`.
 type viewsLsCmd struct {
 	attach.ClientFlags
 	console.OutputFlag
@@ -106,6 +107,7 @@ func (c *viewsLsCmd) keys(a *app, r *viewstore.Reader) error {
 	return c.Print(a.Stdout, g)
 }
 
+// viewsGetCmd is `rollcall views get`.
 type viewsGetCmd struct {
 	attach.ClientFlags
 	console.DocumentFlag
@@ -189,6 +191,7 @@ func (c *viewsGetCmd) rows(w io.Writer, keys []string, documents map[string][]by
 	return console.OutputFlag(c.DocumentFlag).Print(w, g)
 }
 
+// keyedDocument is a document with its key, for JSON.
 type keyedDocument struct {
 	Key      string         `json:"key"`
 	Document jsontext.Value `json:"document"`
@@ -211,6 +214,7 @@ func candidateKeys(view string, words []string) []string {
 	return slices.DeleteFunc(keys, func(k string) bool { return strings.ContainsAny(k, " *>@/\t") || k == "" })
 }
 
+// viewsWatchCmd is `rollcall views watch`.
 type viewsWatchCmd struct {
 	attach.ClientFlags
 	console.OutputFlag

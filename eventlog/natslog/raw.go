@@ -42,12 +42,14 @@ const (
 // errRaw: this server or these options need more than raw can do.
 var errRaw = errors.New("not possible over a plain connection")
 
+// serverInfo is what raw needs of the server's INFO.
 type serverInfo struct {
 	TLSRequired bool   `json:"tls_required"`
 	Headers     bool   `json:"headers"`
 	Nonce       string `json:"nonce"`
 }
 
+// connectInfo is the argument of CONNECT.
 type connectInfo struct {
 	Verbose   bool   `json:"verbose"`
 	Pedantic  bool   `json:"pedantic"`

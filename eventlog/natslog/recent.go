@@ -15,6 +15,7 @@ type recentIDs struct {
 	next    int
 }
 
+// recentID is the answer to a message id, and when its record was sent.
 type recentID struct {
 	appended eventlog.Appended
 	at       time.Time

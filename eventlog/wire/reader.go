@@ -41,6 +41,7 @@ var (
 // break the consumer, and the read goes on with the next one.
 func End(err error) error { return endError{err} }
 
+// endError is an error that ends a read; see End.
 type endError struct{ error }
 
 // Unwrap returns the error that ends the read.

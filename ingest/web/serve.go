@@ -58,6 +58,7 @@ func reportIdle(conn net.Conn, state http.ConnState) {
 // only the size is logged, at debug; of a panic the stack, at error.
 func ErrorLog(log zerolog.Logger) *stdlog.Logger { return stdlog.New(complaints{log}, "", 0) }
 
+// complaints takes the lines of net/http's logger; see ErrorLog.
 type complaints struct{ log zerolog.Logger }
 
 func (c complaints) Write(b []byte) (int, error) {

@@ -345,6 +345,7 @@ type announcement struct {
 	lengths  []int // of the batches
 }
 
+// change is a document that a commit puts or deletes.
 type change struct {
 	key         string
 	data        []byte

@@ -59,6 +59,7 @@ func Timeline(session projections.Session, participants []projections.Participan
 	return t.draw()
 }
 
+// timeline is a session on its way into a chart.
 type timeline struct {
 	session  projections.Session
 	people   []projections.Participant

@@ -68,6 +68,7 @@ type ingestResult struct {
 	P99Ms     float64 `json:"p99Ms"`
 }
 
+// ingestReport is the JSON output.
 type ingestReport struct {
 	Results []ingestResult `json:"results"`
 	Ratios  ingestRatios   `json:"ratios"`

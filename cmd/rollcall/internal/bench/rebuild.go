@@ -134,6 +134,7 @@ func generated(n int) iter.Seq2[eventlog.Record, error] {
 	}
 }
 
+// rebuildBench is what runs while it measures.
 type rebuildBench struct {
 	events, naive int
 	folds         []eventlog.Fold

@@ -136,6 +136,7 @@ type apiAnswer struct {
 	Error apiError `json:"error"`
 }
 
+// apiError is an error as the JetStream API has it.
 type apiError struct {
 	Code        int    `json:"code"`
 	ErrCode     int    `json:"err_code"`

@@ -278,7 +278,7 @@ func (s *salvage) Watch(ctx context.Context) {
 }
 
 // later checks the log's files while the server runs. It repairs nothing: it keeps
-// a copy of what is damaged, for the check at the next start.
+// a copy of what is damaged, before the server cuts it off.
 func (s *salvage) later(ctx context.Context) (*blocks.Report, error) {
 	streams, err := blocks.Streams(StoreDir(s.dir))
 	if err != nil {

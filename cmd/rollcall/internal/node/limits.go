@@ -52,6 +52,8 @@ func (b *bounded) Accept() (net.Conn, error) {
 	}
 }
 
+// boundedConn is a connection that counts against the limit of its listener, and
+// whose headers count against what the listener may hold.
 type boundedConn struct {
 	net.Conn
 	release func()

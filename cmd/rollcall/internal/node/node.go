@@ -74,6 +74,7 @@ const (
 	stages
 )
 
+// stage is the goroutines that are stopped together.
 type stage struct {
 	ctx    context.Context
 	cancel context.CancelFunc
