@@ -102,7 +102,7 @@ func record(seq uint64, stored time.Time, h nats.Header, body []byte) eventlog.R
 		Body:           body,
 	}
 	at, ok := eventlog.ParseTime(get(HeaderTime))
-	if !ok {
+	if !ok || at.IsZero() {
 		at = eventlog.TimeOf(stored)
 	}
 	r.ReceivedAt = at
