@@ -8,6 +8,7 @@ import (
 	"iter"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"rollcall/eventlog"
@@ -119,18 +120,9 @@ func (d *decoder) record(f frame) (eventlog.Record, error) {
 		return eventlog.Record{}, fmt.Errorf("%w: message of consumer %.64q on stream %.64q", errForeign, from.Consumer, from.Stream)
 	}
 	r := eventlog.Record{Seq: eventlog.Seq(from.Sequence), StoredAt: from.Time, Body: f.body}
-	for len(lines) > 0 {
-		var line []byte
-		line, lines, _ = bytes.Cut(lines, lineEnd)
-		colon := bytes.IndexByte(line, ':')
-		if colon < 0 {
-			continue
-		}
-		value := line[colon+1:]
-		if len(value) > 0 && value[0] == ' ' {
-			value = value[1:]
-		}
-		d.fill(&r, line[:colon], value)
+	if !d.headers(&r, lines) {
+		h, _ := nats.DecodeHeadersMsg(f.header) // nats.go, too, delivers what it can't decode, without headers
+		return record(from.Sequence, from.Time, h, f.body), nil
 	}
 	if r.ReceivedAt.IsZero() {
 		r.ReceivedAt = eventlog.TimeOf(from.Time)
@@ -138,9 +130,29 @@ func (d *decoder) record(f frame) (eventlog.Record, error) {
 	return r, nil
 }
 
+// headers reads the lines of a header block. It reports false for a block that is
+// not written as clients write it: only nats.go says what such a one means.
+func (d *decoder) headers(r *eventlog.Record, lines []byte) bool {
+	for {
+		line, rest, ended := bytes.Cut(lines, lineEnd)
+		if len(line) == 0 {
+			return ended && len(rest) == 0
+		}
+		name, value, found := bytes.Cut(line, []byte{':'})
+		value = bytes.TrimPrefix(value, []byte{' '})
+		if !found || len(name) == 0 || len(value) == 0 || value[0] == ' ' || value[0] == '\t' || bytes.IndexByte(line, '\n') >= 0 {
+			return false
+		}
+		if !d.fill(r, name, value) {
+			return false
+		}
+		lines = rest
+	}
+}
+
 // fill does what record does, for one header. If a name comes twice the
-// first counts, as there.
-func (d *decoder) fill(r *eventlog.Record, name, value []byte) {
+// first counts, as there. It reports false for a time that can't be read.
+func (d *decoder) fill(r *eventlog.Record, name, value []byte) bool {
 	own := func(to *string) {
 		if *to == "" {
 			*to = text(string(value))
@@ -160,9 +172,8 @@ func (d *decoder) fill(r *eventlog.Record, name, value []byte) {
 		common(&r.Source)
 	case HeaderTime:
 		if r.ReceivedAt.IsZero() {
-			if t, ok := eventlog.ParseTime(unescape(string(value))); ok {
-				r.ReceivedAt = t
-			}
+			r.ReceivedAt, _ = eventlog.ParseTime(unescape(string(value)))
+			return !r.ReceivedAt.IsZero()
 		}
 	case HeaderDelivery:
 		own(&r.DeliveryID)
@@ -177,6 +188,7 @@ func (d *decoder) fill(r *eventlog.Record, name, value []byte) {
 	case HeaderTrace:
 		own(&r.Trace)
 	}
+	return true
 }
 
 // text returns a value that was most likely seen before.
