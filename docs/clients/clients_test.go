@@ -79,7 +79,9 @@ func server(t *testing.T) string {
 		ask(t, http.MethodPost, "http://"+addresses.Ingest+"/webhooks/test", body)
 	}
 	api := "http://" + addresses.API
-	ask(t, http.MethodGet, api+"/v1/sessions?minSequence=4&wait=30s", nil)
+	for _, list := range []string{"", "/" + session + "/participants"} { // each list has a view of its own
+		ask(t, http.MethodGet, api+"/v1/sessions"+list+"?minSequence=4&wait=30s", nil)
+	}
 	return api
 }
 
