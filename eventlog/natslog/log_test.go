@@ -19,9 +19,9 @@ import (
 func open(t testing.TB, js jetstream.JetStream, c natslog.Config) *natslog.Log {
 	t.Helper()
 	if c.Batch.Timeout == 0 {
-		c.Batch.Timeout = 20 * time.Second // a busy machine is no failure
+		c.Batch.Timeout = eventlogtest.Patience // a busy machine is no failure
 	}
-	l, err := natslog.Open(t.Context(), js, c)
+	l, err := eventlogtest.Made(func() (*natslog.Log, error) { return natslog.Open(t.Context(), js, c) })
 	if err != nil {
 		t.Fatalf("Open: %v", err)
 	}
@@ -44,7 +44,7 @@ func rec(n int) *eventlog.Record {
 func appendAll(t testing.TB, l *natslog.Log, from, to int) {
 	t.Helper()
 	for n := from; n < to; n++ {
-		if _, err := l.Append(t.Context(), rec(n)); err != nil {
+		if err := eventlogtest.Steadily(func() error { _, err := l.Append(t.Context(), rec(n)); return err }); err != nil {
 			t.Fatalf("Append(%d): %v", n, err)
 		}
 	}
@@ -55,12 +55,12 @@ func TestOpenCreatesOnceAndKeepsIncarnation(t *testing.T) {
 	js := node.JetStream(t)
 	a := open(t, js, natslog.Config{})
 	b := open(t, js, natslog.Config{})
-	ha, err := a.Head(t.Context())
+	ha, err := eventlogtest.Made(func() (eventlog.Head, error) { return a.Head(t.Context()) })
 	if err != nil {
 		t.Fatal(err)
 	}
 	node.Restart(t)
-	hb, err := b.Head(t.Context())
+	hb, err := eventlogtest.Made(func() (eventlog.Head, error) { return b.Head(t.Context()) })
 	if err != nil {
 		t.Fatal(err)
 	}
