@@ -1,6 +1,7 @@
 package projector
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -8,8 +9,8 @@ import (
 	"time"
 )
 
-// pick returns the view's generation that has one of the states and was
-// changed last.
+// pick returns the view's generation that has one of the states and was changed
+// last: by the store's order, since the clocks of those who changed them may differ.
 func pick(ctx context.Context, registry Catalog, view, version string, states ...GenerationState) (Generation, error) {
 	all, err := registry.Ensure(ctx, view, version)
 	if err != nil {
@@ -19,7 +20,7 @@ func pick(ctx context.Context, registry Catalog, view, version string, states ..
 	if len(all) == 0 {
 		return Generation{}, noneIs(view, states)
 	}
-	return slices.MaxFunc(all, func(a, b Generation) int { return a.ChangedAt.Compare(b.ChangedAt) }), nil
+	return slices.MaxFunc(all, func(a, b Generation) int { return cmp.Compare(a.Revision, b.Revision) }), nil
 }
 
 func noneIs(view string, states []GenerationState) error {

@@ -57,7 +57,7 @@ type Generation struct {
 	// Held: it is ready, and waits for somebody to promote it.
 	Held bool `json:"held,omitempty"`
 
-	// Revision is the entry's in the store.
+	// Revision is the entry's in the store, which a change makes greater.
 	Revision uint64 `json:"-"`
 }
 

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -58,10 +57,10 @@ func (s *Store) recallEntries(ctx context.Context, view string, alias *Alias) (k
 	if err != nil {
 		return false, err
 	}
-	var last time.Time
+	last := uint64(0)
 	for _, g := range all {
-		if g.State == projector.GenerationLive && !g.ChangedAt.Before(last) {
-			last, known = g.ChangedAt, true
+		if g.State == projector.GenerationLive && g.Revision > last {
+			last, known = g.Revision, true
 			alias.Bucket, alias.Generation, alias.Version = g.Bucket, g.Number, g.Version
 		}
 	}

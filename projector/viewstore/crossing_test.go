@@ -2,6 +2,7 @@ package viewstore_test
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -82,4 +83,44 @@ func crossed(t *testing.T, at int, command, beside func(*viewstore.Store, *testi
 		t.Errorf("the alias names %s: %v; the command: %v; beside it, before request %d, %s", alias.Bucket, missing, err, at, crossing)
 	}
 	return crossing != ""
+}
+
+// TestRollbackAfterTheClockWentBack: the generation that was retired last is the one
+// that the server wrote last, whatever the clocks of those who retired them said.
+func TestRollbackAfterTheClockWentBack(t *testing.T) {
+	t.Parallel()
+	js := eventlogtest.Connect(t)
+	s := open(t, js, viewstore.Config{})
+	commit(t, acquire(t, s, projector.LeaseRequest{}), 3, "a", "1")
+	for range 2 {
+		g, err := s.Stage(testContext(t), "toy", "v1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		commit(t, acquire(t, s, projector.LeaseRequest{Generation: g.Number}), 3, "a", "1")
+		g.State = projector.GenerationReady
+		if _, err := s.Save(testContext(t), g); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Promote(testContext(t), "toy", g.Number); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, entry := range []string{"generation.toy.1", "generation.toy.2"} { // retired in this order
+		stream, err := js.Stream(testContext(t), viewstore.StreamOf(viewstore.Control))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := stream.GetLastMsgForSubject(testContext(t), "$KV."+viewstore.Control+"."+entry)
+		if err != nil {
+			t.Fatal(err)
+		}
+		changed := regexp.MustCompile(`"changedAt":"[^"]*"`).ReplaceAll(m.Data, []byte(`"changedAt":"2026-01-0`+string('3'-entry[len(entry)-1]+'0')+`T00:00:00Z"`))
+		if _, err := js.Publish(testContext(t), m.Subject, changed); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, err := projector.Rollback(testContext(t), s, "toy", "v1"); err != nil || out.After.Number != 2 {
+		t.Errorf("Rollback() = generation %d, %v; want 2, which was retired last", out.After.Number, err)
+	}
 }
