@@ -43,7 +43,7 @@ func TestAccessible(t *testing.T) {
 				p.wait(`[...document.querySelectorAll("main details")].some((d) => d.clientHeight > 60)`)
 			}
 			if v.name == "live" {
-				p.size(1024, 844)
+				p.size(768, 844)
 				p.eval(`document.getElementById("find-open").click()`, nil)
 				p.wait(`document.querySelector("#find:popover-open")`)
 			}

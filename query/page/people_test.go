@@ -65,6 +65,26 @@ func TestFindPersonAtEveryWidth(t *testing.T) {
 	}
 }
 
+// TestOrderOfCards: where rows are cards, a list and a button choose their order.
+func TestOrderOfCards(t *testing.T) {
+	t.Parallel()
+	s := newStandIn(t)
+	scene(s)
+	p := open(t, s.URL+"/#/recordings")
+	connected(p)
+	p.wait(rowOf("Recordings", "rec-stuck") + ` && !document.querySelector(".order").checkVisibility()`)
+	p.size(390, 844)
+	p.wait(`document.querySelector(".order").checkVisibility()`)
+	p.choose("Sort by", "durationSeconds")
+	p.wait(`location.hash.endsWith("sort=-durationSeconds")`)
+	const durations = `[...document.querySelectorAll('[aria-label="Recordings"] td[data-label=Duration]')].map((c) => c.innerText).filter((d) => d !== "–")`
+	p.wait(durations + `.join() === ` + durations + `.sort().reverse().join()`)
+	p.eval(`document.querySelector(".order button").focus()`, nil)
+	p.press("Enter", "Enter", 13)
+	p.wait(`location.hash.endsWith("sort=durationSeconds") && document.querySelector(".order button").ariaLabel.startsWith("ascending")`)
+	p.wait(durations + `.join() === ` + durations + `.sort().join()`)
+}
+
 // TestFindPerson: the header's search, above every view, leads to the people of
 // a name; two of one name are told apart; each leads to all sessions.
 func TestFindPerson(t *testing.T) {
