@@ -30,8 +30,6 @@ const (
 	HeaderTrace       = "traceparent"       // W3C Trace Context: the delivery's span, where it was sampled
 
 	specVersion = "1.0"
-	// maxHeaderValue cuts what a sender chose freely (the event type).
-	maxHeaderValue = 4096
 )
 
 // message returns the record as it is published. msgID is "" where the record
@@ -115,9 +113,6 @@ func plain(c byte) bool { return c > ' ' && c < 0x7f && c != '"' && c != '%' }
 
 // escape percent-encodes a header value as the CloudEvents bindings do.
 func escape(s string) string {
-	if len(s) > maxHeaderValue {
-		s = s[:maxHeaderValue]
-	}
 	i := 0
 	for i < len(s) && plain(s[i]) {
 		i++
