@@ -111,7 +111,7 @@ type verifier struct {
 func Verify(ctx context.Context, c VerifyConfig) (Verified, error) {
 	orDefault(&c.MaxBytes, defaultRebuildCache)
 	orDefault(&c.MaxDetails, 100)
-	v := &verifier{VerifyConfig: c, seed: maphash.MakeSeed(), live: make(map[string]uint64), parked: make(map[eventlog.Seq]Parked)}
+	v := &verifier{VerifyConfig: c, seed: maphash.MakeSeed(), live: make(map[string]uint64)}
 	v.Projection = age(c.Projection, &v.horizon)
 	if err := v.run(ctx); err != nil {
 		return v.out, fmt.Errorf("verify view %s: %w", c.Projection.Name(), err)
@@ -124,13 +124,7 @@ func Verify(ctx context.Context, c VerifyConfig) (Verified, error) {
 // it has compared: what is left at the end is extra.
 func (v *verifier) run(ctx context.Context) error {
 	view := v.Projection.Name()
-	g, cp, err := v.Viewer.View(ctx, view, func() { clear(v.live) }, func(key string, value []byte) {
-		if value == nil {
-			delete(v.live, key)
-		} else {
-			v.live[key] = maphash.Bytes(v.seed, value)
-		}
-	})
+	g, cp, err := v.read(ctx, view)
 	if err != nil {
 		return err
 	}
@@ -148,15 +142,6 @@ func (v *verifier) run(ctx context.Context) error {
 		return checkPoint(ctx, v.Source, view, cp, head)
 	}
 	v.sealed = head.First > 1
-	parked, err := v.Viewer.Parked(ctx, view)
-	if err != nil {
-		return err
-	}
-	for _, r := range parked {
-		if r.Sequence <= cp.Sequence {
-			v.parked[r.Sequence] = r
-		}
-	}
 	v.out.Parked = len(v.parked)
 	for passes := []part{{}}; len(passes) > 0; passes = passes[1:] {
 		more, err := v.pass(ctx, passes[0])
@@ -175,6 +160,51 @@ func (v *verifier) run(ctx context.Context) error {
 		}
 	}
 	return v.explain(ctx)
+}
+
+// maxReads bounds how often a view is read because what it leaves out changes.
+const maxReads = 10
+
+// read takes the view's documents, and the records that they leave out. The two are
+// read apart: if a record was settled meanwhile, or another generation became live,
+// both are read again.
+func (v *verifier) read(ctx context.Context, view string) (g Generation, cp Checkpoint, err error) {
+	before, err := v.Viewer.Parked(ctx, view)
+	for n := 1; err == nil; n++ {
+		g, cp, err = v.Viewer.View(ctx, view, func() { clear(v.live) }, func(key string, value []byte) {
+			if value == nil {
+				delete(v.live, key)
+			} else {
+				v.live[key] = maphash.Bytes(v.seed, value)
+			}
+		})
+		if err != nil {
+			return g, cp, err
+		}
+		var now []Parked
+		if now, err = v.Viewer.Parked(ctx, view); err != nil {
+			return g, cp, err
+		}
+		was := leftOut(before, cp.Sequence)
+		v.parked = leftOut(now, cp.Sequence)
+		if n == maxReads || maps.EqualFunc(was, v.parked, func(a, b Parked) bool { return a.EventID == b.EventID }) {
+			return g, cp, nil
+		}
+		before = now
+		clear(v.live)
+	}
+	return g, cp, err
+}
+
+// leftOut are the parked records up to a sequence.
+func leftOut(all []Parked, upTo eventlog.Seq) map[eventlog.Seq]Parked {
+	m := make(map[eventlog.Seq]Parked)
+	for _, r := range all {
+		if r.Sequence <= upTo {
+			m[r.Sequence] = r
+		}
+	}
+	return m
 }
 
 // part is the part of all entities whose hash has the low bits given.

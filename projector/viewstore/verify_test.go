@@ -2,6 +2,7 @@ package viewstore_test
 
 import (
 	"bytes"
+	"context"
 	"maps"
 	"slices"
 	"testing"
@@ -210,4 +211,53 @@ func TestParkedRetryAndDrop(t *testing.T) {
 	}
 	last := d.append(t, records(16, 3))
 	reached(t, d.store, "sessions", last)
+}
+
+// meanwhile is a viewer of a view that somebody works on once it was read.
+type meanwhile struct {
+	projector.Viewer
+	work func()
+}
+
+func (m *meanwhile) View(ctx context.Context, view string, reset func(), put func(string, []byte)) (projector.Generation, projector.Checkpoint, error) {
+	g, cp, err := m.Viewer.View(ctx, view, reset, put)
+	if work := m.work; work != nil {
+		m.work = nil
+		work()
+	}
+	return g, cp, err
+}
+
+// TestVerifyBesideARetry: a record that is settled, or another generation that becomes
+// live, while a view is verified is no difference.
+func TestVerifyBesideARetry(t *testing.T) {
+	t.Parallel()
+	all := records(15, 60)
+	at := slices.IndexFunc(all, func(r eventlog.Record) bool { return r.Type == "meeting.participantLeft" })
+	for name, work := range map[string]func(t *testing.T, d *deployment){
+		"a retry": func(t *testing.T, d *deployment) {
+			corrected := d.surgery()
+			corrected.Projection = sessionsFold()
+			if n, err := projector.RetryParked(testContext(t), corrected); err != nil || n != 1 {
+				t.Errorf("RetryParked() = %d, %v; want 1", n, err)
+			}
+		},
+		"a rebuild": func(t *testing.T, d *deployment) {
+			if _, err := d.rebuild(t, testContext(t), func(c *projector.RebuildConfig) { c.Projection = sessionsFold() }); err != nil {
+				t.Errorf("Rebuild() = %v", err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := deployWith(t, all, touchy{sessionsFold(), all[at].EventID}, 0)
+			v := d.verify(t, func(c *projector.VerifyConfig) {
+				c.Projection = sessionsFold()
+				c.Viewer = &meanwhile{c.Viewer, func() { work(t, d) }}
+			})
+			if len(v.Differences) != 0 || v.Parked != 0 {
+				t.Errorf("Verify() beside %s = %+v; want no difference, and nothing parked any more", name, v)
+			}
+		})
+	}
 }
