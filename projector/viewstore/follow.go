@@ -159,20 +159,22 @@ func (f *follower) run(ctx context.Context, from Position) (moved bool, err erro
 func (f *follower) read(ctx context.Context, from Position) (moved bool, err error) {
 	feed := f.reader.feed(ctx, f.alias.Bucket, from)
 	defer feed.stop()
-	whole := assembly{gaps: gaps{reader: f.reader, bucket: f.alias.Bucket}}
+	whole := assembly{gaps: gaps{follower: f}}
 	for {
 		select {
 		case <-ctx.Done():
 			return false, nil
 		case alias := <-f.aliases.moves:
-			f.aliases.current = alias
-			if alias.Bucket != f.alias.Bucket {
+			if f.moved(alias) {
 				return true, nil
 			}
 		case err := <-feed.failed:
 			return false, fmt.Errorf("follow %s: %w", f.alias.Bucket, err)
 		case c := <-feed.changes:
 			changes, err := whole.take(ctx, c)
+			if errors.Is(err, errMoved) {
+				return true, nil
+			}
 			if err != nil {
 				return false, err
 			}
@@ -183,6 +185,15 @@ func (f *follower) read(ctx context.Context, from Position) (moved bool, err err
 			}
 		}
 	}
+}
+
+// errMoved: another generation became live.
+var errMoved = errors.New("the alias moved")
+
+// moved takes an alias, and reports whether it names another generation.
+func (f *follower) moved(alias Alias) bool {
+	f.aliases.current = alias
+	return alias.Bucket != f.alias.Bucket
 }
 
 // assembly holds a commit back until the view is whole with it.
@@ -220,10 +231,9 @@ func (a *assembly) take(ctx context.Context, c Change) ([]Change, error) {
 // one is read: nothing that is missing comes after the last message that there was when the
 // gap showed.
 type gaps struct {
-	reader *Reader
-	bucket string
-	last   string // the last commit seen; "" at first, which is a gap
-	until  uint64 // commits below are not whole
+	follower *follower
+	last     string // the last commit seen; "" at first, which is a gap
+	until    uint64 // commits below are not whole
 	// The documents of the commit that is being read.
 	batch string
 	keys  map[string]struct{}
@@ -256,9 +266,10 @@ func (g *gaps) commit(ctx context.Context, c Change) (bool, error) {
 }
 
 // end asks for the sequence of the last message that a follower gets, until the
-// server answers. The stream may end with others, which nothing has to follow.
+// server answers or another generation is live. The stream may end with others, which nothing has to follow.
 func (g *gaps) end(ctx context.Context) (end uint64, err error) {
-	for _, subject := range []string{documentSubject(g.bucket, ">"), checkpointSubject(g.bucket)} {
+	bucket := g.follower.alias.Bucket
+	for _, subject := range []string{documentSubject(bucket, ">"), checkpointSubject(bucket)} {
 		m, err := g.final(ctx, subject)
 		if err != nil {
 			return 0, err
@@ -274,7 +285,7 @@ func (g *gaps) end(ctx context.Context) (end uint64, err error) {
 func (g *gaps) final(ctx context.Context, subject string) (*wire.Message, error) {
 	for {
 		request, cancel := context.WithTimeout(ctx, requestTimeout)
-		m, err := wire.LeaderLast(request, g.reader.js, StreamOf(g.bucket), subject)
+		m, err := wire.LeaderLast(request, g.follower.reader.js, StreamOf(g.follower.alias.Bucket), subject)
 		cancel()
 		switch {
 		case err == nil:
@@ -286,8 +297,26 @@ func (g *gaps) final(ctx context.Context, subject string) (*wire.Message, error)
 		case errors.Is(err, jetstream.ErrStreamNotFound):
 			return nil, fmt.Errorf("follow view: %w", err)
 		}
-		if err := wire.Pause(ctx, standbyPoll); err != nil {
+		if err := g.pause(ctx); err != nil {
 			return nil, err
+		}
+	}
+}
+
+// pause waits before the next try; errMoved: what is asked about is no longer live.
+func (g *gaps) pause(ctx context.Context) error {
+	next := time.NewTimer(standbyPoll)
+	defer next.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-next.C:
+			return nil
+		case alias := <-g.follower.aliases.moves:
+			if g.follower.moved(alias) {
+				return errMoved
+			}
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package viewstore_test
 
 import (
+	"context"
 	"errors"
 	"maps"
 	"strings"
@@ -156,5 +157,45 @@ func TestFollowWithoutAnAnswer(t *testing.T) {
 	commit(t, acquire(t, writing, projector.LeaseRequest{Steal: true}), 2, "a", "2")
 	if f.until(2) || lost.Load() < 2 {
 		t.Errorf("a follower whose question was lost began again, or asked %d times; want that it asks again and goes on", lost.Load())
+	}
+}
+
+// TestFollowPastAGenerationThatDoesNotAnswer: a follower that asks in vain where a
+// generation ends goes on with the one that becomes live meanwhile.
+func TestFollowPastAGenerationThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	node := eventlogtest.Server(t)
+	asked, unanswered := 0, make(chan struct{})
+	reading, broken := failing(t, node, eventlogtest.Lost, func(subject string) bool {
+		if subject != "$JS.API.STREAM.MSG.GET.KV_toy_g1" {
+			return false
+		}
+		if asked++; asked == 2 {
+			close(unanswered)
+		}
+		return asked > 1 // the first asks under which take-over it begins
+	})
+	writing := open(t, node.JetStream(t), viewstore.Config{})
+	commit(t, acquire(t, writing, projector.LeaseRequest{}), 1, "a", "1")
+	g, err := writing.Stage(testContext(t), "toy", "v1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	commit(t, acquire(t, writing, projector.LeaseRequest{Generation: g.Number}), 1, "a", "2")
+	g.State = projector.GenerationReady
+	if _, err := writing.Save(testContext(t), g); err != nil {
+		t.Fatal(err)
+	}
+	promoted := make(chan error, 1)
+	go func() {
+		<-unanswered
+		_, err := writing.Promote(context.WithoutCancel(t.Context()), "toy", g.Number)
+		promoted <- err
+	}()
+	broken.Store(true)
+	f := follow(t, reading, viewstore.Position{})
+	f.until(1)
+	if err := <-promoted; err != nil || f.last.Bucket != g.Bucket || f.view["a"] != "2" {
+		t.Errorf("first whole view = %v of %s, %v; want that of %s", f.view, f.last.Bucket, err, g.Bucket)
 	}
 }
