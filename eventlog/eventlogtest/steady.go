@@ -87,7 +87,7 @@ func (Transport) RoundTrip(r *http.Request) (res *http.Response, err error) {
 			}
 		}
 		first = false
-		if res, err = http.DefaultTransport.RoundTrip(r); err != nil { // nolint:bodyclose // it is the caller's, or closed before the next try
+		if res, err = http.DefaultTransport.RoundTrip(r); err != nil { //nolint:bodyclose // it is the caller's, or closed before the next try
 			return err
 		}
 		if res.StatusCode == http.StatusServiceUnavailable || res.StatusCode == http.StatusGatewayTimeout {
