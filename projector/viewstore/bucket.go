@@ -51,16 +51,33 @@ func (s *Store) control(ctx context.Context) error {
 func (s *Store) ensure(ctx context.Context, want jetstream.StreamConfig) (jetstream.Stream, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
 	defer cancel()
-	stream, err := s.js.Stream(ctx, want.Name)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		stream, err = s.js.CreateStream(ctx, want)
-		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-			stream, err = s.js.Stream(ctx, want.Name)
-		}
+	stream, err := s.existing(ctx, want)
+	if !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return stream, err
+	}
+	stream, err = s.js.CreateStream(ctx, want)
+	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		return s.existing(ctx, want)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open stream %s: %w", want.Name, err)
 	}
+	return suitable(stream, want)
+}
+
+// existing returns the bucket's stream if it is there, and can hold a view.
+func (s *Store) existing(ctx context.Context, want jetstream.StreamConfig) (jetstream.Stream, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
+	defer cancel()
+	stream, err := s.js.Stream(ctx, want.Name)
+	if err != nil {
+		return nil, fmt.Errorf("open stream %s: %w", want.Name, err)
+	}
+	return suitable(stream, want)
+}
+
+// suitable returns a stream that can hold a view.
+func suitable(stream jetstream.Stream, want jetstream.StreamConfig) (jetstream.Stream, error) {
 	got := stream.CachedInfo().Config
 	var wrong []string
 	for _, c := range []struct {

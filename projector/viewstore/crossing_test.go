@@ -15,7 +15,8 @@ import (
 )
 
 // TestDropBesideAPromotion: whatever lies between two requests of the one operator's
-// command, the other's as a whole included, the alias names a generation that exists.
+// command, the other's as a whole included, the alias names a generation that exists,
+// and what was dropped does not come back.
 func TestDropBesideAPromotion(t *testing.T) {
 	t.Parallel()
 	drop := func(s *viewstore.Store, t *testing.T) error { return s.Drop(testContext(t), "toy", 2) }
@@ -23,11 +24,19 @@ func TestDropBesideAPromotion(t *testing.T) {
 		_, err := s.Promote(testContext(t), "toy", 2)
 		return err
 	}
+	acquire := func(s *viewstore.Store, t *testing.T) error {
+		o, err := s.Acquire(testContext(t), projector.LeaseRequest{View: "toy", Version: "v1", Generation: 2, Steal: true})
+		if err == nil {
+			err = o.Release(testContext(t))
+		}
+		return err
+	}
 	for name, c := range map[string]struct {
 		command, beside func(*viewstore.Store, *testing.T) error
 	}{
-		"a promotion in a drop": {drop, promote},
-		"a drop in a promotion": {promote, drop},
+		"a promotion in a drop":    {drop, promote},
+		"a drop in a promotion":    {promote, drop},
+		"a drop in an acquisition": {acquire, drop},
 	} {
 		t.Run(name, func(t *testing.T) {
 			at, more := 1, true
@@ -81,6 +90,11 @@ func crossed(t *testing.T, at int, command, beside func(*viewstore.Store, *testi
 	}
 	if _, missing := js.Stream(testContext(t), viewstore.StreamOf(alias.Bucket)); missing != nil {
 		t.Errorf("the alias names %s: %v; the command: %v; beside it, before request %d, %s", alias.Bucket, missing, err, at, crossing)
+	}
+	if alias.Generation != 2 && strings.HasSuffix(crossing, "<nil>") {
+		if _, missing := js.Stream(testContext(t), viewstore.StreamOf("toy_g2")); missing == nil {
+			t.Errorf("toy_g2 exists; the command: %v; beside it, before request %d, %s", err, at, crossing)
+		}
 	}
 	return crossing != ""
 }

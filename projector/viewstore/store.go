@@ -94,16 +94,7 @@ func (s *Store) Acquire(ctx context.Context, c projector.LeaseRequest) (*project
 		}
 		generation, bucket = alias.Generation, alias.Bucket
 	}
-	// A generation that was dropped must not come back because a process still
-	// wants to follow it; the live one must exist.
-	if alias, err := s.Alias(ctx, c.View); err != nil {
-		return nil, err
-	} else if alias.Bucket != bucket {
-		if _, err := s.js.Stream(ctx, StreamOf(bucket)); errors.Is(err, jetstream.ErrStreamNotFound) {
-			return nil, fmt.Errorf("%w: stream %s is gone", projector.ErrNoGeneration, StreamOf(bucket))
-		}
-	}
-	stream, err := s.ensure(ctx, s.bucketConfig(bucket, stateRoot(bucket)+">"))
+	stream, err := s.open(ctx, c.View, bucket)
 	if err != nil {
 		return nil, err
 	}
@@ -119,4 +110,22 @@ func (s *Store) Acquire(ctx context.Context, c projector.LeaseRequest) (*project
 		return nil, errors.Join(err, lease.release(release))
 	}
 	return acquired, nil
+}
+
+// open returns a generation's stream. The live one is made where it is missing;
+// another that was dropped must not come back because a process still wants to follow it.
+func (s *Store) open(ctx context.Context, view, bucket string) (jetstream.Stream, error) {
+	want := s.bucketConfig(bucket, stateRoot(bucket)+">")
+	alias, err := s.Alias(ctx, view)
+	if err != nil {
+		return nil, err
+	}
+	if alias.Bucket == bucket {
+		return s.ensure(ctx, want)
+	}
+	stream, err := s.existing(ctx, want)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil, fmt.Errorf("%w: stream %s is gone", projector.ErrNoGeneration, want.Name)
+	}
+	return stream, err
 }
