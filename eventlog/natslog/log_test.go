@@ -310,16 +310,17 @@ func TestAppendHangs(t *testing.T) {
 	l := open(t, node.JetStream(t), natslog.Config{Batch: natslog.BatchConfig{Timeout: 50 * time.Millisecond}})
 	l.DropAcks(true)
 	ctx, cancel := context.WithCancel(t.Context())
-	defer time.AfterFunc(10*time.Second, cancel).Stop()
+	defer time.AfterFunc(eventlogtest.Patience, cancel).Stop()
 	if _, err := l.Append(ctx, rec(1)); !errors.Is(err, eventlog.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Append without an ack = %v; want ErrUnavailable, deadline exceeded", err)
 	}
 	l.DropAcks(false)
 	again := rec(1)
 	again.EventID = "other"
-	a, err := l.Append(t.Context(), again)
-	if want := (eventlog.Appended{Seq: 1, EventID: rec(1).EventID, Duplicate: true}); err != nil || a != want {
-		t.Errorf("Append again = %+v, %v; want %+v", a, err, want)
+	var a eventlog.Appended
+	eventually(t, func() (err error) { a, err = l.Append(t.Context(), again); return err }) // 50 ms may not do on a busy machine
+	if want := (eventlog.Appended{Seq: 1, EventID: rec(1).EventID, Duplicate: true}); a != want {
+		t.Errorf("Append again = %+v; want %+v", a, want)
 	}
 }
 
