@@ -2,12 +2,14 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"regexp"
 	"strings"
 	"syscall"
 	"testing"
 
 	"rollcall/cmd/rollcall/internal/console"
+	"rollcall/eventlog/eventlogtest"
 )
 
 // TestDemo: the demo needs nothing, and shows sessions that start and end; Ctrl-C and
@@ -17,23 +19,32 @@ func TestDemo(t *testing.T) {
 		t.Skip("waits for meetings to end")
 	}
 	t.Parallel()
+	if err := eventlogtest.Steadily(func() error { return demo(t) }); err != nil {
+		t.Error(err)
+	}
+}
+
+// demo runs one until a session has ended, and one for a moment.
+func demo(t *testing.T) error {
+	t.Helper()
 	demo := []string{"demo", "--ingest-addr", "127.0.0.1:0", "--api-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0", "--nats-listen", "127.0.0.1:0"}
 	p := start(t, "demo", "rollcall", append(demo, "--seed", "3")...)
 	ended := regexp.MustCompile(`(?s)http://127\.0\.0\.1:.*started .*ended .* people`)
 	waitFor(t, "the demo shows a session that ended", func() bool { return ended.MatchString(p.log.String()) })
 	if code, _ := p.interrupt(syscall.SIGINT); code != console.ExitDone {
-		t.Errorf("an interrupted demo = %d; want %d", code, console.ExitDone)
+		return fmt.Errorf("an interrupted demo = %d; want %d\n%s", code, console.ExitDone, p.log)
 	}
 	short := start(t, "short demo", "rollcall", append(demo, "--duration", "100ms")...)
 	<-short.ended
 	for _, p := range []*process{p, short} {
 		if said := p.log.String(); !strings.Contains(said, "Next:") || strings.Contains(said, `"level":"error"`) || strings.Contains(said, "rollcall: ") {
-			t.Errorf("the %s prints\n%s\nwant what to do next, and no error", p.name, said)
+			return fmt.Errorf("the %s prints\n%s\nwant what to do next, and no error", p.name, said)
 		}
 	}
 	if code := short.cmd.ProcessState.ExitCode(); code != console.ExitDone {
-		t.Errorf("a demo that ends by itself = %d; want %d", code, console.ExitDone)
+		return fmt.Errorf("a demo that ends by itself = %d; want %d\n%s", code, console.ExitDone, short.log)
 	}
+	return nil
 }
 
 // TestDemoIsQuiet: the demo's screen has no informational lines between what it

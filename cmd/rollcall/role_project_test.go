@@ -70,7 +70,8 @@ func runNode(t *testing.T, n *node.Node) (stop func() error) {
 	go func() { done <- n.Run(ctx) }()
 	select {
 	case <-n.Ready:
-	case err := <-done:
+	case err := <-done: // the caller may want to know why
+		t.Logf("the node ended before it was ready: %v", err)
 		done <- err
 	case <-time.After(eventlogtest.Patience):
 		t.Fatalf("node is not ready within %v", eventlogtest.Patience)
