@@ -62,7 +62,9 @@ const (
 {"participantId":"` + uuidS + `","displayName":"Anna Müller","names":"Anna Müller","sessions":12,"lastJoinedAt":"2026-03-01T09:00:10Z"}]`
 	connections = `[{"participantId":"student-42","displayName":"Ada Lovelace","peerId":"` + uuidS + `","joinedAt":"2026-03-02T09:00:10Z","leftAt":"2026-03-02T10:30:00Z","closedBy":"MEETING_END","seconds":5389.75}]`
 	onePerson   = `[{"sessionId":"` + uuidS + `","title":"Introduction to the theory of computation, part two","startedAt":"2026-03-02T09:00:00Z","displayName":"Ada Lovelace","durationSeconds":5400,"attendedSeconds":5100,"attendanceRatio":0.9444,
-"gaps":[{},{}],"longestGapSeconds":300}]`
+"gaps":[{},{}],"longestGapSeconds":300},
+{"sessionId":"5f1e2a3b-1c4d-4e5f-8a9b-0c1d2e3f4a5c","title":"Introduction to the theory of computation, part two","startedAt":"2026-03-09T09:00:00Z","displayName":"Ada Lovelace","durationSeconds":5400,"attendedSeconds":5400,"attendanceRatio":1,"gaps":[],"longestGapSeconds":0},
+{"sessionId":"c0ffee00-0c4d-4e5f-8a9b-0c1d2e3f4a5b","title":null,"startedAt":"2026-03-16T09:00:00Z","displayName":"Ada","durationSeconds":null,"attendedSeconds":0,"attendanceRatio":null,"gaps":null,"longestGapSeconds":0}]`
 )
 
 // tables are the commands' tables of something that is always the same. Names of
