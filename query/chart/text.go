@@ -68,9 +68,16 @@ func ticks(from, to time.Time, n int) []time.Time {
 		step *= 2
 	}
 	midnight := time.Date(from.Year(), from.Month(), from.Day(), 0, 0, 0, 0, from.Location())
+	at := func(passed time.Duration) time.Time {
+		if step <= time.Hour {
+			return midnight.Add(passed)
+		}
+		// Days begin at midnight, also after the clocks were changed.
+		return time.Date(from.Year(), from.Month(), from.Day(), 0, 0, int(passed/time.Second), 0, from.Location())
+	}
 	var all []time.Time
-	for t := midnight.Add(from.Sub(midnight).Truncate(step)); !t.After(to); t = t.Add(step) {
-		if !t.Before(from) {
+	for passed := from.Sub(midnight).Truncate(step); !at(passed).After(to); passed += step {
+		if t := at(passed); !t.Before(from) {
 			all = append(all, t)
 		}
 	}

@@ -227,12 +227,17 @@ func (t *timeline) stepLine(b *strings.Builder, line []step, most int) {
 // axis draws the round times through both charts.
 func (t *timeline) axis(b *strings.Builder, top, bottom int) {
 	from, to := t.from.Std().In(t.zone), t.to.Std().In(t.zone)
+	var before time.Time
 	for _, at := range ticks(from, to, 8) {
 		x := t.x(eventlog.TimeOf(at))
 		layout := "15:04"
-		if at.Second() != 0 {
+		switch {
+		case to.Sub(from) > 24*time.Hour && (before.IsZero() || at.YearDay() != before.YearDay()):
+			layout = "2 Jan" // of several days the first tick of each names it
+		case at.Second() != 0:
 			layout = time.TimeOnly
 		}
+		before = at
 		fmt.Fprintf(b, "<path class=\"grid\" d=\"M%.1f,%dV%d\"/>\n", x, top, bottom)
 		if x < width-60 {
 			fmt.Fprintf(b, "<text class=\"dim\" x=\"%.1f\" y=\"%d\">%s</text>\n", x+3, stepsTop+stepsHi+16, at.Format(layout))
