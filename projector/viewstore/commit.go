@@ -157,7 +157,8 @@ func (w *writer) settled(commit string, batch []*nats.Msg, revision uint64) {
 // the checkpoint alone: while the lease lives, no other take-over can have brought
 // a new stream to the same revision.
 func (w *writer) marked(batches [][]*nats.Msg) ([][]*nats.Msg, error) {
-	if len(batches) != 1 || len(batches[0]) != 1 || time.Since(w.storedAt) < w.store.config.LeaseTTL {
+	since := time.Since(w.storedAt) // negative where the clock went back
+	if len(batches) != 1 || len(batches[0]) != 1 || 0 <= since && since < w.store.config.LeaseTTL {
 		return batches, nil
 	}
 	own, err := encode(takeoverSubject(w.bucket, w.takeover), w.mark)

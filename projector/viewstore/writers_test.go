@@ -28,7 +28,13 @@ func TestStaleWriterInAnotherStream(t *testing.T) {
 		name  string
 		pairs []string
 		bulk  bool
-	}{{"batch", []string{"stale", "1"}, false}, {"bulk", []string{"stale", "1", "stale2", "1"}, true}, {"checkpoint", nil, false}} {
+		back  time.Duration // by how much its clock went back
+	}{
+		{"batch", []string{"stale", "1"}, false, 0},
+		{"bulk", []string{"stale", "1", "stale2", "1"}, true, 0},
+		{"checkpoint", nil, false, 0},
+		{"checkpoint, with a clock that went back", nil, false, time.Hour},
+	} {
 		t.Run(c.name, func(t *testing.T) {
 			old := acquire(t, s, projector.LeaseRequest{Steal: true})
 			for n := eventlog.Seq(1); n < 10; n++ {
@@ -45,6 +51,7 @@ func TestStaleWriterInAnotherStream(t *testing.T) {
 				w.Entities = nil
 			}
 			w.Bulk = c.bulk
+			viewstore.SetClockBack(old, c.back)
 			if err := old.Commit(testContext(t), w); !errors.Is(err, projector.ErrFenced) {
 				t.Errorf("Commit() of a stale writer = %v; want %v", err, projector.ErrFenced)
 			}
