@@ -19,8 +19,13 @@ const (
 	heartbeat  = time.Second
 	// inactive is how long the server keeps a consumer that nobody reads.
 	inactive = 30 * time.Second
-	// quiet is how often a reader that waits for a message looks whether one is missing.
+	// quiet is how long a reader that is to end waits for a message before it
+	// asks whether there are more.
 	quiet = 2 * time.Second
+	// idle is how often one that follows, and has a hook for it, looks whether something is
+	// missing: longer than it takes to see that heartbeats stay away, which begins again
+	// with each look.
+	idle = 3*heartbeat + heartbeat/2
 	// retryMin and retryMax bound the wait between two tries.
 	retryMin = 50 * time.Millisecond
 	retryMax = time.Second
@@ -267,7 +272,7 @@ func (a *awaiting) next(ctx context.Context, taken uint64) (jetstream.Msg, error
 		if !a.follow || a.idle != nil {
 			if a.patience == nil || a.patience.Err() != nil {
 				a.stop()
-				a.patience, a.renew = context.WithTimeout(ctx, quiet)
+				a.patience, a.renew = context.WithTimeout(ctx, a.every())
 			}
 			wait = a.patience
 		}
@@ -279,6 +284,14 @@ func (a *awaiting) next(ctx context.Context, taken uint64) (jetstream.Msg, error
 			return nil, err
 		}
 	}
+}
+
+// every is how long to wait between two looks.
+func (a *awaiting) every() time.Duration {
+	if a.follow {
+		return idle
+	}
+	return quiet
 }
 
 // look has a follower's hook say whether something is missing. A reader that is to end

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -407,5 +408,33 @@ func TestLeaderDoesNotAnswer(t *testing.T) {
 		if _, err := wire.LeaderLast(t.Context(), js, stream, "s.1"); !errors.Is(err, c.want) || asked.Load() < 2 {
 			t.Errorf("LeaderLast() with %d answers lost = %v after %d questions; want %v", c.lost, err, asked.Load(), c.want)
 		}
+	}
+}
+
+// TestIdleReaderSeesThatItsConsumerIsGone: looks at whether something is missing don't keep a
+// reader from noticing that its consumer says nothing any more.
+func TestIdleReaderSeesThatItsConsumerIsGone(t *testing.T) {
+	t.Parallel()
+	node := eventlogtest.Server(t)
+	fill(t, node.JetStream(t), 1, 1)
+	w := &eventlogtest.Wire{Plan: func(subject string) eventlogtest.Moment {
+		if strings.HasPrefix(subject, "$JS.API.CONSUMER.MSG.NEXT.S.") {
+			return eventlogtest.Lost
+		}
+		return eventlogtest.Never
+	}}
+	js, err := jetstream.New(node.ConnectTCP(t, nats.SetCustomDialer(w)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(bounded(t))
+	defer cancel()
+	var failed error
+	r := &wire.Reader{
+		JS: js, Stream: stream, Follow: true, Take: collect(new([]uint64), 0),
+		Idle: func(context.Context) error { return nil }, Failed: func(err error) { failed = err; cancel() },
+	}
+	if err := r.Read(ctx); !errors.Is(err, context.Canceled) || !errors.Is(failed, jetstream.ErrNoHeartbeat) {
+		t.Errorf("Read() through a consumer that says nothing = %v, after %v; want %v", err, failed, jetstream.ErrNoHeartbeat)
 	}
 }
