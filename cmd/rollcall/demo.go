@@ -192,7 +192,7 @@ func staged(at node.Addresses, scenes []traffic.Scene) string {
 		{"ghost", page + "live?stale=true&q=ghost", ghost.Title + ": nobody leaves and nothing ends it; stale once a new session starts in its room"},
 		{"stuck", page + "recordings?tab=stuck&stuckFor=10", "recording " + stuck.RecordingID + " is UPLOADING forever"},
 		{"late leave", page + "session/" + late.SessionID, late.Title + ": flag left-after-end"},
-		{"trust", page + "pipeline", "what comes in and is refused, lag, audits; start `" + self() + " rebuild sessions` beside it"},
+		{"pipeline", page + "pipeline", "what comes in and is refused, lag, audits; start `" + self() + " rebuild sessions` beside it"},
 	} {
 		fmt.Fprintf(&b, "  %-12s %s\n  %-12s %s\n", s.what, s.where, "", s.see)
 	}
