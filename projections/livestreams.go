@@ -256,4 +256,6 @@ func (s *livestreamState) Load(part string, value []byte) error {
 	return r.done()
 }
 
-func (s *livestreamState) Size() int { return 512 + s.bytes + len(s.transitions)*32 }
+func (s *livestreamState) Size() int {
+	return 512 + s.bytes + len(s.transitions)*32 + len(s.meeting.text)
+}

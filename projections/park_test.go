@@ -33,6 +33,7 @@ func TestParkedRecordsMarkTheSession(t *testing.T) {
 	}
 	check("none parked", "null")
 	s.Park(minutes(20))
+	check("one parked", `"2026-03-08T00:20:00Z"`)
 	s.Park(minutes(10))
 	s.Park(minutes(30))
 	check("three parked", `"2026-03-08T00:10:00Z"`)

@@ -45,6 +45,9 @@ func TestScenarios(t *testing.T) {
 				checkAsked(t, got, name, lines)
 			}
 			reread(t, got)
+			if d := diff(step(t, records), got); d != "" {
+				t.Errorf("with a commit after each record: %s", d)
+			}
 			for range 2 { // backwards, and with the middle first
 				slices.Reverse(records)
 				if d := diff(fold(t, records), got); d != "" {
@@ -54,6 +57,21 @@ func TestScenarios(t *testing.T) {
 			}
 		})
 	}
+}
+
+// step folds records and commits after each of them.
+func step(t *testing.T, records []eventlog.Record) views {
+	t.Helper()
+	out := make(views)
+	for _, f := range projections.All() {
+		r := newRunner(f)
+		for _, ev := range decode(records) {
+			r.apply(t, &ev)
+			r.commit(t, 1)
+		}
+		out[f.Name()] = r.docs
+	}
+	return out
 }
 
 func readScenario(t *testing.T, a *txtar.Archive) (records []eventlog.Record, want views, asked map[string]string) {
