@@ -248,7 +248,7 @@ func TestVerifyWhileASweepRuns(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		view.cp.Incarnation = head.Incarnation
+		view.cp.Incarnation, view.cp.StoredAt = head.Incarnation, log.records[head.Last-1].StoredAt
 		out, err := projector.Verify(t.Context(), projector.VerifyConfig{Projection: toy{}, Source: log, Viewer: view})
 		if err != nil {
 			t.Fatalf("Verify() = %v", err)

@@ -3,9 +3,12 @@ package viewstore_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -259,5 +262,29 @@ func TestVerifyBesideARetry(t *testing.T) {
 				t.Errorf("Verify() beside %s = %+v; want no difference, and nothing parked any more", name, v)
 			}
 		})
+	}
+}
+
+// writtenAgain is a log that lost its tail and has given its sequences to others.
+type writtenAgain struct{ projector.Source }
+
+func (l writtenAgain) Record(ctx context.Context, seq eventlog.Seq) (eventlog.Record, error) {
+	r, err := l.Source.Record(ctx, seq)
+	r.StoredAt = r.StoredAt.Add(time.Hour)
+	return r, err
+}
+
+// TestVerifyOfALogThatLostItsTail: a view is not held against other records than those
+// that it was folded from. That would be differences, and the advice to repair them.
+func TestVerifyOfALogThatLostItsTail(t *testing.T) {
+	t.Parallel()
+	d := deploy(t, records(15, 5))
+	v, err := projector.Verify(testContext(t), projector.VerifyConfig{Projection: d.fold, Source: writtenAgain{d.log}, Viewer: d.store})
+	if !errors.Is(err, eventlog.ErrLostTail) || !strings.Contains(err.Error(), "rollcall rebuild sessions") {
+		t.Errorf("Verify() = %+v, %v; want %v, and what to do", v, err, eventlog.ErrLostTail)
+	}
+	trim(t, d, 3) // is no reason not to verify the rest
+	if v, err := projector.Verify(testContext(t), projector.VerifyConfig{Projection: d.fold, Source: d.log, Viewer: d.store}); err != nil || len(v.Differences) != 0 {
+		t.Errorf("Verify() of a log that was trimmed = %+v, %v; want no difference", v, err)
 	}
 }
