@@ -180,6 +180,32 @@ func TestParkedBesideADamagedState(t *testing.T) {
 	})
 }
 
+// TestDamagedStateEndsTheTask: what is folded on a state that can't be read would be wrong.
+func TestDamagedStateEndsTheTask(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		records := script(60, 1)
+		log, store := newMemLog(records[:40]...), newMemStore()
+		_, stop := start(t, projector.Config{Source: log, Store: store})
+		reach(t, store, 40)
+		if err := stop(); err != nil {
+			t.Fatalf("Run() = %v; want nil", err)
+		}
+		for key, parts := range store.parts {
+			for i := range parts {
+				parts[i].Value = []byte("{")
+			}
+			store.parts[key] = parts
+		}
+		before := maps.Clone(store.docs)
+		log.append(records[40:]...)
+		_, stop = start(t, projector.Config{Source: log, Store: store})
+		synctest.Wait()
+		if err := stop(); !errors.Is(err, projector.ErrState) || !maps.Equal(store.docs, before) {
+			t.Errorf("Run() beside a damaged state = %v; want %v, and the same documents", err, projector.ErrState)
+		}
+	})
+}
+
 // heldView is a stored view as Verify reads it.
 type heldView struct {
 	records   []eventlog.Record

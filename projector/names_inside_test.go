@@ -3,6 +3,7 @@ package projector
 import (
 	"context"
 	"errors"
+	"iter"
 	"strings"
 	"testing"
 
@@ -80,6 +81,22 @@ func (l lostRecord) Head(context.Context) (eventlog.Head, error) { return l.head
 
 func (l lostRecord) Record(context.Context, eventlog.Seq) (eventlog.Record, error) {
 	return eventlog.Record{}, l.err
+}
+
+// unreadLog is a log that can't be read.
+type unreadLog struct{ Source }
+
+func (unreadLog) Read(context.Context, eventlog.ReadOptions) iter.Seq2[eventlog.Record, error] {
+	return func(yield func(eventlog.Record, error) bool) { yield(eventlog.Record{}, eventlog.ErrUnavailable) }
+}
+
+// TestReaderAloneYieldsItsError: a reader that lags the shared read has the log's error.
+func TestReaderAloneYieldsItsError(t *testing.T) {
+	var got error
+	goesOn := Share(unreadLog{}).alone(t.Context(), new(cursor), 5, func(_ *input, err error) bool { got = err; return true })
+	if goesOn || !errors.Is(got, eventlog.ErrUnavailable) {
+		t.Errorf("a reader of a log that can't be read yields %v, and goes on: %t; want %v, and that it ends", got, goesOn, eventlog.ErrUnavailable)
+	}
 }
 
 // TestCheckpointOfALostRecord: a record that is gone from the log's middle is damage,

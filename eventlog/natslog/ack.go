@@ -181,7 +181,6 @@ func (c *committer) expire(f *flight, why error) {
 func (c *committer) lookup(f *flight) (last uint64, found bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), c.config.Settle)
 	defer cancel()
-	want := f.records[0].eventID
 	for seq := f.after + 1; ctx.Err() == nil; {
 		m, err := c.log.stream.GetMsg(ctx, seq)
 		if err != nil {
@@ -191,11 +190,8 @@ func (c *committer) lookup(f *flight) (last uint64, found bool) {
 			continue
 		}
 		batch, place := wire.BatchOf(m.Header)
-		switch {
-		case batch == f.batch && place > 0 && place <= len(f.records):
+		if batch == f.batch && place > 0 && place <= len(f.records) {
 			return seq + uint64(len(f.records)-place), true
-		case batch != f.batch && escape(want) == m.Header.Get(HeaderID):
-			return seq + uint64(len(f.records)) - 1, true
 		}
 		seq++
 	}

@@ -101,6 +101,17 @@ func wantGet(t *testing.T, s *viewstore.Store, key, want string) {
 	}
 }
 
+// TestKeyThatCannotBeHeld: a document whose key NATS can't hold is not left out of a commit.
+func TestKeyThatCannotBeHeld(t *testing.T) {
+	t.Parallel()
+	s := open(t, eventlogtest.Connect(t), viewstore.Config{})
+	o := acquire(t, s, projector.LeaseRequest{})
+	if err := o.Commit(testContext(t), write(o, 1, "a", "1", "b c", "2")); !errors.Is(err, projector.ErrState) {
+		t.Errorf("Commit of the key %q = %v; want %v", "b c", err, projector.ErrState)
+	}
+	wantGet(t, s, "a", "-")
+}
+
 func TestCommitAndGet(t *testing.T) {
 	s := open(t, eventlogtest.Connect(t), viewstore.Config{})
 	if _, err := s.Get(testContext(t), "toy", "a"); !errors.Is(err, viewstore.ErrNoView) {
