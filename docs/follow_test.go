@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"rollcall/eventlog"
 	"rollcall/eventlog/eventlogtest"
@@ -173,7 +172,7 @@ func commit(t *testing.T, opened *projector.Lease, sequence uint64, documents ..
 // run starts a program that ends with the test, and returns its lines.
 func run(t *testing.T, name string, args ...string) <-chan string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // a client that hangs ends, and its lines with it
+	ctx, cancel := context.WithTimeout(t.Context(), eventlogtest.Patience) // a client that hangs ends, and its lines with it
 	t.Cleanup(cancel)
 	command := exec.CommandContext(ctx, name, args...)
 	out, err := command.StdoutPipe()

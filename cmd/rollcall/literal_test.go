@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"rollcall/cmd/rollcall/internal/console"
+	"rollcall/eventlog/eventlogtest"
 	"rollcall/eventlog/wire"
 )
 
@@ -24,7 +25,7 @@ func TestDataDirIsLiteral(t *testing.T) {
 		for range i%3 + 1 {
 			postStarted(t, n, string(rune('a'+i%3))+"-"+time.Now().Format("150405.000000000"))
 		}
-		for deadline := time.Now().Add(time.Minute); sessionsOf(n) != i%3+1; {
+		for deadline := time.Now().Add(eventlogtest.Patience); sessionsOf(n) != i%3+1; {
 			if time.Now().After(deadline) || wire.Pause(t.Context(), 5*time.Millisecond) != nil {
 				t.Fatalf("--data-dir %q shows %d sessions; want its own, %d", name, sessionsOf(n), i%3+1)
 			}
