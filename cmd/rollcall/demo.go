@@ -93,7 +93,8 @@ func (c *demoCmd) Run(a *app) (err error) {
 		}
 	})
 	err = group.Wait()
-	if ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)) {
+	// A request that was on its way ends with the cause, not with ctx's own error.
+	if ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Cause(ctx))) {
 		c.farewell(a.Stdout, dir)
 		return nil
 	}
