@@ -103,7 +103,7 @@ func TestAttackNoConsumerLeft(t *testing.T) {
 
 	// A consumer that another command left can end while this one runs: then it has read, and is
 	// run again against a full stream.
-	const tries = 5
+	const tries = 50
 	run := func(args []string) (problems string, err error) {
 		for range tries {
 			fillStream(t, js, eventlog.Stream, fullOnce())
