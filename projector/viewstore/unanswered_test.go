@@ -199,3 +199,25 @@ func TestFollowPastAGenerationThatDoesNotAnswer(t *testing.T) {
 		t.Errorf("first whole view = %v of %s, %v; want that of %s", f.view, f.last.Bucket, err, g.Bucket)
 	}
 }
+
+// TestTakeOverBesideAnother: two that take a view over at the same instant; the one
+// that comes second does so after the first.
+func TestTakeOverBesideAnother(t *testing.T) {
+	t.Parallel()
+	node := eventlogtest.Server(t)
+	other := open(t, node.JetStream(t), viewstore.Config{})
+	first := acquire(t, other, projector.LeaseRequest{})
+	commit(t, first, 1, "a", "1")
+	var between *projector.Lease
+	s, broken := failing(t, node, eventlogtest.Never, func(subject string) bool {
+		if between == nil && strings.HasPrefix(subject, "rollcall.state.toy_g1.takeover.") {
+			between = acquire(t, other, projector.LeaseRequest{Steal: true})
+		}
+		return false
+	})
+	broken.Store(true)
+	last := acquire(t, s, projector.LeaseRequest{Steal: true})
+	if between == nil || last.Checkpoint.Epoch != between.Checkpoint.Epoch+1 {
+		t.Errorf("epochs of two that take over at once are %+v and %d; want one after the other", between, last.Checkpoint.Epoch)
+	}
+}
