@@ -267,7 +267,7 @@ func difference(got, want map[string]string) string {
 // is what the records say. TestChaosAnyPrefix takes every prefix.
 func TestFoldsOnFromAnyPrefix(t *testing.T) {
 	t.Parallel()
-	anyPrefix(t, eventlogtest.Rounds(15, 6))
+	anyPrefix(t, eventlogtest.Rounds(15, 4))
 }
 
 // anyPrefix takes about so many prefixes of each sequence of writes; 0: all.
