@@ -78,6 +78,7 @@ func newConsumer(t testing.TB, js jetstream.JetStream) string {
 
 // TestBulkReadsWhatRecordReads holds the protocol reader against nats.go.
 func TestBulkReadsWhatRecordReads(t *testing.T) {
+	t.Parallel()
 	const n = 9001 // more than two requests
 	tests := map[string]func(t *testing.T) jetstream.JetStream{
 		"tcp": func(t *testing.T) jetstream.JetStream { return eventlogtest.Connect(t) },

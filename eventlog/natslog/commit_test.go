@@ -265,6 +265,7 @@ func TestQueueIsBounded(t *testing.T) {
 // TestAbandonedIsNotPublished proves that a record whose caller left while it
 // waited is not stored behind its back.
 func TestAbandonedIsNotPublished(t *testing.T) {
+	t.Parallel()
 	l := open(t, eventlogtest.Connect(t), natslog.Config{Batch: natslog.BatchConfig{Timeout: time.Second}})
 	l.DropPublishes(true)
 	done := make(chan struct{})

@@ -55,6 +55,7 @@ func cutEnd(_ *testing.T, block []byte) []byte { return block[:len(block)-30] }
 // TestReadDamaged: a record that can't be read ends the read with its name, or
 // is passed by where the caller asks for that.
 func TestReadDamaged(t *testing.T) {
+	t.Parallel()
 	for _, n := range []int{20, 4000} { // read by one reader and by the other
 		for name, c := range map[string]struct {
 			harm func(*testing.T, []byte) []byte

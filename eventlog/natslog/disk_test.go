@@ -26,6 +26,7 @@ func openSynced(t testing.TB, node *eventlogtest.Node, c natslog.Config) *natslo
 // TestDiskLayout proves what disk.go relies on: a record stands in the newest
 // block file when its append returns, across many blocks.
 func TestDiskLayout(t *testing.T) {
+	t.Parallel()
 	node := eventlogtest.Server(t)
 	l := openSynced(t, node, natslog.Config{})
 	blocks := map[string]bool{}

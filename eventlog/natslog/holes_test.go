@@ -14,6 +14,7 @@ import (
 // TestRepeatThatLeavesTakesNothingBack: whoever repeats a record that waits may
 // leave; the record is that of the caller who came first, and is stored.
 func TestRepeatThatLeavesTakesNothingBack(t *testing.T) {
+	t.Parallel()
 	l := open(t, eventlogtest.Connect(t), natslog.Config{Batch: natslog.BatchConfig{Timeout: time.Second}})
 	l.DropPublishes(true)
 	go l.Append(t.Context(), rec(1)) // in the way until its time is over
@@ -45,6 +46,7 @@ func TestRepeatThatLeavesTakesNothingBack(t *testing.T) {
 // TestCallerWhoLeavesSettlesNothing: what was sent may be stored, so a caller who
 // leaves then decides nothing for those who repeat it.
 func TestCallerWhoLeavesSettlesNothing(t *testing.T) {
+	t.Parallel()
 	l := open(t, eventlogtest.Connect(t), natslog.Config{Batch: natslog.BatchConfig{Timeout: time.Second}})
 	l.DropAcks(true)
 	ctx, leave := context.WithCancel(t.Context())

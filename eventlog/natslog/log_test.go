@@ -186,6 +186,7 @@ func TestAttachNeedsALog(t *testing.T) {
 }
 
 func TestOpenRefusesOldServer(t *testing.T) {
+	t.Parallel()
 	// The version is what a server says of itself, so a stub that says INFO is
 	// enough of an old one.
 	nc := oldServer(t, "2.11.9")

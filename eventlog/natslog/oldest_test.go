@@ -31,6 +31,7 @@ func shorten(t *testing.T, js jetstream.JetStream, n int64) {
 // TestReadFromTheOldest: a read of all that the log holds begins wherever the log
 // begins by then, also where a limit removes records while it begins.
 func TestReadFromTheOldest(t *testing.T) {
+	t.Parallel()
 	for _, n := range []int{20, 5000} { // the second is a backlog for a connection of its own
 		node := eventlogtest.Server(t)
 		other := node.JetStream(t)
@@ -59,6 +60,7 @@ func TestReadFromTheOldest(t *testing.T) {
 // TestReadAfterARecordThatALimitRemoves: the record after which a read goes on may be
 // removed by a limit just when it is looked for. That is no lost tail.
 func TestReadAfterARecordThatALimitRemoves(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		first eventlog.Seq
 		want  error

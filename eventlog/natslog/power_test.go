@@ -262,6 +262,7 @@ func TestSystemFlush(t *testing.T) {
 
 // TestFlushFails: no answer where the system could not sync, and none later.
 func TestFlushFails(t *testing.T) {
+	t.Parallel()
 	for _, what := range []string{"data", "names"} {
 		t.Run(what, func(t *testing.T) {
 			node, p := eventlogtest.Server(t), newPower(t)

@@ -331,6 +331,7 @@ func copyDir(t testing.TB, from, to string) {
 }
 
 func TestImportKeepsRecords(t *testing.T) {
+	t.Parallel()
 	from := open(t, eventlogtest.Connect(t), natslog.Config{})
 	for n := range 2500 {
 		r := rec(n % 1200) // repeats too: in the log they are records like others

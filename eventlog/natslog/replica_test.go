@@ -74,6 +74,7 @@ func TestReadBesideLaggingReplica(t *testing.T) {
 // TestReadSlicesBesideRetention has a limit remove the records that a filtered
 // read counts on, after it began.
 func TestReadSlicesBesideRetention(t *testing.T) {
+	t.Parallel()
 	js := eventlogtest.Connect(t)
 	l := open(t, js, natslog.Config{})
 	const n = 12001 // more than the server sends ahead

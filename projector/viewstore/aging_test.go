@@ -241,6 +241,7 @@ func (r *sweptMeanwhile) Checkpoint(ctx context.Context, bucket string) (project
 // What a carry copied may have been dropped by a horizon that began to move
 // meanwhile: the new generation's checkpoint says so.
 func TestCarryDuringASweep(t *testing.T) {
+	t.Parallel()
 	all := records(9, 80)
 	d := deploy(t, all)
 	trim(t, d, len(all)/2)

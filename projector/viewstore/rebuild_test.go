@@ -249,6 +249,7 @@ func TestRebuildHoldAndPromote(t *testing.T) {
 }
 
 func TestRebuildAbort(t *testing.T) {
+	t.Parallel()
 	d := deploy(t, records(8, 100))
 	_, err := d.rebuild(t, testContext(t), func(c *projector.RebuildConfig) {
 		c.MaxPerSecond = 300
@@ -402,6 +403,7 @@ func TestDropRightAfterARebuild(t *testing.T) {
 // commit whether it is live; where the alias moved in between it publishes
 // nobody, so that the one who moved it must, of deleted keys too.
 func TestAnnounceTellsTheLastCommitAgain(t *testing.T) {
+	t.Parallel()
 	for _, keys := range []int{0, 1} { // in one pass, and in as many as there are keys
 		t.Run(fmt.Sprintf("AnnounceKeys=%d", keys), func(t *testing.T) { announceLastCommit(t, keys) })
 	}

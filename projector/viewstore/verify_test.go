@@ -119,6 +119,7 @@ func (f forgetful) Key(ev *eventlog.Event) string {
 }
 
 func TestVerifyNamesTheRecord(t *testing.T) {
+	t.Parallel()
 	all := records(14, 60)
 	var bad eventlog.Seq
 	for i := range all {
@@ -171,6 +172,7 @@ func (s touchyState) Park(at eventlog.Time) { s.State.(projector.Degradable).Par
 func (s touchyState) Unpark()               { s.State.(projector.Degradable).Unpark() }
 
 func TestParkedRetryAndDrop(t *testing.T) {
+	t.Parallel()
 	all := records(15, 60)
 	at := slices.IndexFunc(all, func(r eventlog.Record) bool { return r.Type == "meeting.participantLeft" })
 	bad := eventlog.Seq(at + 1)

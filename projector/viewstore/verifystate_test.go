@@ -59,6 +59,7 @@ func (d *deployment) overwrite(t *testing.T, subject string, value []byte) {
 // TestVerifyLooksAtState damages stored parts of a quiet view, whose documents
 // stay right: verify ends, names the entity, and repair mends it.
 func TestVerifyLooksAtState(t *testing.T) {
+	t.Parallel()
 	all := records(31, 30)
 	for name, damage := range map[string]func(parts map[string][]byte) (written map[string][]byte){
 		"garbage bundle": func(parts map[string][]byte) map[string][]byte {
