@@ -98,7 +98,7 @@ attack: ## what hostile readers, senders and disks could do (TestAttack…); .ci
 
 .PHONY: rounds
 rounds: ## all rounds of what `make test` and `make attack` run in part, without the race detector; .ci/run runs it too
-	$(GO) test -count=1 -timeout 15m -run '^(TestFuzzAPI|TestDamagedFile|TestFoldsOnFromAnyPrefix|TestAttackPulls|TestAttackReadersOfTheWholeLog)$$' ./query ./projector/viewstore ./cmd/rollcall
+	$(GO) test -count=1 -timeout 15m -run '^(TestFuzzAPI|TestTraffic|TestDamagedFile|TestFoldsOnFromAnyPrefix|TestAttackPulls|TestAttackReadersOfTheWholeLog)$$' ./query ./projector/viewstore ./cmd/rollcall
 	$(GO) test -count=1 -timeout 15m -run '^TestSchedules$$' ./projector -args -schedules 2000
 
 .PHONY: remedies

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"rollcall/eventlog"
+	"rollcall/eventlog/eventlogtest"
 	"rollcall/eventlog/traffic"
 )
 
@@ -19,7 +20,8 @@ import (
 func TestTraffic(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	for d := range traffic.New(traffic.Config{Seed: 5, Sessions: 30, Shuffle: true, Duplicates: 0.2, Noise: 0.2}) {
+	sessions := eventlogtest.Rounds(30, 12)
+	for d := range traffic.New(traffic.Config{Seed: 5, Sessions: sessions, Shuffle: true, Duplicates: 0.2, Noise: 0.2}) {
 		w.n++
 		id := eventlog.Identify(d.Body)
 		a, err := w.log.Append(t.Context(), &eventlog.Record{
@@ -32,8 +34,8 @@ func TestTraffic(t *testing.T) {
 		w.clock.Set(d.At)
 	}
 	all := w.walk("/v1/sessions?limit=7")
-	if len(all) < 25 {
-		t.Fatalf("sessions = %d; want at least 25", len(all))
+	if len(all) < sessions*5/6 {
+		t.Fatalf("sessions = %d; want at least %d", len(all), sessions*5/6)
 	}
 	s := w.spec()
 	var seconds, attended float64
