@@ -218,11 +218,12 @@ func (a *API) closingChanges(ctx context.Context, c *call) (*answer, error) {
 func (ch *closingChange) item(row *closing.Pair, of []any) replica.Item {
 	at := row.Place()
 	texts := []string{at.Day.String(), at.SessionID, at.Organizer.ID, at.Organizer.Name, at.MeetingID}
-	more := []any{"day", quote(texts[0]), "sessionId", quoteOrNull(at.SessionID), "title", []byte("null"),
-		"organizerId", quoteOrNull(at.Organizer.ID), "organizerName", quoteOrNull(at.Organizer.Name), "meetingId", quoteOrNull(at.MeetingID)}
+	var title string
 	if ch.Title != nil {
-		more[5] = quote(*ch.Title)
+		title = *ch.Title
 	}
+	more := []any{"day", quote(texts[0]), "sessionId", quoteOrNull(at.SessionID), "title", quoteOrNull(title),
+		"organizerId", quoteOrNull(at.Organizer.ID), "organizerName", quoteOrNull(at.Organizer.Name), "meetingId", quoteOrNull(at.MeetingID)}
 	for _, m := range closing.Measures {
 		before, after := beforeAndAfter(m.Name)
 		was, _ := m.Of(&row.Before).MarshalJSON() // it never fails

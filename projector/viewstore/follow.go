@@ -284,9 +284,7 @@ func (g *gaps) end(ctx context.Context) (end uint64, err error) {
 // final is the last message of the subjects; nil: none.
 func (g *gaps) final(ctx context.Context, subject string) (*wire.Message, error) {
 	for {
-		request, cancel := context.WithTimeout(ctx, requestTimeout)
-		m, err := wire.LeaderLast(request, g.follower.reader.js, StreamOf(g.follower.alias.Bucket), subject)
-		cancel()
+		m, err := wire.LeaderLast(ctx, g.follower.reader.js, StreamOf(g.follower.alias.Bucket), subject)
 		switch {
 		case err == nil:
 			return m, nil
