@@ -45,7 +45,7 @@ func TestDataDirIsLiteral(t *testing.T) {
 
 // TestShellWord has a shell read what is printed for it.
 func TestShellWord(t *testing.T) {
-	for _, want := range []string{"/tmp/plain-1.2", "a b", "it's", "$HOME", "a;b", "`x`", "\"q\"", "*", "", "a\nb", "~", "#x"} {
+	for _, want := range []string{"/srv/plain-1.2", "a b", "it's", "$HOME", "a;b", "`x`", "\"q\"", "*", "", "a\nb", "~", "#x"} {
 		got, err := exec.CommandContext(t.Context(), "sh", "-c", "printf %s "+console.ShellWord(want)).Output()
 		if err != nil || string(got) != want {
 			t.Errorf("sh reads %s as %q, %v; want %q", console.ShellWord(want), got, err, want)

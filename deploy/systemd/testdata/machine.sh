@@ -9,11 +9,11 @@ dir=$1 root=$2
 mount --make-rprivate /
 mkdir -p "$dir/out"
 mount -t tmpfs tmpfs /mnt
-mkdir -p /mnt/work /mnt/tree
-mount --bind "$dir" /mnt/work
+mkdir -p /mnt/box /mnt/tree
+mount --bind "$dir" /mnt/box
 mkdir -p /mnt/over/tree /mnt/over/tree-work
 mount -t overlay overlay -o "lowerdir=$root,upperdir=/mnt/over/tree,workdir=/mnt/over/tree-work" /mnt/tree
-cp /mnt/work/rollcall /mnt/tree/rollcall
+cp /mnt/box/rollcall /mnt/tree/rollcall
 for at in etc usr var; do
   mkdir -p /mnt/over/$at /mnt/over/$at-work
   mount -t overlay overlay -o "lowerdir=/$at,upperdir=/mnt/over/$at,workdir=/mnt/over/$at-work" /$at
@@ -39,8 +39,8 @@ Type=oneshot
 TimeoutStartSec=270
 WorkingDirectory=/mnt/tree
 Environment=HOME=/mnt/over PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin NO_COLOR=1
-ExecStart=/bin/bash -c 'bash -e /mnt/work/protocol.sh; echo \$? > /mnt/work/out/result; kill -RTMIN+14 1'
-StandardOutput=file:/mnt/work/out/protocol.log
+ExecStart=/bin/bash -c 'bash -e /mnt/box/protocol.sh; echo \$? > /mnt/box/out/result; kill -RTMIN+14 1'
+StandardOutput=file:/mnt/box/out/protocol.log
 StandardError=inherit
 X
 printf '[Unit]\nDescription=The loopback is up\n' > /run/systemd/system/network-online.target

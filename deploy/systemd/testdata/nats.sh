@@ -11,7 +11,7 @@ cat > /run/systemd/system/nats@.service <<'X'
 EnvironmentFile=/run/nats.env
 Environment=NAME=%i LISTEN=%i:4222 ROUTE=%i:6222 DIR=/var/lib/nats-%i
 Environment='ROUTES=["nats://a:6222","nats://b:6222","nats://c:6222"]'
-ExecStart=/mnt/work/nats-server -c /mnt/tree/docs/examples/nats-server.conf
+ExecStart=/mnt/box/nats-server -c /mnt/tree/docs/examples/nats-server.conf
 X
 systemctl daemon-reload
 systemctl start nats@a nats@b nats@c
