@@ -71,15 +71,7 @@ func TestEventsOfATrimmedLog(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	stream, err := js.Stream(t.Context(), eventlog.Stream)
-	if err != nil {
-		t.Fatal(err)
-	}
-	limited := stream.CachedInfo().Config
-	limited.MaxMsgs = 2
-	if _, err := js.UpdateStream(t.Context(), limited); err != nil {
-		t.Fatal(err)
-	}
+	eventlogtest.Limit(t, js, eventlog.Stream, 2)
 	key := filepath.Join(t.TempDir(), "key")
 	if err := os.WriteFile(key, []byte("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"), 0o600); err != nil {
 		t.Fatal(err)

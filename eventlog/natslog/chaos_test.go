@@ -59,9 +59,9 @@ func (w *faulty) step() {
 	case 2:
 		remake(w, w.node.JetStream(w), func(*jetstream.StreamConfig) {})
 	case 3:
-		limit(w, w.node.JetStream(w), int64(1+w.rand.IntN(5)))
+		eventlogtest.Limit(w, w.node.JetStream(w), eventlog.Stream, int64(1+w.rand.IntN(5)))
 	case 4:
-		limit(w, w.node.JetStream(w), -1)
+		eventlogtest.Limit(w, w.node.JetStream(w), eventlog.Stream, -1)
 	case 5, 6:
 		for range w.rand.IntN(20) {
 			again := bulky(10000 + w.rand.IntN(100000))

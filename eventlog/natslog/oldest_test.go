@@ -7,26 +7,11 @@ import (
 	"testing"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"rollcall/eventlog"
 	"rollcall/eventlog/eventlogtest"
 	"rollcall/eventlog/natslog"
 )
-
-// shorten leaves a log its last n records, as a limit does.
-func shorten(t *testing.T, js jetstream.JetStream, n int64) {
-	t.Helper()
-	s, err := js.Stream(t.Context(), eventlog.Stream)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := s.CachedInfo().Config
-	c.MaxMsgs = n
-	if _, err := js.UpdateStream(t.Context(), c); err != nil {
-		t.Fatal(err)
-	}
-}
 
 // TestReadFromTheOldest: a read of all that the log holds begins wherever the log
 // begins by then, also where a limit removes records while it begins.
@@ -40,7 +25,7 @@ func TestReadFromTheOldest(t *testing.T) {
 		wire := &eventlogtest.Wire{Plan: func(subject string) eventlogtest.Moment {
 			if at != "" && len(subject) >= len(at) && subject[:len(at)] == at {
 				left--
-				shorten(t, other, left)
+				eventlogtest.Limit(t, other, eventlog.Stream, left)
 			}
 			return eventlogtest.Never
 		}}
@@ -71,7 +56,7 @@ func TestReadAfterARecordThatALimitRemoves(t *testing.T) {
 		wire := &eventlogtest.Wire{Plan: func(subject string) eventlogtest.Moment {
 			if !shortened && strings.HasPrefix(subject, "$JS.API.DIRECT.GET.MEETINGS") {
 				shortened = true
-				shorten(t, other, int64(11-c.first))
+				eventlogtest.Limit(t, other, eventlog.Stream, int64(11-c.first))
 			}
 			return eventlogtest.Never
 		}}

@@ -210,15 +210,7 @@ func TestReadDetectsTrimmed(t *testing.T) {
 	appendAll(t, l, 0, 20)
 	f := follow(t, t.Context(), l, eventlog.ReadOptions{After: 0, UpTo: 20})
 	f.expect(t, 1, 2, 3)
-	s, err := js.Stream(t.Context(), eventlog.Stream)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := s.CachedInfo().Config
-	c.MaxMsgs = 5
-	if _, err := js.UpdateStream(t.Context(), c); err != nil {
-		t.Fatal(err)
-	}
+	eventlogtest.Limit(t, js, eventlog.Stream, 5)
 	for _, after := range []eventlog.Seq{0, 14} {
 		says := fmt.Sprintf("begins at 16, next is %d", after+1)
 		if got, err := sequences(t, l, eventlog.ReadOptions{After: after}); !errors.Is(err, eventlog.ErrTrimmed) || !strings.Contains(err.Error(), says) {

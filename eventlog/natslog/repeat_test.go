@@ -116,7 +116,7 @@ func TestRepeatAfterRemake(t *testing.T) {
 		if _, err := l.Health(t.Context()); err != nil {
 			t.Errorf("Health of a log made again = %v; want nil", err)
 		}
-		limit(t, node.JetStream(t), 2)
+		eventlogtest.Limit(t, node.JetStream(t), eventlog.Stream, 2)
 		if a, err := l.Append(t.Context(), rec(3)); err != nil || !a.Duplicate || a.Seq != 4 {
 			t.Errorf("Append of what a limit removed = %+v, %v; want a duplicate of 4", a, err)
 		}
@@ -132,7 +132,7 @@ func TestRepeatAfterRemakeAndRetention(t *testing.T) {
 	appendAll(t, l, 0, 10)
 	remake(t, js, func(*jetstream.StreamConfig) {})
 	appendAll(t, open(t, node.JetStream(t), natslog.Config{}), 500, 530)
-	limit(t, js, 2)
+	eventlogtest.Limit(t, js, eventlog.Stream, 2)
 	if a := again(t, l, rec(3)); a.Duplicate {
 		t.Errorf("Append = %+v; want it stored in the log made again", a)
 	}
@@ -180,7 +180,7 @@ func TestRepeatOfTrimmed(t *testing.T) {
 	js := node.JetStream(t)
 	l := open(t, js, natslog.Config{})
 	appendAll(t, l, 0, 10)
-	limit(t, js, 2)
+	eventlogtest.Limit(t, js, eventlog.Stream, 2)
 	for _, log := range []*natslog.Log{l, open(t, node.JetStream(t), natslog.Config{})} {
 		a, err := log.Append(t.Context(), rec(3))
 		if err != nil || !a.Duplicate || a.Seq != 4 {

@@ -99,7 +99,7 @@ func TestReadSlicesBesideRetention(t *testing.T) {
 			t.Fatalf("Read after %d records = %v; want it to end", read, err)
 		}
 		if read == 0 {
-			limit(t, js, 1)
+			eventlogtest.Limit(t, js, eventlog.Stream, 1)
 		}
 		read++
 	}
@@ -153,18 +153,4 @@ func (d *onceDialer) Dial(network, address string) (net.Conn, error) {
 		return nil, errNoDial
 	}
 	return net.Dial(network, address)
-}
-
-// limit has a log keep n records.
-func limit(t testing.TB, js jetstream.JetStream, n int64) {
-	t.Helper()
-	s, err := js.Stream(t.Context(), eventlog.Stream)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := s.CachedInfo().Config
-	c.MaxMsgs = n
-	if _, err := js.UpdateStream(t.Context(), c); err != nil {
-		t.Fatal(err)
-	}
 }

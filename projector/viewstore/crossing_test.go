@@ -72,15 +72,7 @@ func crossed(t *testing.T, at int, command, beside func(*viewstore.Store, *testi
 	}
 	s := open(t, js, viewstore.Config{})
 	commit(t, acquire(t, other, projector.LeaseRequest{}), 3, "a", "1")
-	g, err := other.Stage(testContext(t), "toy", "v1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	commit(t, acquire(t, other, projector.LeaseRequest{Generation: g.Number}), 3, "a", "2")
-	g.State = projector.GenerationReady
-	if _, err := other.Save(testContext(t), g); err != nil {
-		t.Fatal(err)
-	}
+	ready(t, other, 3, "a", "2")
 	counting = true
 	err = command(s, t)
 	counting = false
@@ -107,15 +99,7 @@ func TestRollbackAfterTheClockWentBack(t *testing.T) {
 	s := open(t, js, viewstore.Config{})
 	commit(t, acquire(t, s, projector.LeaseRequest{}), 3, "a", "1")
 	for range 2 {
-		g, err := s.Stage(testContext(t), "toy", "v1")
-		if err != nil {
-			t.Fatal(err)
-		}
-		commit(t, acquire(t, s, projector.LeaseRequest{Generation: g.Number}), 3, "a", "1")
-		g.State = projector.GenerationReady
-		if _, err := s.Save(testContext(t), g); err != nil {
-			t.Fatal(err)
-		}
+		g := ready(t, s, 3, "a", "1")
 		if _, err := s.Promote(testContext(t), "toy", g.Number); err != nil {
 			t.Fatal(err)
 		}

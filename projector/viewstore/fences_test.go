@@ -244,15 +244,7 @@ func TestFollowMovesWithTheAlias(t *testing.T) {
 				continue
 			}
 			moved = true
-			g, err := s.Stage(ctx, "toy", "v1")
-			if err != nil {
-				t.Fatal(err)
-			}
-			commit(t, acquire(t, s, projector.LeaseRequest{Generation: g.Number}), 1, "b", "2")
-			g.State = projector.GenerationReady
-			if _, err := s.Save(ctx, g); err != nil {
-				t.Fatal(err)
-			}
+			g := ready(t, s, 1, "b", "2")
 			if _, err := s.Promote(ctx, "toy", g.Number); err != nil {
 				t.Fatal(err)
 			}

@@ -272,15 +272,7 @@ func TestRebuildAbort(t *testing.T) {
 // trim leaves the log its last n records.
 func trim(t *testing.T, d *deployment, n int) {
 	t.Helper()
-	stream, err := d.node.JetStream(t).Stream(testContext(t), eventlog.Stream)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config := stream.CachedInfo().Config
-	config.MaxMsgs = int64(n)
-	if _, err := d.node.JetStream(t).UpdateStream(testContext(t), config); err != nil {
-		t.Fatal(err)
-	}
+	eventlogtest.Limit(t, d.node.JetStream(t), eventlog.Stream, int64(n))
 }
 
 // A log that lost its beginning is not enough for a new generation.

@@ -43,15 +43,7 @@ func TestAnnounceWithoutACheckpoint(t *testing.T) {
 	node := eventlogtest.Server(t)
 	s, broken := failing(t, node, eventlogtest.Lost, func(subject string) bool { return subject == "$JS.API.DIRECT.GET.KV_toy_g1" })
 	commit(t, acquire(t, s, projector.LeaseRequest{}), 3, "a", "1")
-	g, err := s.Stage(testContext(t), "toy", "v1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	commit(t, acquire(t, s, projector.LeaseRequest{Generation: g.Number}), 3, "a", "2")
-	g.State = projector.GenerationReady
-	if _, err := s.Save(testContext(t), g); err != nil {
-		t.Fatal(err)
-	}
+	g := ready(t, s, 3, "a", "2")
 	p, err := s.Promote(testContext(t), "toy", g.Number)
 	if err != nil {
 		t.Fatal(err)
@@ -177,15 +169,7 @@ func TestFollowPastAGenerationThatDoesNotAnswer(t *testing.T) {
 	})
 	writing := open(t, node.JetStream(t), viewstore.Config{})
 	commit(t, acquire(t, writing, projector.LeaseRequest{}), 1, "a", "1")
-	g, err := writing.Stage(testContext(t), "toy", "v1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	commit(t, acquire(t, writing, projector.LeaseRequest{Generation: g.Number}), 1, "a", "2")
-	g.State = projector.GenerationReady
-	if _, err := writing.Save(testContext(t), g); err != nil {
-		t.Fatal(err)
-	}
+	g := ready(t, writing, 1, "a", "2")
 	promoted := make(chan error, 1)
 	go func() {
 		<-unanswered

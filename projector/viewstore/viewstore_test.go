@@ -87,6 +87,21 @@ func commit(t *testing.T, o *projector.Lease, seq eventlog.Seq, pairs ...string)
 	}
 }
 
+// ready stages a generation of view toy, commits to it, and enters that it is ready.
+func ready(t *testing.T, s *viewstore.Store, seq eventlog.Seq, pairs ...string) projector.Generation {
+	t.Helper()
+	g, err := s.Stage(testContext(t), "toy", "v1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	commit(t, acquire(t, s, projector.LeaseRequest{Generation: g.Number}), seq, pairs...)
+	g.State = projector.GenerationReady
+	if g, err = s.Save(testContext(t), g); err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
 func wantGet(t *testing.T, s *viewstore.Store, key, want string) {
 	t.Helper()
 	e, err := s.Get(testContext(t), "toy", key)

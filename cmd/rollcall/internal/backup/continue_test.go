@@ -69,15 +69,7 @@ func TestContinueWhereALimitRemovedTheLast(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	stream, err := js.Stream(t.Context(), eventlog.Stream)
-	if err != nil {
-		t.Fatal(err)
-	}
-	limited := stream.CachedInfo().Config
-	limited.MaxMsgs = 2
-	if _, err := js.UpdateStream(t.Context(), limited); err != nil {
-		t.Fatal(err)
-	}
+	eventlogtest.Limit(t, js, eventlog.Stream, 2)
 	if got, err := Continue(t.Context(), log, &Seal{Last: 3}); err != nil || got.After != 3 {
 		t.Errorf("Continue after record 3 of a log that begins with 4 = %+v, %v; want what comes after 3", got, err)
 	}
